@@ -1,0 +1,262 @@
+"""The gates of the house: what a linter cannot know about this code.
+
+A gate reads one file and yields its faults as `path:line: what is wrong`. Every gate is also shown bad code, to see it
+fail.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT: Final = Path(__file__).parents[1]
+TOP: Final = {"curate", "mixtures", "notebooks", "tests"}
+MAX_FILE, MAX_FUNCTION = 400, 80
+
+ROOMS: Final = ("errors", "text", "rows", "io", "steps", "mix", "build", "report", "export", "cli", "train")
+"""The import order: a room imports from itself and from those before it."""
+
+HEAVY: Final[dict[str, tuple[str, ...]]] = {
+    "altair": ("report",),
+    "datasets": ("train",),
+    "pandas": (),
+    "ray": (),
+    "tokenizers": (),
+    "torch": ("train",),
+    "transformers": ("train",),
+    "trl": ("train",),
+}
+"""Packages that take long to load, and the rooms that may import them at the top of a file."""
+
+ROW_LOOPS: Final = {"iter_rows", "map_elements", "to_pandas", "to_pylist"}
+ROW_LOOPS_ALLOWED: Final = {("curate/mix/tokens.py", "to_pylist")}
+"""A tokenizer takes Python strings."""
+
+VAGUE_NAMES: Final = {"common.py", "helper.py", "helpers.py", "misc.py", "util.py", "utils.py"}
+FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class Code(NamedTuple):
+    """One parsed file; `path` is relative to the repository."""
+
+    path: Path
+    text: str
+    tree: ast.Module
+
+    @property
+    def room(self) -> str:
+        """The room of a file in `curate/`; empty for the facade and for files elsewhere."""
+        parts = self.path.with_suffix("").parts
+        return parts[1] if parts[0] == "curate" and parts[1] in ROOMS else ""
+
+    @property
+    def product(self) -> bool:
+        return self.path.parts[0] == "curate"
+
+    def fault(self, node: ast.AST, message: str) -> str:
+        return f"{self.path.as_posix()}:{getattr(node, 'lineno', 1)}: {message}"
+
+
+def read(path: Path, text: str) -> Code:
+    return Code(path, text, ast.parse(text))
+
+
+def all_code() -> list[Code]:
+    paths = (path for folder in ("curate", "mixtures", "tests") for path in sorted((ROOT / folder).rglob("*.py")))
+    return [read(path.relative_to(ROOT), path.read_text("utf-8")) for path in paths]
+
+
+def functions(code: Code) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(code.tree) if isinstance(node, FUNCTIONS))
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+    """Yield every imported module, and for `from a import b` both `a` and `a.b`: `b` may be a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            yield node, base
+            yield from ((node, f"{base}.{alias.name}") for alias in node.names)
+
+
+def import_order(code: Code) -> Iterator[str]:
+    if not code.room:
+        return
+    for node, name in imports(code.tree):
+        top, _, rest = name.partition(".")
+        room = rest.split(".")[0]
+        if name.startswith("."):
+            yield code.fault(node, f"relative import {name}: write curate.room.module")
+        elif top == "curate" and room in ROOMS and ROOMS.index(room) > ROOMS.index(code.room):
+            yield code.fault(node, f"{code.room} may not import {room}, which stands below it")
+        elif isinstance(node, ast.Import) and name == "curate":
+            yield code.fault(node, "a room imports rooms, never the facade `curate`")
+        elif top == "curate" and rest.count(".") == 0 and rest and room not in ROOMS:
+            yield code.fault(node, f"{name} is the facade's or no room; rooms: {', '.join(ROOMS)}")
+
+
+def own_imports_inside(code: Code) -> Iterator[str]:
+    for function in functions(code) if code.product else ():
+        for node, name in imports(function):
+            if name.startswith((".", "curate")):
+                yield code.fault(node, f"own import {name} inside {function.name}(): move it to the top")
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def heavy_imports(code: Code) -> Iterator[str]:
+    late = [node for node in ast.walk(code.tree) if isinstance(node, FUNCTIONS) or is_type_checking(node)]
+    inside = {id(node) for block in late for node in ast.walk(block)}
+    for node, name in imports(code.tree) if code.product else ():
+        package = name.split(".")[0]
+        if package in HEAVY and id(node) not in inside and code.room not in HEAVY[package]:
+            yield code.fault(node, f"{package} loads slowly: import it inside the function that uses it")
+
+
+def untyped(code: Code) -> Iterator[str]:
+    for function in functions(code):
+        spec = function.args
+        named = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, *filter(None, (spec.vararg, spec.kwarg))]
+        bare = [arg.arg for arg in named if arg.annotation is None and arg.arg not in {"self", "cls"}]
+        if bare or function.returns is None:
+            yield code.fault(function, f"{function.name}() lacks types: {', '.join(bare) or 'what it returns'}")
+
+
+def broad_except(code: Code) -> Iterator[str]:
+    for node in ast.walk(code.tree):
+        if isinstance(node, ast.ExceptHandler):
+            names = {part.id for part in ast.walk(node.type) if isinstance(part, ast.Name)} if node.type else {"all"}
+            if names & {"all", "Exception", "BaseException"}:
+                yield code.fault(node, "broad except: name the errors that you can handle")
+
+
+def sizes(code: Code) -> Iterator[str]:
+    lines = code.text.count("\n")
+    if lines > MAX_FILE:
+        yield code.fault(code.tree, f"{lines} lines, {MAX_FILE} at most: split the file")
+    for function in functions(code):
+        lines = (function.end_lineno or 0) - function.lineno + 1
+        if lines > MAX_FUNCTION:
+            yield code.fault(function, f"{function.name}() has {lines} lines, {MAX_FUNCTION} at most")
+
+
+def names(code: Code) -> Iterator[str]:
+    if code.path.name in VAGUE_NAMES:
+        yield code.fault(code.tree, "a file is named after what it holds")
+
+
+def row_loops(code: Code) -> Iterator[str]:
+    for node in ast.walk(code.tree) if code.product and code.room != "io" else ():
+        if not isinstance(node, ast.Attribute) or node.attr not in ROW_LOOPS:
+            continue
+        if (code.path.as_posix(), node.attr) not in ROW_LOOPS_ALLOWED:
+            yield code.fault(node, f".{node.attr} walks rows in Python: use Arrow, Polars or a kernel")
+
+
+def raises_match(code: Code) -> Iterator[str]:
+    for node in ast.walk(code.tree):
+        if not isinstance(node, ast.Call) or ast.unparse(node.func) not in {"pytest.raises", "pytest.warns"}:
+            continue
+        if "match" not in {keyword.arg for keyword in node.keywords}:
+            yield code.fault(node, f"{ast.unparse(node.func)} without match= passes for the wrong error")
+
+
+def opening(code: Code) -> Iterator[str]:
+    if ast.get_docstring(code.tree) is None:
+        yield code.fault(code.tree, "a file opens with the sentence that explains it")
+
+
+GATES: Final[dict[str, Callable[[Code], Iterator[str]]]] = {
+    gate.__name__: gate
+    for gate in (
+        import_order,
+        own_imports_inside,
+        heavy_imports,
+        untyped,
+        broad_except,
+        sizes,
+        names,
+        row_loops,
+        raises_match,
+        opening,
+    )
+}
+
+BAD: Final[list[tuple[str, str, str, str]]] = [
+    (
+        "import_order",
+        "curate/text/a.py",
+        "from curate.rows.schema import ROLES",
+        "curate/text/a.py:1: text may not import rows",
+    ),
+    ("import_order", "curate/rows/a.py", "\nfrom curate import mix", "curate/rows/a.py:2: rows may not import mix"),
+    ("import_order", "curate/io/a.py", "if TYPE_CHECKING:\n    import curate.build.folder", "io may not import build"),
+    ("import_order", "curate/io/a.py", "from ..rows import schema", "relative import"),
+    ("import_order", "curate/io/a.py", "import curate", "never the facade"),
+    ("import_order", "curate/io/a.py", "from curate import __version__", "curate.__version__ is the facade's"),
+    (
+        "own_imports_inside",
+        "curate/io/a.py",
+        "def f() -> None:\n    from curate import rows",
+        "a.py:2: own import curate",
+    ),
+    ("heavy_imports", "curate/io/a.py", "import datasets.arrow", "a.py:1: datasets loads slowly"),
+    ("heavy_imports", "curate/report/a.py", "from torch import nn", "torch loads slowly"),
+    ("untyped", "tests/a.py", "def f(x, *, y: int) -> int: ...", "f() lacks types: x"),
+    ("untyped", "tests/a.py", "class A:\n    def f(self): ...", "a.py:2: f() lacks types: what it returns"),
+    ("broad_except", "curate/cli.py", "try: ...\nexcept (OSError, Exception): ...", "cli.py:2: broad except"),
+    ("broad_except", "curate/cli.py", "try: ...\nexcept: ...", "cli.py:2: broad except"),
+    ("sizes", "curate/cli.py", "\n" * 401, "401 lines"),
+    ("sizes", "curate/cli.py", "def f() -> None:\n" + "    f()\n" * 80, "f() has 81 lines"),
+    ("names", "curate/rows/utils.py", "", "named after what it holds"),
+    ("row_loops", "curate/mix/a.py", "\ntable.column(0).to_pylist()", "a.py:2: .to_pylist walks rows"),
+    ("row_loops", "curate/steps/a.py", "walk = frame.map_elements", ".map_elements walks rows"),
+    ("raises_match", "tests/a.py", "with pytest.raises(ValueError): ...", "a.py:1: pytest.raises without match"),
+    ("opening", "curate/rows/a.py", "x = 1", "opens with the sentence"),
+]
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_code_passes_the_gate(gate: str) -> None:
+    faults = [fault for code in all_code() for fault in GATES[gate](code)]
+    assert not faults, "\n" + "\n".join(faults)
+
+
+@pytest.mark.parametrize(("gate", "path", "snippet", "fault"), BAD)
+def test_gate_fails_bad_code(gate: str, path: str, snippet: str, fault: str) -> None:
+    assert fault in "\n".join(GATES[gate](read(Path(path), snippet)))
+
+
+def test_every_gate_was_seen_to_fail() -> None:
+    assert {gate for gate, *_ in BAD} == set(GATES)
+
+
+def test_every_room_is_in_the_order() -> None:
+    rooms = {path.stem for path in (ROOT / "curate").iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert rooms - {"__init__", "__pycache__"} <= set(ROOMS), "name the room's place in ROOMS"
+
+
+def test_the_top_level_holds_nothing_else() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("needs a git checkout to tell what belongs to the repository")
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files"], check=True, capture_output=True, text=True).stdout
+    folders = {line.split("/")[0] for line in listed.splitlines() if "/" in line}
+    assert folders - {".ci"} <= TOP, f"folders at the top level: {sorted(TOP)}"
+
+
+def test_import_curate_loads_nothing_heavy() -> None:
+    script = f"import sys, curate; print(*({set(HEAVY)!r} & sys.modules.keys()))"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()
+    assert loaded == [], f"`import curate` loads {loaded}; find who with: python -X importtime -c 'import curate'"
