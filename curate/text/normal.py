@@ -1,0 +1,355 @@
+"""The one definition of normal form: two texts that differ only in its terms are the same text to every step.
+
+    text = NFKC(casefold(NFKC(apostrophes(text))))
+    text = apostrophes(text), every run of white space one space, none at either end
+
+`apostrophes` turns each of `APOSTROPHES` into "'"; it comes first because NFKC would take U+00B4 apart into a space and
+an accent. NFKC comes again for folded letters that meet their accent only then ("J" and a caron, say). White space is
+what `str.isspace` says. Normal form is idempotent.
+
+ASCII runs eight bytes at a time. Most other characters are *calm*: what they become depends on no neighbour, so a table
+built once from `str.casefold` and `unicodedata` answers for them. Texts with any other character (a combining accent,
+a Hangul jamo, a half-width voicing mark) go through Polars' NFKC. The table has the Unicode version of the running
+Python (14.0 in 3.11), Polars its own, newer one: only characters unassigned in the older one can come out differently.
+"""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.text.hashing import Hashes, hash_bytes, hash_strings
+from curate.text.kernel import inline, kernel, store64
+from curate.text.swar import HIGH, ONES, POINTS, code_point, leading, load, within
+from curate.text.views import Text, frozen, strings, view
+
+APOSTROPHES: Final = "\u00b4\u02bb\u02bc\u1ffd\u2018\u2019\u201b\u2032\uff07"
+"""Acute accent, okina, modifier apostrophe, oxia, single quotation marks, prime, full-width apostrophe."""
+
+GROWTH: Final = 3
+"""No calm character, and no folded one, becomes more than three times its bytes (U+0390 folds to three times two)."""
+
+UNSETTLED: Final = -1
+SPACE: Final = 0x20
+AFTER_SPACE: Final = np.uint64(0x80)
+BYTE: Final = np.uint64(0xFF)
+SPACES: Final = np.uint64(0x20) * ONES
+WHITE_SPACE: Final = (
+    "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+TO_APOSTROPHE: Final = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
+TO_SPACE: Final = str.maketrans(dict.fromkeys(WHITE_SPACE, " "))
+
+
+class Tables(NamedTuple):
+    """What a character becomes, by code point: 0 itself, -1 not calm, else `place << 6 | size` of its bytes in `extra`.
+
+    `normal` gives the normal form of a calm character, `folded` the case folding of any.
+    """
+
+    normal: NDArray[np.int32]
+    folded: NDArray[np.int32]
+    extra: NDArray[np.uint8]
+
+
+def normalise(texts: pa.StringArray) -> pa.StringArray:
+    r"""Return the normal form of every text; that of a null is the empty string.
+
+    >>> normalise(pa.array(["  Don’t\n\nPANIC ", "Straße", "ｶﾞ"])).to_pylist()
+    ["don't panic", 'strasse', 'ガ']
+    """
+    normal, left = _rewrite(texts, tables().normal, lenient=False)
+    if not len(left):
+        return normal
+    order = np.arange(len(texts))
+    order[left] = len(texts) + np.arange(len(left))
+    return pa.concat_arrays([normal, _settle(texts.take(pa.array(left)))]).take(pa.array(order))
+
+
+def hash_normal(text: Text, index: NDArray[np.int32], seed: int = 0) -> Hashes:
+    """Hash the normal form of the strings of `text` at `index`, without keeping it.
+
+    Equals `hash_strings` of what `normalise` gives.
+
+    >>> hashes = hash_normal(view(pa.array(["Hello  there", "x", "hello THERE"])), np.array([0, 2], np.int32))
+    >>> bool(hashes.high[0] == hashes.high[1]), bool(hashes.low[0] == hashes.low[1])
+    (True, True)
+    """
+    table = tables()
+    high, low, unsettled = _hash_normal(text.data, text.offsets, index, table.normal, table.extra, np.uint64(seed))
+    left = np.flatnonzero(unsettled)
+    if len(left):
+        rest = strings(text.data, text.offsets).take(pa.array(index[left]))
+        high[left], low[left] = hash_strings(view(_settle(rest)), seed)
+    return Hashes(high, low)
+
+
+def blank(text: Text, index: NDArray[np.int32]) -> NDArray[np.bool_]:
+    r"""Tell which strings of `text` at `index` are empty or nothing but white space: their normal form is empty.
+
+    >>> blank(view(pa.array(["", " \n\u3000", "."])), np.arange(3, dtype=np.int32)).tolist()
+    [True, True, False]
+    """
+    table = tables()
+    return _blank(text.data, text.offsets, index, table.normal, table.extra)
+
+
+def _settle(texts: pa.StringArray) -> pa.StringArray:
+    """Return the normal form of texts with characters that are not calm."""
+    composed = _nfkc(pl.Series(texts).str.replace_all("[\u00b4\u1ffd]", "'"))
+    normal, left = _rewrite(composed, tables().normal, lenient=False)
+    if not len(left):
+        return normal
+    # What is left, accents that compose with nothing for the most part, needs each pass in its turn.
+    folded, _ = _rewrite(composed.take(pa.array(left)), tables().folded, lenient=True)
+    last, _ = _rewrite(_nfkc(pl.Series(folded)), tables().normal, lenient=True)
+    order = np.arange(len(texts))
+    order[left] = len(texts) + np.arange(len(left))
+    return pa.concat_arrays([normal, last]).take(pa.array(order))
+
+
+def _nfkc(texts: pl.Series) -> pa.StringArray:
+    return texts.str.normalize("NFKC").to_arrow().cast(pa.string())
+
+
+def _rewrite(
+    texts: pa.StringArray, table: NDArray[np.int32], *, lenient: bool
+) -> tuple[pa.StringArray, NDArray[np.int64]]:
+    """Return the texts written anew by `table`, and the places of those that it cannot answer for, left empty."""
+    text = view(texts)
+    data, offsets, unsettled = _rewrite_all(text.data, text.offsets, table, tables().extra, lenient)
+    return strings(data, offsets), np.flatnonzero(unsettled)
+
+
+@kernel
+def _hash_normal(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int32],
+    index: NDArray[np.int32],
+    table: NDArray[np.int32],
+    extra: NDArray[np.uint8],
+    seed: np.uint64,
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.bool_]]:
+    longest = 0
+    for place in index:
+        longest = max(longest, offsets[place + 1] - offsets[place])
+    scratch = np.empty(GROWTH * longest + 8, np.uint8)
+    high = np.zeros(len(index), np.uint64)
+    low = np.zeros(len(index), np.uint64)
+    unsettled = np.zeros(len(index), np.bool_)
+    for i in range(len(index)):
+        start, end = offsets[index[i]], offsets[index[i] + 1]
+        size = write_normal(data, start, end, scratch, 0, table, extra, lenient=False)
+        if size == UNSETTLED:
+            unsettled[i] = True
+        else:
+            high[i], low[i] = hash_bytes(scratch, 0, size, seed)
+    return high, low, unsettled
+
+
+@kernel
+def _rewrite_all(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int32],
+    table: NDArray[np.int32],
+    extra: NDArray[np.uint8],
+    lenient: bool,  # noqa: FBT001
+) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.bool_]]:
+    count = len(offsets) - 1
+    out = np.empty(GROWTH * np.int64(offsets[count] - offsets[0]) + 8, np.uint8)
+    ends = np.zeros(count + 1, np.int32)
+    unsettled = np.zeros(count, np.bool_)
+    at = 0
+    for i in range(count):
+        reached = write_normal(data, offsets[i], offsets[i + 1], out, at, table, extra, lenient)
+        if reached == UNSETTLED:
+            unsettled[i] = True
+        else:
+            at = reached
+        ends[i + 1] = at
+    return out[:at].copy(), ends, unsettled
+
+
+@inline
+def write_normal(
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    out: NDArray[np.uint8],
+    base: int,
+    table: NDArray[np.int32],
+    extra: NDArray[np.uint8],
+    lenient: bool,  # noqa: FBT001
+) -> int:
+    """Write `data[start:end]` by `table` into `out` from `base`, white space in order; return where it ends.
+
+    Returns -1 at the first character that is not calm, unless `lenient`, which takes it as it is. `out` has room for
+    `GROWTH` times the text and 8 bytes more.
+    """
+    i, at = start, base
+    spaced = AFTER_SPACE  # a space at the start, or after a space, is one too many
+    while i < end:
+        word = load(data, i, end)
+        count = min(8, end - i)
+        high = word & HIGH
+        if high:
+            count = min(count, leading(high))
+            if count == 0:
+                i, at, spaced = _write_run(data, i, end, out, at, table, extra, lenient, spaced)
+                if i == UNSETTLED:
+                    return UNSETTLED
+                continue
+            word &= (np.uint64(1) << np.uint64(8 * count)) - np.uint64(1)
+        word |= within(word, 0x41, 0x5A) >> np.uint64(2)
+        space = within(word, 0x20, 0x20)
+        control = within(word, 0x09, 0x0D) | within(word, 0x1C, 0x1F)
+        if control:
+            space |= control
+            fill = (control >> np.uint64(7)) * BYTE
+            word = (word & ~fill) | (fill & SPACES)
+        again = space & ((space << np.uint64(8)) | spaced)
+        store64(out, at, word)
+        # A branch, not arithmetic: guessed right, the next load need not wait for this word (458 to 800 MB/s).
+        if not again and count == 8:
+            i += 8
+            at += 8
+            spaced = space >> np.uint64(56)
+            continue
+        kept = min(count, leading(again))
+        at += kept
+        i += kept
+        if kept < count:
+            spaced = AFTER_SPACE
+            while i < end and _is_space(data[i]):
+                i += 1
+        else:
+            spaced = (space >> np.uint64(8 * count - 8)) & AFTER_SPACE
+    return at - 1 if at > base and spaced else at
+
+
+@inline
+def _is_space(byte: int | np.integer) -> bool | np.bool:
+    return byte == 0x20 or 0x09 <= byte <= 0x0D or 0x1C <= byte <= 0x1F
+
+
+@inline
+def _write_run(
+    data: NDArray[np.uint8],
+    i: int,
+    end: int,
+    out: NDArray[np.uint8],
+    at: int,
+    table: NDArray[np.int32],
+    extra: NDArray[np.uint8],
+    lenient: bool,  # noqa: FBT001
+    spaced: np.uint64,
+) -> tuple[int, int, np.uint64]:
+    """Write the characters from `i` to the next ASCII one; -1 in place of `i` at one that is not calm."""
+    while i < end and data[i] >= 0x80:
+        point, width = code_point(data, i, end)
+        entry = table[point]
+        if entry > 0:
+            for k in range(entry >> 6, (entry >> 6) + (entry & 63)):
+                if extra[k] != SPACE:
+                    spaced = np.uint64(0)
+                elif spaced:
+                    continue
+                else:
+                    spaced = AFTER_SPACE
+                out[at] = extra[k]
+                at += 1
+        elif entry == UNSETTLED and not lenient:
+            return UNSETTLED, at, spaced
+        else:
+            for k in range(width):
+                out[at + k] = data[i + k]
+            at += width
+            spaced = np.uint64(0)
+        i += width
+    return i, at, spaced
+
+
+@kernel
+def _blank(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int32],
+    index: NDArray[np.int32],
+    table: NDArray[np.int32],
+    extra: NDArray[np.uint8],
+) -> NDArray[np.bool_]:
+    answer = np.ones(len(index), np.bool_)
+    for i in range(len(index)):
+        start, end = offsets[index[i]], offsets[index[i] + 1]
+        while start < end:
+            point, width = code_point(data, start, end)
+            if point > 0x7F:
+                entry = table[point]
+                if entry <= 0 or entry & 63 != 1 or extra[entry >> 6] != SPACE:
+                    break
+            elif not _is_space(point):
+                break
+            start += width
+        answer[i] = start == end
+    return answer
+
+
+@functools.cache
+def tables() -> Tables:
+    """Return the tables, built from `str.casefold` and `unicodedata` on the first call (a quarter of a second)."""
+    normal = np.zeros(POINTS, np.int32)
+    folded = np.zeros(POINTS, np.int32)
+    extra = bytearray()
+    blocks = _blocks()
+    clinging = _clinging(blocks)
+    marked = clinging.union(APOSTROPHES, WHITE_SPACE)
+    for block in blocks:
+        if unicodedata.is_normalized("NFKC", block) and block.casefold() == block and marked.isdisjoint(block):
+            continue  # as 8,500 of 8,687 blocks
+        for letter in block:
+            stages = _stages(letter)
+            clings = any(stage[0] in clinging for stage in stages)
+            grows = len(stages[-1].encode()) > GROWTH * len(letter.encode())
+            normal[ord(letter)] = UNSETTLED if clings or grows else _entry(letter, stages[-1], extra)
+            folded[ord(letter)] = _entry(letter, letter.casefold(), extra)
+    return Tables(frozen(normal), frozen(folded), frozen(np.frombuffer(bytes(extra), np.uint8)))
+
+
+def _stages(letter: str) -> tuple[str, str, str, str]:
+    """Return what `letter` is on its way to normal form, any white space turned to spaces in the last."""
+    composed = unicodedata.normalize("NFKC", letter.translate(TO_APOSTROPHE))
+    folded = composed.casefold()
+    return letter, composed, folded, unicodedata.normalize("NFKC", folded).translate(TO_APOSTROPHE | TO_SPACE)
+
+
+def _entry(letter: str, becomes: str, extra: bytearray) -> int:
+    if becomes == letter:
+        return 0
+    place = len(extra)
+    extra.extend(becomes.encode())
+    return place << 6 | (len(extra) - place)
+
+
+def _blocks() -> list[str]:
+    """Return all code points past ASCII, 128 at a time; the surrogates, which no UTF-8 holds, left out."""
+    starts = (*range(0x80, 0xD800, 0x80), *range(0xE000, 0x110000, 0x80))
+    return ["".join(map(chr, range(start, start + 0x80))) for start in starts]
+
+
+def _clinging(blocks: list[str]) -> frozenset[str]:
+    """Return the characters that may change with, or change, the one before them in NFKC."""
+    second = set(map(chr, (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))))  # jamo, which compose by arithmetic
+    decomposed = "".join(block for block in blocks if not unicodedata.is_normalized("NFKD", block))
+    for letter in decomposed:
+        parts = unicodedata.decomposition(letter).split()
+        if len(parts) == 2 and parts[0][0] != "<":
+            second.add(chr(int(parts[1], 16)))
+    for block in blocks:
+        second.update(filter(unicodedata.combining, block))
+    first = ((letter, unicodedata.normalize("NFKD", letter)[0]) for letter in decomposed)
+    return frozenset(second.union(letter for letter, begins in first if begins in second))

@@ -1,0 +1,273 @@
+"""Phrases compiled to one automaton: every spelling of every phrase, met in a single pass over the text.
+
+A phrase is written once, in full ("I do not have opinions"). Compiling spells out its contractions ("I don't have
+opinions", "I dont have opinions") and builds an Aho-Corasick automaton over bytes as a dense table, so that the work
+per byte does not depend on how many phrases there are. `curate.text.matching` runs it.
+
+Source: Aho and Corasick, Efficient String Matching, Communications of the ACM 18 (1975).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.errors import MixtureError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SPACES: Final = "\t\n\v\f\r \u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u3000"
+"""White space: any run of it is one space."""
+
+APOSTROPHES: Final = "'`\u00b4\u02bc\u2018\u2019\uff07"
+"""Typed, typeset and mistyped: all the same apostrophe."""
+
+OTHER, SPACE, APOSTROPHE = range(3)
+"""The first byte classes: a byte in no phrase, and the two classes that several characters share."""
+
+ANY: Final = frozenset(range(256))
+CONTINUATION: Final = frozenset(range(0x80, 0xC0))
+"""Bytes of a UTF-8 character after its first."""
+
+LONGEST: Final = 250
+"""Symbols in the longest spelling; the kernel remembers the places of the last 256."""
+
+NOT: Final = ("do", "does", "did", "is", "are", "was", "were", "have", "has", "had", "would", "could", "should")
+CONTRACTIONS: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
+    **{(word, "not"): (f"{word}n't", f"{word}nt") for word in NOT},
+    ("cannot",): ("can not", "can't", "cant"),
+    ("will", "not"): ("won't",),
+    ("i", "am"): ("i'm", "im"),
+    ("i", "have"): ("i've",),
+    ("i", "will"): ("i'll",),
+    ("i", "would"): ("i'd",),
+    ("it", "is"): ("it's", "its"),
+    ("that", "is"): ("that's", "thats"),
+    ("there", "is"): ("there's",),
+    ("you", "are"): ("you're",),
+    ("we", "are"): ("we're",),
+}
+"""Full words to the ways in which people shorten them. "wont" and "ill" are words of their own and stay out."""
+
+FULL: Final = {short: " ".join(words) for words, shorts in CONTRACTIONS.items() for short in shorts if "'" in short}
+
+
+class Phrase(NamedTuple):
+    """What to look for. `exact` phrases are met byte for byte: letter case counts, and nothing is spelled out."""
+
+    text: str
+    exact: bool = False
+
+
+class Automaton(NamedTuple):
+    """A compiled set of phrases, as flat arrays for the kernel.
+
+    A state is a place in `table`: `table[state + class]` is the next state, and `table[state + width - 1]` the first of
+    the state's outputs (-1: none); states up to `shallow` hold at most one symbol. A phrase may begin with the bytes b0 to
+    b3 where `first[b0 | b1 << 8] & second[b2 | b3 << 8]` is not 0. An output is a spelling and the next output; a spelling is a phrase,
+    a length in symbols, and for an exact one its bytes.
+    """
+
+    words: bool
+    loose: bool
+    classes: NDArray[np.uint8]
+    first: NDArray[np.uint8]
+    second: NDArray[np.uint8]
+    table: NDArray[np.int32]
+    width: int
+    shallow: int
+    output_spelling: NDArray[np.int32]
+    output_next: NDArray[np.int32]
+    phrase: NDArray[np.int32]
+    symbols: NDArray[np.int32]
+    exact: NDArray[np.int32]
+    exact_bytes: NDArray[np.uint8]
+
+
+def alternatives(pattern: str) -> Iterator[str]:
+    """Write out `(a|b)` in a line of a phrase file; an empty branch leaves the words out.
+
+    >>> list(alternatives("I (cannot|am unable to) (assist|help)"))
+    ['I cannot assist', 'I cannot help', 'I am unable to assist', 'I am unable to help']
+    >>> list(alternatives("as (just |)an AI"))
+    ['as just an AI', 'as an AI']
+    """
+    group = re.search(r"\(([^()]*)\)", pattern)
+    if group is None:
+        yield pattern
+        return
+    for branch in group[1].split("|"):
+        yield from alternatives(pattern[: group.start()] + branch + pattern[group.end() :])
+
+
+def spellings(phrase: Phrase) -> list[str]:
+    """Return every way of writing a phrase, in lower case; an exact phrase has one.
+
+    >>> spellings(Phrase("I cannot help"))
+    ['i cannot help', 'i can not help', "i can't help", 'i cant help']
+    >>> spellings(Phrase("It isn't right"))
+    ['it is not right', "it isn't right", 'it isnt right', "it's not right", 'its not right']
+    >>> spellings(Phrase("PaLM", exact=True))
+    ['PaLM']
+    """
+    if phrase.exact:
+        return [phrase.text]
+    plain = re.sub(f"[{APOSTROPHES}]", "'", phrase.text.lower())
+    full = " ".join(FULL.get(word, word) for word in plain.split())
+    return list(dict.fromkeys(" ".join(words) for words in _spell(tuple(full.split()))))
+
+
+def _spell(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    if not words:
+        yield ()
+        return
+    for rest in _spell(words[1:]):
+        yield (words[0], *rest)
+    for length in (1, 2):
+        for short in CONTRACTIONS.get(words[:length], ()) if len(words) >= length else ():
+            for rest in _spell(words[length:]):
+                yield (short, *rest)
+
+
+@lru_cache(maxsize=32)
+def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: bool = True) -> Automaton:
+    """Compile phrases; the answer is kept, so asking again costs nothing.
+
+    `words`: a phrase begins and ends at the border of a word. `loose`: runs of white space are one space, all apostrophes
+    are the same, and contractions are spelled out. Without it a phrase is a plain substring. ASCII letters are folded
+    either way; letters outside ASCII match as they are written. A spelling that two phrases share belongs to the first.
+    Raises `MixtureError` for a phrase of less than two or more than 250 symbols.
+
+    >>> automaton = compile_phrases((Phrase("I cannot help"), Phrase("as an AI")))
+    >>> len(automaton.symbols), automaton.table.size // automaton.width
+    (5, 44)
+    """
+    owner: dict[tuple[str, bool], int] = {}
+    for number, phrase in enumerate(phrases):
+        for spelling in spellings(phrase) if loose else [phrase.text if phrase.exact else phrase.text.lower()]:
+            owner.setdefault((spelling, phrase.exact), number)
+    symbols = [_symbols(spelling, loose=loose) for spelling, _ in owner]
+    used = sorted({symbol for line in symbols for symbol in line if symbol >= 0})
+    classes = _classes(used, loose=loose)
+    lines = [[_class(classes, symbol) for symbol in line] for line in symbols]
+    width = int(classes.max()) + 2
+    table, shallow, output_spelling, output_next = _build(lines, width)
+    first, second = _starts(symbols)
+    exact = [spelling.encode() if is_exact else b"" for spelling, is_exact in owner]
+    starts = np.cumsum([0, *(len(word) for word in exact)])[:-1]
+    return Automaton(
+        words=words,
+        loose=loose,
+        classes=classes,
+        first=first,
+        second=second,
+        table=table,
+        width=width,
+        shallow=shallow,
+        output_spelling=output_spelling,
+        output_next=output_next,
+        phrase=np.array(list(owner.values()), np.int32),
+        symbols=np.array([len(line) for line in lines], np.int32),
+        exact=np.where([len(word) > 0 for word in exact], starts, -1).astype(np.int32),
+        exact_bytes=np.frombuffer(b"".join(exact) or b"\0", np.uint8),
+    )
+
+
+def _symbols(spelling: str, *, loose: bool) -> list[int]:
+    """Return a spelling as folded bytes, with -1 for white space and -2 for an apostrophe where matching is loose."""
+    symbols: list[int] = []
+    for letter in " ".join(spelling.split()) if loose else spelling:
+        if loose and letter in SPACES:
+            symbols.append(-SPACE)
+        elif loose and letter in APOSTROPHES:
+            symbols.append(-APOSTROPHE)
+        else:
+            symbols.extend(letter.lower().encode() if letter.isascii() else letter.encode())
+    if not 2 <= len(symbols) <= LONGEST:  # noqa: PLR2004
+        message = f"the phrase {spelling[:40]!r} has {len(symbols)} symbols; a phrase has 2 to {LONGEST}"
+        raise MixtureError(message)
+    if symbols[0] < 0:
+        message = f"the phrase {spelling!r} begins with an apostrophe; begin it with a letter or a digit"
+        raise MixtureError(message)
+    return symbols
+
+
+def _classes(used: list[int], *, loose: bool) -> NDArray[np.uint8]:
+    """Number the bytes that phrases use from 3; upper case goes with lower case."""
+    classes = np.full(256, OTHER, np.uint8)
+    for number, byte in enumerate(used):
+        classes[byte] = number + 3
+        classes[ord(chr(byte).upper()) if byte < 0x80 else byte] = number + 3  # noqa: PLR2004
+    if loose:
+        for letters, shared in ((SPACES, SPACE), (APOSTROPHES, APOSTROPHE)):
+            classes[[ord(letter) for letter in letters if letter.isascii()]] = shared
+    return classes
+
+
+def _class(classes: NDArray[np.uint8], symbol: int) -> int:
+    return -symbol if symbol < 0 else int(classes[symbol])
+
+
+def _bytes(symbol: int) -> frozenset[int]:
+    """Return the bytes with which a symbol may begin in a text."""
+    if symbol < 0:
+        return frozenset(letter.encode()[0] for letter in (SPACES if symbol == -SPACE else APOSTROPHES))
+    return frozenset((symbol, ord(chr(symbol).upper()) if symbol < 0x80 else symbol))  # noqa: PLR2004
+
+
+def _starts(lines: list[list[int]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the tables `first` and `second`: which of eight buckets of spellings may begin with two bytes, and go on so.
+
+    After white space or an apostrophe, which may be several bytes, most bytes may follow; where a spelling ends, all.
+    """
+    tables = np.zeros((2, 256, 256), np.uint8)
+    words = sorted({tuple(line[:4]) for line in lines})
+    for number, word in enumerate(words):
+        sets = [_bytes(symbol) for symbol in word] + [ANY] * (4 - len(word))
+        if word[1] < 0:
+            sets[2] = sets[2] | _bytes(word[1]) | CONTINUATION
+        if min(word[1:3]) < 0:
+            sets[3] = ANY
+        bucket = 1 << number * 8 // len(words)
+        for table, low, high in zip(tables, sets[::2], sets[1::2], strict=True):
+            table[np.ix_(sorted(high), sorted(low))] |= bucket
+    return tables[0].reshape(-1), tables[1].reshape(-1)
+
+
+def _build(lines: list[list[int]], width: int) -> tuple[NDArray[np.int32], int, NDArray[np.int32], NDArray[np.int32]]:
+    """Build the table: a trie of the spellings in breadth-first order, each missing edge led to the longest suffix."""
+    children: list[dict[int, int]] = [{}]
+    ends: dict[int, int] = {}
+    for number, line in enumerate(lines):
+        node = 0
+        for symbol in line:
+            if symbol not in children[node]:
+                children[node][symbol] = len(children)
+                children.append({})
+            node = children[node][symbol]
+        ends[node] = number
+    order = [0]
+    for node in order:
+        order.extend(children[node].values())
+    place = {node: number for number, node in enumerate(order)}
+    table = np.zeros((len(order), width), np.int32)
+    table[0, -1] = -1
+    suffix = np.zeros(len(order), np.int32)
+    outputs: list[tuple[int, int]] = []
+    for state, node in enumerate(order):
+        if state:
+            table[state] = table[suffix[state]]
+        if node in ends:
+            outputs.append((ends[node], int(table[state, -1])))
+            table[state, -1] = len(outputs) - 1
+        for symbol, child in children[node].items():
+            suffix[place[child]] = table[state, symbol] if state else 0
+            table[state, symbol] = place[child]
+    table[:, :-1] *= width
+    columns = np.array(outputs, np.int32).reshape(-1, 2)
+    return table.reshape(-1), len(children[0]) * width, columns[:, 0].copy(), columns[:, 1].copy()

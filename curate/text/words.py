@@ -1,0 +1,161 @@
+"""The one definition of a word, and the counting of words and characters.
+
+A word is a longest run of letters, digits and marks (Unicode L, N, M) that begins with a letter or digit; an apostrophe
+between two of its letters is inside it ("don't" is one word, "dogs' tails" two). In scripts that put no spaces between
+words (`UNSPACED`) each letter or digit is a word of its own, with the marks that follow it. Hence "well-known", "3.14"
+and "snake_case" are two words each, "東京へ" three, an emoji none. Zero-width joiners and the soft hyphen are marks.
+
+Character classes come from the `unicodedata` of the running Python (Unicode 14.0 in 3.11); a character that it does not
+know belongs to no word.
+"""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.text.kernel import inline, kernel
+from curate.text.normal import APOSTROPHES
+from curate.text.swar import HIGH, ONES, POINTS, code_point, load, marked, within
+from curate.text.views import Text, frozen
+
+OTHER, LETTER, MARK, ALONE, APOSTROPHE = range(5)
+"""A character's class. A letter or digit is `LETTER` in a spaced script, else `ALONE`: a word by itself."""
+
+OUTSIDE, INSIDE, AFTER_ALONE, AFTER_APOSTROPHE = range(4)
+"""Where the reader of a text is; `AFTER_APOSTROPHE`, after one that followed a letter, a word may yet go on."""
+
+JOINERS: Final = "\u00ad\u200c\u200d"
+
+UNSPACED: Final = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x1000, 0x109F),  # Myanmar
+    (0x1780, 0x17FF),  # Khmer
+    (0x1950, 0x19FF),  # Tai Le, New Tai Lue, Khmer symbols
+    (0x1A20, 0x1AAF),  # Tai Tham
+    (0x1B00, 0x1B7F),  # Balinese
+    (0x2E80, 0x312F),  # Han radicals, Hiragana, Katakana, Bopomofo
+    (0x31A0, 0x9FFF),  # Bopomofo, Katakana, Han
+    (0xA000, 0xA4CF),  # Yi
+    (0xA980, 0xA9FF),  # Javanese, Myanmar
+    (0xAA60, 0xAADF),  # Myanmar, Tai Viet
+    (0xF900, 0xFAFF),  # Han
+    (0xFF66, 0xFF9F),  # half-width Katakana
+    (0x16FE0, 0x18D8F),  # Tangut, Khitan
+    (0x1AFF0, 0x1B2FF),  # Kana, Nushu
+    (0x20000, 0x3FFFF),  # Han
+)
+"""First and last code points of the scripts that put no spaces between words."""
+
+WHOLE: Final = 8
+FIRST: Final = np.uint64(0x80)
+CASE: Final = np.uint64(0x20) * ONES
+
+
+def count_words(text: Text, index: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Count the words in the strings of `text` at `index`; none in an empty one.
+
+    >>> import pyarrow as pa
+    >>> from curate.text.views import view
+    >>> texts = view(pa.array(["It's a well-known fact.", "東京へ 2024", "สวัสดี", ""]))
+    >>> count_words(texts, np.arange(4, dtype=np.int32)).tolist()
+    [5, 4, 4, 0]
+    """
+    return _count_words(text.data, text.offsets, index, classes())
+
+
+def count_characters(text: Text, index: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Count the characters (Unicode code points) in the strings of `text` at `index`.
+
+    >>> import pyarrow as pa
+    >>> from curate.text.views import view
+    >>> count_characters(view(pa.array(["año", "", "東京"])), np.arange(3, dtype=np.int32)).tolist()
+    [3, 0, 2]
+    """
+    return _count_characters(text.data, text.offsets, index)
+
+
+@inline
+def read(state: int, letter: int) -> tuple[int, bool]:
+    """Read a character of class `letter`: the state after it, and whether a word begins with it."""
+    if letter == LETTER:
+        return INSIDE, state in (OUTSIDE, AFTER_ALONE)
+    if letter == ALONE:
+        return AFTER_ALONE, True
+    if letter == MARK:
+        return (OUTSIDE if state == AFTER_APOSTROPHE else state), False
+    if letter == APOSTROPHE and state == INSIDE:
+        return AFTER_APOSTROPHE, False
+    return OUTSIDE, False
+
+
+@kernel
+def _count_words(
+    data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np.int32], table: NDArray[np.uint8]
+) -> NDArray[np.int32]:
+    counts = np.zeros(len(index), np.int32)
+    for i in range(len(index)):
+        at, end = offsets[index[i]], offsets[index[i] + 1]
+        state, words = OUTSIDE, 0
+        while at < end:
+            word = load(data, at, end)
+            if word & HIGH:
+                at, state, begun = _read_run(data, at, end, table, state)
+                words += begun
+                continue
+            # Past the end lie zeros, which are in no word.
+            lower = word | CASE
+            letters = within(lower, 0x61, 0x7A) | within(word, 0x30, 0x39)
+            after = (letters << np.uint64(8)) | (FIRST if state == INSIDE else np.uint64(0))
+            quotes = within(word, 0x27, 0x27) & after
+            joined = (quotes << np.uint64(8)) | (FIRST if state == AFTER_APOSTROPHE else np.uint64(0))
+            words += marked(letters & ~after & ~joined)
+            at += WHOLE
+            state = INSIDE if letters >> np.uint64(63) else AFTER_APOSTROPHE if quotes >> np.uint64(63) else OUTSIDE
+        counts[i] = words
+    return counts
+
+
+@inline
+def _read_run(data: NDArray[np.uint8], at: int, end: int, table: NDArray[np.uint8], state: int) -> tuple[int, int, int]:
+    """Read on to the first character that follows eight bytes or more and a character past ASCII."""
+    words = 0
+    last = min(end, at + WHOLE)
+    while at < last or (at < end and data[at] >= 0x80):
+        point, width = code_point(data, at, end)
+        state, begins = read(state, table[point])
+        words += begins
+        at += width
+    return at, state, words
+
+
+@kernel
+def _count_characters(
+    data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    counts = np.zeros(len(index), np.int32)
+    for i in range(len(index)):
+        count = 0
+        for at in range(offsets[index[i]], offsets[index[i] + 1]):
+            count += (data[at] & 0xC0) != 0x80
+        counts[i] = count
+    return counts
+
+
+@functools.cache
+def classes() -> NDArray[np.uint8]:
+    """Return the class of every code point, built on the first call (a tenth of a second)."""
+    table = np.zeros(POINTS, np.uint8)
+    kinds = {"L": LETTER, "N": LETTER, "M": MARK}
+    known = bytes(kinds.get(unicodedata.category(chr(point))[0], OTHER) for point in range(0x110000))
+    table[: len(known)] = np.frombuffer(known, np.uint8)
+    for first, last in UNSPACED:
+        block = table[first : last + 1]
+        block[block == LETTER] = ALONE
+    table[[ord(letter) for letter in JOINERS]] = MARK
+    table[[ord(letter) for letter in "'" + APOSTROPHES]] = APOSTROPHE
+    return frozen(table)
