@@ -1,0 +1,1 @@
+"""What a row is: its kinds, its identity, and its segments."""

@@ -1,0 +1,82 @@
+"""Putting the changes of an Edit into a batch: the one place where text of users is replaced."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.rows.gather import take_array
+from curate.rows.schema import kind_of
+from curate.rows.segments import Segments, Side
+
+
+class Change(NamedTuple):
+    """New text for some segments of one part: `place` counts within the part, `text` runs beside it."""
+
+    place: NDArray[np.int32]
+    text: pa.StringArray
+
+
+class Edits(NamedTuple):
+    """What an Edit changes: one `Change` for each part of the segments, in the same order.
+
+    `turns`, where given, has an entry a row: how many turns of the dialogue stay, counted from its start; -1 keeps all.
+    """
+
+    changes: tuple[Change, ...] = ()
+    turns: NDArray[np.int32] | None = None
+
+
+def apply_edits(body: pa.RecordBatch, segments: Segments, edits: Edits) -> tuple[pa.RecordBatch, NDArray[np.bool_]]:
+    """Return `body` with `edits` made, and which rows they changed; a row that no edit names keeps its bytes.
+
+    Raises `ValueError` for an edit that cuts turns of rows without a dialogue.
+    """
+    changed = np.zeros(body.num_rows, np.bool_)
+    for part, change in zip(segments.parts, edits.changes, strict=False):
+        if len(change.place):
+            name = _column(body, part.side)
+            lists = _with_text(body[name], part.index[change.place], change.text)
+            body = body.set_column(body.schema.get_field_index(name), body.schema.field(name), lists)
+            changed[part.row[change.place]] = True
+    if edits.turns is None or not (edits.turns >= 0).any():
+        return body, changed
+    if kind_of(body.schema) != "conversation":
+        message = "only a conversation has turns to cut"
+        raise ValueError(message)
+    messages = body["messages"]
+    lengths = np.diff(messages.offsets.to_numpy(zero_copy_only=True))
+    keep = np.where(edits.turns < 0, lengths, np.minimum(edits.turns, lengths)).astype(np.int32)
+    changed |= keep < lengths
+    return body.set_column(0, body.schema.field(0), _first_items(messages, keep)), changed
+
+
+def _column(body: pa.RecordBatch, side: Side) -> str:
+    if side == "dialogue" or (side == "prompt" and kind_of(body.schema) == "rated"):
+        return "messages"
+    return "completions" if side == "completion" else side
+
+
+def _with_text(lists: pa.ListArray, index: NDArray[np.int32], text: pa.StringArray) -> pa.ListArray:
+    """Return `lists` with the content of its flat items at `index` replaced."""
+    items = lists.values
+    fields = [field.name for field in items.type]
+    old = items.field("content")
+    pick = np.arange(len(old), dtype=np.int32)
+    pick[index] = len(old) + np.arange(len(index), dtype=np.int32)
+    new = pa.concat_arrays([old, text]).take(pa.array(pick))
+    columns = [new if name == "content" else items.field(name) for name in fields]
+    struct = pa.StructArray.from_arrays(columns, fields=list(items.type))
+    return pa.ListArray.from_arrays(lists.offsets, struct, type=lists.type)
+
+
+def _first_items(lists: pa.ListArray, keep: NDArray[np.int32]) -> pa.ListArray:
+    """Return `lists` with each cut to its first `keep` items."""
+    starts = lists.offsets.to_numpy(zero_copy_only=True)[:-1]
+    offsets = np.concatenate([[0], np.cumsum(keep)]).astype(np.int32)
+    within = np.arange(offsets[-1], dtype=np.int32) - np.repeat(offsets[:-1], keep)
+    index = np.repeat(starts, keep) + within
+    return pa.ListArray.from_arrays(pa.array(offsets), take_array(lists.values, index.astype(np.int32)), type=lists.type)

@@ -1,0 +1,212 @@
+"""Segments: every text of every row as flat string arrays, whatever the row kind.
+
+`list<struct<role, content>>` is, in Arrow, one flat string array with offsets. A segment is one entry of such an array
+together with the row, side, turn and role it belongs to. A step reads segments and never asks which kind it looks at.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.errors import MixtureError, did_you_mean
+from curate.rows.schema import ASSISTANT, ROLES, USER, Kind, Role, kind_of
+from curate.text.kernel import kernel
+from curate.text.views import Text, view
+
+Side: TypeAlias = Literal["dialogue", "prompt", "completion", "chosen", "rejected"]
+SIDES: Final[tuple[Side, ...]] = get_args(Side)
+"""A side's code is its place here. A conversation has one side, `dialogue`."""
+
+Scope: TypeAlias = Literal["prompt", "first_user", "response", "all", "chosen", "rejected"]
+On: TypeAlias = Scope | frozenset[Role]
+"""Which segments a step reads: a scope, or the turns of a set of roles."""
+
+
+class Part(NamedTuple):
+    """The selected segments of one flat string array; the arrays after `text` run side by side.
+
+    `index` says where in `text` a segment lies, `turn` is its message (or completion) number from 0 within its side,
+    and `role` its code in `ROLES`. Segments come in row order, and in turn order within a row.
+    """
+
+    side: Side
+    text: Text
+    index: NDArray[np.int32]  # type: ignore[assignment]  # a tuple has a method of this name
+    row: NDArray[np.int32]
+    turn: NDArray[np.int32]
+    role: NDArray[np.uint8]
+
+
+class Segments(NamedTuple):
+    """The selected segments of a batch of `rows` rows, a part for each side that has any to give."""
+
+    rows: int
+    parts: tuple[Part, ...]
+
+
+def check_on(on: str | frozenset[str] | set[str] | tuple[str, ...] | list[str]) -> On:
+    """Return `on` in its one shape; raises `MixtureError` for an unknown scope or role.
+
+    >>> check_on("prompt"), check_on({"user"})
+    ('prompt', frozenset({'user'}))
+    """
+    if isinstance(on, str):
+        if on not in get_args(Scope):
+            message = f"on={on!r} is no scope; {did_you_mean(on, get_args(Scope))}, or give a set of roles"
+            raise MixtureError(message)
+        return on  # type: ignore[return-value]
+    roles = frozenset(on)
+    unknown = sorted(roles - set(ROLES))
+    if unknown or not roles:
+        message = f"on={sorted(roles)} is no set of roles; roles: {', '.join(ROLES)}"
+        raise MixtureError(message)
+    return roles  # type: ignore[return-value]
+
+
+def segments(body: pa.RecordBatch, on: On = "all") -> Segments:
+    """Return the segments of `body` (a batch with a kind's body columns) that `on` selects, without copying text.
+
+    - `all`: every message and completion.
+    - `prompt`: a conversation's turns before the first assistant turn; the prompt of rated and preference rows.
+    - `first_user`: the first user turn of the prompt.
+    - `response`: a conversation's assistant turns; a rated row's completions; both answers of a preference row.
+    - `chosen`, `rejected`: one answer of a preference row; no segment of other kinds.
+    - a set of roles: messages of these roles; completions count as assistant turns.
+
+    >>> from curate.rows.schema import BODIES
+    >>> rows = [
+    ...     {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}], "meta": "{}"}
+    ... ]
+    >>> found = segments(pa.RecordBatch.from_pylist(rows, BODIES["conversation"]), "response")
+    >>> [(part.side, part.turn.tolist()) for part in found.parts]
+    [('dialogue', [1])]
+    """
+    return select(Segments(body.num_rows, tuple(_sides(body, kind_of(body.schema)))), on)
+
+
+def select(every: Segments, on: On) -> Segments:
+    """Return those of all segments of a batch that `on` selects; for a step that reads whole rows."""
+    parts = (_select(part, on) for part in every.parts)
+    return Segments(every.rows, tuple(part for part in parts if len(part.index)))
+
+
+def _sides(body: pa.RecordBatch, kind: Kind) -> list[Part]:
+    if kind == "conversation":
+        return [_messages(body["messages"], "dialogue")]
+    if kind == "rated":
+        return [_messages(body["messages"], "prompt"), _completions(body["completions"])]
+    return [_messages(body[side], side) for side in ("prompt", "chosen", "rejected")]
+
+
+def _messages(lists: pa.ListArray, side: Side) -> Part:
+    row, turn, index = _spread(_offsets(lists))
+    role = role_codes(view(lists.values.field("role")))[index]
+    return Part(side, view(lists.values.field("content")), index, row, turn, role)
+
+
+def _completions(lists: pa.ListArray) -> Part:
+    row, turn, index = _spread(_offsets(lists))
+    role = np.full(len(index), ASSISTANT, np.uint8)
+    return Part("completion", view(lists.values.field("content")), index, row, turn, role)
+
+
+def _offsets(lists: pa.ListArray) -> NDArray[np.int32]:
+    return lists.offsets.to_numpy(zero_copy_only=True)
+
+
+def _spread(offsets: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """Return for each element of lists with these offsets: its list, its place there, its place in the values."""
+    lengths = np.diff(offsets)
+    row = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    index = np.arange(offsets[0], offsets[-1], dtype=np.int32)
+    return row, index - offsets[:-1][row], index
+
+
+def _select(part: Part, on: On) -> Part:
+    mask = _mask(part, on)
+    if mask is None:
+        return part
+    return Part(part.side, part.text, part.index[mask], part.row[mask], part.turn[mask], part.role[mask])
+
+
+def _mask(part: Part, on: On) -> NDArray[np.bool_] | None:
+    """Return which segments of `part` are selected; None for all of them."""
+    if isinstance(on, frozenset):
+        return np.isin(part.role, [ROLES.index(role) for role in on])
+    none = np.zeros(len(part.index), np.bool_)
+    match on:
+        case "all":
+            return None
+        case "prompt" if part.side == "dialogue":
+            return _before_first(part.row, part.role == ASSISTANT)
+        case "prompt":
+            return None if part.side == "prompt" else none
+        case "first_user" if part.side in {"dialogue", "prompt"}:
+            return _first(part.row, part.role == USER)
+        case "response" if part.side == "dialogue":
+            return part.role == ASSISTANT
+        case "response":
+            return none if part.side == "prompt" else None
+        case _:
+            return None if part.side == on else none
+
+
+@kernel
+def _before_first(row: NDArray[np.int32], hit: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark each row's segments before its first hit."""
+    mask = np.zeros(len(row), np.bool_)
+    met = -1
+    for i in range(len(row)):
+        if hit[i]:
+            met = row[i]
+        mask[i] = row[i] != met
+    return mask
+
+
+@kernel
+def _first(row: NDArray[np.int32], hit: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark each row's first hit."""
+    mask = np.zeros(len(row), np.bool_)
+    met = -1
+    for i in range(len(row)):
+        if hit[i] and row[i] != met:
+            mask[i] = True
+            met = row[i]
+    return mask
+
+
+def role_codes(roles: Text) -> NDArray[np.uint8]:
+    """Return each role's place in `ROLES`, or `UNKNOWN_ROLE`.
+
+    >>> role_codes(view(pa.array(["user", "tool", "User"]))).tolist()
+    [1, 3, 4]
+    """
+    words = np.frombuffer("".join(ROLES).encode(), np.uint8)
+    ends = np.cumsum([0, *(len(role) for role in ROLES)]).astype(np.int32)
+    return _role_codes(roles.data, roles.offsets, words, ends)
+
+
+@kernel
+def _role_codes(
+    data: NDArray[np.uint8], offsets: NDArray[np.int32], words: NDArray[np.uint8], ends: NDArray[np.int32]
+) -> NDArray[np.uint8]:
+    known = len(ends) - 1
+    codes = np.full(len(offsets) - 1, known, np.uint8)
+    for i in range(len(codes)):
+        start, length = offsets[i], offsets[i + 1] - offsets[i]
+        for code in range(known):
+            if ends[code + 1] - ends[code] != length:
+                continue
+            same = True
+            for k in range(length):
+                if data[start + k] != words[ends[code] + k]:
+                    same = False
+                    break
+            if same:
+                codes[i] = code
+                break
+    return codes

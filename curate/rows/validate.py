@@ -1,0 +1,62 @@
+"""What makes a row a row: checks that hold for every kind, whatever layout it came in.
+
+A row that breaks one is quarantined, never repaired. Role order, empty text and an unanswered last turn are no faults
+of this sort: `shape()` scores them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn, TypeAlias
+
+from curate.rows.schema import ROLES
+
+Turn: TypeAlias = tuple[str, str]
+"""A role and its text."""
+
+
+class Fault(Exception):  # noqa: N818  # never reaches a user: the reader turns it into a line of the quarantine
+    """A row cannot be taken in: `column` names the place within it ("" for all of it), `expected` what should be there."""
+
+    def __init__(self, column: str, expected: str) -> None:
+        super().__init__(column, expected)
+        self.column = column
+        self.expected = expected
+
+
+def refuse(column: str, expected: str) -> NoReturn:
+    """Raise `Fault`."""
+    raise Fault(column, expected)
+
+
+def check_text(text: object, column: str) -> str:
+    """Return `text` if it is text without NUL; raises `Fault` otherwise. Empty text passes.
+
+    >>> check_text("", "prompt")
+    ''
+    """
+    if not isinstance(text, str):
+        refuse(column, "text, not null" if text is None else f"text, not {type(text).__name__}")
+    if "\0" in text:
+        refuse(column, "text without NUL")
+    return text
+
+
+def check_role(role: str, column: str) -> str:
+    """Return `role` if it is one of `ROLES`; raises `Fault` otherwise. Letter case counts."""
+    if role not in ROLES:
+        refuse(column, f"a role: {', '.join(ROLES)}")
+    return role
+
+
+def check_turns(turns: Sequence[object], column: str) -> None:
+    """Raise `Fault` when there is no turn at all."""
+    if not turns:
+        refuse(column, "at least one message")
+
+
+def check_prompt(turns: Sequence[Turn], column: str) -> None:
+    """Raise `Fault` when a rated row's prompt does not end with a user turn."""
+    check_turns(turns, column)
+    if turns[-1][0] != "user":
+        refuse(column, "a prompt that ends with a user turn")
