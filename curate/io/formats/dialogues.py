@@ -1,0 +1,220 @@
+"""Formats that make conversations: `messages`, `sharegpt`, `alpaca`, `prompt_completion`, `question_answer`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from msgspec import Struct
+
+from curate.io.formats.base import Conversation, Fields, Format, renamed
+from curate.io.formats.turns import AnyMessage, Message, take_turns
+from curate.rows.schema import Kind
+from curate.rows.validate import Turn, check_text, check_turns, refuse
+
+
+@dataclass(frozen=True)
+class DialogueFormat(Format):
+    """A format whose rows are conversations."""
+
+    @property
+    def kind(self) -> Kind:
+        """Always `conversation`."""
+        return "conversation"
+
+
+class MessagesRow(Struct, gc=False):
+    """What `messages` reads."""
+
+    messages: list[Message]
+
+
+@dataclass(frozen=True)
+class Messages(DialogueFormat):
+    """See `messages`."""
+
+    name: ClassVar[str] = "messages"
+    column: str = "messages"
+
+    @property
+    def layout(self) -> type[Struct]:
+        """The list of messages, under its column's name."""
+        return renamed(MessagesRow, {"messages": self.column})
+
+    def rows(self, row: MessagesRow, fields: Fields) -> Iterator[Conversation]:
+        """Make one conversation."""
+        check_turns(row.messages, self.column)
+        yield Conversation(take_turns(fields, self.column, row.messages), fields)
+
+
+def messages(column: Literal["messages", "input", "prompt"] | str = "messages") -> Messages:  # noqa: PYI051
+    """Rows with a list of `{"role", "content"}` in `column`; roles are system, user, assistant and tool.
+
+    Content is text, or a list of text parts `{"type": "text", "text" | "value": ...}`, which are joined as they stand;
+    any other part, null content and unknown roles are quarantined. Further fields of a message (`name`, `loss_weight`,
+    `tool_calls`) go along in `meta` under the column's name, an object a message.
+    """
+    return Messages(column)
+
+
+class ShareGPTRow(Struct, gc=False):
+    """What `sharegpt` reads."""
+
+    conversations: list[AnyMessage]
+    system: str | None = None
+
+
+@dataclass(frozen=True)
+class ShareGPT(DialogueFormat):
+    """See `sharegpt`."""
+
+    name: ClassVar[str] = "sharegpt"
+    column: str = "conversations"
+
+    @property
+    def layout(self) -> type[Struct]:
+        """The list of messages, under its column's name, and `system`."""
+        return renamed(ShareGPTRow, {"conversations": self.column})
+
+    def rows(self, row: ShareGPTRow, fields: Fields) -> Iterator[Conversation]:
+        """Make one conversation."""
+        check_turns(row.conversations, self.column)
+        turns = take_turns(fields, self.column, row.conversations)
+        yield Conversation([*system_turn(fields, row.system), *turns], fields)
+
+
+def sharegpt(column: str = "conversations") -> ShareGPT:
+    """Rows with a list of `{"from", "value"}` or `{"role", "content"}` in `column`, and perhaps a `system` text.
+
+    human, user, prompter are user turns; gpt, assistant, chatgpt, bing, bard, model and function_call assistant turns;
+    tool, function, function_response, observation tool turns. A spelling that says more than the role (`function_call`,
+    `bing`, `observation`, ...) goes along in `meta`, as do further fields of a message.
+    """
+    return ShareGPT(column)
+
+
+def system_turn(fields: Fields, system: str | None) -> list[Turn]:
+    """Return a system turn for a `system` field; none where it is absent, null or empty."""
+    fields.pop("system", None)
+    return [("system", check_text(system, "system"))] if system else []
+
+
+class AlpacaRow(Struct, gc=False):
+    """What `alpaca` reads."""
+
+    instruction: str
+    input: str | None = None
+    output: str | None = None
+    response: str | None = None
+    completion: str | None = None
+    history: list[tuple[str, str]] | None = None
+    system: str | None = None
+
+
+@dataclass(frozen=True)
+class Alpaca(DialogueFormat):
+    """See `alpaca`."""
+
+    name: ClassVar[str] = "alpaca"
+
+    @property
+    def layout(self) -> type[Struct]:
+        """The fields of Alpaca and of its descendants."""
+        return AlpacaRow
+
+    def rows(self, row: AlpacaRow, fields: Fields) -> Iterator[Conversation]:
+        """Make one conversation."""
+        turns = system_turn(fields, row.system)
+        for i, (question, answer) in enumerate(row.history or ()):
+            turns.append(("user", check_text(question, f"history[{i}][0]")))
+            turns.append(("assistant", check_text(answer, f"history[{i}][1]")))
+        prompt = check_text(row.instruction, "instruction")
+        if row.input:
+            prompt = f"{prompt}\n\n{check_text(row.input, 'input')}"
+        name = next((name for name in ("output", "response", "completion") if getattr(row, name) is not None), None)
+        if name is None:
+            refuse("output", "text in output, response or completion")
+        turns += [("user", prompt), ("assistant", check_text(getattr(row, name), name))]
+        for taken in ("instruction", "input", "history", name):
+            fields.pop(taken, None)
+        yield Conversation(turns, fields)
+
+
+def alpaca() -> Alpaca:
+    """Rows with `instruction`, `input`, and the answer in `output`, `response` or `completion` (the first that is there).
+
+    The user turn is the instruction, with `input` after an empty line where it is not empty. `history`, a list of pairs
+    of question and answer, goes before; `system`, where not empty, before that.
+    """
+    return Alpaca()
+
+
+class PromptRow(Struct, gc=False):
+    """What `prompt_completion` reads."""
+
+    prompt: str | list[Message]
+    completion: str | list[Message]
+    system: str | None = None
+
+
+@dataclass(frozen=True)
+class PromptCompletion(DialogueFormat):
+    """See `prompt_completion`."""
+
+    name: ClassVar[str] = "prompt_completion"
+
+    @property
+    def layout(self) -> type[Struct]:
+        """The fields `prompt`, `completion` and `system`."""
+        return PromptRow
+
+    def rows(self, row: PromptRow, fields: Fields) -> Iterator[Conversation]:
+        """Make one conversation."""
+        prompt = text_or_turns(fields, "prompt", row.prompt, "user")
+        completion = text_or_turns(fields, "completion", row.completion, "assistant")
+        yield Conversation([*system_turn(fields, row.system), *prompt, *completion], fields)
+
+
+def text_or_turns(fields: Fields, column: str, value: str | list[Message], role: str) -> list[Turn]:
+    """Return the turns of a field that holds either one turn's text or a list of messages."""
+    if isinstance(value, list):
+        check_turns(value, column)
+        return take_turns(fields, column, value)
+    del fields[column]
+    return [(role, check_text(value, column))]
+
+
+def prompt_completion() -> PromptCompletion:
+    """Rows with `prompt` and `completion`, each a text or a list of messages, and perhaps a `system` text."""
+    return PromptCompletion()
+
+
+class QuestionRow(Struct, gc=False):
+    """What `question_answer` reads."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class QuestionAnswer(DialogueFormat):
+    """See `question_answer`."""
+
+    name: ClassVar[str] = "question_answer"
+
+    @property
+    def layout(self) -> type[Struct]:
+        """The fields `question` and `answer`."""
+        return QuestionRow
+
+    def rows(self, row: QuestionRow, fields: Fields) -> Iterator[Conversation]:
+        """Make one conversation."""
+        turns = [("user", check_text(row.question, "question")), ("assistant", check_text(row.answer, "answer"))]
+        del fields["question"], fields["answer"]
+        yield Conversation(turns, fields)
+
+
+def question_answer() -> QuestionAnswer:
+    """Rows with the texts `question` and `answer`."""
+    return QuestionAnswer()

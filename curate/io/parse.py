@@ -1,0 +1,232 @@
+"""Raw rows into rows: one definition of each layout for JSON lines and for rows of Python values.
+
+A row that cannot be read goes to the quarantine with its line, column and what was expected; the rows around it do not
+notice. Every function here is pure, so blocks may be parsed on any number of threads.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from msgspec import Raw, Struct
+from numpy.typing import NDArray
+
+from curate.io.collect import Collector, Parsed, excerpt_of, meta_of
+from curate.io.formats.base import Fields, Format, json_fields, present
+from curate.io.formats.trees import FlatMessages, Node
+from curate.rows.validate import Fault, check_text, refuse
+from curate.text.kernel import kernel
+
+MAX_LINE: Final = 32 << 20
+"""Bytes of the longest line that is read; a longer one is quarantined. Real rows end near 5 MB."""
+
+MAX_NESTING: Final = 200
+"""Lists and objects within each other that a row may hold. A JSON parser recurses, and how deep it may go depends on its caller."""
+
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_PAIR: Final = re.compile(rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_INTEGER: Final = re.compile(rb"-?[0-9]+")
+_BAD: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Fault)
+_text = msgspec.json.Decoder(str)
+
+
+@lru_cache(maxsize=64)
+def _decoder(layout: type[Struct]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(layout)
+
+
+def parse_lines(
+    lines: Sequence[bytes],
+    numbers: Sequence[int],
+    form: Format,
+    id_field: str | None,
+    own: Sequence[str] | None = None,
+) -> Parsed:
+    r"""Parse JSON objects, one in each of `lines`; `numbers` says where each stood.
+
+    `id_field` names the field that holds the source's own id, a text or an integer; `own`, where given, holds the ids instead
+    (keys of a JSON object). Bytes of fields that the format does not read go into `meta` verbatim.
+
+    >>> from curate.io.formats.dialogues import question_answer
+    >>> parsed = parse_lines(
+    ...     [b'{"id": 7, "question": "2+2?", "answer": "4", "x": 1.50}', b"{"], [1, 2], question_answer(), "id"
+    ... )
+    >>> parsed.body.to_pylist()
+    [{'messages': [{'role': 'user', 'content': '2+2?'}, {'role': 'assistant', 'content': '4'}], 'meta': '{"x":1.50}'}]
+    >>> parsed.ids.to_pylist(), parsed.bad.to_pylist()
+    (['7'], [{'line': 2, 'column': '', 'expected': 'valid JSON; it ends early', 'excerpt': '{'}])
+    """
+    layout = _decoder(form.layout)
+
+    def read(i: int) -> tuple[Any, Fields, str | None]:
+        line = lines[i]
+        _check_size(line)
+        fields = json_fields(line)
+        row = layout.decode(line)
+        return row, fields, own[i] if own is not None else own_id(fields, id_field)
+
+    return _parse(form, numbers, read, lambda i, fault: (*_said(fault, lines[i]), excerpt_of(lines[i])))
+
+
+def parse_objects(
+    rows: Sequence[Any],
+    numbers: Sequence[int],
+    form: Format,
+    id_field: str | None,
+    raw: Sequence[bytes] | None = None,
+) -> Parsed:
+    """Parse rows of Python values (of a table, or of CSV); a `Fault` in place of a row quarantines it.
+
+    Types are those of JSON: a number is no text. Null fields count as absent. `raw` holds the rows' bytes, for excerpts.
+    """
+
+    def read(i: int) -> tuple[Any, Fields, str | None]:
+        if isinstance(rows[i], Fault):
+            raise rows[i]
+        fields = present(rows[i])
+        row = msgspec.convert(fields, form.layout)
+        return row, fields, own_id(fields, id_field)
+
+    def excerpt(i: int) -> str:
+        shown = (
+            json.dumps(rows[i], default=str, ensure_ascii=False).encode("utf-8", "backslashreplace")
+            if raw is None
+            else raw[i]
+        )
+        return excerpt_of(shown)
+
+    return _parse(form, numbers, read, lambda i, fault: (*_said(fault, b""), excerpt(i)))
+
+
+def _parse(
+    form: Format,
+    numbers: Sequence[int],
+    read: Callable[[int], tuple[Any, Fields, str | None]],
+    say: Callable[[int, BaseException], tuple[str, str, str]],
+) -> Parsed:
+    """Read every row, make rows of it, and collect; formats that need all rows at once get them at the end."""
+    into = Collector(form.kind)
+    nodes: list[Node] = []
+    ids: list[str | None] = []
+    for i, number in enumerate(numbers):
+        try:
+            row, fields, own = read(i)
+            if form.whole:
+                nodes.append(Node(i, row, fields))
+                ids.append(own)
+                continue
+            made = [(one, meta_of(one)) for one in form.rows(row, fields)]
+        except _BAD as fault:
+            into.refuse(number, *say(i, fault))
+            continue
+        for one, meta in made:
+            into.add(one, meta, number, own)
+    if isinstance(form, FlatMessages):
+        owned = {node.number: own for node, own in zip(nodes, ids, strict=True)}
+        _thread(form, nodes, owned, numbers, into, say)
+    return into.parsed()
+
+
+def _thread(
+    form: FlatMessages,
+    nodes: list[Node],
+    owned: dict[int, str | None],
+    numbers: Sequence[int],
+    into: Collector,
+    say: Callable[[int, BaseException], tuple[str, str, str]],
+) -> None:
+    def refuse(i: int, fault: BaseException) -> None:
+        into.refuse(numbers[i], *say(i, fault))
+
+    for i, made in form.threads(nodes, refuse):
+        try:
+            meta = meta_of(made)
+        except _BAD as fault:
+            refuse(i, fault)
+        else:
+            into.add(made, meta, numbers[i], owned[i])
+
+
+def own_id(fields: Fields, name: str | None) -> str | None:
+    """Take a row's own id out of its fields: text that is not empty, or an integer in its own digits; None leaves it there."""
+    value = fields.get(name) if name is not None else None
+    if isinstance(value, Raw):
+        raw = bytes(value)
+        found = _text.decode(raw) if raw[:1] == b'"' else raw.decode() if _INTEGER.fullmatch(raw) else ""
+    else:
+        found = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if not found or name is None:
+        return None
+    del fields[name]
+    return check_text(found, name)
+
+
+def _check_size(line: bytes) -> None:
+    if len(line) > MAX_LINE:
+        refuse("", f"a row of at most {MAX_LINE >> 20} MiB")
+    if line.count(b"[") + line.count(b"{") > MAX_NESTING and _nesting(np.frombuffer(line, np.uint8)) > MAX_NESTING:
+        refuse("", f"at most {MAX_NESTING} lists and objects within each other")
+
+
+@kernel
+def _nesting(line: NDArray[np.uint8]) -> int:
+    """Return how deep brackets go in a JSON text; brackets within strings do not count."""
+    depth = deepest = i = 0
+    quoted = False
+    while i < len(line):
+        byte = line[i]
+        if quoted:
+            if byte == 92:  # backslash: skip what it escapes
+                i += 1
+            elif byte == 34:
+                quoted = False
+        elif byte == 34:
+            quoted = True
+        elif byte in (91, 123):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in (93, 125):
+            depth -= 1
+        i += 1
+    return deepest
+
+
+def _said(fault: BaseException, line: bytes) -> tuple[str, str]:
+    """Return the column and what was expected, in words of the quarantine."""
+    match fault:
+        case Fault():
+            return fault.column, fault.expected
+        case UnicodeDecodeError():
+            return "", f"UTF-8; {fault.reason}"
+        case RecursionError():
+            return "", f"at most {MAX_NESTING} lists and objects within each other"
+        case msgspec.ValidationError():
+            return _invalid(str(fault))
+        case _ if _SURROGATE.search(_PAIR.sub(b"", line)):
+            return "", "text without a lone surrogate"
+        case _:
+            what = str(fault).removeprefix("JSON is malformed: ")
+            return "", "valid JSON; " + ("it ends early" if what == "Input data was truncated" else what)
+
+
+def _invalid(message: str) -> tuple[str, str]:
+    """Split msgspec's message into column and expectation.
+
+    >>> _invalid("Expected `str`, got `int` - at `$.messages[0].content`")
+    ('messages[0].content', 'str, not int')
+    >>> _invalid("Object missing required field `answer`")
+    ('answer', 'a field of this name')
+    """
+    what, _, place = message.partition(" - at `")
+    column = place.rstrip("`").removeprefix("$").lstrip(".")
+    missing = re.fullmatch(r"Object missing required field `(.*)`", what)
+    if missing:
+        return f"{column}.{missing[1]}".lstrip("."), "a field of this name"
+    expected = re.sub(r"^Expected ", "", what).replace("`", "").replace(", got ", ", not ")
+    return column, expected[:1].lower() + expected[1:]
