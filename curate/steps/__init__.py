@@ -1,0 +1,1 @@
+"""The steps: a base, and one file a step."""

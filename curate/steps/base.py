@@ -1,0 +1,154 @@
+"""The four kinds of step, and what each hands back.
+
+A step is a frozen dataclass made by a factory function; its fields are its whole configuration. A Filter scores and
+never edits, an Edit edits and never drops, a Group needs keys of all rows before it decides, and a Pairing turns rated
+rows into preference rows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.rows.edits import Edits
+from curate.rows.segments import On, Segments
+
+
+class Bound(NamedTuple):
+    """A limit on a score. A row falls with `reason` when its score is below `at_least` or above `at_most`."""
+
+    reason: str
+    score: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+class Evidence(NamedTuple):
+    """Where a filter met what it looks for: parallel arrays, a hit each, ordered by row.
+
+    `reason` is a place in the filter's `bounds()`, `side` a code in `SIDES`; `start` and `end` count characters
+    (Unicode code points) within the segment; `match` is the phrase or name that was met.
+    """
+
+    row: NDArray[np.int32]
+    reason: NDArray[np.int16]
+    side: NDArray[np.uint8]
+    turn: NDArray[np.int32]
+    start: NDArray[np.int32]
+    end: NDArray[np.int32]
+    match: pa.StringArray
+
+
+class Scores(NamedTuple):
+    """What a filter measured: a column of one number a row for each score, and the evidence, if it gives any."""
+
+    columns: dict[str, NDArray[np.float64] | NDArray[np.int32]]
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(ABC):
+    """One op of a pipeline.
+
+    `name` is how ledger, report and command line call it; `version` rises when its output changes.
+    """
+
+    version: ClassVar[int] = 1
+    name: ClassVar[str]
+    on: On = "all"
+    allow_large_drop: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(Step):
+    """Drops rows by scores held against bounds. Never edits."""
+
+    @abstractmethod
+    def bounds(self) -> tuple[Bound, ...]:
+        """Return the limits, in the order in which they name the reason."""
+
+    @abstractmethod
+    def score(self, segments: Segments) -> Scores:
+        """Measure every row of the batch; rows without a selected segment too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit(Step):
+    """Changes text. Never drops, and changes nothing the second time."""
+
+    @abstractmethod
+    def edit(self, segments: Segments) -> Edits:
+        """Return the new text of the segments that change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group(Step):
+    """Decides over all rows at once, from compact keys.
+
+    `reason` is what a row falls with, `bound` the similarity to a kept row from which on it falls.
+    """
+
+    reason: ClassVar[str]
+
+    @property
+    def bound(self) -> float:
+        """Two rows are the same from this similarity on."""
+        return 1.0
+
+    @abstractmethod
+    def sign(self, segments: Segments) -> dict[str, NDArray[np.generic]]:
+        """Return fixed-width key columns, one entry a row."""
+
+    @abstractmethod
+    def resolve(self, keys: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows that fall, each with the row it falls to.
+
+        `keys` has a line for each row that reached the step: `row` (its number in the build), `source` (its priority, 0
+        first), `rank` (a keyed hash of its id: an order that no input order can change), `protect`, and the columns of
+        `sign`. The answer has the columns `row`, `kept` (the row that stands for it) and `score`. A protected row never
+        falls.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing(Step):
+    """Turns rated rows into preference rows, 0 to n each."""
+
+    @abstractmethod
+    def pair(self, body: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.int32], dict[int, str]]:
+        """Return the pairs, the rated row that each came from, and the reason of each row that gave none."""
+
+
+class Verdict(NamedTuple):
+    """A filter's decision on each row: the bound that felled it (-1: none), and the score held against it."""
+
+    bound: NDArray[np.int16]
+    score: NDArray[np.float64]
+
+
+def decide(scores: Scores, bounds: tuple[Bound, ...], rows: int) -> Verdict:
+    """Hold scores against bounds; the first bound that a row breaks names its reason. A NaN score breaks no bound.
+
+    >>> scores = Scores({"turns": np.array([1, 4], np.int32)})
+    >>> decide(scores, (Bound("few_turns", "turns", at_least=2),), 2).bound.tolist()
+    [0, -1]
+    """
+    fell = np.full(rows, -1, np.int16)
+    held = np.full(rows, np.nan)
+    for place, bound in enumerate(bounds):
+        score = scores.columns[bound.score]
+        broken = np.zeros(rows, np.bool_)
+        if bound.at_least is not None:
+            broken |= score < bound.at_least
+        if bound.at_most is not None:
+            broken |= score > bound.at_most
+        broken &= fell == -1
+        fell[broken] = place
+        held[broken] = score[broken]
+    return Verdict(fell, held)

@@ -1,0 +1,256 @@
+"""Filter by form: how many turns, characters and words a row has, and whether its turns make a dialogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.errors import MixtureError
+from curate.rows.schema import ASSISTANT, ROLES, SYSTEM, TOOL, UNKNOWN_ROLE, USER
+from curate.rows.segments import SIDES, On, Part, Segments, check_on, select
+from curate.steps.base import Bound, Evidence, Filter, Scores
+from curate.text.normal import blank
+from curate.text.words import count_characters, count_words
+
+START: Final = UNKNOWN_ROLE + 1
+"""Stands for the role before the first turn."""
+
+FOLLOWS: Final = {
+    START: (SYSTEM, USER),
+    SYSTEM: (USER,),
+    USER: (ASSISTANT,),
+    ASSISTANT: (USER, TOOL),
+    TOOL: (TOOL, ASSISTANT),
+}
+"""The roles that may follow a role. Several tools may answer one assistant turn."""
+
+NAMES: Final = (*ROLES, "unknown role", "the start")
+MATCHES: Final = pa.array([*NAMES, *(f"{name} after {before}" for before in NAMES for name in NAMES)])
+"""What a hit met: the role of an empty turn, or a turn out of order and the one before it."""
+
+
+class Hits(NamedTuple):
+    """The places of a part that one bound takes offence at, and what was met at each (a place in `MATCHES`)."""
+
+    part: Part
+    places: NDArray[np.intp]
+    reason: int
+    word: NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape(Filter):
+    """See `shape`. It reads whole rows (`on` stays "all") for their form, and sizes what `measure` selects."""
+
+    name: ClassVar[str] = "shape"
+    measure: On = "all"
+    min_turns: int | None = None
+    max_turns: int | None = None
+    min_characters: int | None = None
+    max_characters: int | None = None
+    min_words: int | None = None
+    max_words: int | None = None
+    empty_turns: bool = False
+    unanswered: bool = False
+    role_order: bool = True
+
+    def bounds(self) -> tuple[Bound, ...]:
+        """Return the limits: form first, then sizes."""
+        form = (
+            (not self.empty_turns, Bound("empty_turn", "empty_turns", at_most=0)),
+            (self.role_order, Bound("role_order", "role_order", at_most=0)),
+            (not self.unanswered, Bound("unanswered", "unanswered", at_most=0)),
+        )
+        sizes = (
+            (self.min_turns, Bound("too_few_turns", "turns", at_least=self.min_turns)),
+            (self.max_turns, Bound("too_many_turns", "turns", at_most=self.max_turns)),
+            (self.min_characters, Bound("too_few_characters", "characters", at_least=self.min_characters)),
+            (self.max_characters, Bound("too_many_characters", "characters", at_most=self.max_characters)),
+            (self.min_words, Bound("too_few_words", "words", at_least=self.min_words)),
+            (self.max_words, Bound("too_many_words", "words", at_most=self.max_words)),
+        )
+        return (*(bound for held, bound in form if held), *(bound for limit, bound in sizes if limit is not None))
+
+    def score(self, segments: Segments) -> Scores:
+        """Measure turns, characters and words of the measured segments, and the form of whole rows."""
+        rows = segments.rows
+        measured = select(segments, self.measure).parts
+        empty = [blank(part.text, part.index) for part in segments.parts]
+        order = _misplaced(segments)
+        columns: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {
+            "turns": _turns(measured, rows),
+            "characters": _sum(measured, [count_characters(part.text, part.index) for part in measured], rows),
+            "words": _sum(measured, [count_words(part.text, part.index) for part in measured], rows),
+            "empty_turns": _sum(segments.parts, empty, rows),
+            "unanswered": _unanswered(segments).astype(np.int32),
+            "role_order": _sum(segments.parts, [previous >= 0 for previous in order], rows),
+        }
+        return Scores(columns, self._evidence(segments.parts, empty, order))
+
+    def _evidence(
+        self, parts: tuple[Part, ...], empty: list[NDArray[np.bool_]], order: list[NDArray[np.int8]]
+    ) -> Evidence:
+        """Return a hit for each empty turn (its role) and each one out of order ("user after user")."""
+        reasons = [bound.reason for bound in self.bounds()]
+        hits: list[Hits] = []
+        for part, is_empty, previous in zip(parts, empty, order, strict=True):
+            if "empty_turn" in reasons:
+                places = np.flatnonzero(is_empty)
+                hits.append(Hits(part, places, reasons.index("empty_turn"), part.role[places].astype(np.int32)))
+            if "role_order" in reasons:
+                places = np.flatnonzero(previous >= 0)
+                pairs = len(NAMES) * (1 + previous[places].astype(np.int32)) + part.role[places]
+                hits.append(Hits(part, places, reasons.index("role_order"), pairs))
+        return _gather(hits)
+
+
+def shape(
+    *,
+    on: str | frozenset[str] | set[str] = "all",
+    min_turns: int | None = None,
+    max_turns: int | None = None,
+    min_characters: int | None = None,
+    max_characters: int | None = None,
+    min_words: int | None = None,
+    max_words: int | None = None,
+    empty_turns: bool = False,
+    unanswered: bool = False,
+    role_order: bool = True,
+    allow_large_drop: bool = False,
+) -> Shape:
+    """Drop rows whose turns do not make a dialogue, and rows outside the given sizes.
+
+    Without arguments it drops, whatever the row kind, and sets no limit to sizes:
+
+    - `empty_turn`: a turn with no text or only white space (`empty_turns=True` lets it be).
+    - `role_order`: a turn out of order (`role_order=False` lets it be). A system turn comes first or nowhere; user and
+      assistant take turns, the user first; tool turns stand between two assistant turns.
+    - `unanswered`: a last turn that is not the assistant's; a rated row with no completion; a preference row one of
+      whose answers does not end with the assistant (`unanswered=True` lets it be).
+
+    Sizes count what `on` selects; `None` is no limit. `characters` are Unicode code points and `words` those of
+    `curate.text.words`, both summed over the row. `turns` are those of its longest dialogue: a preference row's prompt
+    and the longer of its answers, a rated row's prompt and one completion. All six scores are always measured, so a
+    bound can be set or moved later. A row without turns has size 0 and is unanswered.
+
+    Raises `MixtureError` for an unknown `on`, a negative limit, or a lower limit above its upper one.
+
+    >>> [bound.reason for bound in shape(min_words=3).bounds()]
+    ['empty_turn', 'role_order', 'unanswered', 'too_few_words']
+    """
+    for what, low, high in (
+        ("turns", min_turns, max_turns),
+        ("characters", min_characters, max_characters),
+        ("words", min_words, max_words),
+    ):
+        _check_limits(what, low, high)
+    return Shape(
+        measure=check_on(on),
+        min_turns=min_turns,
+        max_turns=max_turns,
+        min_characters=min_characters,
+        max_characters=max_characters,
+        min_words=min_words,
+        max_words=max_words,
+        empty_turns=empty_turns,
+        unanswered=unanswered,
+        role_order=role_order,
+        allow_large_drop=allow_large_drop,
+    )
+
+
+def _check_limits(what: str, low: int | None, high: int | None) -> None:
+    for name, limit in ((f"min_{what}", low), (f"max_{what}", high)):
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            message = f"shape({name}={limit!r}): a limit is a whole number from 0 up, or None for no limit"
+            raise MixtureError(message)
+    if low is not None and high is not None and low > high:
+        message = f"shape(min_{what}={low}, max_{what}={high}) keeps no row; the lower limit is above the upper one"
+        raise MixtureError(message)
+
+
+def _sum(
+    parts: tuple[Part, ...], counts: list[NDArray[np.int32]] | list[NDArray[np.bool_]], rows: int
+) -> NDArray[np.int32]:
+    """Add up per row what was counted per segment. Floats are exact here: an Arrow batch holds under 2^31 bytes."""
+    total = np.zeros(rows)
+    for part, count in zip(parts, counts, strict=True):
+        total += np.bincount(part.row, weights=count, minlength=rows)
+    return total.astype(np.int32)
+
+
+def _turns(parts: tuple[Part, ...], rows: int) -> NDArray[np.int32]:
+    """Return the turns of each row's longest dialogue."""
+    before = np.zeros(rows, np.int64)
+    answer = np.zeros(rows, np.int64)
+    for part in parts:
+        count = np.bincount(part.row, minlength=rows)
+        if part.side in {"dialogue", "prompt"}:
+            before += count
+        else:
+            answer = np.maximum(answer, np.minimum(count, 1) if part.side == "completion" else count)
+    return (before + answer).astype(np.int32)
+
+
+def _ends(part: Part) -> NDArray[np.bool_]:
+    """Mark the last segment of each row."""
+    return np.append(part.row[1:] != part.row[:-1], np.ones(min(1, len(part.row)), np.bool_))
+
+
+def _unanswered(segments: Segments) -> NDArray[np.bool_]:
+    """Mark the rows with a dialogue that the assistant does not end."""
+    answered = {}
+    for part in segments.parts:
+        last = _ends(part) & (part.role == ASSISTANT)
+        answered[part.side] = np.zeros(segments.rows, np.bool_)
+        answered[part.side][part.row[last]] = True
+    nobody = np.zeros(segments.rows, np.bool_)
+    for side in ("dialogue", "completion"):
+        if side in answered:
+            return ~answered[side]
+    return ~(answered.get("chosen", nobody) & answered.get("rejected", nobody))
+
+
+def _misplaced(segments: Segments) -> list[NDArray[np.int8]]:
+    """Return for each segment, part by part, the role that it should not follow; -1 where its place is right."""
+    allowed = np.zeros((START + 1, UNKNOWN_ROLE + 1), np.bool_)
+    for before, roles in FOLLOWS.items():
+        allowed[before, list(roles)] = True
+    opening = np.full(segments.rows, START, np.int8)
+    found = []
+    for part in segments.parts:
+        ends = _ends(part)
+        begins = np.ones(len(part.row), np.bool_)
+        begins[1:] = ends[:-1]
+        if part.side == "completion":
+            begins[:] = True
+        previous = np.empty(len(part.row), np.int8)
+        previous[1:] = part.role[:-1]
+        previous[begins] = opening[part.row[begins]]
+        found.append(np.where(allowed[previous, part.role], np.int8(-1), previous))
+        if part.side == "prompt":
+            opening[part.row[ends]] = part.role[ends]
+    return found
+
+
+def _gather(hits: list[Hits]) -> Evidence:
+    """Put the hits of all parts together in the order of rows, sides and turns; each is the turn as a whole."""
+    row, turn, word = (
+        np.concatenate([np.zeros(0, np.int32), *columns])
+        for columns in (
+            [hit.part.row[hit.places] for hit in hits],
+            [hit.part.turn[hit.places] for hit in hits],
+            [hit.word for hit in hits],
+        )
+    )
+    sizes = [len(hit.places) for hit in hits]
+    side = np.repeat(np.array([SIDES.index(hit.part.side) for hit in hits], np.uint8), sizes)
+    reason = np.repeat(np.array([hit.reason for hit in hits], np.int16), sizes)
+    order = np.lexsort((reason, turn, side, row))
+    nowhere = np.zeros(len(row), np.int32)
+    match = MATCHES.take(pa.array(word[order]))
+    return Evidence(row[order], reason[order], side[order], turn[order], nowhere, nowhere, match)
