@@ -1,0 +1,1 @@
+"""What a mixture declares, and the exact integer counts that it comes to."""

@@ -1,0 +1,139 @@
+"""From what was declared to whole numbers: how many rows, or tokens, of each source, and how often each row.
+
+Everything here is integer arithmetic over what the steps left of each source; `curate.mix.sample` picks the rows.
+"""
+
+from __future__ import annotations
+
+import fractions
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from curate.errors import MixtureError, ShortageError
+from curate.mix.spec import Mixture
+from curate.mix.takes import All, Fraction, Repeat, Rows, Take, Tokens
+
+
+class Stock(NamedTuple):
+    """What the steps left of a source."""
+
+    rows: int
+    tokens: int
+
+
+class Share(NamedTuple):
+    """What a source is to deliver: `amount` of `unit`; `whole` full copies of it and `rest` of one more.
+
+    `asked` is what the declaration comes to before any shortage.
+    """
+
+    source: str
+    stock: Stock
+    unit: Literal["rows", "tokens"]
+    asked: int
+    whole: int
+    rest: int
+
+    @property
+    def amount(self) -> int:
+        """Rows or tokens that the source delivers."""
+        return self.whole * self.available + self.rest
+
+    @property
+    def available(self) -> int:
+        """Rows or tokens that it has."""
+        return self.stock.rows if self.unit == "rows" else self.stock.tokens
+
+
+def plan(mixture: Mixture, stock: Mapping[str, Stock]) -> tuple[Share, ...]:
+    """Return the share of each source, in the order of the mixture.
+
+    Raises `ShortageError` naming every source that has less than is asked of it, what it has and what was asked, when
+    `on_shortage` is `"error"`, or when `"repeat"` would need more than `max_repeat` copies.
+    """
+    asked = _weighted(mixture, stock) if mixture.weights is not None else _taken(mixture, stock)
+    shares, short = [], []
+    for source in mixture.sources:
+        unit, amount = asked[source.name]
+        have = stock[source.name]
+        available = have.rows if unit == "rows" else have.tokens
+        copies = source.take.k if isinstance(source.take, Repeat) else 1
+        if amount <= available * copies:
+            whole, rest = divmod(amount, available) if available else (0, 0)
+        elif mixture.on_shortage == "shrink":
+            whole, rest = 1, 0
+        elif mixture.on_shortage == "repeat" and amount <= available * mixture.max_repeat:
+            whole, rest = divmod(amount, available)
+        else:
+            short.append(f"{source.name} has {available:,} {unit} after the steps, asked: {amount:,}")
+            continue
+        shares.append(Share(source.name, have, unit, amount, whole, rest))
+    if short:
+        raise ShortageError(_shortage(mixture, short))
+    return tuple(shares)
+
+
+def _shortage(mixture: Mixture, short: list[str]) -> str:
+    lines = "\n".join(f"  {line}" for line in short)
+    if mixture.on_shortage == "repeat":
+        return f"mixture {mixture.name!r} cannot deliver within max_repeat={mixture.max_repeat}:\n{lines}"
+    hint = 'ask for less, or say on_shortage="shrink" (take what there is) or "repeat" (use rows again)'
+    return f"mixture {mixture.name!r} cannot deliver:\n{lines}\n{hint}"
+
+
+def _taken(mixture: Mixture, stock: Mapping[str, Stock]) -> dict[str, tuple[Literal["rows", "tokens"], int]]:
+    return {source.name: _asked(source.take, stock[source.name].rows) for source in mixture.sources}
+
+
+def _asked(take: Take, rows: int) -> tuple[Literal["rows", "tokens"], int]:
+    match take:
+        case All():
+            return "rows", rows
+        case Rows(n):
+            return "rows", n
+        case Fraction(share):
+            return "rows", int(share * rows + 0.5)
+        case Repeat(k):
+            return "rows", k * rows
+        case Tokens(n):
+            return "tokens", n
+    message = f"take={take!r} is unknown"
+    raise MixtureError(message)
+
+
+def _weighted(mixture: Mixture, stock: Mapping[str, Stock]) -> dict[str, tuple[Literal["rows", "tokens"], int]]:
+    unit: Literal["rows", "tokens"] = "rows" if isinstance(mixture.total, Rows) else "tokens"
+    names = [source.name for source in mixture.sources]
+    if isinstance(mixture.weights, Mapping):
+        weights = [mixture.weights[name] for name in names]
+    else:
+        weights = [float(stock[name].rows if unit == "rows" else stock[name].tokens) for name in names]
+    tempered = [weight ** (1 / mixture.temperature) for weight in weights]
+    total = mixture.total.n if mixture.total is not None else 0
+    amounts = largest_remainder(tempered, total)
+    return {name: (unit, amount) for name, amount in zip(names, amounts, strict=True)}
+
+
+def largest_remainder(weights: list[float], total: int) -> list[int]:
+    """Split `total` in proportion to `weights`, in whole numbers that add up to it; ties go to the earlier.
+
+    Source: Hamilton's method. Raises `MixtureError` when the weights are all zero and there is something to split.
+
+    >>> largest_remainder([1, 1, 1], 100)
+    [34, 33, 33]
+    >>> largest_remainder([3, 1], 2)
+    [2, 0]
+    """
+    exact_weights = [fractions.Fraction(weight) for weight in weights]
+    whole = sum(exact_weights)
+    if whole <= 0:
+        if total == 0:
+            return [0] * len(weights)
+        message = "no source has anything left to weigh by"
+        raise MixtureError(message)
+    exact = [weight / whole * total for weight in exact_weights]
+    floors = [int(share) for share in exact]
+    order = sorted(range(len(weights)), key=lambda i: (floors[i] - exact[i], i))
+    for i in order[: total - sum(floors)]:
+        floors[i] += 1
+    return floors

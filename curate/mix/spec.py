@@ -1,0 +1,159 @@
+"""What a user declares: sources, steps and how much of each goes in. Nothing here reads data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from curate.errors import MixtureError
+from curate.io.door import Input
+from curate.mix.takes import MAX_REPEAT, All, Fraction, Rows, Take, Tokens
+from curate.mix.tokens import Tokenizer
+from curate.steps.base import Step
+
+Shortage: TypeAlias = Literal["error", "repeat", "shrink"]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A named origin of rows.
+
+    - `take`: how much of it goes in; counted after the steps, so a count is a count of clean rows.
+    - `steps`: run for this source only, before the mixture's.
+    - `protect`: exempt from filters and from removal as a duplicate; its rows still remove others' duplicates.
+    - `max_quarantine`: the share of rows that may be unreadable before the build stops; ten rows always may.
+    - `licence`: carried into manifest and card.
+
+    Raises `MixtureError` when a field does not fit.
+    """
+
+    name: str
+    input: Input
+    take: Take = field(default=All(), kw_only=True)
+    steps: tuple[Step, ...] = field(default=(), kw_only=True)
+    protect: bool = field(default=False, kw_only=True)
+    max_quarantine: float = field(default=0.01, kw_only=True)
+    licence: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_name("source", self.name)
+        object.__setattr__(self, "steps", _steps(self.steps, f"source {self.name!r}"))
+        if not isinstance(self.take, Take):
+            message = f"source {self.name!r}: take={self.take!r} is none of All(), Rows(n), Fraction(f), Tokens(n), Repeat(k)"
+            raise MixtureError(message)
+        if not 0 <= self.max_quarantine <= 1:
+            message = f"source {self.name!r}: max_quarantine={self.max_quarantine!r} is a share from 0 to 1"
+            raise MixtureError(message)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Sources, steps and a plan: everything that decides what a build holds.
+
+    - `sources`: their order is their priority when duplicates meet.
+    - `steps`: run for every source, in this order.
+    - `weights` with `total`: shares of sources instead of their `take`s; `"size"` weighs by what is left of each source.
+      A weight is raised to `1 / temperature` before shares are taken, so a temperature over 1 evens them out.
+    - `on_shortage`: what happens when a source has less than is asked of it. `"error"` names it; `"repeat"` uses rows
+      again, at most `max_repeat` times each; `"shrink"` takes what there is.
+    - `test`: a test split of about so many rows; rows of one prompt are all on one side.
+    - `tokenizer`: counts tokens exactly; without one they are estimated.
+
+    Raises `MixtureError` when the declaration does not fit together.
+    """
+
+    name: str
+    sources: tuple[Source, ...]
+    steps: tuple[Step, ...] = ()
+    seed: int = field(default=0, kw_only=True)
+    weights: Mapping[str, float] | Literal["size"] | None = field(default=None, kw_only=True)
+    total: Rows | Tokens | None = field(default=None, kw_only=True)
+    temperature: float = field(default=1.0, kw_only=True)
+    on_shortage: Shortage = field(default="error", kw_only=True)
+    max_repeat: int = field(default=MAX_REPEAT, kw_only=True)
+    test: Rows | Fraction | None = field(default=None, kw_only=True)
+    tokenizer: Tokenizer | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_name("mixture", self.name)
+        object.__setattr__(self, "sources", tuple(self.sources))
+        object.__setattr__(self, "steps", _steps(self.steps, "the mixture"))
+        self._check_sources()
+        self._check_weights()
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**64:
+            message = f"seed={self.seed!r}: a whole number from 0 to 2**64 - 1"
+            raise MixtureError(message)
+        if self.on_shortage not in {"error", "repeat", "shrink"}:
+            message = f"on_shortage={self.on_shortage!r} is none of 'error', 'repeat', 'shrink'"
+            raise MixtureError(message)
+        if not 1 <= self.max_repeat <= MAX_REPEAT:
+            message = f"max_repeat={self.max_repeat!r}: a whole number from 1 to {MAX_REPEAT}"
+            raise MixtureError(message)
+        if self.test is not None and not isinstance(self.test, Rows | Fraction):
+            message = f"test={self.test!r} is neither Rows(n) nor Fraction(f)"
+            raise MixtureError(message)
+
+    def _check_sources(self) -> None:
+        wrong = [source for source in self.sources if not isinstance(source, Source)]
+        if wrong or not self.sources:
+            message = f"mixture {self.name!r} needs sources made by Source(...), not {wrong or 'none'}"
+            raise MixtureError(message)
+        names = [source.name for source in self.sources]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            message = f"mixture {self.name!r} names {', '.join(twice)} twice; a source's name is its identity"
+            raise MixtureError(message)
+
+    def _check_weights(self) -> None:
+        if (self.weights is None) != (self.total is None):
+            message = "weights and total go together: weights={'a': 2, 'b': 1}, total=Rows(n) or Tokens(n)"
+            raise MixtureError(message)
+        if not self.temperature > 0:
+            message = f"temperature={self.temperature!r} is not over 0"
+            raise MixtureError(message)
+        if self.weights is None:
+            return
+        if not isinstance(self.total, Rows | Tokens):
+            message = f"total={self.total!r} is neither Rows(n) nor Tokens(n)"
+            raise MixtureError(message)
+        taking = [source.name for source in self.sources if source.take != All()]
+        if taking:
+            message = f"weights decide how much of each source goes in; remove take= from {', '.join(taking)}"
+            raise MixtureError(message)
+        if isinstance(self.weights, str):
+            if self.weights != "size":
+                message = f"weights={self.weights!r} is neither 'size' nor a mapping"
+                raise MixtureError(message)
+            return
+        self._check_weight_names(self.weights)
+
+    def _check_weight_names(self, weights: Mapping[str, float]) -> None:
+        names = {source.name for source in self.sources}
+        if set(weights) != names:
+            odd = sorted(set(weights) ^ names)
+            message = f"weights must name every source once; not in both: {', '.join(odd)}"
+            raise MixtureError(message)
+        low = sorted(name for name, weight in weights.items() if not 0 < weight < float("inf"))
+        if low:
+            message = f"the weight of {', '.join(low)} is not over 0; leave a source out instead"
+            raise MixtureError(message)
+
+
+def _steps(steps: Iterable[Step], where: str) -> tuple[Step, ...]:
+    found = tuple(steps)
+    for step in found:
+        if not isinstance(step, Step):
+            hint = "; call it" if callable(step) else ""
+            message = f"{where}: {step!r} is not a step{hint}"
+            raise MixtureError(message)
+    return found
+
+
+def _check_name(what: str, name: str) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > 100:
+        message = f"{what} name {name!r}: letters, digits, '.', '_' and '-', starting with a letter or digit, at most 100"
+        raise MixtureError(message)

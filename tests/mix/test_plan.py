@@ -1,0 +1,110 @@
+"""From declarations to whole numbers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.errors import MixtureError, ShortageError
+from curate.io.door import Input, frame
+from curate.mix.plan import Share, Stock, largest_remainder, plan
+from curate.mix.spec import Mixture, Source
+from curate.mix.takes import All, Fraction, Repeat, Rows, Take, Tokens
+
+
+def rows_of(take: Take) -> Source:
+    return Source("a", nothing(), take=take)
+
+
+def nothing() -> Input:
+    import polars as pl
+
+    return frame(pl.DataFrame({"messages": []}), format="messages")
+
+
+def share_of(take: Take, stock: Stock, **options: object) -> Share:
+    (share,) = plan(Mixture("m", (rows_of(take),), **options), {"a": stock})  # type: ignore[arg-type]
+    return share
+
+
+@pytest.mark.parametrize(
+    ("take", "amount"),
+    [(All(), 10), (Rows(4), 4), (Fraction(0.25), 3), (Fraction(1), 10), (Repeat(3), 30), (Tokens(55), 55)],
+)
+def test_a_take_comes_to_whole_numbers(take: Take, amount: int) -> None:
+    share = share_of(take, Stock(10, 100))
+    assert share.asked == share.amount == amount
+    assert share.whole * share.available + share.rest == amount
+
+
+def test_a_shortage_names_source_stock_and_ask() -> None:
+    with pytest.raises(ShortageError, match=r"a has 10 rows after the steps, asked: 11"):
+        share_of(Rows(11), Stock(10, 100))
+
+
+def test_a_shortage_can_shrink_or_repeat() -> None:
+    assert share_of(Rows(25), Stock(10, 100), on_shortage="shrink").amount == 10
+    repeated = share_of(Rows(25), Stock(10, 100), on_shortage="repeat")
+    assert (repeated.whole, repeated.rest) == (2, 5)
+    with pytest.raises(ShortageError, match="max_repeat=2"):
+        share_of(Rows(25), Stock(10, 100), on_shortage="repeat", max_repeat=2)
+
+
+def test_an_empty_source_cannot_repeat() -> None:
+    with pytest.raises(ShortageError, match="a has 0 rows"):
+        share_of(Rows(1), Stock(0, 0), on_shortage="repeat")
+
+
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=8), st.integers(0, 10_000))
+def test_largest_remainder_adds_up_and_is_fair(weights: list[float], total: int) -> None:
+    amounts = largest_remainder(weights, total)
+    assert sum(amounts) == total
+    for weight, amount in zip(weights, amounts, strict=True):
+        assert abs(amount - weight / sum(weights) * total) < 1 + 1e-6
+
+
+def test_weights_become_shares_of_the_total() -> None:
+    sources = tuple(Source(name, nothing()) for name in "abc")
+    mixture = Mixture("m", sources, weights={"a": 2, "b": 1, "c": 1}, total=Rows(101))
+    shares = plan(mixture, dict.fromkeys("abc", Stock(1_000, 9_000)))
+    assert [share.amount for share in shares] == [51, 25, 25]
+
+
+def test_temperature_evens_sizes_out() -> None:
+    sources = tuple(Source(name, nothing()) for name in "ab")
+    stock = {"a": Stock(900, 1), "b": Stock(100, 1)}
+    plain = plan(Mixture("m", sources, weights="size", total=Rows(100)), stock)
+    even = plan(Mixture("m", sources, weights="size", total=Rows(100), temperature=2.0), stock)
+    assert [share.amount for share in plain] == [90, 10]
+    assert [share.amount for share in even] == [75, 25]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Rows(0), "a whole number from 1"),
+        (lambda: Rows(1.0), "for a share use Fraction"),  # type: ignore[arg-type]
+        (lambda: Rows(True), "a whole number from 1"),
+        (lambda: Fraction(1.5), "over 0 and at most 1"),
+        (lambda: Fraction(0), "over 0 and at most 1"),
+        (lambda: Repeat(70_000), "at most 65535 copies"),
+        (lambda: Source("a b", nothing()), "letters, digits"),
+        (lambda: Source("a", nothing(), take=5), "take=5 is none of All"),  # type: ignore[arg-type]
+        (lambda: Source("a", nothing(), steps=(len,)), "is not a step; call it"),  # type: ignore[arg-type]
+        (lambda: Mixture("m", ()), "needs sources"),
+        (lambda: Mixture("m", (rows_of(All()), rows_of(All()))), "names a twice"),
+        (lambda: Mixture("m", (rows_of(All()),), weights={"a": 1}), "weights and total go together"),
+        (lambda: Mixture("m", (rows_of(Rows(3)),), weights={"a": 1}, total=Rows(1)), "remove take= from a"),
+        (lambda: Mixture("m", (rows_of(All()),), weights={"b": 1}, total=Rows(1)), "not in both: a, b"),
+        (lambda: Mixture("m", (rows_of(All()),), weights={"a": 0}, total=Rows(1)), "is not over 0"),
+        (lambda: Mixture("m", (rows_of(All()),), seed=-1), "seed=-1"),
+        (lambda: Mixture("m", (rows_of(All()),), temperature=0), "temperature=0"),
+        (lambda: Mixture("m", (rows_of(All()),), test=0.1), "neither Rows"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_wrong_declaration_says_what_is_wrong(make, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(MixtureError, match=re.escape(message)):
+        make()
