@@ -1,0 +1,1 @@
+"""How a mixture becomes a build folder, and how the folder reads back."""

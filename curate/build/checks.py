@@ -1,0 +1,56 @@
+"""What stops a build although every step did its work: results that are more likely a mistake than meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from curate.build.pipeline import stages
+from curate.build.reading import ALWAYS_QUARANTINED, Reading
+from curate.build.settle import Fate, Standing
+from curate.errors import ConservationError, LargeDropError, QuarantineError
+from curate.mix.spec import Mixture
+
+SUSPICIOUS_SHARE = 0.5
+SUSPICIOUS_ROWS = 10
+"""A step that drops over half of a source, and at least ten rows of it, needs `allow_large_drop=True`."""
+
+
+def check_drops(mixture: Mixture, standing: Standing) -> None:
+    """Raise `LargeDropError` naming the first step and source with a suspicious drop."""
+    for number, source in enumerate(mixture.sources):
+        own = standing.source == number
+        rows = int(own.sum())
+        for stage in stages(mixture, source):
+            fell = int((own & (standing.fate == Fate.DROPPED) & (standing.place == stage.place)).sum())
+            if fell < SUSPICIOUS_ROWS or fell <= SUSPICIOUS_SHARE * rows or stage.step.allow_large_drop:
+                continue
+            message = (
+                f"step {stage.label!r} drops {fell:,} of the {rows:,} rows of source {source.name!r} ({fell / rows:.0%}). "
+                "If that is meant, say so: allow_large_drop=True on the step; if not, `curate check` shows what it catches"
+            )
+            raise LargeDropError(message)
+
+
+def check_clashes(mixture: Mixture, standing: Standing, reading: Reading) -> None:
+    """Raise `QuarantineError` when too many rows of a source share an id with a row that says something else."""
+    for number, (source, count) in enumerate(zip(mixture.sources, reading.counts, strict=True)):
+        clashes = int(((standing.source == number) & (standing.fate == Fate.QUARANTINED)).sum())
+        total = count.quarantined + clashes
+        if clashes and total > max(ALWAYS_QUARANTINED, source.max_quarantine * count.rows):
+            message = (
+                f"source {source.name!r}: {clashes:,} of {count.rows:,} rows have the id of another row that says something "
+                "else. If the field is no id, read it with id=None, and ids come from what the rows say; if it is, mend the "
+                "file or raise max_quarantine"
+            )
+            raise QuarantineError(message)
+
+
+def check_delivery(standing: Standing, splits: dict[str, Any]) -> None:
+    """Raise `ConservationError` unless the data files hold every copy of every kept row."""
+    planned = int(standing.copies.sum())
+    written = sum(int(shard["rows"]) for split in splits.values() for shard in split["shards"])
+    if planned != written or (np.flatnonzero(standing.copies) != np.flatnonzero(standing.fate == Fate.KEPT)).any():
+        message = f"{planned:,} rows were to be written, {written:,} were; this is a defect of curate, please report it"
+        raise ConservationError(message)

@@ -1,0 +1,155 @@
+"""A finished build, read back from its folder. Everything here is a function of the files in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import polars as pl
+
+from curate.build.workspace import MANIFEST
+from curate.errors import BuildFolderError, CallError, did_you_mean
+
+Split: TypeAlias = Literal["train", "test"]
+
+
+class Build:
+    """A build folder.
+
+    Raises `BuildFolderError` when there is no build at `path`, or not a whole one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        place = self.path / MANIFEST
+        if not place.is_file():
+            message = f"no build at {self.path}: it has no {MANIFEST}"
+            raise BuildFolderError(message)
+        try:
+            self.manifest: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            message = f"{place} cannot be read: {error}"
+            raise BuildFolderError(message) from error
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {split['rows']:,}" for name, split in self.manifest["splits"].items())
+        return f"Build({str(self.path)!r}: {self.name}, {self.kind} rows: {counts})"
+
+    @property
+    def name(self) -> str:
+        """The name of its mixture."""
+        return str(self.manifest["name"])
+
+    @property
+    def kind(self) -> str:
+        """The kind of its rows: conversation, rated or preference."""
+        return str(self.manifest["kind"])
+
+    @property
+    def sources(self) -> list[str]:
+        """The names of its sources, in the order of the mixture."""
+        return [str(source["name"]) for source in self.manifest["sources"]]
+
+    @property
+    def steps(self) -> list[str]:
+        """The labels of its steps, in the order in which they ran."""
+        return [str(step["label"]) for step in self.manifest["steps"]]
+
+    @property
+    def ledger(self) -> pl.LazyFrame:
+        """The ledger: a line for each input row (columns: `curate.build.ledger.LEDGER`, then the scores)."""
+        return pl.scan_parquet(self.path / "ledger" / "*.parquet")
+
+    @property
+    def funnel(self) -> pl.DataFrame:
+        """How many rows of each source were read, fell to each step, and stayed: a line a source, then their sum.
+
+        Columns: `source`, `read`, `quarantined`, one for each step that drops, `unsampled`, `kept` (different rows),
+        `rows` (rows in the data files: kept rows with their copies).
+        """
+        fates = self.ledger.group_by("source").agg(
+            read=pl.len(),
+            quarantined=(pl.col("fate") == "quarantined").sum(),
+            **{step: (pl.col("step") == step).sum() for step in self.steps if self._drops(step)},
+            unsampled=(pl.col("fate") == "unsampled").sum(),
+            kept=(pl.col("fate") == "kept").sum(),
+            rows=pl.col("copies").sum().cast(pl.Int64),
+        )
+        return _with_total(self._in_order(fates))
+
+    @property
+    def composition(self) -> pl.DataFrame:
+        """What each source brings to the data files, against the plan.
+
+        Columns: `source`, `take` (as declared), `unit`, `asked` and `delivered` (in that unit), `available` (rows left
+        by the steps), `rows`, `share` (of all rows), `tokens` (estimated unless the mixture names a tokenizer),
+        `token_share`.
+        """
+        plan = pl.DataFrame([{"source": source["name"], **source["plan"]} for source in self.manifest["sources"]])
+        brought = self.ledger.group_by("source").agg(
+            rows=pl.col("copies").sum().cast(pl.Int64), tokens=(pl.col("tokens") * pl.col("copies")).sum()
+        )
+        found = plan.join(self._in_order(brought), on="source", how="left", maintain_order="left").with_columns(pl.col("rows", "tokens").fill_null(0))
+        return found.with_columns(
+            share=pl.col("rows") / pl.col("rows").sum(), token_share=pl.col("tokens") / pl.col("tokens").sum()
+        ).select("source", "take", "unit", "asked", "delivered", "available", "rows", "share", "tokens", "token_share")
+
+    def kept(self, split: Split | None = None) -> pl.LazyFrame:
+        """Return the rows of the data files, of one split or of all."""
+        self._check("split", split, list(self.manifest["splits"]))
+        return pl.scan_parquet(self.path / "data" / f"{split or '*'}-*.parquet")
+
+    def dropped(self, step: str | None = None, reason: str | None = None, source: str | None = None) -> pl.DataFrame:
+        """Return the rows that fell, with the verdict of the ledger beside their text.
+
+        Columns: `source`, `id`, `step`, `reason`, `score`, `bound`, `match`, `evidence`, `file`, `line`, then the body.
+        """
+        self._check("step", step, self.steps)
+        self._check("source", source, self.sources)
+        lines = self._lines("dropped", step=step, reason=reason, source=source)
+        verdict = lines.select("source", "id", "step", "reason", "score", "bound", "match", "evidence", "file", "line").collect()
+        if not verdict.height:
+            return verdict
+        texts = pl.scan_parquet(self.path / "dropped" / "*.parquet").join(verdict.lazy().select("source", "id"), on=["source", "id"], how="semi")
+        return verdict.join(texts.collect(), on=["source", "id"], how="left", maintain_order="left")
+
+    def quarantined(self, source: str | None = None) -> pl.DataFrame:
+        """Return the rows that could not be taken in: `source`, `file`, `line`, `id`, `column`, `expected`, `excerpt`."""
+        self._check("source", source, self.sources)
+        lines = self._lines("quarantined", source=source)
+        return lines.select("source", "file", "line", "id", "column", "expected", "excerpt").collect()
+
+    def scores(self, step: str) -> pl.DataFrame:
+        """Return what a filter measured on every row that could be read: `source`, `id`, `fate`, then its scores."""
+        self._check("step", step, self.steps)
+        prefix = f"{step}."
+        names = [name for name in self.ledger.collect_schema().names() if name.startswith(prefix)]
+        if not names:
+            message = f"step {step!r} keeps no scores: it is no filter"
+            raise CallError(message)
+        lines = self.ledger.filter(pl.col(names[0]).is_not_null())
+        return lines.select("source", "id", "fate", *(pl.col(name).alias(name.removeprefix(prefix)) for name in names)).collect()
+
+    def _lines(self, fate: str, **wanted: str | None) -> pl.LazyFrame:
+        chosen = [pl.col(name) == value for name, value in wanted.items() if value is not None]
+        return self.ledger.filter(pl.col("fate") == fate, *chosen)
+
+    def _in_order(self, lines: pl.LazyFrame) -> pl.DataFrame:
+        """Put a line a source into the order of the mixture; a source without rows has zeros."""
+        known = pl.LazyFrame({"source": self.sources})
+        return known.join(lines, on="source", how="left", maintain_order="left").fill_null(0).collect()
+
+    def _drops(self, step: str) -> bool:
+        return next(found["kind"] != "edit" for found in self.manifest["steps"] if found["label"] == step)
+
+    @staticmethod
+    def _check(what: str, value: str | None, known: list[str]) -> None:
+        if value is not None and value not in known:
+            message = f"this build has no {what} {value!r}; {did_you_mean(value, known)}"
+            raise CallError(message)
+
+
+def _with_total(frame: pl.DataFrame) -> pl.DataFrame:
+    total = frame.select(pl.lit("total").alias("source"), pl.exclude("source").sum())
+    return pl.concat([frame, total], how="vertical_relaxed")

@@ -1,0 +1,233 @@
+"""The ledger: one line for every input row, with its fate, and the law that the fates add up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curate.build.pipeline import HIT, Stage
+from curate.build.piece import Paths
+from curate.build.settle import Fate, Standing
+from curate.build.shards import numbered, parquet_options
+from curate.errors import ConservationError
+from curate.io.atomic import read_ipc, replacing
+from curate.rows.gather import take
+from curate.rows.schema import kind_of, row_schema
+
+LEDGER = pa.schema(
+    [
+        ("source", pa.string()),
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("id", pa.string()),
+        ("fate", pa.string()),
+        ("step", pa.string()),
+        ("reason", pa.string()),
+        ("score", pa.float64()),
+        ("bound", pa.float64()),
+        ("match", pa.string()),
+        ("edited", pa.list_(pa.string())),
+        ("evidence", pa.list_(HIT)),
+        ("copies", pa.int32()),
+        ("split", pa.string()),
+        ("tokens", pa.int64()),
+        ("column", pa.string()),
+        ("expected", pa.string()),
+        ("excerpt", pa.string()),
+    ]
+)
+"""The columns of the ledger, before the scores, which are named `step.score`.
+
+- `file`, `line`: where the row stood; the line in JSON Lines, CSV and TSV, else the number of the row, from 1.
+- `fate`: kept, dropped, unsampled or quarantined.
+- `step`, `reason`, `score`, `bound`: of a dropped row, what it fell to.
+- `match`: the phrase a dropped row was caught by, or `source/id` of the row that a duplicate fell to.
+- `copies`, `split`: how often a kept row is in the data files, and in which split.
+- `column`, `expected`, `excerpt`: of a quarantined row, what is wrong and its first 200 characters.
+"""
+
+
+class PieceOf(NamedTuple):
+    """A finished piece, the number of its source, and of its first row in the build."""
+
+    paths: Paths
+    source: int
+    first: int
+    rows: int
+
+
+class Books(NamedTuple):
+    """What ledger lines are written from."""
+
+    names: tuple[str, ...]
+    pipelines: tuple[tuple[Stage, ...], ...]
+    standing: Standing
+    pieces: tuple[PieceOf, ...]
+    score_types: dict[str, pa.DataType]
+
+
+def write_source(books: Books, number: int, ledger: Path, dropped: Path) -> dict[str, int]:
+    """Write the ledger and the dropped rows of one source; returns how many rows met each fate."""
+    pieces = [piece for piece in books.pieces if piece.source == number]
+    kept_ids = _kept_ids(books)
+    schema = pa.schema([*LEDGER, *books.score_types.items()])
+    fates = dict.fromkeys((fate.name.lower() for fate in Fate), 0)
+    with replacing(ledger) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+        for piece in pieces:
+            lines = _lines(books, piece, schema, kept_ids)
+            writer.write_batch(lines)
+            for fate, count in zip(*np.unique(np.asarray(lines["fate"]), return_counts=True), strict=True):
+                fates[str(fate)] += int(count)
+    _write_dropped(books, pieces, dropped)
+    return fates
+
+
+def check_conservation(source: str, read: int, fates: dict[str, int]) -> None:
+    """Raise `ConservationError` unless the fates of a source add up to the rows read.
+
+    >>> check_conservation("lima", 3, {"kept": 2, "dropped": 1})
+    """
+    if sum(fates.values()) != read:
+        message = f"source {source!r}: {read:,} rows were read, but the ledger has {sum(fates.values()):,}: {fates}"
+        raise ConservationError(f"{message}; this is a defect of curate, please report it")
+
+
+def _kept_ids(books: Books) -> tuple[NDArray[np.int64], pa.Array]:
+    """Return every row that another fell to, and `source/id` of each."""
+    rows = np.unique(books.standing.kept[books.standing.kept >= 0])
+    found: list[pa.Array] = [pa.array([], pa.string())]
+    for piece in books.pieces:
+        own = rows[(rows >= piece.first) & (rows < piece.first + piece.rows)]
+        if len(own):
+            ids = read_ipc(piece.paths.lines)["id"].take(pa.array(own - piece.first))
+            ids = numbered(ids, books.standing.occurrence[own])
+            found.append(pc.binary_join_element_wise(books.names[piece.source], ids, "/"))
+    return rows, pa.concat_arrays(found)
+
+
+def _lines(books: Books, piece: PieceOf, schema: pa.Schema, kept_ids: tuple[NDArray[np.int64], pa.Array]) -> pa.RecordBatch:
+    """Return the lines of one piece in the order of the file."""
+    lines = read_ipc(piece.paths.lines)
+    bad = lines.num_rows - piece.rows
+    here = slice(piece.first, piece.first + piece.rows)
+    standing = books.standing
+    fate = np.append(standing.fate[here], np.full(bad, Fate.QUARANTINED, np.uint8))
+    fates = pa.array([fate.name.lower() for fate in Fate], pa.string())
+    grouped = np.append(standing.kept[here] >= 0, np.zeros(bad, np.bool_)) & (fate == Fate.DROPPED)
+    columns = {name: lines[name] for name in lines.schema.names}
+    columns["source"] = pa.repeat(pa.scalar(books.names[piece.source], pa.string()), lines.num_rows)
+    columns["id"] = _padded(numbered(lines["id"].slice(0, piece.rows), standing.occurrence[here]), bad)
+    columns["fate"] = fates.take(pa.array(fate))
+    columns["copies"] = _padded(pa.array(standing.copies[here].astype(np.int32)), bad)
+    columns["split"] = _padded(_split(standing, here), bad)
+    columns["tokens"] = _padded(pa.array(standing.tokens[here]), bad)
+    columns |= _group_verdicts(books, piece, columns, grouped, kept_ids)
+    columns |= _clashes(books, piece, columns, bad)
+    batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+    by_line = np.argsort(np.asarray(batch["line"]), kind="stable").astype(np.int32)
+    return take(batch, by_line) if bad else batch
+
+
+def _padded(column: pa.Array, bad: int) -> pa.Array:
+    """Add nulls for the rows that could not be read."""
+    return pa.concat_arrays([column, pa.nulls(bad, column.type)])
+
+
+def _split(standing: Standing, here: slice) -> pa.Array:
+    splits = pa.array(["train", "test"], pa.string())
+    return splits.take(pa.array(standing.test[here].astype(np.int8), mask=standing.copies[here] == 0))
+
+
+def _group_verdicts(
+    books: Books,
+    piece: PieceOf,
+    columns: dict[str, pa.Array],
+    grouped: NDArray[np.bool_],
+    kept_ids: tuple[NDArray[np.int64], pa.Array],
+) -> dict[str, pa.Array]:
+    """Say of rows that fell to a group to which one, and to which row; of the others what met them first."""
+    matched = _first_match(columns["evidence"], columns["step"], columns["reason"])
+    if not grouped.any():
+        return {"match": matched}
+    row = np.flatnonzero(grouped)
+    place = books.standing.place[piece.first + row]
+    pipeline = books.pipelines[piece.source]
+    rows, ids = kept_ids
+    told = {
+        "step": pa.array([stage.label for stage in pipeline], pa.string()).take(pa.array(place)),
+        "reason": pa.array([getattr(stage.step, "reason", None) for stage in pipeline], pa.string()).take(pa.array(place)),
+        "score": pa.array(books.standing.score[piece.first + row]),
+        "bound": pa.array([getattr(stage.step, "bound", None) for stage in pipeline], pa.float64()).take(pa.array(place)),
+        "match": ids.take(pa.array(np.searchsorted(rows, books.standing.kept[piece.first + row]))),
+    }
+    mask = pa.array(grouped)
+    old = {**{name: columns[name] for name in told if name != "match"}, "match": matched}
+    return {name: pc.replace_with_mask(old[name], mask, told[name]) for name in told}
+
+
+def _first_match(evidence: pa.ListArray, step: pa.Array, reason: pa.Array) -> pa.Array:
+    """Return what each row's deciding reason met first; null where nothing fell or nothing was met."""
+    hits, row = pc.list_flatten(evidence), np.asarray(pc.list_parent_indices(evidence))
+    if not len(hits):
+        return pa.nulls(len(evidence), pa.string())
+    owner = pa.array(row)
+    same = pc.and_(pc.equal(hits.field("step"), step.take(owner)), pc.equal(hits.field("reason"), reason.take(owner)))
+    decided = np.flatnonzero(np.asarray(same.fill_null(False)))
+    rows, first = np.unique(row[decided], return_index=True)
+    pick = np.full(len(evidence), -1, np.int64)
+    pick[rows] = decided[first]
+    return hits.field("match").take(pa.array(pick, mask=pick < 0))
+
+
+def _clashes(books: Books, piece: PieceOf, columns: dict[str, pa.Array], bad: int) -> dict[str, pa.Array]:
+    """Say of rows that share an id with a row that says something else what is wrong with them."""
+    clash = books.standing.fate[piece.first : piece.first + piece.rows] == Fate.QUARANTINED
+    if not clash.any():
+        return {}
+    mask = pa.array(np.append(clash, np.zeros(bad, np.bool_)))
+    count = int(clash.sum())
+    told = {
+        "column": pa.repeat(pa.scalar("id", pa.string()), count),
+        "expected": pa.repeat(pa.scalar("an id that no other row of the source has", pa.string()), count),
+        "excerpt": columns["id"].filter(mask),
+    }
+    none = pa.nulls(count, pa.string())
+    old = {"step": none, "reason": none, "match": none}
+    return {name: pc.replace_with_mask(columns[name], mask, value) for name, value in {**told, **old}.items()}
+
+
+def _write_dropped(books: Books, pieces: list[PieceOf], path: Path) -> None:
+    """Write the rows that fell, in the order of the file; no file where none did."""
+    found = (rows for piece in pieces if (rows := _dropped(books, piece)).num_rows)
+    first = next(found, None)
+    if first is None:
+        return
+    with replacing(path) as draft, pq.ParquetWriter(draft, first.schema, **parquet_options(first.schema)) as writer:
+        writer.write_batch(first)
+        for rows in found:
+            writer.write_batch(rows)
+
+
+def _dropped(books: Books, piece: PieceOf) -> pa.RecordBatch:
+    """Return the rows of a piece that fell to filters, which lie apart, and to groups, which lie among the others."""
+    standing = books.standing
+    batch = read_ipc(piece.paths.dropped)
+    here = slice(piece.first, piece.first + piece.rows)
+    if ((standing.kept[here] >= 0) & (standing.fate[here] == Fate.DROPPED)).any():
+        batch = pa.concat_batches([batch, read_ipc(piece.paths.rows)])
+    row = np.asarray(batch["row"])
+    order = np.argsort(row, kind="stable")
+    order = order[standing.fate[piece.first + row[order]] == Fate.DROPPED]
+    picked = take(batch, order.astype(np.int32))
+    row = piece.first + row[order]
+    source = pa.repeat(pa.scalar(books.names[piece.source], pa.string()), len(row))
+    ids = numbered(picked["id"], standing.occurrence[row])
+    return pa.RecordBatch.from_arrays([source, ids, *picked.columns[3:]], schema=row_schema(kind_of(batch.schema)))

@@ -1,0 +1,105 @@
+"""What a build was made from and came to, as one JSON file without a clock, a host or a path in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curate.build.fingerprint import canonical, fingerprint
+from curate.build.pipeline import all_stages
+from curate.io.door import Opened
+from curate.mix.plan import Share
+from curate.mix.spec import Mixture, Source
+from curate.rows.schema import Kind
+from curate.steps.base import Edit, Filter, Group
+from curate.text.hashing import Hashes
+
+FORMAT = 1
+"""Rises when the build folder changes its shape."""
+
+PACKAGES = ("msgspec", "numba", "numpy", "polars", "pyarrow")
+
+
+def content_hash(content: Hashes) -> str:
+    """Hash the rows of a source as a bag: neither their order nor their spread over files matters.
+
+    >>> import numpy as np
+    >>> a, b = np.array([1, 2], np.uint64), np.array([2, 1], np.uint64)
+    >>> content_hash(Hashes(a, a)) == content_hash(Hashes(b, b))
+    True
+    """
+    high, low = (int(np.add.reduce(column, dtype=np.uint64)) for column in content)
+    return f"rows:{len(content.high):x}:{high:016x}{low:016x}"
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def manifest(
+    mixture: Mixture,
+    kind: Kind,
+    opened: Iterable[Opened],
+    contents: Iterable[str],
+    fates: Iterable[dict[str, int]],
+    shares: Iterable[Share],
+    splits: dict[str, Any],
+) -> str:
+    """Return the manifest's text."""
+    sources = [
+        _source(source, found, content, counts, share)
+        for source, found, content, counts, share in zip(mixture.sources, opened, contents, fates, shares, strict=True)
+    ]
+    found = {
+        "format": FORMAT,
+        "name": mixture.name,
+        "kind": kind,
+        "fingerprint": fingerprint(mixture),
+        "seed": mixture.seed,
+        "splits": splits,
+        "sources": sources,
+        "steps": _steps(mixture),
+        "mixture": canonical(mixture),
+        "tokens": "exact" if mixture.tokenizer else "estimated",
+        "versions": {"curate": version("curate"), **{name: version(name) for name in PACKAGES}},
+    }
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def _source(source: Source, opened: Opened, content: str, fates: dict[str, int], share: Share) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "content": content,
+        "format": opened.describe(),
+        "licence": source.licence,
+        "protect": source.protect,
+        "read": sum(fates.values()),
+        "fates": fates,
+        "plan": {
+            "take": repr(source.take),
+            "unit": share.unit,
+            "asked": share.asked,
+            "delivered": share.amount,
+            "available": share.stock.rows,
+        },
+    }
+
+
+def _steps(mixture: Mixture) -> list[dict[str, Any]]:
+    kinds = {Filter: "filter", Edit: "edit", Group: "group"}
+    return [
+        {
+            "label": stage.label,
+            "kind": next((name for kind, name in kinds.items() if isinstance(stage.step, kind)), "pairing"),
+            "step": canonical(stage.step),
+        }
+        for stage in all_stages(mixture)
+    ]

@@ -1,0 +1,165 @@
+"""One unit of work: a block of a source, read, identified, passed through its steps and put down in four small files.
+
+A piece is a pure function of its block, so pieces can be made in any order, on any thread or machine, and again after an
+interruption. Its rows lie sorted into buckets of their final order, so that a shard reads only what it holds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from curate.build.pipeline import Passed, Stage, only, run
+from curate.io.atomic import write_ipc
+from curate.io.door import Block, Opened, Parsed
+from curate.mix.tokens import Tokenizer, tokens
+from curate.rows.gather import take, text_bytes
+from curate.rows.identity import Identities, identities, names
+from curate.rows.segments import segments
+from curate.steps.base import Bound, Filter
+from curate.steps.exact_dedup import ExactDedup
+from curate.text.hashing import ranks
+
+BUCKETS_LOG2 = 6
+"""64 buckets: a bucket of a 16 GB source is 256 MB, and a piece of 16 MB puts down batches of 256 kB."""
+
+
+class Job(NamedTuple):
+    """What every piece of one source shares. `score_types` names the score columns of the whole mixture."""
+
+    opened: Opened
+    stages: tuple[Stage, ...]
+    score_types: dict[str, pa.DataType]
+    protect: bool
+    order_key: int
+    tokenizer: Tokenizer | None
+    test_split: bool
+
+
+class Paths(NamedTuple):
+    """The files of a piece. `lines` is written last: where it is, the piece is whole."""
+
+    rows: Path
+    dropped: Path
+    keys: Path
+    lines: Path
+
+
+class Count(NamedTuple):
+    """How many rows of a block were read, and how many of them were quarantined."""
+
+    rows: int
+    quarantined: int
+
+
+def piece_paths(folder: Path, source: int, block: int) -> Paths:
+    """Return where the piece of a block lies; sorted by name, pieces are in the order of sources and blocks."""
+    stem = f"{source:04d}-{block:08d}"
+    return Paths(*(folder / f"{stem}.{part}.arrow" for part in Paths._fields))
+
+
+def make_piece(job: Job, block: Block, place: Paths) -> Count:
+    """Make the piece of `block`."""
+    parsed = job.opened.parse(block)
+    found = identities(parsed.body, parsed.ids)
+    passed = run(job.stages, parsed.body, protect=job.protect)
+    ids = pc.coalesce(parsed.ids, names(found.content))
+    rank = ranks(found.key, np.zeros(len(found.own), np.uint64), job.order_key)
+    named = _with_names(passed.body, ids)
+    alive = np.flatnonzero(passed.fell < 0).astype(np.int32)
+    order = alive[np.argsort(rank[alive], kind="stable")]
+    write_ipc(place.rows, buckets(take(named, order), rank[order]))
+    write_ipc(place.dropped, [take(named, np.flatnonzero(passed.fell >= 0).astype(np.int32))])
+    write_ipc(place.keys, [_keys(job, found, passed)])
+    write_ipc(place.lines, [_lines(job, block, parsed, passed, ids)])
+    return Count(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
+
+
+def buckets(batch: pa.RecordBatch, rank: NDArray[np.uint64]) -> list[pa.RecordBatch]:
+    """Cut a batch whose rows are sorted by `rank` into one batch for each value of the rank's highest bits."""
+    edges = np.arange(1, 1 << BUCKETS_LOG2, dtype=np.uint64) << np.uint64(64 - BUCKETS_LOG2)
+    cuts = [0, *np.searchsorted(rank, edges).tolist(), len(rank)]
+    return [batch.slice(start, end - start) for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def _with_names(body: pa.RecordBatch, ids: pa.StringArray) -> pa.RecordBatch:
+    """Put the id, the number within the piece and the number of the copy before the body."""
+    row = pa.array(np.arange(body.num_rows, dtype=np.int32))
+    copy = pa.array(np.zeros(body.num_rows, np.int32))
+    schema = pa.schema([("id", pa.string()), ("row", pa.int32()), ("copy", pa.int32()), *body.schema])
+    return pa.RecordBatch.from_arrays([ids, row, copy, *body.columns], schema=schema)
+
+
+def _keys(job: Job, found: Identities, passed: Passed) -> pa.RecordBatch:
+    """Return what the barrier needs of each row: a few numbers."""
+    columns: dict[str, NDArray[np.generic]] = {
+        "own": found.own,
+        "key_high": found.key.high,
+        "key_low": found.key.low,
+        "content_high": found.content.high,
+        "content_low": found.content.low,
+        "fell": passed.fell,
+        "bytes": text_bytes(passed.body),
+        "tokens": tokens(segments(passed.body), job.tokenizer),
+        **passed.keys,
+    }
+    if job.test_split:
+        columns["prompt"] = _prompts(passed.body, found)
+    return pa.RecordBatch.from_arrays([pa.array(column) for column in columns.values()], names=list(columns))
+
+
+def _prompts(body: pa.RecordBatch, found: Identities) -> NDArray[np.uint64]:
+    """Return a key for each row's prompt, equal where `exact_dedup` calls prompts equal; an empty one is like no other."""
+    high = ExactDedup().sign(segments(body, "prompt"))["high"]
+    return np.where(high == 0, found.content.low, high).astype(np.uint64)
+
+
+def _lines(job: Job, block: Block, parsed: Parsed, passed: Passed, ids: pa.StringArray) -> pa.RecordBatch:
+    """Return the piece's part of the ledger: the rows that were read, then those that could not be."""
+    rows, bad = parsed.body.num_rows, parsed.bad.num_rows
+    step, reason, bound = _verdicts(job.stages, passed)
+    score = pa.array(passed.score, mask=passed.fell < 0)
+    good: dict[str, pa.Array] = {
+        "id": ids,
+        "line": pa.array(parsed.line),
+        "step": step,
+        "reason": reason,
+        "score": score,
+        "bound": bound,
+        "edited": passed.edited,
+        "evidence": passed.evidence,
+    }
+    for name, kind in job.score_types.items():
+        good[name] = pa.array(passed.scores[name], kind) if name in passed.scores else pa.nulls(rows, kind)
+    told = {"line": parsed.bad["line"], **{name: parsed.bad[name] for name in ("column", "expected", "excerpt")}}
+    columns = {"file": pa.repeat(pa.scalar(block.file, pa.string()), rows + bad)}
+    for name in dict.fromkeys([*good, *told]):
+        kind = (good.get(name) if name in good else told[name]).type
+        columns[name] = pa.concat_arrays([good.get(name, pa.nulls(rows, kind)), told.get(name, pa.nulls(bad, kind))])
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _verdicts(stages: tuple[Stage, ...], passed: Passed) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Spell out, for rows that fell, the step, the reason and the bound; null for the others."""
+    labels = pa.array([stage.label for stage in stages], pa.string())
+    bounds: list[Bound] = []
+    first = np.zeros(len(stages), np.int64)
+    for stage, step in only(stages, Filter):
+        first[stage.place] = len(bounds)
+        bounds += step.bounds()
+    fell = np.flatnonzero(passed.fell >= 0)
+    which = np.full(len(passed.fell), -1, np.int64)
+    which[fell] = first[passed.fell[fell]] + passed.bound[fell]
+    pick = pa.array(which, mask=which < 0)
+    at_least = np.array([np.nan if bound.at_least is None else bound.at_least for bound in bounds], np.float64)
+    at_most = np.array([np.nan if bound.at_most is None else bound.at_most for bound in bounds], np.float64)
+    held = np.full(len(which), np.nan)
+    low = passed.score[fell] < at_least[which[fell]]
+    held[fell] = np.where(low, at_least[which[fell]], at_most[which[fell]])
+    reasons = pa.array([bound.reason for bound in bounds], pa.string())
+    return labels.take(pa.array(passed.fell, mask=passed.fell < 0)), reasons.take(pick), pa.array(held, mask=which < 0)

@@ -1,0 +1,166 @@
+"""The steps of a source, run over a batch in one pass.
+
+Every step that works row by row runs here, fused: filters score all rows (also those that an earlier filter felled, so
+that a bound can be moved later), edits change text for the steps after them, groups leave their keys. What falls to a
+group is settled when all keys are in (`curate.build.settle`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.mix.spec import Mixture, Source
+from curate.rows.edits import apply_edits
+from curate.rows.segments import SIDES, Segments, segments
+from curate.steps.base import Edit, Evidence, Filter, Group, Step, decide
+
+HIT = pa.struct(
+    [
+        ("step", pa.string()),
+        ("reason", pa.string()),
+        ("side", pa.string()),
+        ("turn", pa.int32()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
+        ("match", pa.string()),
+    ]
+)
+"""One piece of evidence: what a step met, and where."""
+
+NOBODY = Segments(0, ())
+S = TypeVar("S", bound=Step)
+
+
+class Stage(NamedTuple):
+    """A step with the name that ledger and report use for it; `place` is its position in its source's pipeline."""
+
+    label: str
+    place: int
+    step: Step
+
+
+class Passed(NamedTuple):
+    """A batch after its pipeline.
+
+    `fell` is the place of the first filter that a row falls to, -1 where it falls to none; `bound` and `score` say by
+    which of that filter's bounds. `scores`, `keys` and `edited` are named by label.
+    """
+
+    body: pa.RecordBatch
+    fell: NDArray[np.int16]
+    bound: NDArray[np.int16]
+    score: NDArray[np.float64]
+    scores: dict[str, NDArray[np.float64] | NDArray[np.int32]]
+    keys: dict[str, NDArray[np.generic]]
+    edited: pa.ListArray
+    evidence: pa.ListArray
+
+
+def stages(mixture: Mixture, source: Source) -> tuple[Stage, ...]:
+    """Return the steps that run for `source`: its own first, named `source:step`, then the mixture's.
+
+    A second step of one name gets a number: `shape`, `shape-2`.
+    """
+    own = [f"{source.name}:{label}" for label in _labels(source.steps)]
+    labels = [*own, *_labels(mixture.steps)]
+    return tuple(Stage(label, i, step) for i, (label, step) in enumerate(zip(labels, (*source.steps, *mixture.steps), strict=True)))
+
+
+def all_stages(mixture: Mixture) -> tuple[Stage, ...]:
+    """Return every stage of the mixture once: those of the sources, then the mixture's own."""
+    seen = {stage.label: stage for source in mixture.sources for stage in stages(mixture, source)}
+    own = set(_labels(mixture.steps))
+    return tuple(sorted(seen.values(), key=lambda stage: stage.label in own))
+
+
+def only(found: Iterable[Stage], kind: type[S]) -> list[tuple[Stage, S]]:
+    """Return the stages whose step is of one kind, with the step typed so."""
+    return [(stage, stage.step) for stage in found if isinstance(stage.step, kind)]
+
+
+def score_columns(found: Iterable[Stage]) -> dict[str, pa.DataType]:
+    """Return the name and type of every score column that these stages give."""
+    return {
+        f"{stage.label}.{name}": pa.from_numpy_dtype(column.dtype)
+        for stage, step in only(found, Filter)
+        for name, column in step.score(NOBODY).columns.items()
+    }
+
+
+def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Passed:
+    """Run the row-local part of every stage over `body`. Rows of a protected source are scored and never fall."""
+    rows = body.num_rows
+    fell, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
+    scores: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {}
+    keys: dict[str, NDArray[np.generic]] = {}
+    edited: list[tuple[str, NDArray[np.bool_]]] = []
+    hits: list[tuple[Stage, Evidence]] = []
+    for stage in found:
+        seen = segments(body, stage.step.on)
+        match stage.step:
+            case Filter() as step:
+                measured = step.score(seen)
+                scores |= {f"{stage.label}.{name}": column for name, column in measured.columns.items()}
+                if measured.evidence is not None and len(measured.evidence.row):
+                    hits.append((stage, measured.evidence))
+                verdict = decide(measured, step.bounds(), rows)
+                falls = (verdict.bound >= 0) & (fell < 0) & (not protect)
+                fell[falls] = stage.place
+                bound[falls], score[falls] = verdict.bound[falls], verdict.score[falls]
+            case Edit() as step:
+                body, changed = apply_edits(body, seen, step.edit(seen))
+                edited.append((stage.label, changed))
+            case Group() as step:
+                keys |= {f"{stage.label}.{name}": column for name, column in step.sign(seen).items()}
+    return Passed(body, fell, bound, score, scores, keys, _edited(edited, rows), _evidence(hits, rows))
+
+
+def _labels(steps: tuple[Step, ...]) -> list[str]:
+    names = [step.name for step in steps]
+    return [name if (n := names[:i].count(name)) == 0 else f"{name}-{n + 1}" for i, name in enumerate(names)]
+
+
+def _edited(changes: list[tuple[str, NDArray[np.bool_]]], rows: int) -> pa.ListArray:
+    """Return, for each row, the labels of the edits that changed it."""
+    if not changes:
+        return _lists(np.zeros(0, np.int64), pa.array([], pa.string()), rows)
+    row, which = np.nonzero(np.stack([changed for _, changed in changes], axis=1))
+    labels = pa.array([label for label, _ in changes], pa.string())
+    return _lists(row, labels.take(pa.array(which)), rows)
+
+
+def _evidence(hits: list[tuple[Stage, Evidence]], rows: int) -> pa.ListArray:
+    """Return, for each row, its hits in the order of the steps."""
+    if not hits:
+        return _lists(np.zeros(0, np.int64), pa.array([], HIT), rows)
+    row = np.concatenate([found.row for _, found in hits])
+    flat = pa.concat_arrays([_spell(stage, found) for stage, found in hits])
+    order = np.argsort(row, kind="stable")
+    return _lists(row[order], flat.take(pa.array(order)), rows)
+
+
+def _spell(stage: Stage, found: Evidence) -> pa.StructArray:
+    reasons = pa.array([bound.reason for bound in stage.step.bounds()], pa.string())  # type: ignore[attr-defined]
+    sides = pa.array(SIDES, pa.string())
+    columns = [
+        pa.repeat(pa.scalar(stage.label, pa.string()), len(found.row)),
+        reasons.take(pa.array(found.reason)),
+        sides.take(pa.array(found.side)),
+        pa.array(found.turn, pa.int32()),
+        pa.array(found.start, pa.int32()),
+        pa.array(found.end, pa.int32()),
+        found.match,
+    ]
+    return pa.StructArray.from_arrays(columns, fields=list(HIT))
+
+
+def _lists(row: NDArray[np.integer], items: pa.Array, rows: int) -> pa.ListArray:
+    """Group `items` by `row`; both are in row order."""
+    counts = np.bincount(row, minlength=rows) if len(row) else np.zeros(rows, np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), items)

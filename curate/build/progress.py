@@ -1,0 +1,60 @@
+"""What a person sees while a build runs; nothing where there is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+class RowsPerSecond(ProgressColumn):
+    """Rows so far, and how many a second."""
+
+    def render(self, task: Task) -> Text:
+        """Show the task's `rows` field, which advances beside its bar."""
+        rows = int(task.fields.get("rows", 0))
+        speed = rows / task.elapsed if task.elapsed else 0
+        return Text(f"{rows:,} rows, {speed:,.0f}/s" if rows else "", style="progress.data.speed")
+
+
+class Watch:
+    """Shows stages as bars; `None` as its bars shows nothing."""
+
+    def __init__(self, bars: Progress | None) -> None:
+        self._bars = bars
+        self._tasks: dict[str, int] = {}
+        self._rows: dict[str, int] = {}
+
+    def start(self, stage: str, total: int | None) -> None:
+        """Show a stage of `total` units of work; unknown where `None`."""
+        if self._bars is not None:
+            self._tasks[stage] = self._bars.add_task(stage, total=total, rows=0)
+            self._rows[stage] = 0
+
+    def advance(self, stage: str, amount: int, rows: int = 0) -> None:
+        """Move a stage's bar on."""
+        if self._bars is not None:
+            self._rows[stage] += rows
+            self._bars.update(self._tasks[stage], advance=amount, rows=self._rows[stage])  # type: ignore[arg-type]
+
+    def done(self, stage: str) -> None:
+        """Fill a stage's bar."""
+        if self._bars is not None:
+            task = self._tasks[stage]
+            total = self._bars.tasks[task].total or max(self._bars.tasks[task].completed, 1)
+            self._bars.update(task, total=total, completed=total)  # type: ignore[arg-type]
+
+
+@contextmanager
+def watching(*, quiet: bool = False) -> Iterator[Watch]:
+    """Give a `Watch` on standard error, which shows nothing when that is no terminal or `quiet` is set."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield Watch(None)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), RowsPerSecond(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        yield Watch(bars)

@@ -1,0 +1,139 @@
+"""The first half of a build: every block of every source becomes a piece."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from curate.build.engine import run_all
+from curate.build.piece import Count, Job, Paths, make_piece, piece_paths
+from curate.build.pipeline import all_stages, score_columns, stages
+from curate.build.progress import Watch
+from curate.errors import MixtureError, QuarantineError
+from curate.io.atomic import read_ipc, write_text
+from curate.io.door import Block, Opened
+from curate.mix.sample import ORDER, key
+from curate.mix.spec import Mixture, Source
+from curate.rows.schema import Kind
+
+ALWAYS_QUARANTINED = 10
+"""So many unreadable rows of a source never stop a build; above, its `max_quarantine` decides."""
+
+
+class Task(NamedTuple):
+    """A block to be made into a piece."""
+
+    source: int
+    job: Job
+    block: Block
+    place: Paths
+
+
+class Reading(NamedTuple):
+    """What was read: how many pieces each source gave, and how many rows, quarantined ones among them."""
+
+    pieces: tuple[int, ...]
+    counts: tuple[Count, ...]
+
+
+def open_sources(mixture: Mixture) -> tuple[Kind, tuple[Opened, ...]]:
+    """Open every source; raises `MixtureError` when they hold rows of different kinds."""
+    opened = tuple(source.input.open() for source in mixture.sources)
+    kinds = {found.kind for found in opened}
+    if len(kinds) > 1:
+        told = ", ".join(f"{source.name} holds {found.kind} rows" for source, found in zip(mixture.sources, opened, strict=True))
+        message = f"mixture {mixture.name!r}: one build holds rows of one kind, but {told}; make a mixture of each kind"
+        raise MixtureError(message)
+    return opened[0].kind, opened
+
+
+def read(mixture: Mixture, opened: tuple[Opened, ...], pieces: Path, threads: int, watch: Watch) -> Reading:
+    """Make the pieces of every source that are not there yet.
+
+    Raises `QuarantineError` for a source with too many unreadable rows.
+    """
+    note = pieces / "read.json"
+    if note.is_file():
+        told = json.loads(note.read_text(encoding="utf-8"))
+        return Reading(tuple(told["pieces"]), tuple(Count(*count) for count in told["counts"]))
+    jobs = _jobs(mixture, opened)
+    number = [0] * len(jobs)
+    rows, bad = [0] * len(jobs), [0] * len(jobs)
+    for source, found in zip(mixture.sources, opened, strict=True):
+        watch.start(source.name, found.size)
+    for task, count in run_all(_make, _tasks(jobs, pieces), threads):
+        number[task.source] += 1
+        rows[task.source] += count.rows
+        bad[task.source] += count.quarantined
+        watch.advance(mixture.sources[task.source].name, task.block.size, count.rows)
+    for i, source in enumerate(mixture.sources):
+        watch.done(source.name)
+        check_quarantine(source, Count(rows[i], bad[i]), pieces, i, number[i])
+    counts = tuple(Count(*pair) for pair in zip(rows, bad, strict=True))
+    write_text(note, json.dumps({"pieces": number, "counts": counts}))
+    return Reading(tuple(number), counts)
+
+
+def check_quarantine(source: Source, count: Count, pieces: Path, number: int, blocks: int) -> None:
+    """Raise `QuarantineError`, showing the first five, when too many rows of a source could not be taken in."""
+    if count.quarantined <= max(ALWAYS_QUARANTINED, source.max_quarantine * count.rows):
+        return
+    shown = list(_first_bad(pieces, number, blocks, 5))
+    share = count.quarantined / count.rows
+    message = (
+        f"source {source.name!r}: {count.quarantined:,} of {count.rows:,} rows ({share:.1%}) could not be taken in, "
+        f"more than max_quarantine={source.max_quarantine:g} allows. The first {len(shown)}:\n"
+        + "\n".join(f"  {line}" for line in shown)
+        + f"\nMend the file or its format, or go on without these rows: Source({source.name!r}, ..., max_quarantine={_enough(share)})"
+    )
+    raise QuarantineError(message)
+
+
+def _enough(share: float) -> float:
+    return min(1.0, float(f"{share + 0.01:.2f}"))
+
+
+def _first_bad(pieces: Path, number: int, blocks: int, most: int) -> Iterator[str]:
+    for block in range(blocks):
+        lines = read_ipc(piece_paths(pieces, number, block).lines)
+        lines = lines.select(["file", "line", "column", "expected", "excerpt"])
+        bad = lines.filter(lines["expected"].is_valid()).slice(0, most).to_pydict()
+        for file, line, column, expected, excerpt in zip(*bad.values(), strict=True):
+            where = f" {column}:" if column else ""
+            yield f"{file}:{line}:{where} expected {expected}, found {excerpt!r:.120}"
+        most -= len(bad["line"])
+        if most <= 0:
+            return
+
+
+def _jobs(mixture: Mixture, opened: tuple[Opened, ...]) -> list[Job]:
+    types = score_columns(all_stages(mixture))
+    return [
+        Job(
+            opened=found,
+            stages=stages(mixture, source),
+            score_types=types,
+            protect=source.protect,
+            order_key=key(mixture.seed, source.name, ORDER),
+            tokenizer=mixture.tokenizer,
+            test_split=mixture.test is not None,
+        )
+        for source, found in zip(mixture.sources, opened, strict=True)
+    ]
+
+
+def _tasks(jobs: list[Job], pieces: Path) -> Iterator[Task]:
+    for number, job in enumerate(jobs):
+        for i, block in enumerate(job.opened.blocks()):
+            yield Task(number, job, block, piece_paths(pieces, number, i))
+
+
+def _make(task: Task) -> tuple[Task, Count]:
+    """Make a piece, or count what an interrupted build left of it; the block's data is let go with it."""
+    done = task._replace(block=task.block._replace(data=None))
+    if task.place.lines.is_file():
+        lines = read_ipc(task.place.lines)
+        return done, Count(lines.num_rows, lines.num_rows - lines["expected"].null_count)
+    return done, make_piece(task.job, task.block, task.place)

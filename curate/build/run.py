@@ -1,0 +1,146 @@
+"""A build from beginning to end: read, settle, write, move into place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.build.checks import check_clashes, check_delivery, check_drops
+from curate.build.engine import run_all
+from curate.build.fingerprint import canonical
+from curate.build.ledger import Books, PieceOf, check_conservation, write_source
+from curate.build.manifest import content_hash, file_hash, manifest
+from curate.build.piece import piece_paths
+from curate.build.pipeline import all_stages, score_columns, stages
+from curate.build.progress import Watch, watching
+from curate.build.reading import Reading, open_sources, read
+from curate.build.settle import Standing, choose, joined, moved, order, stand
+from curate.build.shards import Pile, Shard, Stockroom, cut, move, write_shard
+from curate.build.workspace import MANIFEST, Workspace, check_target, workspace
+from curate.io.atomic import read_ipc, write_text
+from curate.io.door import Opened
+from curate.mix.spec import Mixture
+from curate.rows.schema import BODIES, Kind
+from curate.text.hashing import Hashes
+
+
+def build(
+    mixture: Mixture,
+    target: Path,
+    *,
+    threads: int,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+    finish: Callable[[Path], None],
+) -> None:
+    """Make the build folder `target`; `finish` adds what is a function of the finished folder: page and card.
+
+    Raises the errors that `curate.mixture.Mixture.build` names.
+    """
+    check_target(target, overwrite=overwrite)
+    kind, opened = open_sources(mixture)
+    recipe = {"mixture": canonical(mixture), "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened]}
+    with watching(quiet=quiet) as watch, workspace(target, recipe, resume=resume, overwrite=overwrite) as space:
+        _make(mixture, kind, opened, space, threads, watch)
+        finish(space.out)
+
+
+def _make(
+    mixture: Mixture, kind: Kind, opened: tuple[Opened, ...], space: Workspace, threads: int, watch: Watch
+) -> None:
+    reading = read(mixture, opened, space.pieces, threads, watch)
+    pieces = _pieces(space, reading)
+    keys = load_keys(pieces)
+    standing = stand(mixture, keys, np.repeat(*_sources(pieces)))
+    check_clashes(mixture, standing, reading)
+    check_drops(mixture, standing)
+    shares = choose(mixture, standing, keys["prompt"].to_numpy() if mixture.test is not None else None)
+    contents = _contents(mixture, standing, keys)
+    del keys
+    names = tuple(source.name for source in mixture.sources)
+    pipelines = tuple(stages(mixture, source) for source in mixture.sources)
+    books = Books(names, pipelines, standing, pieces, score_columns(all_stages(mixture)))
+    fates, splits = _write(mixture, kind, books, space, threads, watch)
+    for name, count, found in zip(names, reading.counts, fates, strict=True):
+        check_conservation(name, count.rows, found)
+    check_delivery(standing, splits)
+    write_text(space.out / MANIFEST, manifest(mixture, kind, opened, contents, fates, shares, splits))
+
+
+def _pieces(space: Workspace, reading: Reading) -> tuple[PieceOf, ...]:
+    """Return the pieces in order, with the number of their first row in the build."""
+    found: list[PieceOf] = []
+    first = 0
+    for source, count in enumerate(reading.pieces):
+        for block in range(count):
+            place = piece_paths(space.pieces, source, block)
+            rows = pa.ipc.open_file(pa.OSFile(str(place.keys), "rb")).get_batch(0).num_rows
+            found.append(PieceOf(place, source, first, rows))
+            first += rows
+    return tuple(found)
+
+
+def _sources(pieces: tuple[PieceOf, ...]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+    return np.array([piece.source for piece in pieces], np.int16), np.array([piece.rows for piece in pieces], np.int64)
+
+
+def load_keys(pieces: tuple[PieceOf, ...]) -> pl.DataFrame:
+    """Bring the keys of all pieces together; a column that only some sources sign is null for the others."""
+    tables = [pa.Table.from_batches([read_ipc(piece.paths.keys)]) for piece in pieces]
+    return pl.DataFrame(pa.concat_tables(tables, promote_options="default"))
+
+
+def _contents(mixture: Mixture, standing: Standing, keys: pl.DataFrame) -> list[str]:
+    high, low = keys["content_high"].to_numpy(), keys["content_low"].to_numpy()
+    own = [standing.source == number for number in range(len(mixture.sources))]
+    return [content_hash(Hashes(high[rows], low[rows])) for rows in own]
+
+
+def _write(
+    mixture: Mixture, kind: Kind, books: Books, space: Workspace, threads: int, watch: Watch
+) -> tuple[list[dict[str, int]], dict[str, Any]]:
+    """Write ledger, dropped rows and shards; returns the fates of each source, and the splits for the manifest."""
+    standing = books.standing
+    lifted = moved(standing)
+    splits = {"train": order(mixture, standing, test=False)}
+    if mixture.test is not None:
+        splits["test"] = order(mixture, standing, test=True)
+    piles = [Pile(piece.paths.rows, piece.first, piece.rows, moved=False) for piece in books.pieces]
+    watch.start("writing", None)
+    lift = partial(move, whole=joined(splits.values()), lifted=lifted)
+    piles += [pile for pile in run_all(lift, piles if lifted.any() else [], threads) if pile is not None]
+    names = pa.array(books.names, pa.string())
+    stock = Stockroom(tuple(piles), BODIES[kind], names, standing.source, standing.occurrence, lifted)
+    shards = {name: cut(name, found, standing.bytes[found.row]) for name, found in splits.items()}
+    out = space.out
+    tasks: list[Callable[[], Any]] = [partial(_write_source, books, i, out) for i in range(len(books.names))]
+    tasks += [partial(_write_shard, shard, stock, out / "data") for found in shards.values() for shard in found]
+    done = list(run_all(_call, tasks, threads))
+    watch.done("writing")
+    told = iter(done[len(books.names) :])
+    return done[: len(books.names)], {
+        name: {"rows": len(splits[name].row), "shards": [next(told) for _ in found]} for name, found in shards.items()
+    }
+
+
+def _call(task: Callable[[], Any]) -> Any:  # noqa: ANN401  each task has its own answer
+    return task()
+
+
+def _write_source(books: Books, number: int, out: Path) -> dict[str, int]:
+    stem = f"{number:03d}-{books.names[number]}.parquet"
+    return write_source(books, number, out / "ledger" / stem, out / "dropped" / stem)
+
+
+def _write_shard(shard: Shard, stock: Stockroom, folder: Path) -> dict[str, Any]:
+    path = folder / shard.name
+    write_shard(shard, stock, path)
+    return {"file": f"data/{shard.name}", "rows": len(shard.order.row), "sha256": file_hash(path)}

@@ -1,0 +1,192 @@
+"""The finished rows on their way from pieces to Parquet, in their final order.
+
+A shard is cut by the size of its text, so it does not depend on how rows lay in the pieces. Every bucket of the order is
+read, sorted and written on its own: memory holds a bucket for each thread, never a shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from curate.build.piece import BUCKETS_LOG2, buckets
+from curate.build.settle import Order
+from curate.io.atomic import read_ipc, replacing, write_ipc
+from curate.rows.gather import take
+from curate.rows.schema import kind_of, row_schema
+
+SHARD_BYTES = 256 << 20
+GROUP_BYTES = 32 << 20
+GROUP_ROWS = 65_536
+"""A shard holds about 256 MB of text, a row group about 32 MB and at most 65,536 rows."""
+
+COPY_BITS = 16
+
+
+class Pile(NamedTuple):
+    """A file of rows in buckets; its rows are numbered from `first` on in the build. `moved` ones hold only moved rows."""
+
+    path: Path
+    first: int
+    rows: int
+    moved: bool
+
+
+class Shard(NamedTuple):
+    """A stretch of one split's order, and the ends of its row groups within that stretch."""
+
+    name: str
+    order: Order
+    ends: NDArray[np.int64]
+
+
+class Stockroom(NamedTuple):
+    """All that a shard is made from. `source` and `occurrence` run over the rows of the build; `lifted` marks moved rows."""
+
+    piles: tuple[Pile, ...]
+    schema: pa.Schema
+    sources: pa.StringArray
+    source: NDArray[np.int16]
+    occurrence: NDArray[np.uint64]
+    lifted: NDArray[np.bool_]
+
+
+class Bucket(NamedTuple):
+    """One bucket of all piles in memory: `key` is sorted, `place` says where in `rows` each key's row lies."""
+
+    rows: pa.RecordBatch
+    key: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+
+def cut(split: str, whole: Order, size: NDArray[np.int64]) -> list[Shard]:
+    """Cut an order into shards; `size` is the bytes of text of each of its rows. An empty split has one empty shard."""
+    total = np.cumsum(size)
+    number = (total - size) // SHARD_BYTES if len(size) else np.zeros(0, np.int64)
+    edges = np.flatnonzero(np.diff(number)) + 1
+    starts = [0, *edges.tolist()]
+    stops = [*edges.tolist(), len(size)]
+    shards = []
+    for i, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        part = Order(*(column[start:stop] for column in whole))
+        name = f"{split}-{i:05d}-of-{len(starts):05d}.parquet"
+        shards.append(Shard(name, part, _group_ends(size[start:stop])))
+    return shards
+
+
+def _group_ends(size: NDArray[np.int64]) -> NDArray[np.int64]:
+    if not len(size):
+        return np.zeros(0, np.int64)
+    by_bytes = (np.cumsum(size) - size) // GROUP_BYTES
+    by_rows = np.arange(len(size)) // GROUP_ROWS
+    return np.append(np.flatnonzero(np.diff(by_bytes) | np.diff(by_rows)) + 1, len(size))
+
+
+def move(pile: Pile, whole: Order, lifted: NDArray[np.bool_]) -> Pile | None:
+    """Put copies of a pile's rows that belong elsewhere into a pile of their own; None when it has none.
+
+    `whole` is the order of all splits together, `lifted` marks the rows of the build that move.
+    """
+    own = (whole.row >= pile.first) & (whole.row < pile.first + pile.rows)
+    own &= lifted[whole.row]
+    if not own.any():
+        return None
+    lost = np.flatnonzero(own)
+    lost = lost[np.argsort(whole.rank[lost], kind="stable")]
+    want = Order(*(column[lost] for column in whole))
+    batch = read_ipc(pile.path)
+    where = np.argsort(np.asarray(batch["row"]))
+    found = where[np.searchsorted(np.asarray(batch["row"]), want.row - pile.first, sorter=where)]
+    rows = take(batch, found.astype(np.int32))
+    rows = rows.set_column(2, rows.schema.field(2), pa.array(want.copy.astype(np.int32)))
+    path = pile.path.with_name(pile.path.name.replace(".rows.", ".moved."))
+    write_ipc(path, buckets(rows, want.rank))
+    return Pile(path, pile.first, pile.rows, moved=True)
+
+
+def write_shard(shard: Shard, stock: Stockroom, path: Path) -> None:
+    """Write one shard as Parquet (zstd), whole or not at all."""
+    schema = row_schema(kind_of(stock.schema))
+    with replacing(path) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema)) as writer:
+        for rows in _row_groups(shard, stock):
+            writer.write_batch(rows, row_group_size=rows.num_rows)
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """Return how rows are written: text without a dictionary, which would be built and thrown away (7 % of the time)."""
+    repeated = {"role", "name", "model"}
+    leaves = [leaf for field in schema for leaf in _leaves(field, "")]
+    words = [leaf for leaf in leaves if leaf == "source" or leaf.rsplit(".", 1)[-1] in repeated]
+    return {"compression": "zstd", "use_dictionary": words, "write_statistics": ["source", "id"]}
+
+
+def _leaves(field: pa.Field, prefix: str) -> Iterator[str]:
+    """Spell the Parquet paths of a field's leaf columns."""
+    path = f"{prefix}{field.name}"
+    if pa.types.is_list(field.type):
+        yield from _leaves(pa.field("element", field.type.value_type), f"{path}.list.")
+    elif pa.types.is_struct(field.type):
+        for child in field.type:
+            yield from _leaves(child, f"{path}.")
+    else:
+        yield path
+
+
+def _row_groups(shard: Shard, stock: Stockroom) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of each row group; a bucket stays in memory until the order has passed it."""
+    bucket = (shard.order.rank >> np.uint64(64 - BUCKETS_LOG2)).astype(np.int64)
+    loaded: dict[int, Bucket] = {}
+    start = 0
+    for end in shard.ends.tolist():
+        needed = range(int(bucket[start]), int(bucket[end - 1]) + 1)
+        loaded = {number: loaded.get(number) or _load(number, stock) for number in needed}
+        edges = [start, *(start + np.searchsorted(bucket[start:end], needed[1:])).tolist(), end]
+        yield pa.concat_batches(
+            [_pick(loaded[number], shard.order, low, high, stock) for number, low, high in zip(needed, edges[:-1], edges[1:], strict=True)]
+        )
+        start = end
+
+
+def _load(number: int, stock: Stockroom) -> Bucket:
+    """Read one bucket of every pile."""
+    batches, keys = [], []
+    for pile in stock.piles:
+        with pa.OSFile(str(pile.path), "rb") as source:
+            batch = pa.ipc.open_file(source).get_batch(number)
+        batches.append(batch)
+        keys.append(_row_keys(np.asarray(batch["row"]) + pile.first, np.asarray(batch["copy"])))
+    key = np.concatenate(keys)
+    by_key = np.argsort(key, kind="stable")
+    return Bucket(pa.concat_batches(batches), key[by_key], by_key)
+
+
+def _pick(bucket: Bucket, order: Order, low: int, high: int, stock: Stockroom) -> pa.RecordBatch:
+    """Return the rows `low` to `high` of an order, all of which lie in `bucket`, as finished rows."""
+    row = order.row[low:high]
+    place = np.searchsorted(bucket.key, _row_keys(row, order.copy[low:high] * stock.lifted[row]))
+    rows = take(bucket.rows, bucket.place[place].astype(np.int32))
+    columns = [stock.sources.take(pa.array(stock.source[row])), numbered(rows["id"], stock.occurrence[row]), *rows.columns[3:]]
+    return pa.RecordBatch.from_arrays(columns, schema=row_schema(kind_of(stock.schema)))
+
+
+def _row_keys(row: NDArray[np.int64], copy: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (row.astype(np.int64) << COPY_BITS) | copy
+
+
+def numbered(ids: pa.StringArray, occurrence: NDArray[np.uint64]) -> pa.StringArray:
+    """Add the number of its occurrence to the id of every row that is not the first of its kind.
+
+    >>> numbered(pa.array(["a", "a"]), np.array([0, 1], np.uint64)).to_pylist()
+    ['a', 'a-2']
+    """
+    if not occurrence.any():
+        return ids
+    later = pc.binary_join_element_wise(ids, pa.array(occurrence + np.uint64(1)).cast(pa.string()), "-")
+    return pc.if_else(pa.array(occurrence > 0), later, ids)

@@ -1,0 +1,133 @@
+"""Funnel and composition as HTML tables with bars, for a notebook and for the page.
+
+The colours are middle tones and the background is nobody's, so that they read on light and on dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any, Final
+
+import polars as pl
+
+KEPT, UNSAMPLED, QUARANTINED = "#2f9e6b", "#98a1ab", "#c8453b"
+DROPPED: Final = ("#dd8a26", "#a763b5", "#4c87cf", "#b8a021", "#d2608f", "#3f9fa6")
+"""A colour for each step, taken in turn."""
+
+ENDS: Final = ("source", "read", "quarantined", "unsampled", "kept", "rows")
+"""The columns of a funnel that are no step."""
+
+STYLE: Final = """
+.curate table { border-collapse: collapse; font-size: 0.9em; margin: 0; background: none; }
+.curate th, .curate td { padding: 0.3em 0.6em; text-align: right; white-space: nowrap; background: none; }
+.curate th { vertical-align: bottom; font-weight: 600; border-bottom: 1px solid #88888866; }
+.curate td { border-bottom: 1px solid #8888882b; font-variant-numeric: tabular-nums; }
+.curate th.name, .curate td.name { text-align: left; }
+.curate tr.total td { font-weight: 600; border-top: 1px solid #88888866; }
+.curate td.short { font-weight: 600; color: #c8453b; }
+.curate .none { opacity: 0.45; }
+.curate .swatch { display: inline-block; width: 0.65em; height: 0.65em; border-radius: 2px; margin-right: 0.35em; }
+.curate .bar { display: flex; width: 9em; height: 0.8em; overflow: hidden; border-radius: 3px; background: #8888882b; }
+.curate .bar i { display: block; height: 100%; min-width: 0; }
+.curate p.note { font-size: 0.85em; opacity: 0.75; margin: 0.4em 0 0; }
+"""
+"""What the tables need; they stand inside an element of class `curate`."""
+
+
+def funnel_html(funnel: pl.DataFrame) -> str:
+    """Return `Build.funnel` as a table: a line a source, a bar of its fates, and the counts.
+
+    >>> "<td>2</td>" in funnel_html(pl.DataFrame({"source": ["a"], "read": [3], "kept": [2], "rows": [2]}))
+    True
+    """
+    colours = _colours(funnel.columns)
+    counted = [name for name in funnel.columns if name != "source"]
+    heads = [_head("source", "name"), _head("fates", "name"), *(_head(name, "", colours.get(name)) for name in counted)]
+    lines = []
+    for number, line in enumerate(funnel.to_dicts(), 1):
+        bar = _bar([(name, line[name], colour) for name, colour in colours.items()], line["read"])
+        cells = [_cell(line["source"], "name"), f'<td class="name">{bar}</td>', *(_cell(line[name]) for name in counted)]
+        is_sum = number == funnel.height and line["source"] == "total"
+        lines.append(_line(cells, total=is_sum))
+    return _table(heads, lines)
+
+
+def composition_html(composition: pl.DataFrame, *, estimated: bool) -> str:
+    """Return `Build.composition` as a table: what was asked and delivered, then shares of rows and tokens as bars.
+
+    `estimated` says that no tokenizer counted the tokens. What fell short of the plan is set in red.
+    """
+    tokens = "tokens, estimated" if estimated else "tokens"
+    names = ("take", "asked", "delivered", "available", "rows", "share", "", tokens, "share", "")
+    heads = [_head("source", "name"), *(_head(name, "name" if name in {"take", ""} else "") for name in names)]
+    lines = [_line(_brought(line), total=False) for line in composition.to_dicts()]
+    total = composition.select(pl.col("rows", "tokens").sum()).to_dicts()[0]
+    blank = "<td></td>"
+    cells = [_cell("total", "name"), *[blank] * 4, _cell(total["rows"]), *[blank] * 2, _cell(total["tokens"]), *[blank] * 2]
+    return _table(heads, [*lines, _line(cells, total=True)])
+
+
+def _brought(line: dict[str, Any]) -> list[str]:
+    """Return the cells of one source of a composition."""
+    short = line["delivered"] != line["asked"]
+    unit = "" if line["unit"] == "rows" else f" {line['unit']}"
+    return [
+        _cell(line["source"], "name"),
+        _cell(line["take"], "name"),
+        _cell(line["asked"], unit=unit),
+        _cell(line["delivered"], "short" if short else "", unit=unit),
+        _cell(line["available"]),
+        _cell(line["rows"]),
+        *_share(line["share"]),
+        _cell(line["tokens"]),
+        *_share(line["token_share"]),
+    ]
+
+
+def _share(share: float) -> list[str]:
+    """Return a share as a percentage and as a bar; the share of nothing (NaN) is 0."""
+    part = share if share == share else 0.0  # noqa: PLR0124  NaN is not itself
+    return [f"<td>{part:.1%}</td>", f'<td class="name">{_bar([("share", part, DROPPED[2])], 1)}</td>']
+
+
+def _colours(columns: Iterable[str]) -> dict[str, str]:
+    """Return the colour of each fate, in the order of the bar: what stays first."""
+    columns = list(columns)
+    steps = [name for name in columns if name not in ENDS]
+    fates = {"kept": KEPT, "unsampled": UNSAMPLED}
+    fates |= {step: DROPPED[place % len(DROPPED)] for place, step in enumerate(steps)}
+    return {name: colour for name, colour in {**fates, "quarantined": QUARANTINED}.items() if name in columns}
+
+
+def _bar(parts: Sequence[tuple[str, float, str]], whole: float) -> str:
+    shown = [(name, size, colour) for name, size, colour in parts if whole and size]
+    inner = "".join(
+        f'<i style="width:{100 * size / whole:.2f}%;background:{colour}" title="{escape(name)} {size / whole:.1%}"></i>'
+        for name, size, colour in shown
+    )
+    return f'<span class="bar">{inner}</span>'
+
+
+def _head(text: str, kind: str = "", colour: str | None = None) -> str:
+    swatch = f'<i class="swatch" style="background:{colour}"></i>' if colour else ""
+    return f"<th{_class(kind)}>{swatch}{escape(text)}</th>"
+
+
+def _cell(value: str | int | None, kind: str = "", unit: str = "") -> str:
+    if isinstance(value, str):
+        return f"<td{_class(kind)}>{escape(value)}</td>"
+    text = f"{value:,}{escape(unit)}" if value else '<span class="none">·</span>'
+    return f"<td{_class(kind)}>{text}</td>"
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
+
+
+def _line(cells: Sequence[str], *, total: bool) -> str:
+    return f"<tr{_class('total' if total else '')}>{''.join(cells)}</tr>"
+
+
+def _table(heads: Sequence[str], lines: Sequence[str]) -> str:
+    return f"<table><thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

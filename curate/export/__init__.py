@@ -1,0 +1,1 @@
+"""What trainers read that want something else than a build folder."""

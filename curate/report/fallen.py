@@ -1,0 +1,205 @@
+"""The rows that fell, a few for each step and reason, turn by turn with what was found in them.
+
+Which rows are shown follows from their ids, lowest first. Only their texts are read: a build folder may be large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from curate.build.folder import Build
+from curate.errors import CallError, did_you_mean
+from curate.report.marks import Hit, Piece, pieces
+
+SHOWN: Final = 10
+"""Rows shown for each step and reason."""
+
+TURNS: Final = 12
+"""Turns of one row that are shown, if more have nothing to see."""
+
+TWIN: Final = 500
+"""Characters: a turn of the row that a duplicate fell to is shown whole up to here."""
+
+
+class Turn(NamedTuple):
+    """One message or completion: whose it is, its text, and what was met in it as a whole (no text, a role astray).
+
+    `side` is empty for a conversation. A run of turns that are not shown is one `Turn` with `left_out` set.
+    """
+
+    side: str
+    role: str
+    text: tuple[Piece, ...] = ()
+    flags: tuple[str, ...] = ()
+    left_out: int = 0
+
+
+class Twin(NamedTuple):
+    """The row that a duplicate fell to; without turns where it is not in the build folder."""
+
+    name: str
+    fate: str
+    turns: tuple[Turn, ...]
+
+
+class Fallen(NamedTuple):
+    """A dropped row: where it stood, what it fell to, and its turns.
+
+    `stale` names the edits that changed the text after it was measured, so that its spans no longer fit and are not
+    marked.
+    """
+
+    source: str
+    id: str
+    file: str
+    line: int
+    step: str
+    reason: str
+    score: float | None
+    bound: float | None
+    match: str | None
+    turns: tuple[Turn, ...]
+    stale: tuple[str, ...] = ()
+    twin: Twin | None = None
+
+
+def fallen(
+    build: Build, *, step: str | None = None, reason: str | None = None, source: str | None = None, n: int = SHOWN
+) -> list[Fallen]:
+    """Return up to `n` rows for each step and reason, in the order of steps, then reason and id.
+
+    Raises `CallError` for a step or source that the build does not have.
+    """
+    _check("step", step, build.steps)
+    _check("source", source, build.sources)
+    wanted = {"step": step, "reason": reason, "source": source}
+    chosen = [pl.col(name) == value for name, value in wanted.items() if value is not None]
+    lines = build.ledger.filter(pl.col("fate") == "dropped", *chosen)
+    lowest = pl.col("id", "source").bottom_k_by(["id", "source"], n)
+    keys = lines.group_by("step", "reason").agg(lowest).explode("id", "source").select("source", "id").collect()
+    if not keys.height:
+        return []
+    verdicts = _lines(lines, keys)
+    texts = _texts(build, "dropped", keys)
+    twins = _twins(build, verdicts)
+    place = {label: number for number, label in enumerate(build.steps)}
+    found = [_fallen(build.kind, line, texts, twins, place) for line in verdicts]
+    return sorted(found, key=lambda row: (place[row.step], row.reason, row.id, row.source))
+
+
+def turns_of(kind: str, row: dict[str, Any], hits: Sequence[dict[str, Any]] = (), whole: int | None = None) -> tuple[Turn, ...]:
+    """Return the turns of a row (as its Arrow struct reads in Python), with the hits of its evidence on them."""
+    every = [_turn(side, number, *said, hits, whole) for side, number, *said in _said(kind, row)]
+    return _shorten(every)
+
+
+def _check(what: str, value: str | None, known: list[str]) -> None:
+    if value is not None and value not in known:
+        message = f"this build has no {what} {value!r}; {did_you_mean(value, known)}"
+        raise CallError(message)
+
+
+def _lines(lines: pl.LazyFrame, keys: pl.DataFrame) -> list[dict[str, Any]]:
+    """Read the lines of some rows. The filter by id goes down into the Parquet files; the join is exact."""
+    near = lines.filter(pl.col("id").is_in(keys["id"].implode()))
+    return near.join(keys.lazy(), on=["source", "id"], how="semi").collect().to_dicts()
+
+
+def _texts(build: Build, folder: str, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+    """Read some rows from `data` or `dropped`, by source and id; a row that goes in several times counts once."""
+    if not keys.height or not any((build.path / folder).glob("*.parquet")):
+        return {}
+    rows = _lines(pl.scan_parquet(build.path / folder / "*.parquet"), keys)
+    return {(row["source"], row["id"]): row for row in rows}
+
+
+def _twins(build: Build, verdicts: Iterable[dict[str, Any]]) -> dict[str, Twin]:
+    """Return the rows that duplicates fell to, by `source/id`."""
+    groups = {step["label"] for step in build.manifest["steps"] if step["kind"] == "group"}
+    names = sorted({line["match"] for line in verdicts if line["step"] in groups and line["match"]})
+    split = [name.split("/", 1) for name in names]  # the name of a source has no slash
+    keys = pl.DataFrame(split, schema={"source": pl.String, "id": pl.String}, orient="row")
+    if not keys.height:
+        return {}
+    readable = build.ledger.filter(pl.col("fate") != "quarantined").select("source", "id", "fate", "step", "split")
+    lines = {(line["source"], line["id"]): line for line in _lines(readable, keys)}
+    texts = {**_texts(build, "dropped", keys), **_texts(build, "data", keys)}
+    found = {}
+    for name, (source, row_id) in zip(names, split, strict=True):
+        line, row = lines.get((source, row_id)), texts.get((source, row_id))
+        turns = turns_of(build.kind, row, whole=TWIN) if row else ()
+        found[name] = Twin(name, _fate(line), turns)
+    return found
+
+
+def _fate(line: dict[str, Any] | None) -> str:
+    """Say in words what became of the row of a ledger line."""
+    if line is None:
+        return "not in the ledger"
+    if line["fate"] == "kept":
+        return f"kept, in the {line['split']} split"
+    if line["fate"] == "dropped":
+        return f"dropped by {line['step']}"
+    return "not sampled, so its text is not in the build folder"
+
+
+def _fallen(
+    kind: str, line: dict[str, Any], texts: dict[tuple[str, str], dict[str, Any]], twins: dict[str, Twin], place: dict[str, int]
+) -> Fallen:
+    row = texts.get((line["source"], line["id"]), {})
+    hits = list(line["evidence"] or [])
+    late = [edit for edit in line["edited"] or [] if any(place[hit["step"]] < place[edit] for hit in hits)]
+    fitting = [hit for hit in hits if not any(place[hit["step"]] < place[edit] for edit in late)]
+    verdict = {name: line[name] for name in ("source", "id", "file", "line", "step", "reason", "score", "bound", "match")}
+    turns = turns_of(kind, row, fitting) if row else ()
+    return Fallen(**verdict, turns=turns, stale=tuple(late), twin=twins.get(line["match"] or ""))
+
+
+def _said(kind: str, row: dict[str, Any]) -> list[tuple[str, int, str, str]]:
+    """Return side, number, role and text of each turn of a row, named as evidence names them."""
+    if kind == "conversation":
+        return _messages("dialogue", row["messages"])
+    if kind == "preference":
+        return [turn for side in ("prompt", "chosen", "rejected") for turn in _messages(side, row[side])]
+    answers = [
+        ("completion", number, f"assistant, {answer['model']}" if answer["model"] else "assistant", answer["content"] or "")
+        for number, answer in enumerate(row["completions"] or [])
+    ]
+    return [*_messages("prompt", row["messages"]), *answers]
+
+
+def _messages(side: str, messages: list[dict[str, Any]] | None) -> list[tuple[str, int, str, str]]:
+    return [(side, number, message["role"] or "", message["content"] or "") for number, message in enumerate(messages or [])]
+
+
+def _turn(side: str, number: int, role: str, text: str, hits: Sequence[dict[str, Any]], whole: int | None) -> Turn:
+    """Put the hits of one turn on it: spans on its text, those without a length on the turn itself."""
+    own = [hit for hit in hits if (hit["side"], hit["turn"]) == (side, number)]
+    spans = [Hit(hit["start"], hit["end"], _title(hit)) for hit in own if hit["start"] < hit["end"]]
+    flags = tuple(dict.fromkeys(_title(hit) for hit in own if hit["start"] >= hit["end"]))
+    shown = pieces(text, spans) if whole is None else pieces(text, spans, whole=whole)
+    return Turn("" if side == "dialogue" else side, role, tuple(shown), flags)
+
+
+def _title(hit: dict[str, Any]) -> str:
+    met = f": {hit['match']}" if hit["match"] else ""
+    return f"{hit['reason']}{met}"
+
+
+def _shorten(turns: list[Turn]) -> tuple[Turn, ...]:
+    """Leave out turns in the middle of a long dialogue that have nothing marked, and say how many."""
+    if len(turns) <= TURNS:
+        return tuple(turns)
+    keep = {0, 1, len(turns) - 1} | {n for n, turn in enumerate(turns) if turn.flags or any(piece.titles for piece in turn.text)}
+    shown: list[Turn] = []
+    for number, turn in enumerate(turns):
+        if number in keep:
+            shown.append(turn)
+        elif shown[-1].left_out:
+            shown[-1] = shown[-1]._replace(left_out=shown[-1].left_out + 1)
+        else:
+            shown.append(Turn("", "", left_out=1))
+    return tuple(shown)

@@ -1,0 +1,179 @@
+"""A text as it may be shown: cut around what was found in it, found spans apart, unseen characters named.
+
+Nothing is left out without a piece that says how much.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from markupsafe import Markup, escape
+
+WHOLE: Final = 700
+"""Characters: a text up to here is shown whole."""
+
+AROUND: Final = 200
+"""Characters shown on either side of a hit in a longer text."""
+
+HEAD, TAIL = 400, 150
+"""Characters shown of a longer text without a hit."""
+
+WINDOWS: Final = 6
+"""Hits of one text that are shown, when it is too long to be shown whole."""
+
+NUDGE: Final = 16
+"""Characters that a cut may move to end at white space."""
+
+UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
+)
+"""Controls, direction marks, widthless and tag characters: they would hide, reorder or forge what is shown.
+
+Tab and line feed are shown as they are, and so are joiners (U+200C, U+200D) and variation selectors, which Persian and
+emoji are written with.
+"""
+
+
+class Hit(NamedTuple):
+    """A found span, in characters, and what to call it."""
+
+    start: int
+    end: int
+    title: str
+
+
+class Piece(NamedTuple):
+    """A run of text under one set of hits; or, with `left_out`, so many characters (with `hits` hits) not shown."""
+
+    text: str
+    titles: tuple[str, ...] = ()
+    left_out: int = 0
+    hits: int = 0
+
+    @property
+    def gap(self) -> str:
+        """Say what is left out."""
+        hits = f" and {self.hits:,} {'mark' if self.hits == 1 else 'marks'}" if self.hits else ""
+        return f"{self.left_out:,} {'character' if self.left_out == 1 else 'characters'}{hits} left out"
+
+
+def pieces(text: str, hits: Sequence[Hit] = (), *, whole: int = WHOLE) -> list[Piece]:
+    """Cut `text` into pieces that together are all of it; a span of no length or outside the text marks nothing.
+
+    >>> pieces("I am an AI.", [Hit(8, 10, "self_reference")])
+    [Piece(text='I am an ', titles=(), left_out=0, hits=0), Piece(text='AI', titles=('self_reference',), left_out=0, hits=0), \
+Piece(text='.', titles=(), left_out=0, hits=0)]
+    >>> [piece.left_out for piece in pieces("a" * 10_000)]
+    [0, 9450, 0]
+    """
+    within = [hit for hit in sorted(hits) if 0 <= hit.start < hit.end <= len(text)]
+    found: list[Piece] = []
+    place = 0
+    for start, end in [*_windows(text, within, whole), (len(text), len(text))]:
+        if start > place:
+            unseen = sum(place < hit.end and hit.start < start and not _shown(hit, place, start) for hit in within)
+            found.append(Piece("", left_out=start - place, hits=unseen))
+        found += _marked(text, start, end, within)
+        place = max(place, end)
+    return found
+
+
+def plain(text: str) -> str:
+    """Name the characters of `text` that would not be seen; for places that know no markup.
+
+    >>> plain("a\\u202eb")
+    'a[U+202E]b'
+    """
+    return UNSEEN.sub(lambda found: f"[{_code(found[0])}]", text)
+
+
+def html(text: str) -> Markup:
+    """Escape `text` for a page, with unseen characters as boxes that name them.
+
+    >>> html("<b>\\u202e")
+    Markup('&lt;b&gt;<span class="unseen" title="RIGHT-TO-LEFT OVERRIDE">U+202E</span>')
+    """
+    shown = Markup()
+    place = 0
+    for found in UNSEEN.finditer(text):
+        box = Markup('<span class="unseen" title="{}">{}</span>')
+        shown += escape(text[place : found.start()]) + box.format(_name(found[0]), _code(found[0]))
+        place = found.end()
+    return shown + escape(text[place:])
+
+
+def html_pieces(found: Sequence[Piece]) -> Markup:
+    """Return pieces as HTML, with hits in `<mark>` and a note where characters are left out."""
+    return Markup().join(_html_piece(piece) for piece in found)
+
+
+def _html_piece(piece: Piece) -> Markup:
+    if piece.left_out:
+        return Markup(' <span class="gap">… {} …</span> ').format(piece.gap)
+    if piece.titles:
+        return Markup('<mark title="{}">{}</mark>').format(plain(", ".join(piece.titles)), html(piece.text))
+    return html(piece.text)
+
+
+def _windows(text: str, hits: Sequence[Hit], whole: int) -> list[tuple[int, int]]:
+    """Return the spans of `text` that are shown: apart, in order."""
+    if len(text) <= whole:
+        return [(0, len(text))]
+    wanted = [(0, HEAD), (len(text) - TAIL, len(text))]
+    if hits:
+        # A hit longer than its surroundings shows its two ends.
+        ends = [(hit.start, min(hit.end, hit.start + AROUND)) for hit in hits[:WINDOWS]]
+        ends += [(max(hit.start, hit.end - AROUND), hit.end) for hit in hits[:WINDOWS]]
+        wanted = sorted((start - AROUND, end + AROUND) for start, end in ends)
+    merged: list[tuple[int, int]] = []
+    for low, high in wanted:
+        start, end = _edge(text, max(0, low), -1), _edge(text, min(len(text), high), 1)
+        if merged and start <= merged[-1][1] + NUDGE:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _edge(text: str, place: int, way: int) -> int:
+    """Move a cut outwards to white space that is near, else off the middle of a letter or emoji made of several."""
+    near = place
+    for _ in range(NUDGE):
+        if near in {0, len(text)} or text[near - (way < 0)].isspace():
+            return near
+        near += way
+    while 0 < place < len(text) and (_joins(text[place]) or text[place - 1] == "\u200d"):
+        place += way
+    return place
+
+
+def _joins(character: str) -> bool:
+    """Say whether a character belongs to the one before it: combining, variation selector, skin tone or joiner."""
+    return unicodedata.category(character).startswith("M") or character == "\u200d" or "\U0001f3fb" <= character <= "\U0001f3ff"
+
+
+def _shown(hit: Hit, start: int, end: int) -> bool:
+    """Say whether some of `hit` lies outside `start` to `end`, so that its mark is seen."""
+    return hit.start < start or hit.end > end
+
+
+def _marked(text: str, start: int, end: int, hits: Sequence[Hit]) -> list[Piece]:
+    """Cut `start` to `end` wherever a hit begins or ends."""
+    edges = {start, end} | {edge for hit in hits for edge in (hit.start, hit.end) if start < edge < end}
+    order = sorted(edges)
+    return [
+        Piece(text[low:high], tuple(dict.fromkeys(hit.title for hit in hits if hit.start <= low and high <= hit.end)))
+        for low, high in zip(order[:-1], order[1:], strict=True)
+    ]
+
+
+def _code(character: str) -> str:
+    return f"U+{ord(character):04X}"
+
+
+def _name(character: str) -> str:
+    return unicodedata.name(character, "control character")

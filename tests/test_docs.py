@@ -1,0 +1,77 @@
+"""What the documents say is run: examples in docstrings, Python in the README, the two command lines, the notebooks."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+MODULES: Final = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "curate").rglob("*.py")
+)
+README: Final = (ROOT / "README.md").read_text("utf-8")
+NOTEBOOKS: Final = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+COMMANDS: Final = (
+    "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/curate build mixtures/demo.py",
+    "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest",
+    "uv run curate build mixtures/demo.py",
+    "uv run pytest",
+)
+
+CHATS: Final = [
+    {
+        "messages": [
+            {"role": "user", "content": f"What is {n} + {n}?"},
+            {"role": "assistant", "content": f"It is {2 * n}."},
+        ]
+    }
+    for n in range(12)
+]
+PAIRS: Final = [
+    {"instruction": "Name a color.", "input": "", "output": "Blue."},
+    {"instruction": "Name a color.", "input": "", "output": "Blue."},
+    {"instruction": "How do you feel?", "input": "", "output": "As an AI language model, I do not have feelings."},
+    *({"instruction": f"Count to {n}.", "input": "", "output": " ".join(map(str, range(n)))} for n in range(2, 12)),
+]
+"""The files that the README's own mixture reads."""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_docstring_examples_run(module: str) -> None:
+    failed, _ = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
+    assert failed == 0, f"{failed} examples of {module} answer otherwise; see the output above"
+
+
+def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = list(re.finditer(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE))
+    assert blocks, "the README shows a mixture"
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in CHATS), "utf-8")
+    (tmp_path / "pairs.json").write_text(json.dumps(PAIRS), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "readme"}
+    for block in blocks:
+        line = README.count("\n", 0, block.start(1))
+        exec(compile("\n" * line + block[1], "README.md", "exec"), names)  # noqa: S102  our own text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_readme_shows_the_command(command: str) -> None:
+    assert command in README.splitlines(), "CI runs this line as it stands here"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_is_committed_executed(path: Path) -> None:
+    cells = [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1)), (
+        "run all cells in order, then save"
+    )
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert [output for output in outputs if output["output_type"] == "error"] == []
