@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from curate.build.folder import Build
     from curate.errors import BuildError, CallError, CurateError
+    from curate.io.door import dataset, files, frame
+    from curate.io.formats.dialogues import alpaca, messages, prompt_completion, question_answer, sharegpt
+    from curate.io.formats.mapping import columns
+    from curate.io.formats.pairs import hh, preference
+    from curate.io.formats.ratings import rated, ultrafeedback
+    from curate.io.formats.trees import oasst, oasst_messages
     from curate.mix.spec import Source
     from curate.mix.takes import All, Fraction, Repeat, Rows, Tokens
     from curate.mix.tokens import Tokenizer
@@ -39,10 +45,25 @@ HOMES = {
     "Source": "curate.mix.spec",
     "Tokenizer": "curate.mix.tokens",
     "Tokens": "curate.mix.takes",
+    "alpaca": "curate.io.formats.dialogues",
+    "columns": "curate.io.formats.mapping",
     "cut_refusals": "curate.steps.cut_refusals",
+    "dataset": "curate.io.door",
     "exact_dedup": "curate.steps.exact_dedup",
+    "files": "curate.io.door",
+    "frame": "curate.io.door",
+    "hh": "curate.io.formats.pairs",
+    "messages": "curate.io.formats.dialogues",
+    "oasst": "curate.io.formats.trees",
+    "oasst_messages": "curate.io.formats.trees",
+    "preference": "curate.io.formats.pairs",
+    "prompt_completion": "curate.io.formats.dialogues",
+    "question_answer": "curate.io.formats.dialogues",
+    "rated": "curate.io.formats.ratings",
     "refusals": "curate.steps.refusals",
     "shape": "curate.steps.shape",
+    "sharegpt": "curate.io.formats.dialogues",
+    "ultrafeedback": "curate.io.formats.ratings",
 }
 """Where each public name lives."""
 
@@ -59,10 +80,25 @@ __all__ = [
     "Source",
     "Tokenizer",
     "Tokens",
+    "alpaca",
+    "columns",
     "cut_refusals",
+    "dataset",
     "exact_dedup",
+    "files",
+    "frame",
+    "hh",
+    "messages",
+    "oasst",
+    "oasst_messages",
+    "preference",
+    "prompt_completion",
+    "question_answer",
+    "rated",
     "refusals",
     "shape",
+    "sharegpt",
+    "ultrafeedback",
 ]
 
 

@@ -43,9 +43,7 @@ class Mixture(spec.Mixture):
             message = f"threads={threads!r}: a whole number from 1"
             raise CallError(message)
         target = Path(out) if out is not None else Path("build") / self.name
-        run.build(
-            self, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_first_look
-        )
+        run.build(self, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_first_look)
         return Build(target)
 
 

@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).parents[1]
 TOP: Final = {"curate", "mixtures", "notebooks", "tests"}
 MAX_FILE, MAX_FUNCTION = 400, 80
 
-ROOMS: Final = ("errors", "text", "rows", "io", "steps", "mix", "build", "report", "export", "cli", "train")
+ROOMS: Final = ("errors", "text", "rows", "io", "steps", "mix", "build", "report", "export", "mixture", "cli", "train")
 """The import order: a room imports from itself and from those before it."""
 
 HEAVY: Final[dict[str, tuple[str, ...]]] = {

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
+
+import pytest
 
 import curate
 
 PUBLIC: Final = [
     "All",
     "Build",
+    "BuildError",
+    "CallError",
+    "CurateError",
     "Fraction",
     "Mixture",
     "Repeat",
@@ -17,14 +21,25 @@ PUBLIC: Final = [
     "Source",
     "Tokenizer",
     "Tokens",
+    "alpaca",
     "columns",
     "cut_refusals",
     "dataset",
     "exact_dedup",
     "files",
     "frame",
+    "hh",
+    "messages",
+    "oasst",
+    "oasst_messages",
+    "preference",
+    "prompt_completion",
+    "question_answer",
+    "rated",
     "refusals",
     "shape",
+    "sharegpt",
+    "ultrafeedback",
 ]
 
 
@@ -38,6 +53,9 @@ def test_exports_are_sorted_and_there() -> None:
 
 
 def test_nothing_else_looks_public() -> None:
-    rooms = {path.stem for path in Path(curate.__file__).parent.iterdir()}
-    names = {name for name in vars(curate) if not name.startswith("_")}
-    assert names - rooms - {"annotations"} <= set(curate.__all__), "import it under a private name, or export it"
+    assert set(dir(curate)) == {*PUBLIC, "__version__"}
+
+
+def test_a_name_that_is_not_there_says_so() -> None:
+    with pytest.raises(AttributeError, match="module 'curate' has no attribute 'dedupe'"):
+        curate.dedupe  # noqa: B018

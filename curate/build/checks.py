@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,12 @@ SUSPICIOUS_ROWS = 10
 
 def check_drops(mixture: Mixture, standing: Standing) -> None:
     """Raise `LargeDropError` naming the first step and source with a suspicious drop."""
+    for message in large_drops(mixture, standing):
+        raise LargeDropError(message)
+
+
+def large_drops(mixture: Mixture, standing: Standing) -> Iterator[str]:
+    """Say of each step and source with a suspicious drop what is wrong, and what to do."""
     for number, source in enumerate(mixture.sources):
         own = standing.source == number
         rows = int(own.sum())
@@ -26,11 +33,10 @@ def check_drops(mixture: Mixture, standing: Standing) -> None:
             fell = int((own & (standing.fate == Fate.DROPPED) & (standing.place == stage.place)).sum())
             if fell < SUSPICIOUS_ROWS or fell <= SUSPICIOUS_SHARE * rows or stage.step.allow_large_drop:
                 continue
-            message = (
+            yield (
                 f"step {stage.label!r} drops {fell:,} of the {rows:,} rows of source {source.name!r} ({fell / rows:.0%}). "
                 "If that is meant, say so: allow_large_drop=True on the step; if not, `curate check` shows what it catches"
             )
-            raise LargeDropError(message)
 
 
 def check_clashes(mixture: Mixture, standing: Standing, reading: Reading) -> None:

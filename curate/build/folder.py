@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import polars as pl
 
+from curate.build.tables import STYLE, composition_html, funnel_html
 from curate.build.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
 
@@ -31,10 +34,20 @@ class Build:
         except (OSError, ValueError) as error:
             message = f"{place} cannot be read: {error}"
             raise BuildFolderError(message) from error
+        fields = {"kind", "mixture", "sources", "splits", "steps"}
+        if not isinstance(self.manifest, dict) or not fields <= self.manifest.keys():
+            message = f"{place} is not the manifest of a build of curate"
+            raise BuildFolderError(message)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {split['rows']:,}" for name, split in self.manifest["splits"].items())
         return f"Build({str(self.path)!r}: {self.name}, {self.kind} rows: {counts})"
+
+    def _repr_html_(self) -> str:
+        """Show the funnel and the composition in a notebook."""
+        funnel = funnel_html(self.funnel)
+        composition = composition_html(self.composition, estimated=self.manifest["tokens"] == "estimated")
+        return f'<div class="curate" style="overflow-x: auto"><style>{STYLE}</style>{funnel}<br>{composition}</div>'
 
     @property
     def name(self) -> str:
@@ -90,7 +103,9 @@ class Build:
         brought = self.ledger.group_by("source").agg(
             rows=pl.col("copies").sum().cast(pl.Int64), tokens=(pl.col("tokens") * pl.col("copies")).sum()
         )
-        found = plan.join(self._in_order(brought), on="source", how="left", maintain_order="left").with_columns(pl.col("rows", "tokens").fill_null(0))
+        found = plan.join(self._in_order(brought), on="source", how="left", maintain_order="left").with_columns(
+            pl.col("rows", "tokens").fill_null(0)
+        )
         return found.with_columns(
             share=pl.col("rows") / pl.col("rows").sum(), token_share=pl.col("tokens") / pl.col("tokens").sum()
         ).select("source", "take", "unit", "asked", "delivered", "available", "rows", "share", "tokens", "token_share")
@@ -98,6 +113,8 @@ class Build:
     def kept(self, split: Split | None = None) -> pl.LazyFrame:
         """Return the rows of the data files, of one split or of all."""
         self._check("split", split, list(self.manifest["splits"]))
+        if split is not None and not self.manifest["splits"][split]["rows"]:
+            return self.kept().clear()
         return pl.scan_parquet(self.path / "data" / f"{split or '*'}-*.parquet")
 
     def dropped(self, step: str | None = None, reason: str | None = None, source: str | None = None) -> pl.DataFrame:
@@ -108,10 +125,14 @@ class Build:
         self._check("step", step, self.steps)
         self._check("source", source, self.sources)
         lines = self._lines("dropped", step=step, reason=reason, source=source)
-        verdict = lines.select("source", "id", "step", "reason", "score", "bound", "match", "evidence", "file", "line").collect()
+        verdict = lines.select(
+            "source", "id", "step", "reason", "score", "bound", "match", "evidence", "file", "line"
+        ).collect()
         if not verdict.height:
             return verdict
-        texts = pl.scan_parquet(self.path / "dropped" / "*.parquet").join(verdict.lazy().select("source", "id"), on=["source", "id"], how="semi")
+        texts = pl.scan_parquet(self.path / "dropped" / "*.parquet").join(
+            verdict.lazy().select("source", "id"), on=["source", "id"], how="semi"
+        )
         return verdict.join(texts.collect(), on=["source", "id"], how="left", maintain_order="left")
 
     def quarantined(self, source: str | None = None) -> pl.DataFrame:
@@ -129,7 +150,9 @@ class Build:
             message = f"step {step!r} keeps no scores: it is no filter"
             raise CallError(message)
         lines = self.ledger.filter(pl.col(names[0]).is_not_null())
-        return lines.select("source", "id", "fate", *(pl.col(name).alias(name.removeprefix(prefix)) for name in names)).collect()
+        return lines.select(
+            "source", "id", "fate", *(pl.col(name).alias(name.removeprefix(prefix)) for name in names)
+        ).collect()
 
     def _lines(self, fate: str, **wanted: str | None) -> pl.LazyFrame:
         chosen = [pl.col(name) == value for name, value in wanted.items() if value is not None]
@@ -148,6 +171,16 @@ class Build:
         if value is not None and value not in known:
             message = f"this build has no {what} {value!r}; {did_you_mean(value, known)}"
             raise CallError(message)
+
+
+@contextmanager
+def reading(*paths: Path) -> Iterator[None]:
+    """Turn what polars says of missing or broken files of these builds into a `BuildFolderError`."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        message = f"the build at {' or '.join(map(str, paths))} is not whole: {error}; build it again"
+        raise BuildFolderError(message) from error
 
 
 def _with_total(frame: pl.DataFrame) -> pl.DataFrame:

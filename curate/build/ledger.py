@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.build.pipeline import HIT, Stage
 from curate.build.piece import Paths
+from curate.build.pipeline import HIT, Stage
 from curate.build.settle import Fate, Standing
 from curate.build.shards import numbered, parquet_options
 from curate.errors import ConservationError
-from curate.io.atomic import read_ipc, replacing
+from curate.io.atomic import map_ipc, read_ipc, replacing
 from curate.rows.gather import take
 from curate.rows.schema import kind_of, row_schema
 
@@ -55,6 +54,10 @@ LEDGER = pa.schema(
 """
 
 
+WORDS = ("file", "fate", "step", "reason", "split", "column", "expected", "match")
+"""Columns of few different values, written with a dictionary."""
+
+
 class PieceOf(NamedTuple):
     """A finished piece, the number of its source, and of its first row in the build."""
 
@@ -64,6 +67,13 @@ class PieceOf(NamedTuple):
     rows: int
 
 
+class KeptNames(NamedTuple):
+    """Rows that others fell to, ascending, and `source/id` of each."""
+
+    rows: NDArray[np.int64]
+    names: pa.StringArray
+
+
 class Books(NamedTuple):
     """What ledger lines are written from."""
 
@@ -71,21 +81,21 @@ class Books(NamedTuple):
     pipelines: tuple[tuple[Stage, ...], ...]
     standing: Standing
     pieces: tuple[PieceOf, ...]
+    kept: KeptNames
     score_types: dict[str, pa.DataType]
 
 
 def write_source(books: Books, number: int, ledger: Path, dropped: Path) -> dict[str, int]:
     """Write the ledger and the dropped rows of one source; returns how many rows met each fate."""
     pieces = [piece for piece in books.pieces if piece.source == number]
-    kept_ids = _kept_ids(books)
     schema = pa.schema([*LEDGER, *books.score_types.items()])
     fates = dict.fromkeys((fate.name.lower() for fate in Fate), 0)
-    with replacing(ledger) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+    with replacing(ledger) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema, WORDS)) as writer:
         for piece in pieces:
-            lines = _lines(books, piece, schema, kept_ids)
+            lines = _lines(books, piece, schema)
             writer.write_batch(lines)
-            for fate, count in zip(*np.unique(np.asarray(lines["fate"]), return_counts=True), strict=True):
-                fates[str(fate)] += int(count)
+            for found in pc.value_counts(lines["fate"]):
+                fates[found["values"].as_py()] += found["counts"].as_py()
     _write_dropped(books, pieces, dropped)
     return fates
 
@@ -100,20 +110,20 @@ def check_conservation(source: str, read: int, fates: dict[str, int]) -> None:
         raise ConservationError(f"{message}; this is a defect of curate, please report it")
 
 
-def _kept_ids(books: Books) -> tuple[NDArray[np.int64], pa.Array]:
-    """Return every row that another fell to, and `source/id` of each."""
-    rows = np.unique(books.standing.kept[books.standing.kept >= 0])
+def kept_names(names: Sequence[str], standing: Standing, pieces: Iterable[PieceOf]) -> KeptNames:
+    """Name every row that another fell to."""
+    rows = np.unique(standing.kept[standing.kept >= 0])
     found: list[pa.Array] = [pa.array([], pa.string())]
-    for piece in books.pieces:
+    for piece in pieces:
         own = rows[(rows >= piece.first) & (rows < piece.first + piece.rows)]
         if len(own):
             ids = read_ipc(piece.paths.lines)["id"].take(pa.array(own - piece.first))
-            ids = numbered(ids, books.standing.occurrence[own])
-            found.append(pc.binary_join_element_wise(books.names[piece.source], ids, "/"))
-    return rows, pa.concat_arrays(found)
+            ids = numbered(ids, standing.occurrence[own])
+            found.append(pc.binary_join_element_wise(names[piece.source], ids, "/"))
+    return KeptNames(rows, pa.concat_arrays(found))
 
 
-def _lines(books: Books, piece: PieceOf, schema: pa.Schema, kept_ids: tuple[NDArray[np.int64], pa.Array]) -> pa.RecordBatch:
+def _lines(books: Books, piece: PieceOf, schema: pa.Schema) -> pa.RecordBatch:
     """Return the lines of one piece in the order of the file."""
     lines = read_ipc(piece.paths.lines)
     bad = lines.num_rows - piece.rows
@@ -129,7 +139,7 @@ def _lines(books: Books, piece: PieceOf, schema: pa.Schema, kept_ids: tuple[NDAr
     columns["copies"] = _padded(pa.array(standing.copies[here].astype(np.int32)), bad)
     columns["split"] = _padded(_split(standing, here), bad)
     columns["tokens"] = _padded(pa.array(standing.tokens[here]), bad)
-    columns |= _group_verdicts(books, piece, columns, grouped, kept_ids)
+    columns |= _group_verdicts(books, piece, columns, grouped)
     columns |= _clashes(books, piece, columns, bad)
     batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
     by_line = np.argsort(np.asarray(batch["line"]), kind="stable").astype(np.int32)
@@ -147,11 +157,7 @@ def _split(standing: Standing, here: slice) -> pa.Array:
 
 
 def _group_verdicts(
-    books: Books,
-    piece: PieceOf,
-    columns: dict[str, pa.Array],
-    grouped: NDArray[np.bool_],
-    kept_ids: tuple[NDArray[np.int64], pa.Array],
+    books: Books, piece: PieceOf, columns: dict[str, pa.Array], grouped: NDArray[np.bool_]
 ) -> dict[str, pa.Array]:
     """Say of rows that fell to a group to which one, and to which row; of the others what met them first."""
     matched = _first_match(columns["evidence"], columns["step"], columns["reason"])
@@ -160,13 +166,18 @@ def _group_verdicts(
     row = np.flatnonzero(grouped)
     place = books.standing.place[piece.first + row]
     pipeline = books.pipelines[piece.source]
-    rows, ids = kept_ids
     told = {
         "step": pa.array([stage.label for stage in pipeline], pa.string()).take(pa.array(place)),
-        "reason": pa.array([getattr(stage.step, "reason", None) for stage in pipeline], pa.string()).take(pa.array(place)),
+        "reason": pa.array([getattr(stage.step, "reason", None) for stage in pipeline], pa.string()).take(
+            pa.array(place)
+        ),
         "score": pa.array(books.standing.score[piece.first + row]),
-        "bound": pa.array([getattr(stage.step, "bound", None) for stage in pipeline], pa.float64()).take(pa.array(place)),
-        "match": ids.take(pa.array(np.searchsorted(rows, books.standing.kept[piece.first + row]))),
+        "bound": pa.array([getattr(stage.step, "bound", None) for stage in pipeline], pa.float64()).take(
+            pa.array(place)
+        ),
+        "match": books.kept.names.take(
+            pa.array(np.searchsorted(books.kept.rows, books.standing.kept[piece.first + row]))
+        ),
     }
     mask = pa.array(grouped)
     old = {**{name: columns[name] for name in told if name != "match"}, "match": matched}
@@ -219,10 +230,14 @@ def _write_dropped(books: Books, pieces: list[PieceOf], path: Path) -> None:
 def _dropped(books: Books, piece: PieceOf) -> pa.RecordBatch:
     """Return the rows of a piece that fell to filters, which lie apart, and to groups, which lie among the others."""
     standing = books.standing
-    batch = read_ipc(piece.paths.dropped)
     here = slice(piece.first, piece.first + piece.rows)
-    if ((standing.kept[here] >= 0) & (standing.fate[here] == Fate.DROPPED)).any():
-        batch = pa.concat_batches([batch, read_ipc(piece.paths.rows)])
+    grouped = (standing.kept[here] >= 0) & (standing.fate[here] == Fate.DROPPED)
+    parts = [read_ipc(piece.paths.dropped)]
+    if grouped.any():
+        stored = map_ipc(piece.paths.rows)
+        for batch in (stored.get_batch(i) for i in range(stored.num_record_batches)):
+            parts.append(take(batch, np.flatnonzero(grouped[np.asarray(batch["row"])]).astype(np.int32)))
+    batch = pa.concat_batches(parts)
     row = np.asarray(batch["row"])
     order = np.argsort(row, kind="stable")
     order = order[standing.fate[piece.first + row[order]] == Fate.DROPPED]

@@ -50,10 +50,10 @@ def manifest(
     opened: Iterable[Opened],
     contents: Iterable[str],
     fates: Iterable[dict[str, int]],
-    shares: Iterable[Share],
+    shares: Iterable[tuple[Share, int]],
     splits: dict[str, Any],
 ) -> str:
-    """Return the manifest's text."""
+    """Return the manifest's text; `shares` has the share of each source and what it delivers of it."""
     sources = [
         _source(source, found, content, counts, share)
         for source, found, content, counts, share in zip(mixture.sources, opened, contents, fates, shares, strict=True)
@@ -74,7 +74,10 @@ def manifest(
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
-def _source(source: Source, opened: Opened, content: str, fates: dict[str, int], share: Share) -> dict[str, Any]:
+def _source(
+    source: Source, opened: Opened, content: str, fates: dict[str, int], planned: tuple[Share, int]
+) -> dict[str, Any]:
+    share, delivered = planned
     return {
         "name": source.name,
         "content": content,
@@ -87,7 +90,7 @@ def _source(source: Source, opened: Opened, content: str, fates: dict[str, int],
             "take": repr(source.take),
             "unit": share.unit,
             "asked": share.asked,
-            "delivered": share.amount,
+            "delivered": delivered,
             "available": share.stock.rows,
         },
     }

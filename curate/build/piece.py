@@ -50,6 +50,15 @@ class Paths(NamedTuple):
     lines: Path
 
 
+class Worked(NamedTuple):
+    """The rows of a block, identified and passed through their steps; `ids` are their names."""
+
+    parsed: Parsed
+    found: Identities
+    passed: Passed
+    ids: pa.StringArray
+
+
 class Count(NamedTuple):
     """How many rows of a block were read, and how many of them were quarantined."""
 
@@ -65,19 +74,24 @@ def piece_paths(folder: Path, source: int, block: int) -> Paths:
 
 def make_piece(job: Job, block: Block, place: Paths) -> Count:
     """Make the piece of `block`."""
-    parsed = job.opened.parse(block)
-    found = identities(parsed.body, parsed.ids)
-    passed = run(job.stages, parsed.body, protect=job.protect)
-    ids = pc.coalesce(parsed.ids, names(found.content))
+    done = work(job, job.opened.parse(block))
+    parsed, found, passed, ids = done
     rank = ranks(found.key, np.zeros(len(found.own), np.uint64), job.order_key)
     named = _with_names(passed.body, ids)
     alive = np.flatnonzero(passed.fell < 0).astype(np.int32)
     order = alive[np.argsort(rank[alive], kind="stable")]
     write_ipc(place.rows, buckets(take(named, order), rank[order]))
     write_ipc(place.dropped, [take(named, np.flatnonzero(passed.fell >= 0).astype(np.int32))])
-    write_ipc(place.keys, [_keys(job, found, passed)])
-    write_ipc(place.lines, [_lines(job, block, parsed, passed, ids)])
+    write_ipc(place.keys, [keys(job, done)])
+    write_ipc(place.lines, [lines(job, block.file, done)])
     return Count(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
+
+
+def work(job: Job, parsed: Parsed) -> Worked:
+    """Identify the rows of a block and pass them through their steps."""
+    found = identities(parsed.body, parsed.ids)
+    passed = run(job.stages, parsed.body, protect=job.protect)
+    return Worked(parsed, found, passed, pc.coalesce(parsed.ids, names(found.content)))
 
 
 def buckets(batch: pa.RecordBatch, rank: NDArray[np.uint64]) -> list[pa.RecordBatch]:
@@ -95,8 +109,9 @@ def _with_names(body: pa.RecordBatch, ids: pa.StringArray) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([ids, row, copy, *body.columns], schema=schema)
 
 
-def _keys(job: Job, found: Identities, passed: Passed) -> pa.RecordBatch:
+def keys(job: Job, done: Worked) -> pa.RecordBatch:
     """Return what the barrier needs of each row: a few numbers."""
+    found, passed = done.found, done.passed
     columns: dict[str, NDArray[np.generic]] = {
         "own": found.own,
         "key_high": found.key.high,
@@ -119,13 +134,14 @@ def _prompts(body: pa.RecordBatch, found: Identities) -> NDArray[np.uint64]:
     return np.where(high == 0, found.content.low, high).astype(np.uint64)
 
 
-def _lines(job: Job, block: Block, parsed: Parsed, passed: Passed, ids: pa.StringArray) -> pa.RecordBatch:
-    """Return the piece's part of the ledger: the rows that were read, then those that could not be."""
+def lines(job: Job, file: str, done: Worked) -> pa.RecordBatch:
+    """Return a block's part of the ledger: the rows that were read, then those that could not be."""
+    parsed, passed = done.parsed, done.passed
     rows, bad = parsed.body.num_rows, parsed.bad.num_rows
     step, reason, bound = _verdicts(job.stages, passed)
     score = pa.array(passed.score, mask=passed.fell < 0)
     good: dict[str, pa.Array] = {
-        "id": ids,
+        "id": done.ids,
         "line": pa.array(parsed.line),
         "step": step,
         "reason": reason,
@@ -137,7 +153,7 @@ def _lines(job: Job, block: Block, parsed: Parsed, passed: Passed, ids: pa.Strin
     for name, kind in job.score_types.items():
         good[name] = pa.array(passed.scores[name], kind) if name in passed.scores else pa.nulls(rows, kind)
     told = {"line": parsed.bad["line"], **{name: parsed.bad[name] for name in ("column", "expected", "excerpt")}}
-    columns = {"file": pa.repeat(pa.scalar(block.file, pa.string()), rows + bad)}
+    columns = {"file": pa.repeat(pa.scalar(file, pa.string()), rows + bad)}
     for name in dict.fromkeys([*good, *told]):
         kind = (good.get(name) if name in good else told[name]).type
         columns[name] = pa.concat_arrays([good.get(name, pa.nulls(rows, kind)), told.get(name, pa.nulls(bad, kind))])

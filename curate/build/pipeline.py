@@ -68,7 +68,10 @@ def stages(mixture: Mixture, source: Source) -> tuple[Stage, ...]:
     """
     own = [f"{source.name}:{label}" for label in _labels(source.steps)]
     labels = [*own, *_labels(mixture.steps)]
-    return tuple(Stage(label, i, step) for i, (label, step) in enumerate(zip(labels, (*source.steps, *mixture.steps), strict=True)))
+    return tuple(
+        Stage(label, i, step)
+        for i, (label, step) in enumerate(zip(labels, (*source.steps, *mixture.steps), strict=True))
+    )
 
 
 def all_stages(mixture: Mixture) -> tuple[Stage, ...]:

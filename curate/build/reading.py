@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
+
+import pyarrow as pa
 
 from curate.build.engine import run_all
 from curate.build.piece import Count, Job, Paths, make_piece, piece_paths
@@ -13,10 +16,14 @@ from curate.build.pipeline import all_stages, score_columns, stages
 from curate.build.progress import Watch
 from curate.errors import MixtureError, QuarantineError
 from curate.io.atomic import read_ipc, write_text
+from curate.io.blocks import Items
 from curate.io.door import Block, Opened
 from curate.mix.sample import ORDER, key
 from curate.mix.spec import Mixture, Source
 from curate.rows.schema import Kind
+
+NOTHING = Block("", 1, Items([], None), 0)
+"""Stands for the blocks of a source without rows, so that every source has a piece, and its steps their columns."""
 
 ALWAYS_QUARANTINED = 10
 """So many unreadable rows of a source never stop a build; above, its `max_quarantine` decides."""
@@ -43,7 +50,9 @@ def open_sources(mixture: Mixture) -> tuple[Kind, tuple[Opened, ...]]:
     opened = tuple(source.input.open() for source in mixture.sources)
     kinds = {found.kind for found in opened}
     if len(kinds) > 1:
-        told = ", ".join(f"{source.name} holds {found.kind} rows" for source, found in zip(mixture.sources, opened, strict=True))
+        told = ", ".join(
+            f"{source.name} holds {found.kind} rows" for source, found in zip(mixture.sources, opened, strict=True)
+        )
         message = f"mixture {mixture.name!r}: one build holds rows of one kind, but {told}; make a mixture of each kind"
         raise MixtureError(message)
     return opened[0].kind, opened
@@ -58,7 +67,7 @@ def read(mixture: Mixture, opened: tuple[Opened, ...], pieces: Path, threads: in
     if note.is_file():
         told = json.loads(note.read_text(encoding="utf-8"))
         return Reading(tuple(told["pieces"]), tuple(Count(*count) for count in told["counts"]))
-    jobs = _jobs(mixture, opened)
+    jobs = jobs_of(mixture, opened)
     number = [0] * len(jobs)
     rows, bad = [0] * len(jobs), [0] * len(jobs)
     for source, found in zip(mixture.sources, opened, strict=True):
@@ -97,18 +106,25 @@ def _enough(share: float) -> float:
 
 def _first_bad(pieces: Path, number: int, blocks: int, most: int) -> Iterator[str]:
     for block in range(blocks):
-        lines = read_ipc(piece_paths(pieces, number, block).lines)
-        lines = lines.select(["file", "line", "column", "expected", "excerpt"])
-        bad = lines.filter(lines["expected"].is_valid()).slice(0, most).to_pydict()
-        for file, line, column, expected, excerpt in zip(*bad.values(), strict=True):
-            where = f" {column}:" if column else ""
-            yield f"{file}:{line}:{where} expected {expected}, found {excerpt!r:.120}"
-        most -= len(bad["line"])
+        told = bad_rows(read_ipc(piece_paths(pieces, number, block).lines), most)
+        yield from told
+        most -= len(told)
         if most <= 0:
             return
 
 
-def _jobs(mixture: Mixture, opened: tuple[Opened, ...]) -> list[Job]:
+def bad_rows(lines: pa.Table | pa.RecordBatch, most: int) -> list[str]:
+    """Say of the first bad rows in ledger lines where each stands, what was expected there, and what was found."""
+    bad = lines.select(["file", "line", "column", "expected", "excerpt"]).filter(lines["expected"].is_valid())
+    found = []
+    for file, line, column, expected, excerpt in zip(*bad.slice(0, most).to_pydict().values(), strict=True):
+        where = f" {column}:" if column else ""
+        found.append(f"{file}:{line}:{where} expected {expected}, found {excerpt!r:.120}")
+    return found
+
+
+def jobs_of(mixture: Mixture, opened: tuple[Opened, ...]) -> list[Job]:
+    """Return what the pieces of each source share."""
     types = score_columns(all_stages(mixture))
     return [
         Job(
@@ -126,7 +142,8 @@ def _jobs(mixture: Mixture, opened: tuple[Opened, ...]) -> list[Job]:
 
 def _tasks(jobs: list[Job], pieces: Path) -> Iterator[Task]:
     for number, job in enumerate(jobs):
-        for i, block in enumerate(job.opened.blocks()):
+        blocks = job.opened.blocks()
+        for i, block in enumerate(chain([next(blocks, NOTHING)], blocks)):
             yield Task(number, job, block, piece_paths(pieces, number, i))
 
 

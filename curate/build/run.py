@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 
 from curate.build.checks import check_clashes, check_delivery, check_drops
 from curate.build.engine import run_all
-from curate.build.fingerprint import canonical
-from curate.build.ledger import Books, PieceOf, check_conservation, write_source
+from curate.build.fingerprint import Json, canonical
+from curate.build.ledger import Books, PieceOf, check_conservation, kept_names, write_source
 from curate.build.manifest import content_hash, file_hash, manifest
 from curate.build.piece import piece_paths
 from curate.build.pipeline import all_stages, score_columns, stages
 from curate.build.progress import Watch, watching
 from curate.build.reading import Reading, open_sources, read
-from curate.build.settle import Standing, choose, joined, moved, order, stand
+from curate.build.settle import Standing, choose, delivered, joined, moved, order, stand
 from curate.build.shards import Pile, Shard, Stockroom, cut, move, write_shard
 from curate.build.workspace import MANIFEST, Workspace, check_target, workspace
 from curate.io.atomic import read_ipc, write_text
@@ -47,10 +48,23 @@ def build(
     """
     check_target(target, overwrite=overwrite)
     kind, opened = open_sources(mixture)
-    recipe = {"mixture": canonical(mixture), "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened]}
-    with watching(quiet=quiet) as watch, workspace(target, recipe, resume=resume, overwrite=overwrite) as space:
+    target = target.absolute()
+    with (
+        watching(quiet=quiet) as watch,
+        workspace(target, _recipe(mixture, opened), resume=resume, overwrite=overwrite) as space,
+    ):
         _make(mixture, kind, opened, space, threads, watch)
         finish(space.out)
+
+
+def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
+    """Return what an interrupted build must share with this one for its pieces to be taken up; it stays on this machine."""
+    return {
+        "curate": version("curate"),
+        "mixture": canonical(mixture),
+        "files": [[str(part.path) for part in found.parts] for found in opened],
+        "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened],
+    }
 
 
 def _make(
@@ -67,12 +81,13 @@ def _make(
     del keys
     names = tuple(source.name for source in mixture.sources)
     pipelines = tuple(stages(mixture, source) for source in mixture.sources)
-    books = Books(names, pipelines, standing, pieces, score_columns(all_stages(mixture)))
+    kept = kept_names(names, standing, pieces)
+    books = Books(names, pipelines, standing, pieces, kept, score_columns(all_stages(mixture)))
     fates, splits = _write(mixture, kind, books, space, threads, watch)
     for name, count, found in zip(names, reading.counts, fates, strict=True):
         check_conservation(name, count.rows, found)
     check_delivery(standing, splits)
-    write_text(space.out / MANIFEST, manifest(mixture, kind, opened, contents, fates, shares, splits))
+    write_text(space.out / MANIFEST, manifest(mixture, kind, opened, contents, fates, delivered(shares, standing), splits))
 
 
 def _pieces(space: Workspace, reading: Reading) -> tuple[PieceOf, ...]:
@@ -119,7 +134,8 @@ def _write(
     piles += [pile for pile in run_all(lift, piles if lifted.any() else [], threads) if pile is not None]
     names = pa.array(books.names, pa.string())
     stock = Stockroom(tuple(piles), BODIES[kind], names, standing.source, standing.occurrence, lifted)
-    shards = {name: cut(name, found, standing.bytes[found.row]) for name, found in splits.items()}
+    shards = {name: cut(name, found, standing.bytes[found.row]) for name, found in splits.items() if len(found.row)}
+    shards = shards or {"train": cut("train", splits["train"], standing.bytes[:0])}
     out = space.out
     tasks: list[Callable[[], Any]] = [partial(_write_source, books, i, out) for i in range(len(books.names))]
     tasks += [partial(_write_shard, shard, stock, out / "data") for found in shards.values() for shard in found]
@@ -127,7 +143,7 @@ def _write(
     watch.done("writing")
     told = iter(done[len(books.names) :])
     return done[: len(books.names)], {
-        name: {"rows": len(splits[name].row), "shards": [next(told) for _ in found]} for name, found in shards.items()
+        name: {"rows": len(found.row), "shards": [next(told) for _ in shards.get(name, ())]} for name, found in splits.items()
     }
 
 

@@ -57,6 +57,10 @@ class Order(NamedTuple):
     copy: NDArray[np.int64]
     rank: NDArray[np.uint64]
 
+    def pick(self, which: slice | NDArray[np.int64]) -> Order:
+        """Return a part of it."""
+        return Order(self.row[which], self.copy[which], self.rank[which])
+
 
 def stand(mixture: Mixture, frame: pl.DataFrame, source: NDArray[np.int16]) -> Standing:
     """Settle ids and groups; sampling is still to come.
@@ -90,7 +94,9 @@ def choose(mixture: Mixture, standing: Standing, prompt: NDArray[np.uint64] | No
     alive = standing.fate == Fate.KEPT
     of_source = [np.flatnonzero(alive & (standing.source == i)) for i in range(len(mixture.sources))]
     names = [source.name for source in mixture.sources]
-    stock = {name: Stock(len(rows), int(standing.tokens[rows].sum())) for name, rows in zip(names, of_source, strict=True)}
+    stock = {
+        name: Stock(len(rows), int(standing.tokens[rows].sum())) for name, rows in zip(names, of_source, strict=True)
+    }
     shares = plan(mixture, stock)
     for share, rows in zip(shares, of_source, strict=True):
         rank = _ranks(standing, rows, standing.occurrence[rows], key(mixture.seed, share.source, SAMPLE))
@@ -100,6 +106,15 @@ def choose(mixture: Mixture, standing: Standing, prompt: NDArray[np.uint64] | No
         going = np.flatnonzero(standing.copies)
         standing.test[going] = split_off(prompt[going], standing.copies[going], mixture.test, mixture.seed)
     return shares
+
+
+def delivered(shares: tuple[Share, ...], standing: Standing) -> list[tuple[Share, int]]:
+    """Return each share with the rows or tokens that go in; of tokens, fewer than planned, as rows go in whole."""
+    found = []
+    for number, share in enumerate(shares):
+        count = standing.copies * (standing.source == number)
+        found.append((share, int(count.sum() if share.unit == "rows" else (count * standing.tokens).sum())))
+    return found
 
 
 def order(mixture: Mixture, standing: Standing, *, test: bool) -> Order:
@@ -129,7 +144,9 @@ def moved(standing: Standing) -> NDArray[np.bool_]:
     return (standing.copies > 1) | ((standing.copies > 0) & (standing.occurrence > 0))
 
 
-def _ranks(standing: Standing, rows: NDArray[np.int64], number: NDArray[np.uint64], with_key: int) -> NDArray[np.uint64]:
+def _ranks(
+    standing: Standing, rows: NDArray[np.int64], number: NDArray[np.uint64], with_key: int
+) -> NDArray[np.uint64]:
     return ranks(Hashes(standing.key.high[rows], standing.key.low[rows]), number, with_key)
 
 
@@ -181,12 +198,16 @@ def _settle_groups(mixture: Mixture, standing: Standing, frame: pl.DataFrame) ->
         reached &= (standing.fate == Fate.KEPT) | (standing.place > place)
         rows = np.flatnonzero(reached)
         prefix = f"{stage.label}."
-        signed = frame[rows].select(pl.col(name).alias(name.removeprefix(prefix)) for name in frame.columns if name.startswith(prefix))
+        signed = frame[rows].select(
+            pl.col(name).alias(name.removeprefix(prefix)) for name in frame.columns if name.startswith(prefix)
+        )
         falls = group.resolve(
             signed.with_columns(
                 row=pl.Series(rows),
                 source=pl.Series(standing.source[rows]),
-                rank=pl.Series(_ranks(standing, rows, standing.occurrence[rows], key(mixture.seed, stage.label, SAMPLE))),
+                rank=pl.Series(
+                    _ranks(standing, rows, standing.occurrence[rows], key(mixture.seed, stage.label, SAMPLE))
+                ),
                 protect=pl.Series(protect[standing.source[rows]]),
             )
         )

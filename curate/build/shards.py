@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from curate.build.piece import BUCKETS_LOG2, buckets
 from curate.build.settle import Order
-from curate.io.atomic import read_ipc, replacing, write_ipc
+from curate.io.atomic import map_ipc, read_ipc, replacing, write_ipc
 from curate.rows.gather import take
 from curate.rows.schema import kind_of, row_schema
 
@@ -75,7 +75,7 @@ def cut(split: str, whole: Order, size: NDArray[np.int64]) -> list[Shard]:
     stops = [*edges.tolist(), len(size)]
     shards = []
     for i, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-        part = Order(*(column[start:stop] for column in whole))
+        part = whole.pick(slice(start, stop))
         name = f"{split}-{i:05d}-of-{len(starts):05d}.parquet"
         shards.append(Shard(name, part, _group_ends(size[start:stop])))
     return shards
@@ -100,7 +100,7 @@ def move(pile: Pile, whole: Order, lifted: NDArray[np.bool_]) -> Pile | None:
         return None
     lost = np.flatnonzero(own)
     lost = lost[np.argsort(whole.rank[lost], kind="stable")]
-    want = Order(*(column[lost] for column in whole))
+    want = whole.pick(lost)
     batch = read_ipc(pile.path)
     where = np.argsort(np.asarray(batch["row"]))
     found = where[np.searchsorted(np.asarray(batch["row"]), want.row - pile.first, sorter=where)]
@@ -116,14 +116,17 @@ def write_shard(shard: Shard, stock: Stockroom, path: Path) -> None:
     schema = row_schema(kind_of(stock.schema))
     with replacing(path) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema)) as writer:
         for rows in _row_groups(shard, stock):
-            writer.write_batch(rows, row_group_size=rows.num_rows)
+            writer.write_table(rows, row_group_size=rows.num_rows)
 
 
-def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+REPEATED = ("source", "role", "name", "model")
+"""Columns of few different values: they are written with a dictionary, at whatever depth they lie."""
+
+
+def parquet_options(schema: pa.Schema, repeated: Sequence[str] = ()) -> dict[str, Any]:
     """Return how rows are written: text without a dictionary, which would be built and thrown away (7 % of the time)."""
-    repeated = {"role", "name", "model"}
     leaves = [leaf for field in schema for leaf in _leaves(field, "")]
-    words = [leaf for leaf in leaves if leaf == "source" or leaf.rsplit(".", 1)[-1] in repeated]
+    words = [leaf for leaf in leaves if leaf.rsplit(".", 1)[-1] in {*REPEATED, *repeated}]
     return {"compression": "zstd", "use_dictionary": words, "write_statistics": ["source", "id"]}
 
 
@@ -139,7 +142,7 @@ def _leaves(field: pa.Field, prefix: str) -> Iterator[str]:
         yield path
 
 
-def _row_groups(shard: Shard, stock: Stockroom) -> Iterator[pa.RecordBatch]:
+def _row_groups(shard: Shard, stock: Stockroom) -> Iterator[pa.Table]:
     """Yield the rows of each row group; a bucket stays in memory until the order has passed it."""
     bucket = (shard.order.rank >> np.uint64(64 - BUCKETS_LOG2)).astype(np.int64)
     loaded: dict[int, Bucket] = {}
@@ -148,8 +151,9 @@ def _row_groups(shard: Shard, stock: Stockroom) -> Iterator[pa.RecordBatch]:
         needed = range(int(bucket[start]), int(bucket[end - 1]) + 1)
         loaded = {number: loaded.get(number) or _load(number, stock) for number in needed}
         edges = [start, *(start + np.searchsorted(bucket[start:end], needed[1:])).tolist(), end]
-        yield pa.concat_batches(
-            [_pick(loaded[number], shard.order, low, high, stock) for number, low, high in zip(needed, edges[:-1], edges[1:], strict=True)]
+        stretches = zip(needed, edges[:-1], edges[1:], strict=True)
+        yield pa.Table.from_batches(
+            [_pick(loaded[number], shard.order, low, high, stock) for number, low, high in stretches]
         )
         start = end
 
@@ -158,8 +162,7 @@ def _load(number: int, stock: Stockroom) -> Bucket:
     """Read one bucket of every pile."""
     batches, keys = [], []
     for pile in stock.piles:
-        with pa.OSFile(str(pile.path), "rb") as source:
-            batch = pa.ipc.open_file(source).get_batch(number)
+        batch = map_ipc(pile.path).get_batch(number)
         batches.append(batch)
         keys.append(_row_keys(np.asarray(batch["row"]) + pile.first, np.asarray(batch["copy"])))
     key = np.concatenate(keys)
@@ -172,7 +175,11 @@ def _pick(bucket: Bucket, order: Order, low: int, high: int, stock: Stockroom) -
     row = order.row[low:high]
     place = np.searchsorted(bucket.key, _row_keys(row, order.copy[low:high] * stock.lifted[row]))
     rows = take(bucket.rows, bucket.place[place].astype(np.int32))
-    columns = [stock.sources.take(pa.array(stock.source[row])), numbered(rows["id"], stock.occurrence[row]), *rows.columns[3:]]
+    columns = [
+        stock.sources.take(pa.array(stock.source[row])),
+        numbered(rows["id"], stock.occurrence[row]),
+        *rows.columns[3:],
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=row_schema(kind_of(stock.schema)))
 
 

@@ -5,6 +5,7 @@ The colours are middle tones and the background is nobody's, so that they read o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
@@ -24,13 +25,15 @@ STYLE: Final = """
 .curate th { vertical-align: bottom; font-weight: 600; border-bottom: 1px solid #88888866; }
 .curate td { border-bottom: 1px solid #8888882b; font-variant-numeric: tabular-nums; }
 .curate th.name, .curate td.name { text-align: left; }
+.curate th.wrap { white-space: normal; }
 .curate tr.total td { font-weight: 600; border-top: 1px solid #88888866; }
 .curate td.short { font-weight: 600; color: #c8453b; }
 .curate .none { opacity: 0.45; }
 .curate .swatch { display: inline-block; width: 0.65em; height: 0.65em; border-radius: 2px; margin-right: 0.35em; }
+.curate th:first-child, .curate td:first-child { padding-left: 0; }
 .curate .bar { display: flex; width: 9em; height: 0.8em; overflow: hidden; border-radius: 3px; background: #8888882b; }
+.curate td.share .bar { display: inline-flex; width: 5em; margin-left: 0.6em; vertical-align: middle; }
 .curate .bar i { display: block; height: 100%; min-width: 0; }
-.curate p.note { font-size: 0.85em; opacity: 0.75; margin: 0.4em 0 0; }
 """
 """What the tables need; they stand inside an element of class `curate`."""
 
@@ -47,7 +50,11 @@ def funnel_html(funnel: pl.DataFrame) -> str:
     lines = []
     for number, line in enumerate(funnel.to_dicts(), 1):
         bar = _bar([(name, line[name], colour) for name, colour in colours.items()], line["read"])
-        cells = [_cell(line["source"], "name"), f'<td class="name">{bar}</td>', *(_cell(line[name]) for name in counted)]
+        cells = [
+            _cell(line["source"], "name"),
+            f'<td class="name">{bar}</td>',
+            *(_cell(line[name]) for name in counted),
+        ]
         is_sum = number == funnel.height and line["source"] == "total"
         lines.append(_line(cells, total=is_sum))
     return _table(heads, lines)
@@ -59,12 +66,12 @@ def composition_html(composition: pl.DataFrame, *, estimated: bool) -> str:
     `estimated` says that no tokenizer counted the tokens. What fell short of the plan is set in red.
     """
     tokens = "tokens, estimated" if estimated else "tokens"
-    names = ("take", "asked", "delivered", "available", "rows", "share", "", tokens, "share", "")
-    heads = [_head("source", "name"), *(_head(name, "name" if name in {"take", ""} else "") for name in names)]
+    names = ("source", "take", "asked", "delivered", "available", "rows", "share of rows", tokens, "share of tokens")
+    heads = [_head(name, "name" if name in {"source", "take"} else "wrap") for name in names]
     lines = [_line(_brought(line), total=False) for line in composition.to_dicts()]
     total = composition.select(pl.col("rows", "tokens").sum()).to_dicts()[0]
     blank = "<td></td>"
-    cells = [_cell("total", "name"), *[blank] * 4, _cell(total["rows"]), *[blank] * 2, _cell(total["tokens"]), *[blank] * 2]
+    cells = [_cell("total", "name"), *[blank] * 4, _cell(total["rows"]), blank, _cell(total["tokens"]), blank]
     return _table(heads, [*lines, _line(cells, total=True)])
 
 
@@ -79,16 +86,16 @@ def _brought(line: dict[str, Any]) -> list[str]:
         _cell(line["delivered"], "short" if short else "", unit=unit),
         _cell(line["available"]),
         _cell(line["rows"]),
-        *_share(line["share"]),
+        _share(line["share"]),
         _cell(line["tokens"]),
-        *_share(line["token_share"]),
+        _share(line["token_share"]),
     ]
 
 
-def _share(share: float) -> list[str]:
-    """Return a share as a percentage and as a bar; the share of nothing (NaN) is 0."""
-    part = share if share == share else 0.0  # noqa: PLR0124  NaN is not itself
-    return [f"<td>{part:.1%}</td>", f'<td class="name">{_bar([("share", part, DROPPED[2])], 1)}</td>']
+def _share(share: float) -> str:
+    """Return a share as a percentage with a bar; the share of nothing (NaN) is 0."""
+    part = 0.0 if math.isnan(share) else share
+    return f'<td class="share">{part:.1%}{_bar([("share", part, DROPPED[2])], 1)}</td>'
 
 
 def _colours(columns: Iterable[str]) -> dict[str, str]:

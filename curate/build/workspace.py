@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,8 @@ from curate.io.atomic import write_text
 
 MANIFEST = "manifest.json"
 """The file that marks a folder as a build; written last."""
+
+LOCK = "lock"
 
 
 class Workspace(NamedTuple):
@@ -38,30 +40,38 @@ def workspace(target: Path, recipe: Json, *, resume: bool, overwrite: bool) -> I
     """
     check_target(target, overwrite=overwrite)
     root = target.with_name(f".{target.name}.partial")
+    with _locked(root, target):
+        try:
+            space = _open(root, recipe, resume=resume)
+            yield space
+            check_target(target, overwrite=overwrite)
+            _replace(space.out, target)
+            shutil.rmtree(root, ignore_errors=True)
+        except CurateError:
+            shutil.rmtree(root, ignore_errors=True)
+            raise
+        except OSError as error:
+            shutil.rmtree(root, ignore_errors=True)
+            raise _unwritable(root, error) from error
+
+
+@contextmanager
+def _locked(root: Path, target: Path) -> Iterator[None]:
+    """Hold the workspace at `root`, made if it is not there; nothing in it is touched while another build holds it."""
     try:
-        space = _open(root, recipe, resume=resume)
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / LOCK).open("w")
     except OSError as error:
+        with suppress(OSError):
+            root.rmdir()
         raise _unwritable(root, error) from error
-    lock = (root / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        message = f"another build is writing to {target}; wait for it, or choose another folder"
-        raise BuildFolderError(message) from error
-    try:
-        yield space
-        check_target(target, overwrite=overwrite)
-        _replace(space.out, target)
-        shutil.rmtree(root)
-    except CurateError:
-        shutil.rmtree(root, ignore_errors=True)
-        raise
-    except OSError as error:
-        shutil.rmtree(root, ignore_errors=True)
-        raise _unwritable(root, error) from error
-    finally:
-        lock.close()
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"another build is writing to {target}; wait for it, or choose another folder"
+            raise BuildFolderError(message) from error
+        yield
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:
@@ -69,7 +79,9 @@ def check_target(target: Path, *, overwrite: bool) -> None:
     if not target.exists() and not target.is_symlink():
         return
     if not overwrite:
-        message = f"{target} exists; choose another folder, or say --overwrite (overwrite=True) to replace the build in it"
+        message = (
+            f"{target} exists; choose another folder, or say --overwrite (overwrite=True) to replace the build in it"
+        )
         raise BuildFolderError(message)
     if not (target / MANIFEST).is_file():
         message = f"{target} exists and is no build of curate (it has no {MANIFEST}); it will not be replaced"
@@ -77,11 +89,14 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def _open(root: Path, recipe: Json, *, resume: bool) -> Workspace:
+    """Make the workspace's folders; pieces stay only for the recipe they were made by, `out` is always made anew."""
     space = Workspace(root, root / "pieces", root / "out")
     text = json.dumps(recipe, sort_keys=True)
     note = root / "recipe.json"
-    if root.exists() and not (resume and note.is_file() and note.read_text(encoding="utf-8") == text):
-        shutil.rmtree(root)
+    if not (resume and note.is_file() and note.read_text(encoding="utf-8") == text):
+        note.unlink(missing_ok=True)  # first, so that no note ever vouches for half a folder
+        shutil.rmtree(space.pieces, ignore_errors=True)
+    shutil.rmtree(space.out, ignore_errors=True)
     for folder in (space.pieces, space.out / "data", space.out / "ledger", space.out / "dropped"):
         folder.mkdir(parents=True, exist_ok=True)
     write_text(note, text)
@@ -100,5 +115,7 @@ def _replace(out: Path, target: Path) -> None:
 
 def _unwritable(root: Path, error: OSError) -> BuildFolderError:
     if error.errno == errno.ENOSPC:
-        return BuildFolderError(f"the disk that holds {root.parent} is full; free space or choose another folder (nothing was left behind)")
+        return BuildFolderError(
+            f"the disk that holds {root.parent} is full; free space or choose another folder (nothing was left behind)"
+        )
     return BuildFolderError(f"cannot write to {root.parent}: {error.strerror or error}; choose another folder")

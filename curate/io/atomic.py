@@ -49,6 +49,11 @@ def write_ipc(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
             writer.close()
 
 
+def map_ipc(path: Path) -> pa.ipc.RecordBatchFileReader:
+    """Open an Arrow IPC file whose batches stay where they lie on disk; only what is touched is read."""
+    return pa.ipc.open_file(pa.memory_map(str(path)))
+
+
 def read_ipc(path: Path) -> pa.RecordBatch:
     """Read an Arrow IPC file into memory, as one batch."""
     with pa.OSFile(str(path), "rb") as source:

@@ -78,8 +78,11 @@ class Block(NamedTuple):
 
 
 class Delimiting(NamedTuple):
-    """How CSV and TSV are read: names of the columns where the file has no header, whether cells may stand in quotes (None:
-    in CSV, not in TSV), the separator (None: by suffix), whether a backslash and n make a line end."""  # noqa: D205, D209
+    """How CSV and TSV are read.
+
+    `columns` are the names where the file has no header; `quoted` tells whether cells may stand in quotes (None: in
+    CSV, not in TSV); `separator` is None for the suffix to tell; `unescape` makes a line end of a backslash and an n.
+    """
 
     columns: tuple[str, ...] | None = None
     quoted: bool | None = None
@@ -157,7 +160,7 @@ def _json(file: File, fits: Fits, size: int) -> Iterator[Block]:
 
 
 def _object(file: File, data: bytes, fits: Fits) -> tuple[list[bytes], list[str] | None]:
-    """Return the rows of a file that is one JSON object: itself, the objects it holds by id, or those of its one list."""
+    """Return the rows of a file that is one JSON object: itself, the objects it holds by id, or those of its list."""
     text = data.strip()
     try:
         fields = json_fields(text)
@@ -258,7 +261,7 @@ def _parquet(file: File, size: int) -> Iterator[tuple[pa.RecordBatch, int]]:
 
 
 def _ipc(file: File) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Give a file's or stream's batches, each with the number of rows of the file (of the batch, where only the end tells)."""
+    """Give the batches of a file or stream, each with the rows of the file (of the batch, where only the end tells)."""
     source: Any = pa.memory_map(str(file.path)) if packing(file) is None else pa.BufferReader(whole(file))
     with source:
         stream = source.read(6) != b"ARROW1"
@@ -274,7 +277,7 @@ def _ipc(file: File) -> Iterator[tuple[pa.RecordBatch, int]]:
 
 
 def table_rows(table: Table, first: int) -> tuple[list[Fields | Fault], list[int], list[bytes]]:
-    """Return the rows of CSV or TSV by column name, the line each begins on, and its bytes; a `Fault` for one that is malformed."""
+    """Return the rows of CSV or TSV by column name (a `Fault` for a bad one), their first lines, and their bytes."""
     cells = split(table.data, table.separator, quoted=table.quoted)
     rows: list[Fields | Fault] = []
     raw = [table.data[start:end] for start, end in zip(cells.row_start, cells.row_end, strict=True)]

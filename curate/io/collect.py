@@ -24,8 +24,8 @@ EXCERPT = 200
 class Parsed(NamedTuple):
     """What a block came to.
 
-    `body` has the schema `BODIES[kind]`, without a null in roles and contents; `ids` is the source's own id, null where it
-    has none; `line` is where each row stood, from 1; `bad` has the schema `QUARANTINED`, in line order.
+    `body` has the schema `BODIES[kind]`, without a null in roles and contents; `ids` is the source's own id, null where
+    it has none; `line` is where each row stood, from 1; `bad` has the schema `QUARANTINED`, in line order.
     """
 
     body: pa.RecordBatch

@@ -84,7 +84,8 @@ def named(format: FormatName | Format) -> Format | None:  # noqa: A002
     if isinstance(format, Format):
         return format
     if format not in get_args(FormatName):
-        message = f"format={format!r} is none; {did_you_mean(str(format), get_args(FormatName))}, or map the columns: columns(...)"
+        hint = did_you_mean(str(format), get_args(FormatName))
+        message = f"format={format!r} is none; {hint}, or map the columns: columns(...)"
         raise MixtureError(message)
     return None if format == "auto" else _NAMED[format]()
 
@@ -98,10 +99,10 @@ def detect(rows: Sequence[Any], where: str) -> Found:
     """Choose the format of rows (JSON objects as bytes, or Python values); `where` names them in errors.
 
     A format fits when it reads 90 % of them. Where several fit, one that reads all the fields that the others read, and
-    more, is taken (`prompt, chosen, rejected` says more than `prompt`). Raises `FormatError`, naming the fields that were
-    seen and the nearest formats, where none fits or none says more than the others.
+    more, is taken (`prompt, chosen, rejected` says more than `prompt`). Raises `FormatError`, naming the fields that
+    were seen and the nearest formats, where none fits or none says more than the others.
     """
-    fields = Counter(name for row in rows for name in _names(row))
+    fields = Counter(name for row in rows for name in field_names(row))
     fitting = [(one, good) for one in CANDIDATES if (good := _good(rows, one)) >= ENOUGH * len(rows)] if rows else []
     chosen = _widest([one for one, _ in fitting], frozenset(fields))
     if len(chosen) == 1:
@@ -111,7 +112,8 @@ def detect(rows: Sequence[Any], where: str) -> Found:
     raise FormatError(_refusal(rows, fields, chosen, where))
 
 
-def _names(row: Any) -> list[str]:  # noqa: ANN401
+def field_names(row: Any) -> list[str]:  # noqa: ANN401
+    """Return the names of a raw row's fields; none for one that cannot be read."""
     if not isinstance(row, bytes):
         return list(present(row)) if isinstance(row, dict) else []
     try:
@@ -132,7 +134,7 @@ def _good(rows: Sequence[Any], one: Format) -> int:
     parsed = _try(rows, one)
     if not one.whole:
         return len(rows) - parsed.bad.num_rows
-    if any(_names(row).count("replies") for row in rows):
+    if any(field_names(row).count("replies") for row in rows):
         return 0
     bad = parsed.bad["column"].to_pylist()
     return len(rows) - sum(column != "parent_id" for column in bad)

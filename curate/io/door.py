@@ -1,11 +1,11 @@
-"""The one door in: where rows come from, opened, cut into blocks, and parsed into the shape that all of `curate` works on."""
+"""The one door in: where rows come from, opened, cut into blocks, and parsed into the one shape inside."""
 
 from __future__ import annotations
 
 import os
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +28,7 @@ from curate.io.blocks import (
     together,
 )
 from curate.io.collect import Collector, Parsed, excerpt_of
-from curate.io.detect import CANDIDATES, LOOKED_AT, FormatName, Found, call, detect, fits_json, named
+from curate.io.detect import CANDIDATES, LOOKED_AT, FormatName, Found, call, detect, field_names, fits_json, named
 from curate.io.formats.base import Format
 from curate.io.formats.dialogues import messages
 from curate.io.formats.mapping import Columns
@@ -49,7 +49,7 @@ PEEK: Final = 1 << 18
 
 @dataclass(frozen=True, kw_only=True)
 class Input(ABC):
-    """Where rows come from, and in which layout (None: look). Made by `files`, `frame` and `dataset`; nothing is read before `open`."""
+    """Where rows come from, and in which layout (None: look). Nothing is read before `open`."""
 
     format: Format | None = None
     id: str | None = "id"
@@ -65,12 +65,17 @@ class Input(ABC):
 
     def _detect(self, parts: tuple[File, ...]) -> Found:
         """Look at the first rows; an empty input is taken for `messages`, of which it holds none."""
+        rows = self.first_rows(parts, CANDIDATES)
+        return detect(rows, self.told(parts)) if rows else Found(messages(), "auto: there is no row to look at")
+
+    def first_rows(self, parts: tuple[File, ...], formats: Sequence[Format]) -> list[Any]:
+        """Return the first rows, raw: JSON objects as bytes, or Python values."""
         rows: list[Any] = []
-        for block in self.read(parts, CANDIDATES, size=PEEK):
+        for block in self.read(parts, formats, size=PEEK):
             rows += islice(_first_rows(block), LOOKED_AT - len(rows))
             if len(rows) == LOOKED_AT:
                 break
-        return detect(rows, self.told(parts)) if rows else Found(messages(), "auto: there is no row to look at")
+        return rows
 
     @abstractmethod
     def parts(self, root: str | None) -> tuple[File, ...]:
@@ -112,16 +117,26 @@ class Opened:
         """Bytes of its files on disk; None where it lies in memory."""
         return sum(file.size for file in self.parts) if self.parts else None
 
+    @property
+    def rows(self) -> int | None:
+        """Rows it has, where it lies in memory and knows; None where only reading tells."""
+        return self.input.rows if isinstance(self.input, Frame) else None
+
     def describe(self) -> str:
         """Say which format it is read in, and why."""
         return f"{call(self.format)} ({self.found.why})"
 
+    def fields(self) -> tuple[str, ...]:
+        """Return the names of the fields that its first rows have, each once, in the order first seen."""
+        rows = self.input.first_rows(self.parts, (self.format, *CANDIDATES))
+        return tuple(dict.fromkeys(name for row in rows for name in field_names(row)))
+
     def stamp(self) -> list[tuple[str, int, int]]:
-        """Return what tells that the data changed: name, size and time of change of each file; a checksum for what lies in memory."""
+        """Return what tells that the data changed: each file's name, size and time of change; a checksum of a frame."""
         return self.input.stamps(self.parts)
 
     def blocks(self) -> Iterator[Block]:
-        """Give its blocks in order, reading as they are asked for; raises `FormatError` for a file that cannot be read."""
+        """Give its blocks in order, read as they are asked for; raises `FormatError` for a file that cannot be."""
         return self.input.read(self.parts, (self.format,))
 
     def parse(self, block: Block) -> Parsed:
@@ -215,6 +230,7 @@ class Frame(Input):
 
     name: str
     batches: Callable[[], Iterator[pa.RecordBatch]] = field(metadata=_WHERE, repr=False, compare=False)
+    rows: int | None = field(default=None, metadata=_WHERE, repr=False, compare=False)
 
     def parts(self, root: str | None) -> tuple[File, ...]:  # noqa: ARG002
         """Return no file."""
@@ -261,12 +277,13 @@ def files(
 ) -> Input:
     r"""Rows from files: JSON, JSON lines, CSV, TSV, Parquet and Arrow, each also as `.gz` or `.zst`.
 
-    - `paths`: a file, a pattern (`data/**/*.jsonl`), a folder (every file in it with a known suffix), or several of these.
+    - `paths`: a file, a pattern (`data/**/*.jsonl`), a folder (every file in it with a known suffix), or several.
       Files are read sorted by name. JSON is told from JSON lines by content, whatever the name.
     - `format`: a layout by name, one made by its function (`messages(column="input")`), or "auto".
     - `id`: the field with the rows' own ids (text or integers). In JSON keyed by id, the keys are.
     - `columns`: the names of the columns of CSV or TSV without a header.
-    - `quoted`: whether cells may stand in quotes; CSV yes, TSV no, if None. `separator`: comma or tab by suffix, if None.
+    - `quoted`: whether cells may stand in quotes; if None, in CSV and not in TSV.
+    - `separator`: a character; if None, comma or tab by suffix.
     - `unescape`: a backslash and an n in a cell of CSV or TSV is a line end, as in FLAN's files.
 
     An empty file has no rows. Nothing is read before the input is opened.
@@ -286,7 +303,7 @@ def files(
 
 
 def frame(data: pl.DataFrame, format: FormatName | Format = "auto", *, id: str | None = "id") -> Input:  # noqa: A002
-    """Rows of a polars frame; nulls count as absent. Raises `MixtureError` for anything else (a lazy frame: `.collect()` it).
+    """Rows of a polars frame; nulls count as absent. Raises `MixtureError` for anything else, a lazy frame too.
 
     >>> opened = frame(pl.DataFrame({"question": ["2+2?"], "answer": ["4"]})).open()
     >>> opened.describe()
@@ -296,7 +313,9 @@ def frame(data: pl.DataFrame, format: FormatName | Format = "auto", *, id: str |
         hint = "; call .collect() on it" if isinstance(data, pl.LazyFrame) else ""
         message = f"frame() takes a polars.DataFrame, not {type(data).__name__}{hint}"
         raise MixtureError(message)
-    return Frame(format=named(format), id=id, name="frame", batches=lambda: iter(data.to_arrow().to_batches()))
+    return Frame(
+        format=named(format), id=id, name="frame", batches=lambda: iter(data.to_arrow().to_batches()), rows=data.height
+    )
 
 
 def dataset(data: Dataset | IterableDataset, format: FormatName | Format = "auto", *, id: str | None = "id") -> Input:  # noqa: A002
@@ -313,4 +332,10 @@ def dataset(data: Dataset | IterableDataset, format: FormatName | Format = "auto
         for table in data.with_format("arrow").iter(batch_size=1000):
             yield from table.to_batches()
 
-    return Frame(format=named(format), id=id, name="dataset", batches=batches)
+    return Frame(
+        format=named(format),
+        id=id,
+        name="dataset",
+        batches=batches,
+        rows=len(data) if isinstance(data, Sized) else None,
+    )

@@ -27,7 +27,7 @@ MAX_LINE: Final = 32 << 20
 """Bytes of the longest line that is read; a longer one is quarantined. Real rows end near 5 MB."""
 
 MAX_NESTING: Final = 200
-"""Lists and objects within each other that a row may hold. A JSON parser recurses, and how deep it may go depends on its caller."""
+"""Lists and objects within each other that a row may hold: how deep a parser can recurse would depend on its caller."""
 
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _PAIR: Final = re.compile(rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
@@ -50,8 +50,8 @@ def parse_lines(
 ) -> Parsed:
     r"""Parse JSON objects, one in each of `lines`; `numbers` says where each stood.
 
-    `id_field` names the field that holds the source's own id, a text or an integer; `own`, where given, holds the ids instead
-    (keys of a JSON object). Bytes of fields that the format does not read go into `meta` verbatim.
+    `id_field` names the field that holds the source's own id, a text or an integer; `own`, where given, holds the ids
+    instead (keys of a JSON object). Bytes of fields that the format does not read go into `meta` verbatim.
 
     >>> from curate.io.formats.dialogues import question_answer
     >>> parsed = parse_lines(
@@ -83,7 +83,7 @@ def parse_objects(
 ) -> Parsed:
     """Parse rows of Python values (of a table, or of CSV); a `Fault` in place of a row quarantines it.
 
-    Types are those of JSON: a number is no text. Null fields count as absent. `raw` holds the rows' bytes, for excerpts.
+    Types are those of JSON: a number is no text. Null fields count as absent. `raw` is for excerpts.
     """
 
     def read(i: int) -> tuple[Any, Fields, str | None]:
@@ -154,7 +154,7 @@ def _thread(
 
 
 def own_id(fields: Fields, name: str | None) -> str | None:
-    """Take a row's own id out of its fields: text that is not empty, or an integer in its own digits; None leaves it there."""
+    """Take a row's own id out of its fields: text that is not empty, or an integer in its digits; others stay there."""
     value = fields.get(name) if name is not None else None
     if isinstance(value, Raw):
         raw = bytes(value)

@@ -17,7 +17,7 @@ _MAGIC: Final = frozenset("*?[")
 
 
 class File(NamedTuple):
-    """A file of a source: its name (relative to what all files of the source have in common), place, bytes, time of change."""
+    """A file of a source: its name (relative to what all files of the source share), place, bytes, time of change."""
 
     name: str
     path: Path

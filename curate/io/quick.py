@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,11 +18,11 @@ from curate.io.scan import Scanned, scan_lines
 from curate.rows.gather import take
 from curate.rows.schema import BODIES, MESSAGE, ROLES
 
-_SPELLED = {"from": sorted(PLAIN), "role": list(ROLES)}
+_SPELLED: Final[dict[str, list[str]]] = {"from": sorted(PLAIN), "role": list(ROLES)}
 
 
 def parse_block(data: bytes, first: int, form: Format, id_field: str | None) -> Parsed:
-    r"""Parse whole lines of JSON, the first of them on line `first`; the same as `parse_lines` of those that are not blank.
+    r"""Parse whole lines of JSON, the first on line `first`; the same as `parse_lines` of those that are not blank.
 
     >>> from curate.io.formats.dialogues import messages
     >>> block = b'{"messages":[{"role":"user","content":"Hi"}]}\n\n{"messages":[]}\n'
@@ -78,7 +80,7 @@ def _merged(
     if not plain.all():
         lines = data.split(b"\n")
         odd += [(line, lines[line].strip()) for line in found.line[~plain].tolist()]
-    odd = sorted((line, text) for line, text in odd if text)
+    odd = sorted(pair for pair in odd if pair[1])
     second = parse_lines([text for _, text in odd], [line for line, _ in odd], form, id_field)
     kept = np.flatnonzero(plain).astype(np.int32)
     line = np.concatenate([quick.line[kept], second.line])

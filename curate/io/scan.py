@@ -219,8 +219,7 @@ def _scan(
                 _commit(to, now)
         start = place + 1
         now[LINE] += 1
-    if members[0] == -1:  # never; a pointer keeps nothing alive, and Numba frees an array after its last use
-        return odd[:0].copy()
+    members[0] = 0  # a pointer keeps nothing alive, and Numba frees an array after its last use
     return odd[:odds].copy()
 
 

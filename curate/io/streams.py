@@ -97,8 +97,8 @@ def whole(file: File) -> bytes:
 def container_of(file: File) -> Container:
     """Tell what sort of file it is, by its suffix, and by its first bytes where these say more.
 
-    JSON lines are told from one JSON text by content, whatever the name: many are named `.json`. Raises `FormatError` for
-    a sort of file that `curate` does not read.
+    JSON lines are told from one JSON text by content: many are named `.json`. Raises `FormatError` for a sort of file
+    that `curate` does not read.
     """
     suffix = suffix_of(file.name)
     if suffix in {".csv", ".tsv"}:

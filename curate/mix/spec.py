@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -34,7 +34,7 @@ class Source:
     name: str
     input: Input
     take: Take = field(default=All(), kw_only=True)
-    steps: tuple[Step, ...] = field(default=(), kw_only=True)
+    steps: Sequence[Step] = field(default=(), kw_only=True)
     protect: bool = field(default=False, kw_only=True)
     max_quarantine: float = field(default=0.01, kw_only=True)
     licence: str | None = field(default=None, kw_only=True)
@@ -43,7 +43,9 @@ class Source:
         _check_name("source", self.name)
         object.__setattr__(self, "steps", _steps(self.steps, f"source {self.name!r}"))
         if not isinstance(self.take, Take):
-            message = f"source {self.name!r}: take={self.take!r} is none of All(), Rows(n), Fraction(f), Tokens(n), Repeat(k)"
+            message = (
+                f"source {self.name!r}: take={self.take!r} is none of All(), Rows(n), Fraction(f), Tokens(n), Repeat(k)"
+            )
             raise MixtureError(message)
         if not 0 <= self.max_quarantine <= 1:
             message = f"source {self.name!r}: max_quarantine={self.max_quarantine!r} is a share from 0 to 1"
@@ -67,8 +69,8 @@ class Mixture:
     """
 
     name: str
-    sources: tuple[Source, ...]
-    steps: tuple[Step, ...] = ()
+    sources: Sequence[Source]
+    steps: Sequence[Step] = ()
     seed: int = field(default=0, kw_only=True)
     weights: Mapping[str, float] | Literal["size"] | None = field(default=None, kw_only=True)
     total: Rows | Tokens | None = field(default=None, kw_only=True)
@@ -155,5 +157,7 @@ def _steps(steps: Iterable[Step], where: str) -> tuple[Step, ...]:
 
 def _check_name(what: str, name: str) -> None:
     if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > 100:
-        message = f"{what} name {name!r}: letters, digits, '.', '_' and '-', starting with a letter or digit, at most 100"
+        message = (
+            f"{what} name {name!r}: letters, digits, '.', '_' and '-', starting with a letter or digit, at most 100"
+        )
         raise MixtureError(message)

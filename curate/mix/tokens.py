@@ -33,7 +33,7 @@ class Tokenizer:
     the frame of each turn. Raises `MixtureError` when the file is not there.
     """
 
-    path: str = field(repr=False)
+    path: str = field(repr=False, metadata={"fingerprint": False})
     per_turn: int = 0
     content: str = field(init=False)
 
@@ -82,7 +82,7 @@ def _picked(text: Text, index: NDArray[np.int32]) -> pa.StringArray:
 @lru_cache(maxsize=4)
 def _load(path: str, _content: str) -> tokenizers.Tokenizer:
     try:
-        import tokenizers  # noqa: PLC0415  heavy, and only for those who count exactly
+        import tokenizers
     except ImportError as error:
         message = "counting tokens exactly needs the extra: pip install 'curate[tokenizer]'"
         raise MixtureError(message) from error

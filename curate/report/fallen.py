@@ -65,6 +65,11 @@ class Fallen(NamedTuple):
     stale: tuple[str, ...] = ()
     twin: Twin | None = None
 
+    @property
+    def met(self) -> str | None:
+        """The phrase that it fell to, where its text shows one."""
+        return self.match if any(piece.titles for turn in self.turns for piece in turn.text) else None
+
 
 def fallen(
     build: Build, *, step: str | None = None, reason: str | None = None, source: str | None = None, n: int = SHOWN
@@ -90,9 +95,11 @@ def fallen(
     return sorted(found, key=lambda row: (place[row.step], row.reason, row.id, row.source))
 
 
-def turns_of(kind: str, row: dict[str, Any], hits: Sequence[dict[str, Any]] = (), whole: int | None = None) -> tuple[Turn, ...]:
+def turns_of(
+    kind: str, row: dict[str, Any], hits: Sequence[dict[str, Any]] = (), whole: int | None = None
+) -> tuple[Turn, ...]:
     """Return the turns of a row (as its Arrow struct reads in Python), with the hits of its evidence on them."""
-    every = [_turn(side, number, *said, hits, whole) for side, number, *said in _said(kind, row)]
+    every = [_turn(side, number, role, text, hits, whole) for side, number, role, text in every_turn(kind, row)]
     return _shorten(every)
 
 
@@ -109,10 +116,17 @@ def _lines(lines: pl.LazyFrame, keys: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _texts(build: Build, folder: str, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
-    """Read some rows from `data` or `dropped`, by source and id; a row that goes in several times counts once."""
+    """Read some rows from `data` or `dropped`, by source and id; a row that goes in several times counts once.
+
+    First where they are, from the ids alone, then each by its place: ten rows of 1 GB take 0.3 s, a filter 1.3 s.
+    """
     if not keys.height or not any((build.path / folder).glob("*.parquet")):
         return {}
-    rows = _lines(pl.scan_parquet(build.path / folder / "*.parquet"), keys)
+    files = pl.scan_parquet(build.path / folder / "*.parquet")
+    near = files.select("source", "id").with_row_index("place").filter(pl.col("id").is_in(keys["id"].implode()))
+    found = near.join(keys.lazy(), on=["source", "id"], how="semi").group_by("source", "id").agg(pl.col("place").min())
+    places = found.sort("place").collect()["place"]
+    rows = [frame.to_dicts()[0] for frame in pl.collect_all([files.slice(place, 1) for place in places])]
     return {(row["source"], row["id"]): row for row in rows}
 
 
@@ -147,32 +161,45 @@ def _fate(line: dict[str, Any] | None) -> str:
 
 
 def _fallen(
-    kind: str, line: dict[str, Any], texts: dict[tuple[str, str], dict[str, Any]], twins: dict[str, Twin], place: dict[str, int]
+    kind: str,
+    line: dict[str, Any],
+    texts: dict[tuple[str, str], dict[str, Any]],
+    twins: dict[str, Twin],
+    place: dict[str, int],
 ) -> Fallen:
     row = texts.get((line["source"], line["id"]), {})
     hits = list(line["evidence"] or [])
     late = [edit for edit in line["edited"] or [] if any(place[hit["step"]] < place[edit] for hit in hits)]
     fitting = [hit for hit in hits if not any(place[hit["step"]] < place[edit] for edit in late)]
-    verdict = {name: line[name] for name in ("source", "id", "file", "line", "step", "reason", "score", "bound", "match")}
+    verdict = {
+        name: line[name] for name in ("source", "id", "file", "line", "step", "reason", "score", "bound", "match")
+    }
     turns = turns_of(kind, row, fitting) if row else ()
     return Fallen(**verdict, turns=turns, stale=tuple(late), twin=twins.get(line["match"] or ""))
 
 
-def _said(kind: str, row: dict[str, Any]) -> list[tuple[str, int, str, str]]:
+def every_turn(kind: str, row: dict[str, Any]) -> list[tuple[str, int, str, str]]:
     """Return side, number, role and text of each turn of a row, named as evidence names them."""
     if kind == "conversation":
         return _messages("dialogue", row["messages"])
     if kind == "preference":
         return [turn for side in ("prompt", "chosen", "rejected") for turn in _messages(side, row[side])]
     answers = [
-        ("completion", number, f"assistant, {answer['model']}" if answer["model"] else "assistant", answer["content"] or "")
+        (
+            "completion",
+            number,
+            f"assistant, {answer['model']}" if answer["model"] else "assistant",
+            answer["content"] or "",
+        )
         for number, answer in enumerate(row["completions"] or [])
     ]
     return [*_messages("prompt", row["messages"]), *answers]
 
 
 def _messages(side: str, messages: list[dict[str, Any]] | None) -> list[tuple[str, int, str, str]]:
-    return [(side, number, message["role"] or "", message["content"] or "") for number, message in enumerate(messages or [])]
+    return [
+        (side, number, message["role"] or "", message["content"] or "") for number, message in enumerate(messages or [])
+    ]
 
 
 def _turn(side: str, number: int, role: str, text: str, hits: Sequence[dict[str, Any]], whole: int | None) -> Turn:
@@ -193,7 +220,9 @@ def _shorten(turns: list[Turn]) -> tuple[Turn, ...]:
     """Leave out turns in the middle of a long dialogue that have nothing marked, and say how many."""
     if len(turns) <= TURNS:
         return tuple(turns)
-    keep = {0, 1, len(turns) - 1} | {n for n, turn in enumerate(turns) if turn.flags or any(piece.titles for piece in turn.text)}
+    keep = {0, 1, len(turns) - 1} | {
+        n for n, turn in enumerate(turns) if turn.flags or any(piece.titles for piece in turn.text)
+    }
     shown: list[Turn] = []
     for number, turn in enumerate(turns):
         if number in keep:

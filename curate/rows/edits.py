@@ -79,4 +79,6 @@ def _first_items(lists: pa.ListArray, keep: NDArray[np.int32]) -> pa.ListArray:
     offsets = np.concatenate([[0], np.cumsum(keep)]).astype(np.int32)
     within = np.arange(offsets[-1], dtype=np.int32) - np.repeat(offsets[:-1], keep)
     index = np.repeat(starts, keep) + within
-    return pa.ListArray.from_arrays(pa.array(offsets), take_array(lists.values, index.astype(np.int32)), type=lists.type)
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), take_array(lists.values, index.astype(np.int32)), type=lists.type
+    )

@@ -37,9 +37,7 @@ def take_array(array: pa.Array, index: NDArray[np.int32]) -> pa.Array:
 
 
 @kernel
-def _take_lists(
-    offsets: NDArray[np.int32], index: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _take_lists(offsets: NDArray[np.int32], index: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     out = np.empty(len(index) + 1, np.int32)
     out[0] = 0
     for i in range(len(index)):

@@ -36,7 +36,11 @@ def identities(body: pa.RecordBatch, ids: pa.StringArray) -> Identities:
     >>> row = {"messages": [{"role": "user", "content": "Hi"}], "meta": "{}"}
     >>> body = pa.RecordBatch.from_pylist([row, row], BODIES["conversation"])
     >>> found = identities(body, pa.array(["a", None]))
-    >>> found.own.tolist(), bool(found.content.low[0] == found.content.low[1]), bool(found.key.low[0] == found.key.low[1])
+    >>> (
+    ...     found.own.tolist(),
+    ...     bool(found.content.low[0] == found.content.low[1]),
+    ...     bool(found.key.low[0] == found.key.low[1]),
+    ... )
     ([True, False], True, False)
     """
     content = content_hashes(body)

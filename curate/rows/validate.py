@@ -16,7 +16,7 @@ Turn: TypeAlias = tuple[str, str]
 
 
 class Fault(Exception):  # noqa: N818  # never reaches a user: the reader turns it into a line of the quarantine
-    """A row cannot be taken in: `column` names the place within it ("" for all of it), `expected` what should be there."""
+    """A row cannot be taken in: `column` names the place in it ("" for all of it), `expected` what should be there."""
 
     def __init__(self, column: str, expected: str) -> None:
         super().__init__(column, expected)

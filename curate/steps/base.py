@@ -8,6 +8,7 @@ rows into preference rows.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -48,7 +49,7 @@ class Evidence(NamedTuple):
 class Scores(NamedTuple):
     """What a filter measured: a column of one number a row for each score, and the evidence, if it gives any."""
 
-    columns: dict[str, NDArray[np.float64] | NDArray[np.int32]]
+    columns: Mapping[str, NDArray[np.float64] | NDArray[np.int32]]
     evidence: Evidence | None = None
 
 

@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.rows.edits import Edits
 from curate.rows.schema import ASSISTANT, USER
 from curate.rows.segments import Part, Segments
-from curate.steps.base import Edit, Edits
+from curate.steps.base import Edit
 from curate.steps.refusals import PRESETS, Preset, Where, check_families, compiled, hits_in
 from curate.text.kernel import kernel
 
@@ -50,7 +51,7 @@ def _cut(
     hit: NDArray[np.bool_],
     turns: NDArray[np.int32],
 ) -> None:
-    """Write the turns that stay for each row with a hit after its first exchange: those up to the last answer before it."""
+    """Write how many turns stay of each row with a hit after its first exchange: up to the last answer before it."""
     current, answered, kept, done = -1, 0, 0, False
     for i in range(len(row)):
         if row[i] != current:
@@ -74,8 +75,8 @@ def cut_refusals(
 ) -> CutRefusals:
     """Keep a dialogue up to the exchange before the one in which the assistant first refuses.
 
-    An exchange is a user turn with all that follows it up to the next user turn; what stays ends with an assistant turn. A
-    dialogue that refuses in its first exchange is left alone: it is for the filter `refusals`, which takes the same
+    An exchange is a user turn with all that follows it up to the next user turn; what stays ends with an assistant turn.
+    A dialogue that refuses in its first exchange is left alone: it is for the filter `refusals`, which takes the same
     arguments and stands after this step. Only conversation rows are cut. Empty and null turns have no hit.
     Raises `MixtureError` for a preset, family or place that is not known.
 

@@ -1,4 +1,4 @@
-"""Answers in which the assistant declines, disclaims a mind, names its cutoff or its maker: found by phrase, told by span.
+"""Filter by phrase: answers in which the assistant declines, disclaims a mind, or names its cutoff or its maker.
 
 Families of phrases are text files beside this module, so a phrase is added without touching code.
 """
@@ -35,7 +35,7 @@ EXTRA: Final = "phrases"
 
 
 class Lists(NamedTuple):
-    """A preset: which segments it reads, how it matches, and its families, each a file of phrases, in order of reason."""
+    """A preset: the segments it reads, how it matches, and its families (files of phrases) in order of reason."""
 
     on: On
     words: bool
@@ -96,7 +96,9 @@ def compiled(preset: Preset, families: tuple[str, ...], phrases: tuple[str, ...]
     return Search(automaton, family, pa.array([phrase.text for phrase in every], pa.string()))
 
 
-def check_families(preset: str, families: tuple[str, ...] | None, phrases: tuple[str, ...], where: str) -> tuple[str, ...]:
+def check_families(
+    preset: str, families: tuple[str, ...] | None, phrases: tuple[str, ...], where: str
+) -> tuple[str, ...]:
     """Return the families to look for, in the preset's order; raises `MixtureError` for a word that is not known."""
     if preset not in PRESETS:
         message = f"preset={preset!r} is no preset of refusals; {did_you_mean(preset, PRESETS)}"
@@ -104,7 +106,7 @@ def check_families(preset: str, families: tuple[str, ...] | None, phrases: tuple
     if where not in get_args(Where):
         message = f"where={where!r} is no place of refusals; {did_you_mean(where, get_args(Where))}"
         raise MixtureError(message)
-    known = PRESETS[preset].families  # type: ignore[index]
+    known = PRESETS[preset].families
     for family in families or ():
         if family not in known:
             message = f"families: preset {preset!r} has no family {family!r}; {did_you_mean(family, known)}"
@@ -157,7 +159,8 @@ class Refusals(Filter):
         row, family = columns[0], columns[1]
         counts = np.bincount(row * len(self.families) + family, minlength=segments.rows * len(self.families))
         by_row = counts.reshape(segments.rows, len(self.families)).astype(np.int32)
-        scores = {family: by_row[:, place].copy() for place, family in enumerate(self.families)}
+        scores: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {}
+        scores.update((family, by_row[:, place].copy()) for place, family in enumerate(self.families))
         return Scores(scores, _shown(columns, search.text))
 
 
@@ -192,7 +195,7 @@ def _shown(columns: list[NDArray[np.int32]], text: pa.StringArray) -> Evidence:
     )
 
 
-def refusals(  # noqa: PLR0913
+def refusals(
     preset: Preset = "default",
     *,
     families: tuple[str, ...] | list[str] | None = None,
@@ -203,8 +206,8 @@ def refusals(  # noqa: PLR0913
 ) -> Refusals:
     """Drop rows in which the assistant refuses, disclaims feelings, names its cutoff, itself as an AI or its provider.
 
-    Scores are one count of hits a family, and a hit of any family fells the row. The evidence tells each hit's phrase as the
-    file writes it, its side, its turn and its characters.
+    Scores are one count of hits a family, and a hit of any family fells the row; the first family met, in the order
+    below, names the reason. The evidence tells each hit's phrase as the file writes it, its side, turn and characters.
 
     - `preset`: `default`, five families measured on people's labels; `zephyr`, the three phrases that Zephyr published;
       `tulu2`, 22 substrings in any role and inside words ("palm tree" too); `tulu3`, 18 whole words in assistant turns.

@@ -35,6 +35,7 @@ APOSTROPHES: Final = "\u00b4\u02bb\u02bc\u1ffd\u2018\u2019\u201b\u2032\uff07"
 GROWTH: Final = 3
 """No calm character, and no folded one, becomes more than three times its bytes (U+0390 folds to three times two)."""
 
+MOST: Final = 2**31 - 1
 UNSETTLED: Final = -1
 SPACE: Final = 0x20
 AFTER_SPACE: Final = np.uint64(0x80)
@@ -60,6 +61,8 @@ class Tables(NamedTuple):
 
 def normalise(texts: pa.StringArray) -> pa.StringArray:
     r"""Return the normal form of every text; that of a null is the empty string.
+
+    Raises `OverflowError` where an array cannot hold them all (2 GiB).
 
     >>> normalise(pa.array(["  Don’t\n\nPANIC ", "Straße", "ｶﾞ"])).to_pylist()
     ["don't panic", 'strasse', 'ガ']
@@ -124,6 +127,9 @@ def _rewrite(
     """Return the texts written anew by `table`, and the places of those that it cannot answer for, left empty."""
     text = view(texts)
     data, offsets, unsettled = _rewrite_all(text.data, text.offsets, table, tables().extra, lenient)
+    if len(data) > MOST:
+        message = f"the normal form of {len(texts):,} texts takes {len(data):,} bytes; one array holds {MOST:,}"
+        raise OverflowError(message)
     return strings(data, offsets), np.flatnonzero(unsettled)
 
 

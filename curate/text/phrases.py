@@ -9,26 +9,25 @@ Source: Aho and Corasick, Efficient String Matching, Communications of the ACM 1
 
 from __future__ import annotations
 
+import functools
 import re
-from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
+from curate.text import normal
+from curate.text.views import frozen
+from curate.text.words import LETTER, MARK, classes
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+SPACES: Final = normal.WHITE_SPACE + "".join(chr(point) for point in range(0x80) if chr(point).isspace())
+APOSTROPHES: Final = "'`" + normal.APOSTROPHES
+"""Typed, typeset and mistyped: all the same apostrophe. The backtick is one here, in `don`t`."""
 
-SPACES: Final = "\t\n\v\f\r \u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u3000"
-"""White space: any run of it is one space."""
-
-APOSTROPHES: Final = "'`\u00b4\u02bc\u2018\u2019\uff07"
-"""Typed, typeset and mistyped: all the same apostrophe."""
-
-OTHER, SPACE, APOSTROPHE = range(3)
-"""The first byte classes: a byte in no phrase, and the two classes that several characters share."""
+OTHER, SPACE, APOSTROPHE, WORD = range(4)
+"""A character's kind. The first three are byte classes of the automaton too; bytes of phrases come after them."""
 
 ANY: Final = frozenset(range(256))
 CONTINUATION: Final = frozenset(range(0x80, 0xC0))
@@ -68,14 +67,17 @@ class Automaton(NamedTuple):
     """A compiled set of phrases, as flat arrays for the kernel.
 
     A state is a place in `table`: `table[state + class]` is the next state, and `table[state + width - 1]` the first of
-    the state's outputs (-1: none); states up to `shallow` hold at most one symbol. A phrase may begin with the bytes b0 to
-    b3 where `first[b0 | b1 << 8] & second[b2 | b3 << 8]` is not 0. An output is a spelling and the next output; a spelling is a phrase,
-    a length in symbols, and for an exact one its bytes.
+    the state's outputs (-1: none); states up to `shallow` hold at most one symbol. A phrase may begin with the bytes
+    b0 to b3, after the byte b, where `before[b] & first[b0 | b1 << 8] & second[b2 | b3 << 8]` is not 0. `kinds` has the
+    kind of each code point. An output is a spelling and the next output; a spelling is a phrase, a length in symbols,
+    and for an exact one its bytes.
     """
 
     words: bool
     loose: bool
     classes: NDArray[np.uint8]
+    kinds: NDArray[np.uint8]
+    before: NDArray[np.uint8]
     first: NDArray[np.uint8]
     second: NDArray[np.uint8]
     table: NDArray[np.int32]
@@ -134,14 +136,29 @@ def _spell(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
                 yield (short, *rest)
 
 
-@lru_cache(maxsize=32)
+@functools.cache
+def kinds() -> NDArray[np.uint8]:
+    """Return the kind of every code point: white space, apostrophe, part of a word, or none of these.
+
+    A word is `curate.text.words`'s, but "_" is in it, and a letter of an unspaced script is not: a name amid Chinese
+    text stands free, and one within an identifier does not.
+    """
+    table = np.where(np.isin(classes(), (LETTER, MARK)), np.uint8(WORD), np.uint8(OTHER))
+    table[ord("_")] = WORD
+    for letters, kind in ((SPACES, SPACE), (APOSTROPHES, APOSTROPHE)):
+        table[[ord(letter) for letter in letters]] = kind
+    return frozen(table)
+
+
+@functools.lru_cache(maxsize=32)
 def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: bool = True) -> Automaton:
     """Compile phrases; the answer is kept, so asking again costs nothing.
 
-    `words`: a phrase begins and ends at the border of a word. `loose`: runs of white space are one space, all apostrophes
-    are the same, and contractions are spelled out. Without it a phrase is a plain substring. ASCII letters are folded
-    either way; letters outside ASCII match as they are written. A spelling that two phrases share belongs to the first.
-    Raises `MixtureError` for a phrase of less than two or more than 250 symbols.
+    `words`: a phrase begins and ends at the border of a word. `loose`: runs of white space are one space, all
+    apostrophes are the same, and contractions are spelled out; without it a phrase is met as it is written. ASCII
+    letters are folded either way; letters outside ASCII match as they are written. A spelling that two phrases share
+    belongs to the first. Raises `MixtureError` for a phrase of less than two or more than 250 symbols, and for one that
+    begins with an apostrophe.
 
     >>> automaton = compile_phrases((Phrase("I cannot help"), Phrase("as an AI")))
     >>> len(automaton.symbols), automaton.table.size // automaton.width
@@ -153,9 +170,9 @@ def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: b
             owner.setdefault((spelling, phrase.exact), number)
     symbols = [_symbols(spelling, loose=loose) for spelling, _ in owner]
     used = sorted({symbol for line in symbols for symbol in line if symbol >= 0})
-    classes = _classes(used, loose=loose)
-    lines = [[_class(classes, symbol) for symbol in line] for line in symbols]
-    width = int(classes.max()) + 2
+    byte_classes = _classes(used, loose=loose)
+    lines = [[_class(byte_classes, symbol) for symbol in line] for line in symbols]
+    width = int(byte_classes.max()) + 2
     table, shallow, output_spelling, output_next = _build(lines, width)
     first, second = _starts(symbols)
     exact = [spelling.encode() if is_exact else b"" for spelling, is_exact in owner]
@@ -163,7 +180,9 @@ def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: b
     return Automaton(
         words=words,
         loose=loose,
-        classes=classes,
+        classes=byte_classes,
+        kinds=kinds(),
+        before=np.where((kinds()[:256] == WORD) & (np.arange(256) < 0x80) & words, 0, 0xFF).astype(np.uint8),
         first=first,
         second=second,
         table=table,
@@ -188,7 +207,7 @@ def _symbols(spelling: str, *, loose: bool) -> list[int]:
             symbols.append(-APOSTROPHE)
         else:
             symbols.extend(letter.lower().encode() if letter.isascii() else letter.encode())
-    if not 2 <= len(symbols) <= LONGEST:  # noqa: PLR2004
+    if not 2 <= len(symbols) <= LONGEST:
         message = f"the phrase {spelling[:40]!r} has {len(symbols)} symbols; a phrase has 2 to {LONGEST}"
         raise MixtureError(message)
     if symbols[0] < 0:
@@ -199,29 +218,28 @@ def _symbols(spelling: str, *, loose: bool) -> list[int]:
 
 def _classes(used: list[int], *, loose: bool) -> NDArray[np.uint8]:
     """Number the bytes that phrases use from 3; upper case goes with lower case."""
-    classes = np.full(256, OTHER, np.uint8)
+    table = np.full(256, OTHER, np.uint8)
     for number, byte in enumerate(used):
-        classes[byte] = number + 3
-        classes[ord(chr(byte).upper()) if byte < 0x80 else byte] = number + 3  # noqa: PLR2004
+        table[sorted(_bytes(byte))] = number + 3
     if loose:
         for letters, shared in ((SPACES, SPACE), (APOSTROPHES, APOSTROPHE)):
-            classes[[ord(letter) for letter in letters if letter.isascii()]] = shared
-    return classes
+            table[[ord(letter) for letter in letters if letter.isascii()]] = shared
+    return table
 
 
-def _class(classes: NDArray[np.uint8], symbol: int) -> int:
-    return -symbol if symbol < 0 else int(classes[symbol])
+def _class(table: NDArray[np.uint8], symbol: int) -> int:
+    return -symbol if symbol < 0 else int(table[symbol])
 
 
 def _bytes(symbol: int) -> frozenset[int]:
     """Return the bytes with which a symbol may begin in a text."""
     if symbol < 0:
         return frozenset(letter.encode()[0] for letter in (SPACES if symbol == -SPACE else APOSTROPHES))
-    return frozenset((symbol, ord(chr(symbol).upper()) if symbol < 0x80 else symbol))  # noqa: PLR2004
+    return frozenset((symbol, ord(chr(symbol).upper()) if symbol < 0x80 else symbol))
 
 
 def _starts(lines: list[list[int]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return the tables `first` and `second`: which of eight buckets of spellings may begin with two bytes, and go on so.
+    """Return the tables `first` and `second`: the buckets (of eight) whose spellings begin, and go on, with two bytes.
 
     After white space or an apostrophe, which may be several bytes, most bytes may follow; where a spelling ends, all.
     """

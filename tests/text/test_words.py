@@ -46,6 +46,7 @@ def count(texts: list[str]) -> tuple[list[int], list[int]]:
         ("می\u200cخواهم", ["می\u200cخواهم"]),
         ("❤\ufe0f 😀 ''' !", []),
         ("GPT4は", ["GPT4", "は"]),
+        ("a'\u0301b", ["a", "b"]),
     ],
 )
 def test_what_a_word_is(text: str, expected: list[str]) -> None:

@@ -122,7 +122,7 @@ def json_items(text: bytes | Raw) -> list[Raw]:
 
 
 def objects(value: Any, column: str) -> list[Fields]:  # noqa: ANN401
-    """Return the fields of each object in a list of objects, undecoded if they were; null fields of Python values go."""
+    """Return the fields of each object in a list, undecoded if they were; null fields of Python values go."""
     if isinstance(value, Raw):
         return [_named(pairs, f"{column}[{i}]") for i, pairs in enumerate(_OBJECTS.decode(value))]
     return [present(item) for item in value]
@@ -139,7 +139,7 @@ def present(row: Fields) -> Fields:
 
 
 def as_json(value: Any) -> str:  # noqa: ANN401
-    """Return `value` as JSON: undecoded JSON stays byte for byte; Python values are encoded (NaN as null, bytes in base64).
+    """Return `value` as JSON: undecoded JSON byte for byte, Python values encoded (NaN as null, bytes in base64).
 
     >>> as_json({"a": Raw(b"1.50"), "b": "x"})
     '{"a":1.50,"b":"x"}'
@@ -148,7 +148,7 @@ def as_json(value: Any) -> str:  # noqa: ANN401
 
 
 def keep(fields: Fields, column: str, rest: list[Fields]) -> None:
-    """Put what is left of a list's objects back under the list's own name, an object each; nothing if nothing is left."""
+    """Put what is left of a list's objects back under the list's name, an object each; nothing if nothing is left."""
     if any(rest):
         fields[column] = rest
 

@@ -142,7 +142,7 @@ class Alpaca(DialogueFormat):
 
 
 def alpaca() -> Alpaca:
-    """Rows with `instruction`, `input`, and the answer in `output`, `response` or `completion` (the first that is there).
+    """Rows with `instruction`, `input`, and the answer in `output`, `response` or `completion` (the first there is).
 
     The user turn is the instruction, with `input` after an empty line where it is not empty. `history`, a list of pairs
     of question and answer, goes before; `system`, where not empty, before that.

@@ -83,7 +83,7 @@ def columns(
 ) -> Columns:
     """Rows whose texts stand in columns of any name: a prompt with its response, or with `chosen` and `rejected`.
 
-    Several columns (`prompt=("instruction", "context")`) are joined by an empty line, without those that are null or empty.
+    Several columns (`prompt=("instruction", "context")`) are joined by an empty line, without null and empty ones.
     `id` names the column that holds the source's own id, before any that the source itself names. Raises `MixtureError`
     unless there is a response or both of chosen and rejected.
 

@@ -60,8 +60,9 @@ class Preferences(Format):
 def preference() -> Preferences:
     """Rows with `chosen` and `rejected`, each a text, a message or a list of messages, and their `prompt`.
 
-    `prompt` is a text or a list of messages (or `conversations`, in ShareGPT's spelling). Where the answers are lists that
-    hold the prompt as well, the prompt is what both begin with; a `prompt` that says something else goes along in `meta`.
+    `prompt` is a text or a list of messages (or `conversations`, in ShareGPT's spelling). Where the answers are lists
+    that hold the prompt as well, the prompt is what both begin with; a `prompt` that says something else goes along in
+    `meta`.
     Scores come from `chosen_score` or `score_chosen`, and the same for rejected.
     """
     return Preferences()
@@ -174,7 +175,7 @@ class HH(Format):
 def hh(*, text: bool = False) -> HH:
     r"""Rows whose `chosen` and `rejected` are dialogues in one string: "\n\nHuman: ...\n\nAssistant: ...".
 
-    The prompt is what both begin with. With `text=True`, rows with one such dialogue in `text`, which make conversations.
+    The prompt is what both begin with. With `text=True`, rows with one such dialogue in `text`: conversations.
     """
     return HH(text)
 

@@ -76,9 +76,9 @@ class RatedFormat(Format):
 def rated() -> RatedFormat:
     """Rows with a prompt and several scored answers to it.
 
-    The prompt is `messages`, or `prompt` (a text or a list of messages), and ends with a user turn. Each of `completions`
-    has its text in `content`, `response` or `completion`, and perhaps `model` and `scores`: `{"helpfulness": 4}` or
-    `[{"name": "helpfulness", "value": 4}]`; null scores are left out.
+    The prompt is `messages`, or `prompt` (a text or a list of messages), and ends with a user turn. Each of
+    `completions` has its text in `content`, `response` or `completion`, and perhaps `model` and `scores`:
+    `{"helpfulness": 4}` or `[{"name": "helpfulness", "value": 4}]`; null scores are left out.
     """
     return RatedFormat()
 
@@ -159,7 +159,7 @@ class UltraFeedback(Format):
 def ultrafeedback() -> UltraFeedback:
     """Rows of raw UltraFeedback: `instruction`, and `completions` with `response`, `model` and `annotations`.
 
-    Each aspect's rating becomes a score of that name, beside `overall_score` and `fine-grained_score`; "N/A" gives none.
+    Each aspect's rating becomes a score of that name, beside `overall_score` and `fine-grained_score`; "N/A" is none.
     Rationales, principles and system prompts of the completions go along in `meta`.
     """
     return UltraFeedback()

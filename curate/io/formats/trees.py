@@ -72,9 +72,9 @@ def oasst(replies: Literal["best"] | int = "best") -> Trees:
     """Trees of messages (`prompt` with nested `replies`), one a row; prompter is the user.
 
     `replies="best"` follows the best-ranked reply at every message down to its end: one conversation a tree. A number k
-    follows the k best: a conversation for each path, all with the tree's id. Rank 0 is best; unranked replies come last,
-    in the file's order; deleted ones, with all below them, are left out. What the messages of the path hold besides
-    (ids, ranks, labels) goes along in `meta`.
+    follows the k best: a conversation for each path, all with the tree's id. Rank 0 is best; unranked replies come
+    last, in the file's order; deleted ones, with all below them, are left out. What the messages of the path hold
+    besides (ids, ranks, labels) goes along in `meta`.
     """
     return Trees(_count(replies))
 
@@ -114,7 +114,7 @@ def _best(replies: Sequence[tuple[int, int | None, bool | None]], k: int) -> lis
 
 
 def _paths(root: Reply, column: str, raw: Fields, k: int) -> Iterator[list[Stop]]:
-    """Walk the tree, k best replies at each message; recursion would give the depth of a tree to the interpreter's stack."""
+    """Walk the tree, k best replies at each message; no recursion: a tree may be deeper than Python's stack."""
     stack: list[tuple[Reply, str, Fields, list[Stop]]] = [(root, column, raw, [])]
     while stack:
         reply, place, held, before = stack.pop()

@@ -58,7 +58,7 @@ class AnyMessage(Struct, gc=False):
 
 
 def content_of(content: str | list[Part] | None, column: str) -> str:
-    """Return a message's text; text parts are joined without a separator. Raises `Fault` for null and for other parts."""
+    """Return a message's text; text parts are joined as they stand. Raises `Fault` for null and for other parts."""
     if not isinstance(content, list):
         return check_text(content, column)
     for i, part in enumerate(content):
@@ -92,7 +92,7 @@ def turns_of(messages: Sequence[Message | AnyMessage], column: str) -> list[Turn
 
 
 def take_turns(fields: Fields, column: str, messages: Sequence[Message | AnyMessage]) -> list[Turn]:
-    """Return the turns of `messages`, and leave in `fields[column]` only what their spelling holds beyond role and text."""
+    """Return the turns of `messages`, and leave in `fields[column]` only what they hold beyond role and text."""
     turns = turns_of(messages, column)
     raw = objects(fields.pop(column), column)
     keep(
@@ -104,7 +104,7 @@ def take_turns(fields: Fields, column: str, messages: Sequence[Message | AnyMess
 
 
 def take_turn(fields: Fields, column: str, message: Message | AnyMessage, raw: Fields) -> Turn:
-    """Return the turn of the one message at `column`, whose fields are `raw`; what is left of them stays in `fields`."""
+    """Return the turn of the one message at `column`, whose fields are `raw`; what is left stays in `fields`."""
     turn = turn_of(message, column)
     rest = _beyond(raw, message, column)
     del fields[column]

@@ -1,0 +1,387 @@
+"""A look before the build: the first rows of every source, through every step, and what they lead one to expect.
+
+Nothing is written. What a source holds beyond the rows read is a guess from its size and from the share that survived;
+where a source was read to its end, the figures are the build's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.build.checks import SUSPICIOUS_ROWS, SUSPICIOUS_SHARE, large_drops
+from curate.build.piece import Job, Worked, keys, lines, work
+from curate.build.pipeline import Stage, stages
+from curate.build.reading import ALWAYS_QUARANTINED, NOTHING, bad_rows, jobs_of, open_sources
+from curate.build.settle import Fate, Standing, stand
+from curate.build.shards import numbered
+from curate.errors import CallError, MixtureError, ShortageError
+from curate.io.collect import Parsed
+from curate.io.door import Opened
+from curate.io.fields import meta_names
+from curate.mix.plan import Share, Stock, plan
+from curate.mix.spec import Mixture, Source
+from curate.mix.takes import Rows, Tokens
+from curate.rows.gather import take
+from curate.rows.schema import Kind
+from curate.steps.base import Edit, Filter, Group
+
+CHECKED: Final = 2_000
+"""Rows of each source that are read, if nothing else is asked."""
+
+BLOCK: Final = 1 << 18
+"""Bytes of a block: small, so that little more than the rows asked for is read and parsed."""
+
+SHOWN: Final = 5
+"""Rows in quarantine that are shown for each source."""
+
+REASONS: Final = 3
+"""Reasons that are named for each step."""
+
+WORTH_A_LOOK: Final = 0.25
+"""The share of rows that a step may drop without a warning; from `SUSPICIOUS_SHARE` on it stops the build."""
+
+
+class Seen(NamedTuple):
+    """One row that fell: its ledger line, what it says, and what the row says that it is a duplicate of."""
+
+    line: dict[str, Any]
+    body: dict[str, Any]
+    twin: dict[str, Any] | None
+
+
+class StepCheck(NamedTuple):
+    """What one step did to the rows read of one source.
+
+    `reached` rows came to it; it dropped (an Edit: changed) `rows` of them, for these `reasons`, the most frequent
+    first. `seen` is the first row that fell.
+    """
+
+    label: str
+    kind: str
+    reached: int
+    rows: int
+    reasons: tuple[tuple[str, int], ...]
+    seen: Seen | None
+
+
+class SourceCheck(NamedTuple):
+    """What was found in one source.
+
+    - `format`: the layout it is read in, and why; `fields`: those that its first rows have; `carries`: those that go
+      into `meta`.
+    - `read`: rows read, those in quarantine among them; `whole`: these are all that it has.
+    - `rows`: rows that it has: exact when `whole`, else from bytes read and size on disk (None: not known).
+    - `quarantined`: rows that could not be taken in; `bad`: the first five, in words.
+    - `left`: rows read that no step drops.
+    - `take`: how much of it goes in, as declared (of a mixture with weights: its weight).
+    - `share`: what it is to deliver, by the plan over what it is expected to have; `exact`: that is no guess.
+    """
+
+    name: str
+    format: str
+    fields: tuple[str, ...]
+    carries: tuple[str, ...]
+    read: int
+    whole: bool
+    rows: int | None
+    quarantined: int
+    bad: tuple[str, ...]
+    steps: tuple[StepCheck, ...]
+    left: int
+    take: str
+    share: Share | None
+    exact: bool
+
+    @property
+    def expected(self) -> int | None:
+        """Rows that the steps are expected to leave; None where the number of rows is not known."""
+        if self.rows is None:
+            return None
+        return round(self.left * self.rows / self.read) if self.read else 0
+
+
+class Check(NamedTuple):
+    """What a look at the first rows of every source came to.
+
+    `stops` says what would stop the build, `warnings` what is worth a look before it.
+    """
+
+    name: str
+    kind: Kind
+    sources: tuple[SourceCheck, ...]
+    stops: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every source was read to its end, so that no figure is a guess."""
+        return all(source.whole for source in self.sources)
+
+
+class Head(NamedTuple):
+    """The first rows of one source, worked; `rows` as in `SourceCheck`."""
+
+    done: tuple[Worked, ...]
+    lines: pa.Table
+    read: int
+    whole: bool
+    rows: int | None
+
+
+def check(mixture: Mixture, rows: int = CHECKED) -> Check:
+    """Look at the first `rows` rows of every source of `mixture`.
+
+    Groups decide over the rows read alone, so a whole source holds more duplicates than the share says. Raises
+    `MixtureError`, `SourceNotFoundError` and `FormatError` where the build would raise them before it reads.
+    """
+    if rows < 1:
+        message = f"rows={rows!r}: a whole number from 1"
+        raise CallError(message)
+    kind, opened = open_sources(mixture)
+    jobs = jobs_of(mixture, opened)
+    heads = [_head(job, rows) for job in jobs]
+    frame = pl.DataFrame(
+        pa.concat_tables([_keys(*pair) for pair in zip(jobs, heads, strict=True)], promote_options="default")
+    )
+    counts = [sum(done.parsed.body.num_rows for done in head.done) for head in heads]
+    standing = stand(mixture, frame, np.repeat(np.arange(len(jobs), dtype=np.int16), counts))
+    view = View(mixture, tuple(jobs), tuple(heads), standing, tuple(np.cumsum([0, *counts]).tolist()))
+    found = [_source(view, number) for number in range(len(jobs))]
+    shares, short = _shares(mixture, found, standing)
+    whole = all(source.whole for source in found)
+    told = tuple(
+        source._replace(share=share, exact=share is not None and (whole or _is_promised(mixture, declared, share)))
+        for source, declared in zip(found, mixture.sources, strict=True)
+        for share in [shares.get(source.name)]
+    )
+    stops = (*_quarantine(mixture, told), *large_drops(mixture, standing), *short)
+    return Check(mixture.name, kind, told, stops, tuple(_warnings(mixture, told)))
+
+
+class View(NamedTuple):
+    """All that was read: the row of number `n` in the check is row `n - starts[i]` of source `i`."""
+
+    mixture: Mixture
+    jobs: tuple[Job, ...]
+    heads: tuple[Head, ...]
+    standing: Standing
+    starts: tuple[int, ...]
+
+    def row(self, number: int) -> tuple[int, int]:
+        """Return the source of a row, and its place there."""
+        source = int(self.standing.source[number])
+        return source, number - self.starts[source]
+
+    def name(self, number: int) -> str:
+        """Return the id of a row."""
+        source, place = self.row(number)
+        ids = self.heads[source].lines["id"].combine_chunks().slice(place, 1)
+        return str(numbered(ids, self.standing.occurrence[number : number + 1])[0].as_py())
+
+
+def _head(job: Job, rows: int) -> Head:
+    """Read the first rows of a source and work them."""
+    opened = job.opened
+    done = [work(job, opened.parse(NOTHING))]
+    files = [""]
+    read, taken, whole = 0, 0.0, True
+    blocks = opened.input.read(opened.parts, (opened.format,), size=BLOCK)
+    for block in blocks:
+        if read >= rows:
+            whole = False
+            break
+        parsed = opened.parse(block)
+        held = parsed.body.num_rows + parsed.bad.num_rows
+        first = _first(parsed, rows - read)
+        kept = first.body.num_rows + first.bad.num_rows
+        read += kept
+        taken += block.size * kept / max(held, 1)
+        whole = kept == held
+        done.append(work(job, first))
+        files.append(block.file)
+    batches = [lines(job, file, one) for file, one in zip(files, done, strict=True)]
+    good = [batch.slice(0, one.parsed.body.num_rows) for batch, one in zip(batches, done, strict=True)]
+    bad = [batch.slice(one.parsed.body.num_rows) for batch, one in zip(batches, done, strict=True)]
+    return Head(
+        tuple(done), pa.Table.from_batches([*good, *bad]), read, whole, read if whole else _rows(opened, read, taken)
+    )
+
+
+def _first(parsed: Parsed, most: int) -> Parsed:
+    """Return the first rows of a block, those in quarantine among them."""
+    stood = np.concatenate([parsed.line, np.asarray(parsed.bad["line"])])
+    if len(stood) <= most:
+        return parsed
+    last = np.sort(stood)[most - 1]
+    good = np.flatnonzero(parsed.line <= last).astype(np.int32)
+    bad = parsed.bad.filter(pa.array(np.asarray(parsed.bad["line"]) <= last))
+    return Parsed(take(parsed.body, good), parsed.ids.take(pa.array(good)), parsed.line[good], bad)
+
+
+def _rows(opened: Opened, read: int, taken: float) -> int | None:
+    """Guess how many rows a source has from the bytes that those read took."""
+    if opened.size is None or taken <= 0:
+        return opened.rows
+    return max(read, round(read * opened.size / taken))
+
+
+def _keys(job: Job, head: Head) -> pa.Table:
+    return pa.Table.from_batches([keys(job, one) for one in head.done])
+
+
+def _source(view: View, number: int) -> SourceCheck:
+    head, job, source = view.heads[number], view.jobs[number], view.mixture.sources[number]
+    own = slice(view.starts[number], view.starts[number + 1])
+    fate = view.standing.fate[own]
+    clashes = int((fate == Fate.QUARANTINED).sum())
+    bad = [*bad_rows(head.lines, SHOWN), *_clashes(view, own)]
+    carried = meta_names(column for one in head.done for column in [one.parsed.body["meta"]])
+    return SourceCheck(
+        name=source.name,
+        format=job.opened.describe(),
+        fields=job.opened.fields(),
+        carries=carried,
+        read=head.read,
+        whole=head.whole,
+        rows=head.rows,
+        quarantined=head.read - len(fate) + clashes,
+        bad=tuple(bad[:SHOWN]),
+        steps=tuple(_step(view, number, stage) for stage in job.stages),
+        left=int((fate == Fate.KEPT).sum()),
+        take=_take(view.mixture, source),
+        share=None,
+        exact=False,
+    )
+
+
+def _clashes(view: View, own: slice) -> Iterator[str]:
+    for place in np.flatnonzero(view.standing.fate[own] == Fate.QUARANTINED)[:SHOWN]:
+        number = own.start + int(place)
+        source, at = view.row(number)
+        line = view.heads[source].lines.slice(at, 1)
+        where = f"{line['file'][0]}:{line['line'][0]}: id"
+        yield f"{where}: expected an id that no other row of the source has, found {view.name(number)!r}"
+
+
+def _step(view: View, number: int, stage: Stage) -> StepCheck:
+    start, end = view.starts[number], view.starts[number + 1]
+    fate, place = view.standing.fate[start:end], view.standing.place[start:end]
+    reached = (fate != Fate.QUARANTINED) & ((fate == Fate.KEPT) | (place >= stage.place))
+    told = view.heads[number].lines.slice(0, end - start)
+    match stage.step:
+        case Edit():
+            changed = pl.Series(told["edited"]).list.contains(stage.label).to_numpy()
+            return StepCheck(stage.label, "edit", int(reached.sum()), int((changed & reached).sum()), (), None)
+        case Group() as step:
+            fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
+            reasons: tuple[tuple[str, int], ...] = ((step.reason, len(fell)),) if len(fell) else ()
+            kind = "group"
+        case _:
+            fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
+            reasons = _reasons(pl.Series(told["reason"]), fell)
+            kind = "filter"
+    seen = _seen(view, start + int(fell[0]), stage) if len(fell) else None
+    return StepCheck(stage.label, kind, int(reached.sum()), len(fell), reasons, seen)
+
+
+def _reasons(reason: pl.Series, fell: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
+    """Return the reasons of the rows that fell, with how many each took, the most frequent first."""
+    counted = reason.gather(fell).rename("reason").to_frame().group_by("reason").len()
+    top = counted.sort(["len", "reason"], descending=[True, False]).head(REASONS)
+    return tuple((str(name), int(count)) for name, count in top.rows())
+
+
+def _seen(view: View, number: int, stage: Stage) -> Seen:
+    """Return a row that fell to `stage` as the build would show it."""
+    source, place = view.row(number)
+    line = view.heads[source].lines.slice(place, 1).to_pydict()
+    told = {name: values[0] for name, values in line.items()}
+    told |= {"source": view.mixture.sources[source].name, "id": view.name(number), "match": None, "fate": "dropped"}
+    twin = None
+    match stage.step:
+        case Group() as step:
+            kept = int(view.standing.kept[number])
+            name = f"{view.mixture.sources[view.row(kept)[0]].name}/{view.name(kept)}"
+            score = float(view.standing.score[number])
+            told |= {"step": stage.label, "reason": step.reason, "score": score, "bound": step.bound, "match": name}
+            twin = _body(view, kept)
+        case Filter():
+            hits = [hit for hit in told["evidence"] if (hit["step"], hit["reason"]) == (told["step"], told["reason"])]
+            told["match"] = hits[0]["match"] if hits else None
+    return Seen(told, _body(view, number), twin)
+
+
+def _body(view: View, number: int) -> dict[str, Any]:
+    """Return what a row says after its steps."""
+    source, place = view.row(number)
+    bodies = pa.Table.from_batches([one.passed.body for one in view.heads[source].done])
+    return {name: values[0] for name, values in bodies.slice(place, 1).to_pydict().items()}
+
+
+def _shares(mixture: Mixture, found: list[SourceCheck], standing: Standing) -> tuple[dict[str, Share], list[str]]:
+    """Plan over what the sources are expected to have; returns the shares, and what the plan falls short of.
+
+    Where a source's rows are not known, the plan has no figures: it needs those of all.
+    """
+    stock = {}
+    for number, source in enumerate(found):
+        if source.expected is None:
+            return {}, []
+        alive = (standing.source == number) & (standing.fate == Fate.KEPT)
+        tokens = int(standing.tokens[alive].sum()) * (source.rows or 0)
+        stock[source.name] = Stock(source.expected, round(tokens / source.read) if source.read else 0)
+    short = []
+    try:
+        shares = plan(mixture, stock)
+    except ShortageError as error:
+        short.append(str(error))
+        shares = plan(replace(mixture, on_shortage="shrink"), stock)
+    except MixtureError as error:
+        return {}, [str(error)]
+    return {share.source: share for share in shares}, short
+
+
+def _take(mixture: Mixture, source: Source) -> str:
+    if mixture.weights is None:
+        return repr(source.take)
+    return "weight by size" if isinstance(mixture.weights, str) else f"weight {mixture.weights[source.name]:g}"
+
+
+def _is_promised(mixture: Mixture, source: Source, share: Share) -> bool:
+    """Say whether what a source delivers is in the declaration, however much it has."""
+    declared = isinstance(mixture.weights, Mapping) or isinstance(source.take, Rows | Tokens)
+    return declared and share.amount == share.asked
+
+
+def _warnings(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[str]:
+    for source, told in zip(mixture.sources, found, strict=True):
+        if not told.read:
+            yield f"source {told.name!r} has no rows"
+        for stage, step in zip(stages(mixture, source), told.steps, strict=True):
+            if step.kind == "edit" or step.rows < SUSPICIOUS_ROWS or step.rows <= WORTH_A_LOOK * step.reached:
+                continue
+            if stage.step.allow_large_drop or step.rows <= SUSPICIOUS_SHARE * told.read:
+                share = step.rows / step.reached
+                yield f"step {step.label!r} drops {share:.0%} of the rows of source {told.name!r} that reach it"
+
+
+def _quarantine(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[str]:
+    """Say of each source with too many rows in quarantine that it stops the build."""
+    for source, told in zip(mixture.sources, found, strict=True):
+        if told.quarantined > max(ALWAYS_QUARANTINED, source.max_quarantine * told.read):
+            yield _too_many(source, told)
+
+
+def _too_many(source: Source, told: SourceCheck) -> str:
+    share = told.quarantined / told.read
+    return (
+        f"source {told.name!r}: {told.quarantined:,} of {told.read:,} rows ({share:.1%}) could not be taken in, more "
+        f"than max_quarantine={source.max_quarantine:g} allows"
+    )

@@ -1,0 +1,106 @@
+"""A mixture file: found by what the command line says, and run as a module of its own.
+
+What it raises becomes one error that names the line of the file.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import re
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Final
+
+from curate.errors import CallError, CurateError, did_you_mean
+
+NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""What may stand after the colon: a variable, or the name of a mixture."""
+
+MODULE: Final = "_curate_mixture_file"
+"""What a mixture file is called while it runs; not `__main__`, so that a guarded build in it does not start."""
+
+
+def split_place(place: str) -> tuple[Path, str | None]:
+    r"""Return the file and the name that a `path.py:name` gives; a colon of the path itself is left alone.
+
+    Raises `CallError` when the file is not there.
+    """
+    whole = Path(place)
+    head, colon, name = place.rpartition(":")
+    if whole.is_file() or not (colon and head and NAME.fullmatch(name)):
+        return _file(whole), None
+    return _file(Path(head)), name
+
+
+def _file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if path.is_dir():
+        message = f"{path} is a folder; name a Python file that declares a mixture"
+        raise CallError(message)
+    there = [found.name for found in path.parent.glob("*.py")] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, there) if there else f"there is no Python file in {path.parent}"
+    message = f"{path} is not there; {hint}"
+    raise CallError(message)
+
+
+def run_file(path: Path) -> ModuleType:
+    """Run a mixture file as a module of its own and return it; `sys.path` holds its folder meanwhile.
+
+    Raises `CallError`, or the `CurateError` that a declaration raised, with the line of the file that failed.
+    """
+    file = str(path.absolute())
+    spec = importlib.util.spec_from_file_location(
+        MODULE, file, loader=importlib.machinery.SourceFileLoader(MODULE, file)
+    )
+    if spec is None or spec.loader is None:
+        message = f"{path} cannot be run as Python"
+        raise CallError(message)
+    module = importlib.util.module_from_spec(spec)
+    with Running(path):
+        sys.modules[MODULE] = module
+        spec.loader.exec_module(module)
+    return module
+
+
+class Running:
+    """The time in which a mixture file runs: whatever it raises becomes an error that names its line.
+
+    What user code raises cannot be listed, so this is the one place that takes every exception; it passes each of them
+    on. Nothing is written beside the file: `curate check` promises to write nothing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = str(path.absolute())
+        self.writes = sys.dont_write_bytecode
+
+    def __enter__(self) -> None:
+        sys.path.insert(0, str(self.path.absolute().parent))
+        sys.dont_write_bytecode = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.path.remove(str(self.path.absolute().parent))
+        sys.dont_write_bytecode = self.writes
+        if kind is None or error is None or isinstance(error, KeyboardInterrupt):
+            return
+        line = self._line(error, trace)
+        where = f"{self.path}, line {line}" if line is not None else str(self.path)
+        if isinstance(error, CurateError):
+            message = f"{where}: {error}"
+            raise type(error)(message) from error
+        told = error.msg if isinstance(error, SyntaxError) else error
+        message = f"{where}: {kind.__name__}: {told}"
+        raise CallError(message) from error
+
+    def _line(self, error: BaseException, trace: TracebackType | None) -> int | None:
+        """Return the last line of the file that was running; an error in a module it imports is at its import."""
+        if isinstance(error, SyntaxError) and error.filename == self.file:
+            return error.lineno
+        lines = [frame.lineno for frame in traceback.extract_tb(trace) if frame.filename == self.file]
+        return lines[-1] if lines else None

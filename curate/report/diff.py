@@ -1,0 +1,131 @@
+"""Two builds held against each other, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from os.path import commonprefix
+from typing import Any
+
+import polars as pl
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from curate.build.diff import CHANGES, Diff, texts
+from curate.report.fallen import every_turn
+from curate.report.marks import Hit, pieces, plain
+from curate.report.rows import cut_text, spread
+from curate.report.settings import settings
+
+SHOWN = 200
+"""Characters of a setting, and of the last turn of a row that entered or left, that are shown."""
+
+
+def diff_parts(found: Diff, n: int = 10) -> Iterator[RenderableType]:
+    """Give what is shown of a difference, from top to bottom: settings, counts, and up to `n` rows of each change."""
+    yield Text.assemble((plain(str(found.a.path)), "bold"), " against ", (plain(str(found.b.path)), "bold"), "\n")
+    for setting in found.settings:
+        yield Text.assemble(f"  {plain(setting.name)}: ", *_setting(setting.before, setting.after))
+    for source in found.data:
+        yield Text(f"  source {source}: its rows are not the same")
+    if not found.settings and not found.data:
+        yield Text("  the same settings and the same data")
+    yield Text(f"\n{found.same:,} rows are in both, and the same\n")
+    if found.rows.height:
+        yield _counts(found)
+    for change in CHANGES:
+        rows = found.rows.filter(pl.col("change") == change)
+        first = rows.filter(pl.int_range(pl.len()).over("source", "why") < n).sort("source", "id").to_dicts()
+        yield from _rows(found, change, spread(first, lambda row: (row["source"], row["why"]), n))
+
+
+def _counts(found: Diff) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for name in ("change", "source", "rows", "why"):
+        table.add_column(name, justify="right" if name == "rows" else "left", overflow="fold")
+    for line in found.counts.to_dicts():
+        table.add_row(
+            *(
+                Text(plain(line[name]) if name != "rows" else f"{line[name]:,}")
+                for name in ("change", "source", "rows", "why")
+            )
+        )
+    return table
+
+
+def _rows(found: Diff, change: str, rows: list[dict[str, Any]]) -> Iterator[Text]:
+    if not rows:
+        return
+    yield Text(f"{change}\n", style="bold underline")
+    keys = pl.DataFrame(rows).select("source", "id")
+    before = texts(found.a, keys) if change != "entered" else {}
+    after = texts(found.b, keys) if change != "left" else {}
+    for row in rows:
+        key = row["source"], row["id"]
+        met = f" ({row['match']})" if row.get("match") else ""
+        text = Text.assemble((f"{row['source']}/{plain(row['id'])}", "bold"), f"  {plain(row['why'] + met)}\n")
+        if change == "changed":
+            _apart(text, found.a.kind, before[key], after[key])
+        else:
+            _last(text, found.a.kind, {**before, **after}[key])
+        yield text
+
+
+def _last(text: Text, kind: str, row: dict[str, Any]) -> None:
+    """Add the start of what a row says first and last."""
+    turns = every_turn(kind, row)
+    for side, _, role, said in [*turns[:1], *turns[1:][-1:]]:
+        text.append(f"  {plain(_who(side, role))}: ", style="cyan")
+        short = f" … {len(said) - SHOWN:,} characters left out" if len(said) > SHOWN else ""
+        text.append(plain(said[:SHOWN]).replace("\n", "\n    ")).append(f"{short}\n", style="dim")
+
+
+def _apart(text: Text, kind: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Add the turns that are not the same, with what changed in them marked."""
+    nothing = ("", 0, "", "")
+    for old, new in zip_longest(every_turn(kind, before), every_turn(kind, after), fillvalue=nothing):
+        if old == new:
+            continue
+        spans = _changed(old[3], new[3])
+        for sign, turn, span, style in (("-", old, spans[0], "red"), ("+", new, spans[1], "green")):
+            if turn == nothing:
+                continue
+            text.append(f"{sign} {plain(_who(turn[0], turn[2]))}: ", style=style)
+            text.append_text(cut_text(pieces(turn[3], [span]))).append("\n")
+
+
+def _changed(old: str, new: str) -> tuple[Hit, Hit]:
+    """Return the span of each text that the other does not have: what lies between a common start and a common end.
+
+    >>> _changed("a cat sat", "a dog sat")
+    (Hit(start=2, end=5, title='changed'), Hit(start=2, end=5, title='changed'))
+    """
+    start = len(commonprefix([old, new]))  # noqa: RUF071  letters are compared, not paths
+    end = len(commonprefix([old[start:][::-1], new[start:][::-1]]))  # noqa: RUF071
+    # Where one side has nothing, the letter beside the place is marked, so that a long text is cut there.
+    spans = [(start, len(said) - end) for said in (old, new)]
+    old_span, new_span = ((low, high) if low < high else (max(0, low - 1), max(high, 1)) for low, high in spans)
+    return Hit(*old_span, "changed"), Hit(*new_span, "changed")
+
+
+def _who(side: str, role: str) -> str:
+    return role if side == "dialogue" else f"{side} {role}".strip()
+
+
+def _setting(before: object, after: object) -> list[tuple[str, str] | str]:
+    if isinstance(before, dict) and after is None:
+        return ["only before: ", (_value(before), "red")]
+    if isinstance(after, dict) and before is None:
+        return ["only now: ", (_value(after), "green")]
+    return [(_value(before), "red"), " → ", (_value(after), "green")]
+
+
+def _value(value: object) -> str:
+    """Write a setting as it stands in a mixture; none where one of the builds does not have it."""
+    told = f"{value['type']}({settings(value)})" if isinstance(value, dict) and "type" in value else repr(value)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        told = ", ".join(value) or "none"
+    shown = plain("none" if value is None else told)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]} …"

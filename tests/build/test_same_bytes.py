@@ -1,0 +1,296 @@
+"""Same inputs, same bytes: however many threads, however the rows lie in files, and however often a build was killed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from curate.build import reading
+from curate.errors import BuildFolderError
+from curate.io.door import Block, Opened, files
+from curate.mix.spec import Mixture, Source
+from curate.mix.takes import Fraction, Repeat, Rows
+from curate.steps.cut_refusals import cut_refusals
+from curate.steps.exact_dedup import exact_dedup
+from curate.steps.refusals import refusals
+from curate.steps.shape import shape
+from tests.build.making import Row, build, chat, chats, hashes, left_behind, source, texts, write_lines
+
+REFUSAL = "As an AI language model, I cannot."
+
+
+def rows_of(seed: int, count: int) -> list[Row]:
+    """Return rows with own ids and without, twins, repeated prompts, refusals, and two that share an id."""
+    chance = random.Random(seed)
+    rows = []
+    for i in range(count):
+        ask = f"Ask {chance.randrange(count)}?"
+        say = [ask, REFUSAL if chance.random() < 0.05 else f"Answer {i % 50}. " + "word " * chance.randrange(9)]
+        more = say if chance.random() < 0.3 else []
+        rows.append(chat(*say, *more, **({"id": f"own-{i}"} if i % 3 == 0 else {})))
+    twice = [chat("Same?", "Same.")] * 4 + [chat("Mine?", "Mine.", id="mine")] * 2
+    return [*rows, *twice, chat("One?", "1", id="shared"), chat("Two?", "2", id="shared")]
+
+
+def mixture(folder: Path, *more: Source) -> Mixture:
+    """Declare a mixture of all that lies in `folder/main` and `folder/side`."""
+    main = files(folder / "main", "messages")
+    side = files(folder / "side", "messages")
+    return Mixture(
+        "mix",
+        (Source("main", main, take=Rows(300)), Source("side", side, take=Repeat(3), steps=(shape(max_turns=8),)), *more),
+        (cut_refusals(), refusals(), shape(), exact_dedup("prompt", keep="longest", allow_large_drop=True)),
+        seed=7,
+        test=Fraction(0.1),
+    )
+
+
+def lay(folder: Path, main: list[list[Row]], side: list[list[Row]]) -> Path:
+    """Write each list of rows as a file."""
+    for name, parts in (("main", main), ("side", side)):
+        (folder / name).mkdir(parents=True)
+        for i, rows in enumerate(parts):
+            write_lines(folder / name / f"{i}.jsonl", rows)
+    return folder
+
+
+def data(folder: Path) -> dict[str, str]:
+    return {name: sha for name, sha in hashes(folder).items() if name.startswith("data/")}
+
+
+MAIN: Final = rows_of(1, 900)
+SIDE: Final = rows_of(2, 150)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let every source come in blocks of so many rows, so that a small build has many pieces."""
+
+    def set_size(size: int) -> None:
+        def blocks(opened: Opened) -> Iterator[Block]:
+            return opened.input.read(opened.parts, (opened.format,), size=size)
+
+        monkeypatch.setattr(Opened, "blocks", blocks)
+
+    return set_size
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The bytes of the build on one thread, from one file a source."""
+    folder = tmp_path_factory.mktemp("plain")
+    build(mixture(lay(folder, [MAIN], [SIDE])), folder / "out")
+    found = data(folder / "out")
+    assert sorted(found) == ["data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"]
+    return found
+
+
+def shuffled(seed: int, rows: list[Row], parts: int) -> list[list[Row]]:
+    chance = random.Random(seed)
+    mixed = chance.sample(rows, len(rows))
+    cuts = sorted(chance.sample(range(len(rows)), parts - 1))
+    return [mixed[a:b] for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_change_nothing(tmp_path: Path, plain: dict[str, str], threads: int) -> None:
+    lay(tmp_path, [MAIN], [SIDE])
+    build(mixture(tmp_path), tmp_path / "one", threads=1)
+    build(mixture(tmp_path), tmp_path / "more", threads=threads)
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "more")
+    assert data(tmp_path / "more") == plain
+
+
+@pytest.mark.parametrize("size", [2_500, 20_000])
+def test_blocks_change_nothing(
+    tmp_path: Path, plain: dict[str, str], small_blocks: Callable[[int], None], size: int
+) -> None:
+    lay(tmp_path, [MAIN], [SIDE])
+    small_blocks(size)
+    build(mixture(tmp_path), tmp_path / "out", threads=2)
+    assert data(tmp_path / "out") == plain
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_and_spread_of_rows_change_nothing(tmp_path: Path, plain: dict[str, str], seed: int) -> None:
+    lay(tmp_path, shuffled(seed, MAIN, 4), shuffled(seed, SIDE, 3))
+    for path in list((tmp_path / "main").iterdir())[::2]:
+        (path.parent / f"z{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    (tmp_path / "side" / "1.jsonl").rename(tmp_path / "side" / "deep.json")
+    build(mixture(tmp_path), tmp_path / "out", threads=2)
+    assert data(tmp_path / "out") == plain
+
+
+def test_rows_do_not_change_when_a_source_joins(tmp_path: Path) -> None:
+    lay(tmp_path, [MAIN], [SIDE])
+    alone = build(mixture(tmp_path), tmp_path / "alone")
+    joined = build(mixture(tmp_path, source("new", chats(100, 5000))), tmp_path / "joined")
+    for name in ("main", "side"):
+        assert texts(alone.kept().filter(source=name)) == texts(joined.kept().filter(source=name))
+    assert joined.kept().filter(source="new").collect().height == 100
+
+
+def test_a_failed_build_leaves_nothing_and_the_next_is_the_same(tmp_path: Path, plain: dict[str, str]) -> None:
+    lay(tmp_path, [MAIN], [SIDE])
+    bad = write_lines(tmp_path / "main" / "9.jsonl", ["not json"] * 20)
+    with pytest.raises(Exception, match="could not be taken in"):
+        build(mixture(tmp_path), tmp_path / "out")
+    assert left_behind(tmp_path / "out") == []
+    bad.unlink()
+    build(mixture(tmp_path), tmp_path / "out")
+    assert data(tmp_path / "out") == plain
+
+
+# --- interrupted builds -------------------------------------------------------------------------------------------
+
+SCRIPT: Final = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.build.test_same_bytes import mixture
+from tests.build.making import build
+from curate.build import reading
+reading.Opened.blocks = lambda opened: opened.input.read(opened.parts, (opened.format,), size=5000)
+print("begin", flush=True)
+build(mixture(Path({folder!r})), Path({folder!r}) / "out", threads=2)
+"""
+
+
+class Killed:
+    """A build in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        script = SCRIPT.format(root=str(Path(__file__).parents[2]), folder=str(folder))
+        self.process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "begin\n"
+        self.began = time.perf_counter()
+
+    def after(self, seconds: float) -> bool:
+        """Kill it when it has run so long; return whether it was still running."""
+        time.sleep(max(0.0, self.began + seconds - time.perf_counter()))
+        self.process.send_signal(signal.SIGKILL)
+        with self.process:
+            return self.process.wait() == -signal.SIGKILL
+
+    def whole(self) -> float:
+        """Let it end; return how long it ran."""
+        with self.process:
+            assert self.process.wait() == 0
+        return time.perf_counter() - self.began
+
+
+def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path: Path, plain: dict[str, str]) -> None:
+    lay(tmp_path / "full", [MAIN], [SIDE])
+    length = Killed(tmp_path / "full").whole()
+    assert data(tmp_path / "full" / "out") == plain
+    chance = random.Random(11)
+    landed, pieces = 0, set()
+    for number, share in enumerate(sorted(chance.uniform(0.02, 0.98) for _ in range(5))):
+        folder = lay(tmp_path / str(number), [MAIN], [SIDE])
+        died = Killed(folder).after(share * length)
+        left = left_behind(folder / "out")
+        assert (folder / "out").exists() or died
+        landed += died and left == [".out.partial"]
+        pieces.add(len(list((folder / ".out.partial").glob("pieces/*.lines.arrow"))))
+        if not (folder / "out").exists():
+            build(mixture(folder), folder / "out", threads=2)
+        assert data(folder / "out") == plain, f"killed after {share:.0%}"
+        assert left_behind(folder / "out") in ([], left)
+    assert landed, "no kill landed while the build was at work"
+    assert len(pieces) > 1, "every kill landed at the same stage"
+
+
+def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Start a build and stop it, as Ctrl-C does, when it has made so many pieces."""
+    made = []
+    make = reading.make_piece
+
+    def stop(*arguments: object) -> object:
+        if len(made) == after:
+            raise KeyboardInterrupt("stop")  # noqa: EM101
+        made.append(make(*arguments))  # type: ignore[arg-type]
+        return made[-1]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="stop"):
+        patch.setattr(reading, "make_piece", stop)
+        build(mixture(folder), folder / "out")
+    assert left_behind(folder / "out") == [".out.partial"]
+
+
+def pieces_made(folder: Path, monkeypatch: pytest.MonkeyPatch, *, resume: bool = True) -> int:
+    """Build, and count the pieces that were made anew."""
+    made = []
+    make = reading.make_piece
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "make_piece", lambda *arguments: made.append(make(*arguments)) or made[-1])
+        build(mixture(folder), folder / "out", resume=resume)
+    assert left_behind(folder / "out") == []
+    return len(made)
+
+
+def test_finished_pieces_are_taken_up(tmp_path: Path, plain: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = shuffled(5, MAIN, 4), shuffled(5, SIDE, 2)
+    for name, resume, anew in (("on", True, 3), ("afresh", False, 6)):
+        folder = lay(tmp_path / name, *parts)
+        interrupted(folder, monkeypatch, after=3)
+        assert pieces_made(folder, monkeypatch, resume=resume) == anew
+        assert data(folder / "out") == plain
+
+
+def test_pieces_of_another_file_or_mixture_are_not_taken_up(
+    tmp_path: Path, plain: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = lay(tmp_path / "a", [rows_of(3, 300), rows_of(4, 300)], [SIDE])
+    interrupted(folder, monkeypatch, after=2)
+    stamp = (folder / "main" / "0.jsonl").stat()
+    write_lines(folder / "main" / "0.jsonl", MAIN[:500])
+    write_lines(folder / "main" / "1.jsonl", MAIN[500:])
+    os.utime(folder / "main" / "0.jsonl", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert pieces_made(folder, monkeypatch) == 3
+    assert data(folder / "out") == plain
+
+
+def test_files_elsewhere_with_the_same_stamps_are_not_taken_for_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, say in (("a", "one"), ("b", "two")):
+        lay(tmp_path / name, [[chat("A?", say), *MAIN]], [SIDE])
+        for path in (tmp_path / name).glob("*/*"):
+            os.utime(path, ns=(0, 0))
+    interrupted(tmp_path / "a", monkeypatch, after=1)
+    (tmp_path / "a" / ".out.partial").rename(tmp_path / "b" / ".out.partial")
+    assert pieces_made(tmp_path / "b", monkeypatch) == 2
+
+
+def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
+    lay(tmp_path, [MAIN], [SIDE])
+    found: list[BaseException] = []
+
+    def meddle(folder: Path) -> None:
+        before = hashes(folder.parent)
+        for other in (mixture(tmp_path), mixture(tmp_path, source("new", chats(3)))):
+            with pytest.raises(BuildFolderError, match="another build is writing to .*out; wait for it") as caught:
+                build(other, tmp_path / "out")
+            found.append(caught.value)
+        assert hashes(folder.parent) == before
+
+    from curate.build import run
+
+    run.build(
+        mixture(tmp_path), tmp_path / "out", threads=1, resume=True, overwrite=False, quiet=True, finish=meddle
+    )
+    assert len(found) == 2
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))["name"] == "mix"

@@ -1,0 +1,76 @@
+"""`format="auto"` chooses when it can be told, says why, and refuses with the fix when it cannot."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from curate.errors import FormatError
+from curate.io.detect import CANDIDATES, call, detect, named
+
+USER, BOT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}
+HH = "\n\nHuman: Hi\n\nAssistant: a"
+
+KNOWN: dict[str, dict[str, Any]] = {
+    "messages()": {"messages": [USER, BOT], "label": True},
+    "messages(column='input')": {"input": [USER, BOT]},
+    "messages(column='prompt')": {"prompt": [USER]},
+    "sharegpt()": {"conversations": [{"from": "human", "value": "Hi"}]},
+    "alpaca()": {"instruction": "Hi", "input": "", "output": "a"},
+    "prompt_completion()": {"prompt": "Hi", "completion": "a"},
+    "question_answer()": {"question": "Hi", "answer": "a"},
+    "oasst()": {"prompt": {"text": "Hi", "role": "prompter", "replies": []}},
+    "oasst_messages()": {"message_id": "1", "parent_id": None, "text": "Hi", "role": "prompter"},
+    "hh()": {"chosen": HH, "rejected": HH},
+    "hh(text=True)": {"text": HH},
+    "preference()": {"prompt": [USER], "chosen": [USER, BOT], "rejected": [USER, BOT]},
+    "rated()": {"messages": [USER], "completions": [{"content": "a"}]},
+    "ultrafeedback()": {"instruction": "Hi", "completions": [{"response": "a", "annotations": {}}]},
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_each_layout_is_told(name: str) -> None:
+    three = [{**KNOWN[name], "message_id": str(i)} for i in range(3)]
+    for rows in ([json.dumps(row).encode() for row in three], three):
+        found = detect(rows, "x.json")
+        assert call(found.format) == name
+        assert found.why.startswith("auto: 3 of the first 3 rows have ")
+
+
+def test_every_candidate_is_tried() -> None:
+    assert sorted(map(call, CANDIDATES)) == sorted(KNOWN)
+
+
+def test_a_few_bad_rows_do_not_matter() -> None:
+    rows = [json.dumps(KNOWN["alpaca()"]).encode()] * 19 + [b"{"]
+    assert detect(rows, "x").why == "auto: 19 of the first 20 rows have input, instruction, output as it reads them"
+    with pytest.raises(FormatError, match="no format fits"):
+        detect(rows[-3:], "x")
+
+
+def test_two_layouts_in_one_row_are_refused() -> None:
+    row = {**KNOWN["question_answer()"], **KNOWN["prompt_completion()"]}
+    with pytest.raises(
+        FormatError, match=r"x: more than one format fits .* format=prompt_completion\(\) or question_answer\(\)"
+    ):
+        detect([row], "x")
+
+
+def test_none_names_the_fields_the_nearest_formats_and_the_fix() -> None:
+    with pytest.raises(FormatError, match="no format fits") as caught:
+        detect([json.dumps({"question": "Hi", "reply": "a"}).encode()], "x.jsonl")
+    assert str(caught.value) == (
+        "x.jsonl: no format fits its first 1 rows (fields: 'question', 'reply'). "
+        "Not question_answer(): answer: expected a field of this name. "
+        'Map the columns yourself: format=columns(prompt="...", response="...").'
+    )
+
+
+def test_names_give_formats() -> None:
+    for one in CANDIDATES:
+        assert type(named(one.name)) is type(one)  # type: ignore[arg-type]
+        assert named(one) is one
+    assert named("auto") is None

@@ -1,0 +1,188 @@
+"""The page: sound HTML that refers to nothing, with every mark where the evidence says."""
+
+from __future__ import annotations
+
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from curate.build.folder import Build
+from curate.io.door import files
+from curate.mix.spec import Source
+from curate.mixture import Mixture
+from curate.report.fallen import fallen
+from curate.report.look import look
+from curate.report.page import page
+from curate.steps.cut_refusals import cut_refusals
+from curate.steps.refusals import refusals
+from tests.report.conftest import NASTY, PHRASE, chat, write
+
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Reader(HTMLParser):
+    """Reads a page back: its tags, its attributes, and the text inside each mark; fails where tags do not balance."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self.marks: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == [], "every tag is closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "mark":
+            self.marks.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self.open:
+            return
+        self.text += data
+        if "mark" in self.open:
+            self.marks[-1] += data
+
+
+@pytest.fixture(params=["nasty", "demo", "pairs"])
+def build(request: pytest.FixtureRequest) -> Build:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Build)
+    return found
+
+
+def test_page_is_sound_and_refers_to_nothing_outside(build: Build) -> None:
+    for text in (page(build), build._repr_html_(), look(build)._repr_html_()):
+        read = Reader(text)
+        assert not read.tags & {"script", "iframe", "object", "embed", "link", "img", "form", "svg", "base"}
+        names = {name for name, _ in read.attributes}
+        assert not any(name.startswith("on") for name in names)
+        assert not names & {"src", "srcset", "action", "background"}
+        assert all(value.startswith("#") for name, value in read.attributes if name == "href")
+        assert "url(" not in text
+        assert "@import" not in text
+
+
+def test_anchors_lead_somewhere(build: Build) -> None:
+    attributes = Reader(page(build)).attributes
+    ids = [value for name, value in attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert {value[1:] for name, value in attributes if name == "href"} <= set(ids)
+
+
+def test_texts_of_users_are_shown_and_never_obeyed(nasty: Build) -> None:
+    text = page(nasty)
+    read = Reader(text)
+    for name in (
+        "<script>alert(2)</script>",
+        "<img src=x onerror=alert(1)>",
+        "{{ 7 * 7 }} {% raw %} {# gone #}",
+        "<b>mine|yours</b>",
+    ):
+        assert name in read.text
+    assert "<script>alert(3)</script>" in read.text, "quarantined rows too"
+    assert "\u202e" not in text
+    assert "U+202E" in read.text
+
+
+def test_every_row_is_marked_where_its_evidence_says(build: Build) -> None:
+    evidence = build.dropped().select("source", "id", "evidence").explode("evidence").unnest("evidence")
+    spans = evidence.filter(pl.col("end") > pl.col("start"))
+    assert spans.height or build.name == "ratings"
+    texts = {(row["source"], row["id"]): row for row in build.dropped().to_dicts()}
+    expected = []
+    for span in spans.to_dicts():
+        row = texts[span["source"], span["id"]]
+        messages = row["messages" if span["side"] == "dialogue" else span["side"]]
+        expected.append(messages[span["turn"]]["content"][span["start"] : span["end"]])
+    rows = fallen(build, n=1000)
+    marked = [piece.text for row in rows for turn in row.turns for piece in turn.text if piece.titles]
+    assert sorted(marked) == sorted(expected), "spans do not overlap in these builds"
+
+
+def test_marks_stand_at_the_phrase_whatever_comes_before(nasty: Build) -> None:
+    marks = Reader(page(nasty)).marks
+    assert marks.count(PHRASE) == len(NASTY)
+    wide = next(row for row in fallen(nasty) if row.id == "wide")
+    assert [piece.text for piece in wide.turns[1].text if piece.titles] == [PHRASE]
+
+
+def test_what_is_left_out_is_said(nasty: Build) -> None:
+    text = Reader(page(nasty)).text
+    assert "2,450 characters left out" in text
+    assert "19 turns with nothing marked left out" in text
+
+
+def test_a_duplicate_stands_beside_the_row_it_fell_to(nasty: Build, demo: Build) -> None:
+    rows = fallen(nasty, step="exact_dedup")
+    assert [(row.id, row.twin and row.twin.name) for row in rows] == [
+        ("z-again-0", "first/plain-0"),
+        ("z-again-1", "first/plain-1"),
+    ]
+    twin = rows[0].twin
+    assert twin is not None
+    assert twin.fate.startswith("kept, in the t")
+    assert [turn.text[0].text for turn in twin.turns] == ["Question 0?", "Answer 0."]
+    fates = {row.twin.fate: len(row.twin.turns) for row in fallen(demo, n=99) if row.twin}
+    assert any(fate.startswith("kept") and turns for fate, turns in fates.items())
+    assert not fates.get("not sampled, so its text is not in the build folder")
+
+
+def test_rows_shown_are_those_of_lowest_id(demo: Build) -> None:
+    for n in (1, 3):
+        dropped = demo.dropped()
+        chosen = dropped.sort("id", "source").group_by("step", "reason").head(n)
+        assert sorted((row.source, row.id) for row in fallen(demo, n=n)) == sorted(chosen.select("source", "id").rows())
+
+
+def test_counts_of_the_page_are_those_of_the_ledger(demo: Build) -> None:
+    text = Reader(page(demo)).text
+    for _, reason, count in demo.dropped().group_by("step", "reason").len().iter_rows():
+        rows = "1 row" if count == 1 else f"{count} rows"
+        assert f"{reason} {rows}" in text
+    for excerpt in demo.quarantined()["expected"]:
+        assert excerpt in text
+
+
+def test_page_is_a_function_of_the_files(nasty: Build, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(nasty.path, moved)
+    text = page(nasty)
+    assert page(Build(moved)) == text
+    assert str(nasty.path) not in text
+    assert (nasty.path / "report.html").read_text("utf-8") == text
+
+
+def test_notebook_shows_funnel_and_composition(demo: Build) -> None:
+    read = Reader(demo._repr_html_())
+    assert "instructions" in read.text
+    assert "Fraction(share=0.75)" in read.text
+    assert "tokens, estimated" in read.text
+
+
+def test_text_changed_after_it_was_measured_is_not_marked(tmp_path: Path) -> None:
+    late = [chat(f"late-{n}", f"Hello {n}.", "Hi.", "And?", PHRASE) for n in range(3)]
+    fine = [chat(f"fine-{n}", f"Question {n}?", "Yes.") for n in range(9)]
+    source = Source("chats", files(write(tmp_path / "chats.jsonl", *late, *fine), format="messages"))
+    build = Mixture("late", (source,), (refusals(), cut_refusals())).build(tmp_path / "build", threads=1)
+    rows = fallen(build)
+    assert [(row.id, row.stale, len(row.turns)) for row in rows] == [
+        (f"late-{n}", ("cut_refusals",), 2) for n in range(3)
+    ]
+    assert not any(piece.titles for row in rows for turn in row.turns for piece in turn.text)
+    text = Reader(page(build)).text
+    assert "Changed by cut_refusals after it was measured" in text
+    assert "changed 3 rows" in text

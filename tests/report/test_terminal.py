@@ -1,0 +1,65 @@
+"""The tables of a build in a terminal, and rows that show themselves."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console, RenderableType
+
+from curate.build.folder import Build
+from curate.errors import CallError
+from curate.report.fallen import fallen
+from curate.report.look import look
+from curate.report.terminal import composition_table, funnel_table
+from tests.report.conftest import NASTY, PHRASE
+
+
+def printed(shown: RenderableType, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(shown)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [90, 100])
+def test_funnel_of_four_sources_and_four_steps_fits(demo: Build, width: int) -> None:
+    assert len(demo.sources) == len(demo.steps) == 4
+    lines = printed(funnel_table(demo), width)
+    for row in demo.funnel.rows():
+        cells = [str(row[0]), *(f"{value:,}" if value else "·" for value in row[1:])]
+        assert sum(line.split() == cells for line in lines) == 1, "a line for each source, whole"
+    assert all(len(line) <= width for line in lines)
+    assert len({len(line.rstrip()) for line in lines if line.startswith(("assistant", "forum", "total"))}) == 1
+
+
+def test_numbers_stand_to_the_right_with_thousands_apart(demo: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = demo.funnel.with_columns(read=demo.funnel["read"].cast(int) * 10_000)
+    monkeypatch.setattr(Build, "funnel", property(lambda _: many))
+    lines = printed(funnel_table(demo), 100)
+    ends = {found.end() for line in lines if (found := re.match(r"\S+ +([\d,]+0,000)", line))}
+    assert len(ends) == 1
+    assert "1,200,000" in "\n".join(lines)
+
+
+def test_composition_says_what_is_estimated(demo: Build) -> None:
+    text = "\n".join(printed(composition_table(demo), 80))
+    assert "~tokens" in text
+    assert "Fraction(0.75)" in text
+    assert "Repeat(3)" in text
+
+
+def test_rows_that_show_themselves_mark_the_phrase_and_hold_no_control_characters(nasty: Build) -> None:
+    found = look(nasty, "refusals", n=10)
+    assert repr(found).count(f"»{PHRASE}«") == len(found.rows) == len(NASTY)
+    assert "\x1b" not in repr(found)
+    assert "\u202e" not in repr(found)
+    assert "[U+202E]" in repr(found)
+
+
+def test_wrong_names_are_told(nasty: Build) -> None:
+    with pytest.raises(CallError, match="no step 'refusal'; did you mean 'refusals'"):
+        fallen(nasty, step="refusal")
+    with pytest.raises(CallError, match="no source 'third'"):
+        look(nasty, source="third")
