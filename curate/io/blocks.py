@@ -11,9 +11,11 @@ from itertools import chain, pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from curate.errors import FormatError
 from curate.io.delimited import MALFORMED, Cells, cell_text, split
@@ -22,6 +24,8 @@ from curate.io.parse import MAX_LINE
 from curate.io.paths import File
 from curate.io.streams import chunks, container_of, json_array, malformed, packing, reading, whole
 from curate.rows.validate import Fault, refuse
+from curate.text.kernel import kernel
+from curate.text.views import frozen
 
 BLOCK: Final = 16 << 20
 """Bytes of a block, about: enough to keep per-block costs under 1 %, small enough for many in flight."""
@@ -35,7 +39,7 @@ _SHOWN: Final = 1024
 class Lines(NamedTuple):
     """JSON lines, whole."""
 
-    data: bytes
+    data: bytes | pa.Buffer
 
 
 class Items(NamedTuple):
@@ -118,7 +122,12 @@ def _lines(file: File, size: int) -> Iterator[Block]:
     carry, line, done = b"", 1, 0
     skipping = False
     for chunk, place in chunks(file, size):
-        data = carry + chunk
+        if not carry and not skipping and chunk[-1:] == b"\n" and len(chunk) <= MAX_LINE:
+            yield Block(file.name, line, Lines(pa.py_buffer(chunk)), place - done)
+            line += count_lines(chunk)
+            done = place
+            continue
+        data = carry + bytes(chunk)
         if skipping or (len(data) > MAX_LINE and data.find(b"\n", 0, MAX_LINE + 1) < 0):
             if not skipping:
                 yield Block(file.name, line, Refused(TOO_LONG, data[:_SHOWN]), 0)
@@ -134,6 +143,23 @@ def _lines(file: File, size: int) -> Iterator[Block]:
         carry = data[cut:]
     if carry.strip():
         yield Block(file.name, line, Lines(carry), file.size - done)
+
+
+def count_lines(data: bytes | memoryview) -> int:
+    r"""Count line ends.
+
+    >>> count_lines(b"a\nb\n")
+    2
+    """
+    return _count_lines(frozen(np.frombuffer(data, np.uint8)))
+
+
+@kernel
+def _count_lines(data: NDArray[np.uint8]) -> int:
+    count = 0
+    for byte in data:
+        count += byte == 10
+    return count
 
 
 def _json(file: File, fits: Fits, size: int) -> Iterator[Block]:
@@ -185,7 +211,7 @@ def _delimited(file: File, how: Delimiting, container: str, size: int, *, at_onc
     carry, line, done = b"", 1, 0
     steps = iter([(whole(file) + b"\n", file.size)]) if at_once else chunks(file, size)
     for chunk, place in chain(steps, [(b"\n", file.size)]):  # a last row without a line end gets one
-        data = carry + chunk
+        data = carry + bytes(chunk)
         cells = split(data, separator, quoted=quoted)
         used, begin = cells.used, 0
         if names is None and len(cells.row_start):

@@ -182,7 +182,7 @@ def _object(row: pa.RecordBatch) -> Any:  # noqa: ANN401
 def _first_rows(block: Block) -> Iterable[Any]:
     match block.data:
         case Lines(data):
-            return (line for line in data.split(b"\n") if line.strip())
+            return (line for line in bytes(data).split(b"\n") if line.strip())
         case Items(items):
             return items
         case Table():

@@ -21,7 +21,7 @@ from curate.rows.schema import BODIES, MESSAGE, ROLES
 _SPELLED: Final[dict[str, list[str]]] = {"from": sorted(PLAIN), "role": list(ROLES)}
 
 
-def parse_block(data: bytes, first: int, form: Format, id_field: str | None) -> Parsed:
+def parse_block(data: bytes | pa.Buffer, first: int, form: Format, id_field: str | None) -> Parsed:
     r"""Parse whole lines of JSON, the first on line `first`; the same as `parse_lines` of those that are not blank.
 
     >>> from curate.io.formats.dialogues import messages
@@ -31,7 +31,7 @@ def parse_block(data: bytes, first: int, form: Format, id_field: str | None) -> 
     ([1], [3])
     """
     if len(data) > MAX_LINE or not isinstance(form, Messages | ShareGPT):
-        lines = [(number, line.strip()) for number, line in enumerate(data.split(b"\n"), first)]
+        lines = [(number, line.strip()) for number, line in enumerate(bytes(data).split(b"\n"), first)]
         return parse_lines(
             [line for _, line in lines if line], [number for number, line in lines if line], form, id_field
         )
@@ -68,7 +68,7 @@ def _quick(found: Scanned, role: str) -> Parsed:
 
 def _merged(
     quick: Parsed,
-    data: bytes,
+    data: bytes | pa.Buffer,
     plain: NDArray[np.bool_],
     found: Scanned,
     first: int,
@@ -76,9 +76,9 @@ def _merged(
     id_field: str | None,
 ) -> Parsed:
     """Give odd lines and rows with other roles a second look, and put everything into line order."""
-    odd = [(line, data[start:end].strip()) for start, end, line in found.odd.tolist()]
+    odd = [(line, bytes(data[start:end]).strip()) for start, end, line in found.odd.tolist()]
     if not plain.all():
-        lines = data.split(b"\n")
+        lines = bytes(data).split(b"\n")
         odd += [(line, lines[line].strip()) for line in found.line[~plain].tolist()]
     odd = sorted(pair for pair in odd if pair[1])
     second = parse_lines([text for _, text in odd], [line for line, _ in odd], form, id_field)

@@ -260,7 +260,7 @@ def _starts(lines: list[list[int]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8
 def _build(lines: list[list[int]], width: int) -> tuple[NDArray[np.int32], int, NDArray[np.int32], NDArray[np.int32]]:
     """Build the table: a trie of the spellings in breadth-first order, each missing edge led to the longest suffix."""
     children: list[dict[int, int]] = [{}]
-    ends: dict[int, int] = {}
+    ends: dict[int, list[int]] = {}
     for number, line in enumerate(lines):
         node = 0
         for symbol in line:
@@ -268,7 +268,7 @@ def _build(lines: list[list[int]], width: int) -> tuple[NDArray[np.int32], int, 
                 children[node][symbol] = len(children)
                 children.append({})
             node = children[node][symbol]
-        ends[node] = number
+        ends.setdefault(node, []).append(number)
     order = [0]
     for node in order:
         order.extend(children[node].values())
@@ -280,8 +280,8 @@ def _build(lines: list[list[int]], width: int) -> tuple[NDArray[np.int32], int, 
     for state, node in enumerate(order):
         if state:
             table[state] = table[suffix[state]]
-        if node in ends:
-            outputs.append((ends[node], int(table[state, -1])))
+        for number in ends.get(node, ()):  # two where one phrase is exact
+            outputs.append((number, int(table[state, -1])))
             table[state, -1] = len(outputs) - 1
         for symbol, child in children[node].items():
             suffix[place[child]] = table[state, symbol] if state else 0

@@ -10,10 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from curate.build import run
 from curate.build.folder import Build
 from curate.io.door import Input, frame
-from curate.mix.spec import Mixture, Source
+from curate.mix.spec import Source
+from curate.mixture import Mixture
 
 Row = dict[str, Any]
 
@@ -51,16 +51,7 @@ def source(name: str, rows: Input | list[Row], **options: Any) -> Source:  # noq
 
 def built(out: Path, *sources: Source, threads: int = 1, overwrite: bool = False, **options: Any) -> Build:  # noqa: ANN401
     """Build a mixture of `sources`, which `options` complete, into `out`."""
-    return build(Mixture("mix", sources, **options), out, threads=threads, overwrite=overwrite)
-
-
-def build(
-    mixture: Mixture, out: Path, *, threads: int = 1, resume: bool = True, overwrite: bool = False
-) -> Build:
-    run.build(
-        mixture, out, threads=threads, resume=resume, overwrite=overwrite, quiet=True, finish=lambda _folder: None
-    )
-    return Build(out)
+    return Mixture("mix", sources, **options).build(out, threads=threads, overwrite=overwrite, quiet=True)
 
 
 def hashes(folder: Path) -> Mapping[str, str]:

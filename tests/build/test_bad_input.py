@@ -141,17 +141,18 @@ def as_nobody() -> Iterator[None]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user can reach; `tmp_path` is closed to others."""
+    """A folder that every user can write to; `tmp_path` is closed to others."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        folder.chmod(0o755)
+        folder.chmod(0o777)
         yield folder
 
 
 def test_an_input_without_permission_is_named(open_folder: Path) -> None:
     out = open_folder / "out"
     path = write_lines(open_folder / "rows.jsonl", GOOD)
-    plain(out, path)
+    with as_nobody():
+        plain(out, path)
     (open_folder / "shut").mkdir()
     write_lines(open_folder / "shut" / "rows.jsonl", GOOD)
     (open_folder / "shut").chmod(0)
@@ -190,16 +191,6 @@ def test_a_place_that_is_no_folder_is_named(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["link", "rows.jsonl"]
 
 
-def test_the_working_folder_itself_can_be_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_lines(tmp_path / "rows.jsonl", GOOD)
-    plain(tmp_path / "out", path)
-    monkeypatch.chdir(tmp_path / "out")
-    plain(Path(), write_lines(tmp_path / "rows.jsonl", GOOD[:9]), overwrite=True)
-    monkeypatch.chdir(tmp_path)
-    assert Build("out").kept().collect().height == 9
-    assert left_behind(tmp_path / "out") == []
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     """Mount a disk of so many bytes."""
@@ -221,11 +212,11 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
         subprocess.run(["umount", str(each)], check=True)
 
 
-@pytest.mark.parametrize("size", [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 1_200 << 10])
+@pytest.mark.parametrize("size", [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 1_300 << 10])
 def test_a_full_disk_is_told_and_left_clean(
     tmp_path: Path, small_disk: Callable[[int], Path], size: int
 ) -> None:
-    # 4 kB is full at the first note, 1.2 MB when the pieces (0.9 MB) are there and data and ledger come.
+    # 4 kB is full at the first note, 1.3 MB when the pieces (1.2 MB) are there and data and ledger come.
     words = [chat(f"Ask {i}?", hex(i**40)) for i in range(3_000)]
     path = write_lines(tmp_path / "rows.jsonl", words)
     disk = small_disk(size)

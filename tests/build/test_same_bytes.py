@@ -16,16 +16,17 @@ from typing import Final
 
 import pytest
 
-from curate.build import reading
+from curate.build import reading, run
 from curate.errors import BuildFolderError
 from curate.io.door import Block, Opened, files
-from curate.mix.spec import Mixture, Source
+from curate.mix.spec import Source
 from curate.mix.takes import Fraction, Repeat, Rows
+from curate.mixture import Mixture
 from curate.steps.cut_refusals import cut_refusals
 from curate.steps.exact_dedup import exact_dedup
 from curate.steps.refusals import refusals
 from curate.steps.shape import shape
-from tests.build.making import Row, build, chat, chats, hashes, left_behind, source, texts, write_lines
+from tests.build.making import Row, chat, chats, hashes, left_behind, source, texts, write_lines
 
 REFUSAL = "As an AI language model, I cannot."
 
@@ -90,7 +91,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The bytes of the build on one thread, from one file a source."""
     folder = tmp_path_factory.mktemp("plain")
-    build(mixture(lay(folder, [MAIN], [SIDE])), folder / "out")
+    mixture(lay(folder, [MAIN], [SIDE])).build(folder / "out")
     found = data(folder / "out")
     assert sorted(found) == ["data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"]
     return found
@@ -106,8 +107,8 @@ def shuffled(seed: int, rows: list[Row], parts: int) -> list[list[Row]]:
 @pytest.mark.parametrize("threads", [2, 5])
 def test_threads_change_nothing(tmp_path: Path, plain: dict[str, str], threads: int) -> None:
     lay(tmp_path, [MAIN], [SIDE])
-    build(mixture(tmp_path), tmp_path / "one", threads=1)
-    build(mixture(tmp_path), tmp_path / "more", threads=threads)
+    mixture(tmp_path).build(tmp_path / "one", threads=1)
+    mixture(tmp_path).build(tmp_path / "more", threads=threads)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "more")
     assert data(tmp_path / "more") == plain
 
@@ -118,7 +119,7 @@ def test_blocks_change_nothing(
 ) -> None:
     lay(tmp_path, [MAIN], [SIDE])
     small_blocks(size)
-    build(mixture(tmp_path), tmp_path / "out", threads=2)
+    mixture(tmp_path).build(tmp_path / "out", threads=2)
     assert data(tmp_path / "out") == plain
 
 
@@ -129,14 +130,14 @@ def test_the_order_and_spread_of_rows_change_nothing(tmp_path: Path, plain: dict
         (path.parent / f"z{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
     (tmp_path / "side" / "1.jsonl").rename(tmp_path / "side" / "deep.json")
-    build(mixture(tmp_path), tmp_path / "out", threads=2)
+    mixture(tmp_path).build(tmp_path / "out", threads=2)
     assert data(tmp_path / "out") == plain
 
 
 def test_rows_do_not_change_when_a_source_joins(tmp_path: Path) -> None:
     lay(tmp_path, [MAIN], [SIDE])
-    alone = build(mixture(tmp_path), tmp_path / "alone")
-    joined = build(mixture(tmp_path, source("new", chats(100, 5000))), tmp_path / "joined")
+    alone = mixture(tmp_path).build(tmp_path / "alone")
+    joined = mixture(tmp_path, source("new", chats(100, 5000))).build(tmp_path / "joined")
     for name in ("main", "side"):
         assert texts(alone.kept().filter(source=name)) == texts(joined.kept().filter(source=name))
     assert joined.kept().filter(source="new").collect().height == 100
@@ -146,10 +147,10 @@ def test_a_failed_build_leaves_nothing_and_the_next_is_the_same(tmp_path: Path, 
     lay(tmp_path, [MAIN], [SIDE])
     bad = write_lines(tmp_path / "main" / "9.jsonl", ["not json"] * 20)
     with pytest.raises(Exception, match="could not be taken in"):
-        build(mixture(tmp_path), tmp_path / "out")
+        mixture(tmp_path).build(tmp_path / "out")
     assert left_behind(tmp_path / "out") == []
     bad.unlink()
-    build(mixture(tmp_path), tmp_path / "out")
+    mixture(tmp_path).build(tmp_path / "out")
     assert data(tmp_path / "out") == plain
 
 
@@ -160,11 +161,10 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.build.test_same_bytes import mixture
-from tests.build.making import build
 from curate.build import reading
 reading.Opened.blocks = lambda opened: opened.input.read(opened.parts, (opened.format,), size=5000)
 print("begin", flush=True)
-build(mixture(Path({folder!r})), Path({folder!r}) / "out", threads=2)
+mixture(Path({folder!r})).build(Path({folder!r}) / "out", threads=2)
 """
 
 
@@ -206,7 +206,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path: Path, plain: dict[st
         landed += died and left == [".out.partial"]
         pieces.add(len(list((folder / ".out.partial").glob("pieces/*.lines.arrow"))))
         if not (folder / "out").exists():
-            build(mixture(folder), folder / "out", threads=2)
+            mixture(folder).build(folder / "out", threads=2)
         assert data(folder / "out") == plain, f"killed after {share:.0%}"
         assert left_behind(folder / "out") in ([], left)
     assert landed, "no kill landed while the build was at work"
@@ -226,7 +226,7 @@ def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> No
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="stop"):
         patch.setattr(reading, "make_piece", stop)
-        build(mixture(folder), folder / "out")
+        mixture(folder).build(folder / "out")
     assert left_behind(folder / "out") == [".out.partial"]
 
 
@@ -236,7 +236,7 @@ def pieces_made(folder: Path, monkeypatch: pytest.MonkeyPatch, *, resume: bool =
     make = reading.make_piece
     with monkeypatch.context() as patch:
         patch.setattr(reading, "make_piece", lambda *arguments: made.append(make(*arguments)) or made[-1])
-        build(mixture(folder), folder / "out", resume=resume)
+        mixture(folder).build(folder / "out", resume=resume)
     assert left_behind(folder / "out") == []
     return len(made)
 
@@ -283,11 +283,9 @@ def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
         before = hashes(folder.parent)
         for other in (mixture(tmp_path), mixture(tmp_path, source("new", chats(3)))):
             with pytest.raises(BuildFolderError, match="another build is writing to .*out; wait for it") as caught:
-                build(other, tmp_path / "out")
+                other.build(tmp_path / "out")
             found.append(caught.value)
         assert hashes(folder.parent) == before
-
-    from curate.build import run
 
     run.build(
         mixture(tmp_path), tmp_path / "out", threads=1, resume=True, overwrite=False, quiet=True, finish=meddle

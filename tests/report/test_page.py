@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from jinja2 import UndefinedError
 
 from curate.build.folder import Build
 from curate.io.door import files
@@ -16,6 +17,7 @@ from curate.mixture import Mixture
 from curate.report.fallen import fallen
 from curate.report.look import look
 from curate.report.page import page
+from curate.report.templates import templates
 from curate.steps.cut_refusals import cut_refusals
 from curate.steps.refusals import refusals
 from tests.report.conftest import NASTY, PHRASE, chat, write
@@ -186,3 +188,9 @@ def test_text_changed_after_it_was_measured_is_not_marked(tmp_path: Path) -> Non
     text = Reader(page(build)).text
     assert "Changed by cut_refusals after it was measured" in text
     assert "changed 3 rows" in text
+
+
+def test_templates_escape_even_what_no_filter_touched() -> None:
+    assert templates().from_string("{{ text }}").render(text="<b>") == "&lt;b&gt;"
+    with pytest.raises(UndefinedError, match="nothing"):
+        templates().from_string("{{ nothing }}").render()
