@@ -104,7 +104,7 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
     edited: list[tuple[str, NDArray[np.bool_]]] = []
     hits: list[tuple[Stage, Evidence]] = []
     for stage in found:
-        seen = segments(body, stage.step.on)
+        seen = segments(body, stage.step.reads)
         match stage.step:
             case Filter() as step:
                 measured = step.score(seen)

@@ -94,9 +94,14 @@ def _front_matter(build: Build) -> str:
         f"- {_quoted(size_category(rows))}",
     ]
     lines += ["configs:", "- config_name: default", "  data_files:"]
-    for split in build.manifest["splits"]:
+    for split in _written(build):
         lines += [f"  - split: {split}", f"    path: {_quoted(f'data/{split}-*.parquet')}"]
     return "\n".join([*lines, "---"])
+
+
+def _written(build: Build) -> list[str]:
+    """Return the splits that have files; `datasets` loads nothing of a folder with a split that has none."""
+    return [name for name, split in build.manifest["splits"].items() if split["shards"]]
 
 
 def _licence(build: Build) -> list[str]:
@@ -128,7 +133,7 @@ def _opening(build: Build) -> str:
 
 
 def _load(build: Build) -> str:
-    first = next(iter(build.manifest["splits"]))
+    first = _written(build)[0]
     columns = ", ".join(f"`{name}`" for name in row_schema(build.kind).names)  # type: ignore[arg-type]
     return f"""## Load
 

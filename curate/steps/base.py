@@ -65,6 +65,11 @@ class Step(ABC):
     on: On = "all"
     allow_large_drop: bool = False
 
+    @property
+    def reads(self) -> On:
+        """The segments that the step is handed: those of `on`, or more where it cannot do without."""
+        return self.on
+
 
 @dataclass(frozen=True, kw_only=True)
 class Filter(Step):

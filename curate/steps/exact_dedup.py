@@ -27,12 +27,16 @@ SIDE_CODE: Final = {side: DIALOGUE if side == "prompt" else code for code, side 
 
 @dataclass(frozen=True, kw_only=True)
 class ExactDedup(Group):
-    """See `exact_dedup`. It reads whole rows (`on` stays "all"), for length, and compares what `compare` selects."""
+    """See `exact_dedup`. It reads whole rows, for their length, and compares what `on` selects."""
 
     name: ClassVar[str] = "exact_dedup"
     reason: ClassVar[str] = "duplicate"
-    compare: On = "all"
     keep: Keep = "first"
+
+    @property
+    def reads(self) -> On:
+        """Whole rows."""
+        return "all"
 
     def sign(self, segments: Segments) -> dict[str, NDArray[np.generic]]:
         """Return the hash of the compared text, `high` and `low`, both 0 where there is none.
@@ -41,7 +45,7 @@ class ExactDedup(Group):
         """
         high, low = np.zeros((2, segments.rows), np.uint64)
         full = np.zeros(segments.rows, np.bool_)
-        for part in select(segments, self.compare).parts:
+        for part in select(segments, self.on).parts:
             hashes = hash_normal(part.text, part.index)
             _fold(part.row, part.role, np.uint64(SIDE_CODE[part.side]), hashes.high, hashes.low, high, low)
             full[part.row[~blank(part.text, part.index)]] = True
@@ -89,13 +93,13 @@ def exact_dedup(
 
     Raises `MixtureError` for an unknown `on` or `keep`.
 
-    >>> exact_dedup("prompt", keep="longest").compare
+    >>> exact_dedup("prompt", keep="longest").on
     'prompt'
     """
     if keep not in get_args(Keep):
         message = f"exact_dedup(keep={keep!r}): {did_you_mean(str(keep), get_args(Keep))}"
         raise MixtureError(message)
-    return ExactDedup(compare=check_on(on), keep=keep, allow_large_drop=allow_large_drop)
+    return ExactDedup(on=check_on(on), keep=keep, allow_large_drop=allow_large_drop)
 
 
 @kernel

@@ -214,7 +214,7 @@ def refusals(
     - `families`: some of the preset's: `self_reference`, `no_feelings`, `knowledge_cutoff`, `cannot_help`, `provider`.
     - `on`: the segments to read; each preset has its own.
     - `where`: `anywhere`, `opening` (the hit starts in the first 100 characters of a turn), or `first_turn` (the first
-      assistant turn of a dialogue or an answer; every completion).
+      assistant turn of each side of a row; every completion).
     - `phrases`: more phrases, as the family `phrases`.
 
     Outside the Tulu presets, contractions, apostrophes, ASCII letter case and runs of white space do not matter, and a
@@ -228,16 +228,20 @@ def refusals(
     >>> answer = {"role": "assistant", "content": "Well, I don\u2019t have opinions."}
     >>> batch = pa.RecordBatch.from_pylist([{"messages": [answer], "meta": "{}"}], BODIES["conversation"])
     >>> step = refusals("zephyr")
-    >>> scores = step.score(segments(batch, step.on))
+    >>> scores = step.score(segments(batch, step.reads))
     >>> scores.columns["no_feelings"].tolist(), scores.evidence.match.to_pylist(), scores.evidence.start.tolist()
     ([1], ['I do not have opinions'], [6])
     """
     more = tuple(phrases)
     chosen = check_families(preset, None if families is None else tuple(families), more, where)
+    read = PRESETS[preset].on if on is None else check_on(on)
+    if where == "first_turn" and (read == "first_user" or (isinstance(read, frozenset) and "assistant" not in read)):
+        message = f"where='first_turn' is the assistant's first turn, and on={on!r} has none; add the role 'assistant'"
+        raise MixtureError(message)
     return Refusals(
         preset=preset,
         families=chosen,
-        on=PRESETS[preset].on if on is None else check_on(on),
+        on=read,
         where=where,
         phrases=more,
         allow_large_drop=allow_large_drop,

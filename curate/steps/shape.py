@@ -14,7 +14,7 @@ from curate.rows.schema import ASSISTANT, ROLES, SYSTEM, TOOL, UNKNOWN_ROLE, USE
 from curate.rows.segments import SIDES, On, Part, Segments, check_on, select
 from curate.steps.base import Bound, Evidence, Filter, Scores
 from curate.text.normal import blank
-from curate.text.words import count_characters, count_words
+from curate.text.words import measure
 
 START: Final = UNKNOWN_ROLE + 1
 """Stands for the role before the first turn."""
@@ -44,10 +44,9 @@ class Hits(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Shape(Filter):
-    """See `shape`. It reads whole rows (`on` stays "all") for their form, and sizes what `measure` selects."""
+    """See `shape`. It reads whole rows, for their form, and measures the size of what `on` selects."""
 
     name: ClassVar[str] = "shape"
-    measure: On = "all"
     min_turns: int | None = None
     max_turns: int | None = None
     min_characters: int | None = None
@@ -57,6 +56,11 @@ class Shape(Filter):
     empty_turns: bool = False
     unanswered: bool = False
     role_order: bool = True
+
+    @property
+    def reads(self) -> On:
+        """Whole rows."""
+        return "all"
 
     def bounds(self) -> tuple[Bound, ...]:
         """Return the limits: form first, then sizes."""
@@ -78,13 +82,14 @@ class Shape(Filter):
     def score(self, segments: Segments) -> Scores:
         """Measure turns, characters and words of the measured segments, and the form of whole rows."""
         rows = segments.rows
-        measured = select(segments, self.measure).parts
+        measured = select(segments, self.on).parts
+        sizes = [measure(part.text, part.index) for part in measured]
         empty = [blank(part.text, part.index) for part in segments.parts]
         order = _misplaced(segments)
         columns: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {
             "turns": _turns(measured, rows),
-            "characters": _sum(measured, [count_characters(part.text, part.index) for part in measured], rows),
-            "words": _sum(measured, [count_words(part.text, part.index) for part in measured], rows),
+            "characters": _sum(measured, [characters for _, characters in sizes], rows),
+            "words": _sum(measured, [words for words, _ in sizes], rows),
             "empty_turns": _sum(segments.parts, empty, rows),
             "unanswered": _unanswered(segments).astype(np.int32),
             "role_order": _sum(segments.parts, [previous >= 0 for previous in order], rows),
@@ -149,7 +154,7 @@ def shape(
     ):
         _check_limits(what, low, high)
     return Shape(
-        measure=check_on(on),
+        on=check_on(on),
         min_turns=min_turns,
         max_turns=max_turns,
         min_characters=min_characters,

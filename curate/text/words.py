@@ -65,7 +65,12 @@ def count_words(text: Text, index: NDArray[np.int32]) -> NDArray[np.int32]:
     >>> count_words(texts, np.arange(4, dtype=np.int32)).tolist()
     [5, 4, 4, 0]
     """
-    return _count_words(text.data, text.offsets, index, classes())
+    return measure(text, index)[0]
+
+
+def measure(text: Text, index: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Count words and characters in one pass: what `count_words` and `count_characters` answer."""
+    return _measure(text.data, text.offsets, index, classes())
 
 
 def count_characters(text: Text, index: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -94,18 +99,20 @@ def read(state: int, letter: int) -> tuple[int, bool]:
 
 
 @kernel
-def _count_words(
+def _measure(
     data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np.int32], table: NDArray[np.uint8]
-) -> NDArray[np.int32]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     counts = np.zeros(len(index), np.int32)
+    characters = np.zeros(len(index), np.int32)
     for i in range(len(index)):
         at, end = offsets[index[i]], offsets[index[i] + 1]
-        state, words = OUTSIDE, 0
+        state, words, length = OUTSIDE, 0, end - at
         while at < end:
             word = load(data, at, end)
             if word & HIGH:
-                at, state, begun = _read_run(data, at, end, table, state)
+                at, state, begun, further = _read_run(data, at, end, table, state)
                 words += begun
+                length -= further
                 continue
             # Past the end lie zeros, which are in no word.
             lower = word | CASE
@@ -116,21 +123,27 @@ def _count_words(
             words += marked(letters & ~after & ~joined)
             at += WHOLE
             state = INSIDE if letters >> np.uint64(63) else AFTER_APOSTROPHE if quotes >> np.uint64(63) else OUTSIDE
-        counts[i] = words
-    return counts
+        counts[i], characters[i] = words, length
+    return counts, characters
 
 
 @inline
-def _read_run(data: NDArray[np.uint8], at: int, end: int, table: NDArray[np.uint8], state: int) -> tuple[int, int, int]:
-    """Read on to the first character that follows eight bytes or more and a character past ASCII."""
-    words = 0
+def _read_run(
+    data: NDArray[np.uint8], at: int, end: int, table: NDArray[np.uint8], state: int
+) -> tuple[int, int, int, int]:
+    """Read on to the first character that follows eight bytes or more and a character past ASCII.
+
+    Returns place and state after it, the words begun, and the bytes that are not the first of their character.
+    """
+    words = further = 0
     last = min(end, at + WHOLE)
     while at < last or (at < end and data[at] >= 0x80):
         point, width = code_point(data, at, end)
         state, begins = read(state, table[point])
         words += begins
+        further += width - 1
         at += width
-    return at, state, words
+    return at, state, words, further
 
 
 @kernel

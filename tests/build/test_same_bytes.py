@@ -156,13 +156,14 @@ def test_a_failed_build_leaves_nothing_and_the_next_is_the_same(tmp_path: Path, 
 
 # --- interrupted builds -------------------------------------------------------------------------------------------
 
+SMALL: Final = 5_000
 SCRIPT: Final = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.build.test_same_bytes import mixture
 from curate.build import reading
-reading.Opened.blocks = lambda opened: opened.input.read(opened.parts, (opened.format,), size=5000)
+reading.Opened.blocks = lambda opened: opened.input.read(opened.parts, (opened.format,), size={small})
 print("begin", flush=True)
 mixture(Path({folder!r})).build(Path({folder!r}) / "out", threads=2)
 """
@@ -172,7 +173,7 @@ class Killed:
     """A build in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        script = SCRIPT.format(root=str(Path(__file__).parents[2]), folder=str(folder))
+        script = SCRIPT.format(root=str(Path(__file__).parents[2]), folder=str(folder), small=SMALL)
         self.process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "begin\n"
@@ -192,7 +193,10 @@ class Killed:
         return time.perf_counter() - self.began
 
 
-def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path: Path, plain: dict[str, str]) -> None:
+def test_a_killed_build_goes_on_to_the_same_bytes(
+    tmp_path: Path, plain: dict[str, str], small_blocks: Callable[[int], None]
+) -> None:
+    small_blocks(SMALL)
     lay(tmp_path / "full", [MAIN], [SIDE])
     length = Killed(tmp_path / "full").whole()
     assert data(tmp_path / "full" / "out") == plain
@@ -226,7 +230,7 @@ def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> No
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="stop"):
         patch.setattr(reading, "make_piece", stop)
-        mixture(folder).build(folder / "out")
+        mixture(folder).build(folder / "out", threads=1)
     assert left_behind(folder / "out") == [".out.partial"]
 
 
@@ -236,7 +240,7 @@ def pieces_made(folder: Path, monkeypatch: pytest.MonkeyPatch, *, resume: bool =
     make = reading.make_piece
     with monkeypatch.context() as patch:
         patch.setattr(reading, "make_piece", lambda *arguments: made.append(make(*arguments)) or made[-1])
-        mixture(folder).build(folder / "out", resume=resume)
+        mixture(folder).build(folder / "out", threads=1, resume=resume)
     assert left_behind(folder / "out") == []
     return len(made)
 
@@ -253,7 +257,7 @@ def test_finished_pieces_are_taken_up(tmp_path: Path, plain: dict[str, str], mon
 def test_pieces_of_another_file_or_mixture_are_not_taken_up(
     tmp_path: Path, plain: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = lay(tmp_path / "a", [rows_of(3, 300), rows_of(4, 300)], [SIDE])
+    folder = lay(tmp_path / "a", shuffled(3, rows_of(3, 800), 2), [SIDE])
     interrupted(folder, monkeypatch, after=2)
     stamp = (folder / "main" / "0.jsonl").stat()
     write_lines(folder / "main" / "0.jsonl", MAIN[:500])

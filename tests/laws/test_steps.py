@@ -108,7 +108,7 @@ def answer(step: Step, body: pa.RecordBatch) -> Answer:
 
 def fallen(step: Group, body: pa.RecordBatch, parts: list[pa.RecordBatch]) -> dict[int, tuple[int, float]]:
     """Let a group sign `parts` and decide over all; rows are told by their content, so equal ones count as one."""
-    signed = pl.concat([pl.DataFrame(step.sign(segments(part, step.on))) for part in parts])
+    signed = pl.concat([pl.DataFrame(step.sign(segments(part, step.reads))) for part in parts])
     hashes = np.concatenate([content_hashes(part).low for part in parts])
     known = content_hashes(body).low.tolist()
     keys = signed.with_columns(
@@ -172,9 +172,9 @@ def test_filters_never_edit_and_edits_never_drop(name: str, body: pa.RecordBatch
 def test_an_edit_finds_nothing_left_to_do(name: str, body: pa.RecordBatch) -> None:
     step = STEPS[name]
     assert isinstance(step, Edit)
-    seen = segments(body, step.on)
+    seen = segments(body, step.reads)
     once, _ = apply_edits(body, seen, step.edit(seen))
-    again = segments(once, step.on)
+    again = segments(once, step.reads)
     twice, changed = apply_edits(once, again, step.edit(again))
     assert not changed.any()
     assert twice.equals(once)

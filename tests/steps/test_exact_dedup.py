@@ -43,7 +43,7 @@ def body(rows: list[dict[str, Any]], kind: Kind = "conversation") -> pa.RecordBa
 
 def keys_of(step: ExactDedup, entries: list[Entry]) -> pl.DataFrame:
     """What the build hands to `resolve`, had these rows come as one batch."""
-    signed = step.sign(segments(body([{"messages": entry.messages} for entry in entries]), step.on))
+    signed = step.sign(segments(body([{"messages": entry.messages} for entry in entries]), step.reads))
     return pl.DataFrame(
         {
             "row": pl.Series([entry.row for entry in entries], dtype=pl.UInt32),
@@ -64,7 +64,7 @@ def fallen(step: ExactDedup, keys: pl.DataFrame) -> dict[int, int]:
 
 def groups(step: ExactDedup, batch: pa.RecordBatch) -> list[int | None]:
     """Number the rows by their hash; None for a row without text."""
-    signed = step.sign(segments(batch, step.on))
+    signed = step.sign(segments(batch, step.reads))
     hashes = list(zip(signed["high"].tolist(), signed["low"].tolist(), strict=True))
     return [None if each == (0, 0) else hashes.index(each) for each in hashes]
 
@@ -115,7 +115,7 @@ def test_a_prompt_is_a_prompt_in_every_row_kind() -> None:
         ("rated", {"messages": turns[:1], "completions": [{"content": "So.", "model": "", "scores": []}]}),
         ("preference", {"prompt": turns[:1], "chosen": turns[1:], "rejected": turns[1:]}),
     ]
-    signed = [step.sign(segments(body([row], kind), step.on)) for kind, row in rows]
+    signed = [step.sign(segments(body([row], kind), step.reads)) for kind, row in rows]
     assert len({(keys["high"][0], keys["low"][0]) for keys in signed}) == 1
 
 

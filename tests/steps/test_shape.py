@@ -49,12 +49,12 @@ def talk(roles: str, text: str = "Hi") -> dict[str, Any]:
 
 def reasons(step: Shape, batch: pa.RecordBatch) -> list[str | None]:
     """What each row falls for."""
-    found = decide(step.score(segments(batch, step.on)), step.bounds(), batch.num_rows)
+    found = decide(step.score(segments(batch, step.reads)), step.bounds(), batch.num_rows)
     return [step.bounds()[place].reason if place >= 0 else None for place in found.bound]
 
 
 def hits(step: Shape, batch: pa.RecordBatch) -> list[tuple[int, str, str, int, str]]:
-    found = step.score(segments(batch, step.on)).evidence
+    found = step.score(segments(batch, step.reads)).evidence
     assert isinstance(found, Evidence)
     assert not found.start.any()
     assert not found.end.any()
@@ -68,7 +68,7 @@ def hits(step: Shape, batch: pa.RecordBatch) -> list[tuple[int, str, str, int, s
 def test_scores_are_as_defined(kind: Kind, data: st.DataObject) -> None:
     rows = data.draw(st.lists(ROWS[kind], max_size=6))
     step = shape()
-    columns = step.score(segments(body(rows, kind), step.on)).columns
+    columns = step.score(segments(body(rows, kind), step.reads)).columns
     found = [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
     assert found == [scores(row) for row in rows]
 
