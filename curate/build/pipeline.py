@@ -7,7 +7,7 @@ group is settled when all keys are in (`curate.build.settle`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -123,7 +123,7 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
     return Passed(body, fell, bound, score, scores, keys, _edited(edited, rows), _evidence(hits, rows))
 
 
-def _labels(steps: tuple[Step, ...]) -> list[str]:
+def _labels(steps: Sequence[Step]) -> list[str]:
     names = [step.name for step in steps]
     return [name if (n := names[:i].count(name)) == 0 else f"{name}-{n + 1}" for i, name in enumerate(names)]
 

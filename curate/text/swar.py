@@ -16,6 +16,10 @@ ONES: Final = np.uint64(0x0101010101010101)
 HIGH: Final = np.uint64(0x8080808080808080)
 POINTS: Final = 1 << 21
 """Length of a table over code points: 21 bits, so that no four bytes, however wrong, point past its end."""
+CHARACTERS: Final = (range(0, 0xD800, 0x80), range(0xE000, 0x40000, 0x80), range(0xE0000, 0xE1000, 0x80))
+"""Where characters are, by first code points of blocks of 128. No UTF-8 holds surrogates; planes 4 to 13 are empty, and
+15 and 16 are private. Tables that ask Python about each character are built in a quarter of the time."""
+
 REPLACEMENT: Final = 0xFFFD
 
 

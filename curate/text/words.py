@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from curate.text.kernel import inline, kernel
 from curate.text.normal import APOSTROPHES
-from curate.text.swar import HIGH, ONES, POINTS, code_point, load, marked, within
+from curate.text.swar import CHARACTERS, HIGH, ONES, POINTS, code_point, load, marked, within
 from curate.text.views import Text, frozen
 
 OTHER, LETTER, MARK, ALONE, APOSTROPHE = range(5)
@@ -161,11 +161,13 @@ def _count_characters(
 
 @functools.cache
 def classes() -> NDArray[np.uint8]:
-    """Return the class of every code point, built on the first call (a tenth of a second)."""
+    """Return the class of every code point, built on the first call (30 ms)."""
     table = np.zeros(POINTS, np.uint8)
     kinds = {"L": LETTER, "N": LETTER, "M": MARK}
-    known = bytes(kinds.get(unicodedata.category(chr(point))[0], OTHER) for point in range(0x110000))
-    table[: len(known)] = np.frombuffer(known, np.uint8)
+    for stretch in CHARACTERS:
+        points = range(stretch.start, stretch.stop)
+        known = bytes(kinds.get(unicodedata.category(chr(point))[0], OTHER) for point in points)
+        table[points.start : points.stop] = np.frombuffer(known, np.uint8)
     for first, last in UNSPACED:
         block = table[first : last + 1]
         block[block == LETTER] = ALONE

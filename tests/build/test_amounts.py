@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -75,7 +76,7 @@ def test_weights_share_a_total_of_tokens(tmp_path: Path) -> None:
         assert delivered == tokens
 
 
-def short(tmp_path: Path, **options: object) -> Build:
+def short(tmp_path: Path, **options: Any) -> Build:  # noqa: ANN401
     return built(tmp_path, source("few", chats(10), take=Rows(25)), source("b", chats(5, 50)), **options)
 
 

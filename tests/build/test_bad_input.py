@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ GOOD = [json.dumps(row).encode() for row in chats(20)]
 NOBODY = 65_534
 
 
-def plain(out: Path, path: Path, **options: object) -> Build:
+def plain(out: Path, path: Path, **options: Any) -> Build:  # noqa: ANN401
     return built(out, source("s", files(path, "messages")), steps=[refusals(), exact_dedup()], **options)
 
 
@@ -213,9 +214,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
 
 @pytest.mark.parametrize("size", [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 1_300 << 10])
-def test_a_full_disk_is_told_and_left_clean(
-    tmp_path: Path, small_disk: Callable[[int], Path], size: int
-) -> None:
+def test_a_full_disk_is_told_and_left_clean(tmp_path: Path, small_disk: Callable[[int], Path], size: int) -> None:
     # 4 kB is full at the first note, 1.3 MB when the pieces (1.2 MB) are there and data and ledger come.
     words = [chat(f"Ask {i}?", hex(i**40)) for i in range(3_000)]
     path = write_lines(tmp_path / "rows.jsonl", words)

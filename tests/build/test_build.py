@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any, Final
 
 import polars as pl
 import pytest
@@ -13,19 +14,20 @@ from curate.build.folder import Build
 from curate.errors import BuildFolderError, CallError, LargeDropError, MixtureError, QuarantineError
 from curate.io.door import files, frame
 from curate.mix.takes import Fraction, Repeat, Rows, Tokens
+from curate.steps.base import Step
 from curate.steps.cut_refusals import cut_refusals
 from curate.steps.exact_dedup import exact_dedup
 from curate.steps.refusals import refusals
 from curate.steps.shape import shape
-from tests.build.making import built, chat, chats, fates, hashes, of_rows, said, source, texts, write_lines
+from tests.build.making import Row, built, chat, chats, fates, hashes, of_rows, said, source, texts, write_lines
 
 REFUSAL = "Well, as an AI language model, I cannot."
 
 
 def mixed(folder: Path) -> tuple[Path, int]:
     """Write 47 lines: 30 good, 4 refusals, 3 empty answers, 5 repeated prompts, 3 that cannot be read, 2 blank."""
-    bad: list[str] = ['{"messages": [', '{"messages": []}', '{"messages": [{"role": "bot", "content": "x"}]}']
-    rows = [
+    bad = ['{"messages": [', '{"messages": []}', '{"messages": [{"role": "bot", "content": "x"}]}']
+    rows: list[Row | str] = [
         *chats(10),
         *bad[:1],
         *(chat(f"Will you {i}?", REFUSAL) for i in range(4)),
@@ -45,7 +47,10 @@ STEPS = (refusals(), shape(), exact_dedup("prompt"))
 def test_every_row_has_one_fate(tmp_path: Path) -> None:
     path, read = mixed(tmp_path)
     done = built(
-        tmp_path / "out", source("mixed", files(path, "messages"), take=Rows(12)), source("b", chats(7, 100)), steps=STEPS
+        tmp_path / "out",
+        source("mixed", files(path, "messages"), take=Rows(12)),
+        source("b", chats(7, 100)),
+        steps=STEPS,
     )
     assert fates(done) == {
         "mixed": {"kept": 12, "unsampled": 18, "dropped": 12, "quarantined": 3},
@@ -111,9 +116,7 @@ def test_steps_decide_in_their_order(tmp_path: Path) -> None:
 
 def test_protected_rows_never_fall(tmp_path: Path) -> None:
     rows = [chat("Who?", REFUSAL), chat("Who?", REFUSAL), chat("Hm?", "")]
-    done = built(
-        tmp_path / "out", source("other", [chat("who?", "x")]), source("own", rows, protect=True), steps=STEPS
-    )
+    done = built(tmp_path / "out", source("other", [chat("who?", "x")]), source("own", rows, protect=True), steps=STEPS)
     assert fates(done) == {"other": {"dropped": 1}, "own": {"kept": 3}}
     assert done.dropped()["match"][0].startswith("own/")
     assert done.scores("refusals").filter(source="own")["self_reference"].to_list() == [1, 1, 0]
@@ -159,7 +162,9 @@ def test_too_many_rows_with_one_id_stop_the_build(tmp_path: Path) -> None:
 
 
 def test_rows_that_say_the_same_are_numbered(tmp_path: Path) -> None:
-    done = built(tmp_path / "out", source("s", [chat("A?", "1")] * 3 + [chat("B?", "1")]), source("t", [chat("A?", "1")]))
+    done = built(
+        tmp_path / "out", source("s", [chat("A?", "1")] * 3 + [chat("B?", "1")]), source("t", [chat("A?", "1")])
+    )
     ids = done.kept().collect().sort("source", "id")["id"].to_list()
     name = next(each for each in ids if f"{each}-2" in ids)
     assert ids.count(name) == 2, "once in each source"
@@ -168,7 +173,9 @@ def test_rows_that_say_the_same_are_numbered(tmp_path: Path) -> None:
 
 def test_too_many_bad_rows_stop_the_build(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "bad.jsonl", [*chats(20), *(f"line {i}" for i in range(11))])
-    with pytest.raises(QuarantineError, match=r"(?s)11 of 31 rows \(35\.5%\).*bad.jsonl:21.*'line 4'.*max_quarantine=0.36"):
+    with pytest.raises(
+        QuarantineError, match=r"(?s)11 of 31 rows \(35\.5%\).*bad.jsonl:21.*'line 4'.*max_quarantine=0.36"
+    ):
         built(tmp_path / "out", source("s", files(path, "messages")))
     assert [each.name for each in tmp_path.iterdir()] == ["bad.jsonl"]
     done = built(tmp_path / "out", source("s", files(path, "messages"), max_quarantine=0.36))
@@ -179,7 +186,7 @@ def test_too_many_bad_rows_stop_the_build(tmp_path: Path) -> None:
 def test_a_test_split_keeps_a_prompt_on_one_side(tmp_path: Path, size: Rows | Fraction) -> None:
     rows = [chat(f"Ask {i % 20}?", f"Answer {i}") for i in range(80)]
     done = built(tmp_path / "out", source("s", rows), test=size)
-    sides = [{ask for ask, _ in texts(done.kept(side))} for side in ("train", "test")]  # type: ignore[arg-type]
+    sides = [{ask for ask, _ in texts(done.kept(side))} for side in ("train", "test")]
     assert not sides[0] & sides[1]
     held = done.kept("test").collect().height
     assert 8 < held <= (15 if isinstance(size, Rows) else 16)
@@ -191,7 +198,9 @@ def test_a_test_split_keeps_a_prompt_on_one_side(tmp_path: Path, size: Rows | Fr
 def test_two_steps_of_one_name_and_steps_of_a_source(tmp_path: Path) -> None:
     done = built(
         tmp_path / "out",
-        source("a", [chat("A?", "one two"), chat("B?", "one two three four")], steps=[shape(on="response", max_words=3)]),
+        source(
+            "a", [chat("A?", "one two"), chat("B?", "one two three four")], steps=[shape(on="response", max_words=3)]
+        ),
         source("b", [chat("C?", "one two three four"), chat("D?", "x")]),
         steps=[shape(), shape(on="response", min_words=2)],
     )
@@ -225,14 +234,16 @@ def test_a_large_drop_needs_a_word(tmp_path: Path) -> None:
 
 def test_a_build_holds_one_kind_of_rows(tmp_path: Path) -> None:
     pairs = frame(pl.DataFrame({"prompt": ["A?"], "chosen": ["1"], "rejected": ["2"]}))
-    with pytest.raises(MixtureError, match="a holds conversation rows, b holds preference rows; make a mixture of each"):
+    with pytest.raises(
+        MixtureError, match="a holds conversation rows, b holds preference rows; make a mixture of each"
+    ):
         built(tmp_path / "out", source("a", chats(1)), source("b", pairs))
     done = built(tmp_path / "out", source("b", pairs), steps=STEPS)
     assert done.kind == "preference"
     assert done.kept().collect()["chosen"].to_list() == [[{"role": "assistant", "content": "1"}]]
 
 
-EMPTY = {
+EMPTY: Final[dict[str, tuple[list[Row], tuple[Step, ...], dict[str, Any]]]] = {
     "an empty file": ([], (), {}),
     "every row dropped": (chats(5), (shape(min_words=100),), {}),
     "every row unsampled": (chats(5), (), {"take": Fraction(0.01)}),
@@ -284,7 +295,9 @@ def test_the_whole_folder_is_a_function_of_the_mixture(tmp_path: Path, monkeypat
         folder.mkdir(parents=True)
         mixed(folder)
         monkeypatch.chdir(folder)
-        built(Path("out"), source("mixed", files("mixed.jsonl"), take=Rows(9), licence="MIT"), steps=STEPS, test=Rows(2))
+        built(
+            Path("out"), source("mixed", files("mixed.jsonl"), take=Rows(9), licence="MIT"), steps=STEPS, test=Rows(2)
+        )
         found.append(folder / "out")
     assert hashes(found[0]) == hashes(found[1])
     assert {path.name for path in found[0].iterdir()} >= {"data", "ledger", "dropped", "manifest.json"}
@@ -293,7 +306,9 @@ def test_the_whole_folder_is_a_function_of_the_mixture(tmp_path: Path, monkeypat
 
 def test_the_manifest_says_what_is_in_the_folder(tmp_path: Path) -> None:
     path, read = mixed(tmp_path)
-    done = built(tmp_path / "out", source("s", files(path), take=Rows(9), licence="MIT"), steps=STEPS, test=Rows(2), seed=5)
+    done = built(
+        tmp_path / "out", source("s", files(path), take=Rows(9), licence="MIT"), steps=STEPS, test=Rows(2), seed=5
+    )
     told = done.manifest
     assert (told["name"], told["kind"], told["seed"], told["tokens"]) == ("mix", "conversation", 5, "estimated")
     for split in told["splits"].values():

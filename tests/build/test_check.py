@@ -62,7 +62,9 @@ def test_reading_everything_says_what_the_build_does(tmp_path: Path) -> None:
 
 
 def fates(found: Check) -> Counter[tuple[str, str, str]]:
-    return Counter({(one.name, step.label, reason): n for one in found.sources for step in one.steps for reason, n in step.reasons})
+    return Counter(
+        {(one.name, step.label, reason): n for one in found.sources for step in one.steps for reason, n in step.reasons}
+    )
 
 
 def fell(made: Build) -> Counter[tuple[str, str, str]]:

@@ -11,6 +11,7 @@ import io
 import json
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -23,7 +24,7 @@ from curate.io.door import Input, dataset, files, frame
 from curate.io.formats.mapping import columns
 from curate.io.formats.trees import oasst_messages
 from curate.mix.spec import Source
-from curate.mix.takes import Fraction, Rows
+from curate.mix.takes import All, Fraction, Rows, Take
 from curate.mixture import Mixture
 from curate.steps.cut_refusals import cut_refusals
 from curate.steps.exact_dedup import exact_dedup
@@ -44,7 +45,7 @@ CHECKED: Final = 200
 
 
 class Written(NamedTuple):
-    """A file with its bad rows planted: the input that reads it, what each row of it should say, and where the bad ones lie."""
+    """A file with bad rows planted: the input that reads it, what each good row says, and where the bad ones lie."""
 
     input: Input
     rows: dict[Place, Turns]
@@ -55,7 +56,9 @@ class Written(NamedTuple):
 
 
 def alpaca(raw: Raw) -> Turns:
-    history = [(role, text) for pair in raw.get("history", ()) for role, text in zip(("user", "assistant"), pair, strict=True)]
+    history = [
+        (role, text) for pair in raw.get("history", ()) for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
     ask = f"{raw['instruction']}\n\n{raw['input']}" if raw.get("input") else raw["instruction"]
     return [*history, ("user", ask), ("assistant", raw.get("output", raw.get("response")))]
 
@@ -76,8 +79,8 @@ def tree(raw: Raw) -> Turns:
     node, turns = raw["prompt"], []
     while node is not None:
         turns.append(("user" if node["role"] == "prompter" else "assistant", node["text"]))
-        alive = [reply for reply in node["replies"] if not reply["deleted"]]
-        node = min(alive, key=lambda reply: (reply["rank"] is None, reply["rank"] or 0), default=None)
+        alive = [reply for reply in node["replies"] if not reply.get("deleted")]
+        node = min(alive, key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0), default=None)
     return turns
 
 
@@ -88,11 +91,10 @@ def plant(rows: list[bytes], bad: list[bytes], seed: int) -> list[tuple[bytes, b
     """Put the bad rows between the good ones; the first and the last row are bad."""
     chance = random.Random(seed)
     places = sorted(chance.sample(range(1, len(rows)), len(bad) - 2))
-    cuts = [0, *places, len(rows)]
+    cuts = [0, 0, *places, len(rows)]
     found: list[tuple[bytes, bool]] = []
-    for one, (start, end) in zip(bad, [(0, 0), *zip(cuts[:-1], cuts[1:], strict=True)], strict=True):
-        found += [(row, False) for row in rows[start:end]]
-        found.append((one, True))
+    for one, (start, end) in zip(bad, pairwise(cuts), strict=True):
+        found += [*((row, False) for row in rows[start:end]), (one, True)]
     return found
 
 
@@ -100,7 +102,9 @@ JSON_LINES: Final = [b'{"messages": ', b"not json", b'{"prompt": 1, "question": 
 JSON_ITEMS: Final = [b'"text"', b"{}", b"[1]", b'{"instruction": 7, "conversations": "none"}']
 
 
-def placed(rows: list[tuple[bytes, bool]], name: str, first: int, read: Callable[[bytes], Turns]) -> tuple[dict[Place, Turns], set[Place]]:
+def placed(
+    rows: list[tuple[bytes, bool]], name: str, first: int, read: Callable[[bytes], Turns]
+) -> tuple[dict[Place, Turns], set[Place]]:
     good = {(name, first + i): read(row) for i, (row, is_bad) in enumerate(rows) if not is_bad}
     return good, {(name, first + i) for i, (_, is_bad) in enumerate(rows) if is_bad}
 
@@ -134,7 +138,9 @@ def keyed(folder: Path, path: Path, turns: Callable[[Raw], Turns]) -> Written:
 
 
 def tsv(folder: Path, path: Path) -> Written:
-    rows = plant(path.read_bytes().rstrip(b"\n").split(b"\n"), [b"one cell", b"two\tcells", b"a\tb\tc\td", b"\xff\tb\tc"], 6)
+    rows = plant(
+        path.read_bytes().rstrip(b"\n").split(b"\n"), [b"one cell", b"two\tcells", b"a\tb\tc\td", b"\xff\tb\tc"], 6
+    )
     (folder / path.name).write_bytes(b"\n".join(row for row, _ in rows) + b"\n")
 
     def read(row: bytes) -> Turns:
@@ -157,7 +163,9 @@ def table(folder: Path, path: Path) -> Written:
         line = reader.line_num + 1
     bad = 'too,few\n"Adversarial" x,b,c,d,e,f,g\n'
     (folder / path.name).write_text(text.rstrip("\r\n") + "\n" + bad, "utf-8", newline="")
-    return Written(files(folder / path.name, columns("Question", "Best Answer")), good, {(path.name, line), (path.name, line + 1)})
+    return Written(
+        files(folder / path.name, columns("Question", "Best Answer")), good, {(path.name, line), (path.name, line + 1)}
+    )
 
 
 def several(folder: Path, paths: list[Path]) -> Written:
@@ -179,17 +187,21 @@ def flat(folder: Path, path: Path) -> Written:
         while stack:
             parent, node = stack.pop()
             told.append({**{name: node[name] for name in node if name != "replies"}, "parent_id": parent})
-            stack += [(node["message_id"], reply) for reply in node["replies"][::-1]]
-    told = told[::-1]
+            stack += [(node["message_id"], reply) for reply in node["replies"]]
+    told.reverse()
     (folder / "flat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told), "utf-8")
-    good = {("flat.jsonl", i): starts[row["message_id"]] for i, row in enumerate(told, 1) if row["message_id"] in starts}
+    good = {
+        ("flat.jsonl", i): starts[row["message_id"]] for i, row in enumerate(told, 1) if row["message_id"] in starts
+    }
     return Written(files(folder / "flat.jsonl", oasst_messages()), good, {("flat.jsonl", len(told))})
 
 
 def in_memory(path: Path, turns: Callable[[Raw], Turns], how: str) -> Written:
     raws = json.loads(path.read_bytes())
     raws[5]["output"] = None
-    held = frame(pl.DataFrame(raws), "alpaca") if how == "frame" else dataset(datasets.Dataset.from_list(raws), "alpaca")
+    held = (
+        frame(pl.DataFrame(raws), "alpaca") if how == "frame" else dataset(datasets.Dataset.from_list(raws), "alpaca")
+    )
     good = {(how, i): turns(raw) for i, raw in enumerate(raws, 1) if raw["output"] is not None}
     return Written(held, good, {(how, 6)})
 
@@ -206,8 +218,13 @@ def parquet(folder: Path, path: Path, turns: Callable[[Raw], Turns], name: str) 
 
 def written(folder: Path, find: Find) -> dict[str, Written]:
     """Copy the real files, with bad rows in them, into `folder`; by the name that their source will have."""
-    sft = lambda name: find(f"sft/{name}")  # noqa: E731
-    t0 = [sft(f"t0_train_50k/{name}.jsonl.gz") for name in ("dream_baseline", "gigaword_TLDR", "imdb_Reviewer_Enjoyment")]
+
+    def sft(name: str) -> Path:
+        return find(f"sft/{name}")
+
+    t0 = [
+        sft(f"t0_train_50k/{name}.jsonl.gz") for name in ("dream_baseline", "gigaword_TLDR", "imdb_Reviewer_Enjoyment")
+    ]
     return {
         "v1": lines(folder, sft("v1_sft_demo.jsonl"), messages, format="messages"),
         "lima": array(folder, sft("lima.json"), alpaca),
@@ -250,13 +267,13 @@ class Done(NamedTuple):
 def done(tmp_path_factory: pytest.TempPathFactory, real_file: Find) -> Done:
     folder = tmp_path_factory.mktemp("real")
     held = written(folder, real_file)
-    takes = {"judge": Rows(2_000), "gsm8k": Fraction(0.5)}
+    takes: dict[str, Take] = {"judge": Rows(2_000), "gsm8k": Fraction(0.5)}
     sources = [
-        Source(name, each.input, **({"take": takes[name]} if name in takes else {})) for name, each in held.items()
+        Source(name, each.input, take=takes.get(name, All()), max_quarantine=0.06) for name, each in held.items()
     ]
     steps = (
         cut_refusals(),
-        refusals(),
+        refusals(allow_large_drop=True),
         shape(unanswered=True),
         exact_dedup(keep="longest", allow_large_drop=True),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -73,11 +72,11 @@ def test_threads_do_not_change_a_byte(work: Path) -> None:
 
 def test_a_build_that_lies_there_is_replaced_only_when_told(work: Path) -> None:
     run("build", "mix.py:second", "--out", "here")
-    edit(work / "mix.py", "seed=1", "seed=2")
-    message = error("build", "mix.py", "--out", ".", code=1) if (work / "second-mix").exists() else ""
-    assert message == ""
+    before = hashes(work / "here")
     assert "here exists; choose another folder, or say --overwrite" in error("build", "mix.py:second", "-o", "here", code=1)
-    run("build", "mix.py:second", "--out", "here", "--overwrite")
+    assert hashes(work / "here") == before
+    run("build", "mix.py:first", "--out", "here", "--overwrite")
+    assert Build(work / "here").name == "first-mix"
 
 
 def test_no_mixture_is_built_when_one_has_no_place(work: Path) -> None:
@@ -152,7 +151,7 @@ def test_check_tells_formats_fields_steps_and_the_plan(work: Path) -> None:
     ):
         assert part in told
     assert re.search(r"refusals +33 +3 +9\.1% +no_feelings 3|refusals +33 +3 +9\.1% +self_reference 3", told)
-    assert re.search(r"a +34 +30 +Rows\(n=20\) +20\n", told)
+    assert re.search(r"a +34 +30 +Rows\(n=20\) +20 *\n", told)
     assert sorted(work.rglob("*")) == before
 
 
@@ -248,7 +247,7 @@ def test_diff_marks_what_changed_in_a_text(work: Path) -> None:
     edit(work / "data" / "a.jsonl", "Answer 7. ", "Answer [b]7[/b]. ")
     run("build", "mix.py:first", "--out", "after", "-q")
     told = run("diff", "before", "after").stdout
-    assert "a/a7  text\n- assistant: Answer »7«. \n" in told or "- assistant: Answer »7«." in told
+    assert "a/a7  text\n- assistant: Answer »7«. " in told
     assert "+ assistant: Answer »[b]7[/b]«." in told
 
 
@@ -335,8 +334,3 @@ def test_an_error_of_the_system_is_one_message(work: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Mixture, "build", fails)
     assert error("build", "mix.py", code=1) == "data/a.jsonl: Permission denied"
-
-
-def test_manifests_are_whole_after_every_command(work: Path) -> None:
-    run("build", "mix.py:first", "-q")
-    assert json.loads((work / "build" / "first-mix" / "manifest.json").read_text("utf-8"))["name"] == "first-mix"

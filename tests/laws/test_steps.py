@@ -63,7 +63,9 @@ PIECES: Final = (
 )
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=3).map(" ".join)
 TURN = st.builds(
-    lambda role, content: {"role": role, "content": content}, st.sampled_from(["system", "user", "assistant", "tool"]), TEXTS
+    lambda role, content: {"role": role, "content": content},
+    st.sampled_from(["system", "user", "assistant", "tool"]),
+    TEXTS,
 )
 TURNS = st.lists(TURN, max_size=6)
 COMPLETION = st.builds(
@@ -188,7 +190,9 @@ def test_evidence_lies_where_it_says_and_counts_for_its_row(name: str, body: pa.
     reasons = [bound.reason for bound in step.bounds()]
     for told, row in zip(answer(step, body), body.to_pylist(), strict=True):
         for hit in told["evidence"]:
-            side = {"dialogue": "messages", "completion": "completions", "prompt": "prompt"}.get(hit["side"], hit["side"])
+            side = {"dialogue": "messages", "completion": "completions", "prompt": "prompt"}.get(
+                hit["side"], hit["side"]
+            )
             turns = row[side] if side in row else row["messages"]
             text = turns[hit["turn"]]["content"]
             assert 0 <= hit["start"] <= hit["end"] <= len(text)
@@ -213,7 +217,9 @@ def test_texts_at_the_edge_are_judged_and_carried(kind: Kind, edge_texts: dict[s
     found = run(tuple(Stage(name, i, step) for i, (name, step) in enumerate(STEPS.items())), body, protect=False)
     assert found.body.equals(body)
     for name in ("curly_quotes", "zalgo", "huge_word", "arabic"):
-        alone = run(tuple(Stage(label, i, step) for i, (label, step) in enumerate(STEPS.items())), parts[name], protect=False)
+        alone = run(
+            tuple(Stage(label, i, step) for i, (label, step) in enumerate(STEPS.items())), parts[name], protect=False
+        )
         row = list(parts).index(name)
         assert int(alone.fell[0]) == int(found.fell[row])
         assert {label: column[0] for label, column in alone.scores.items()} == {

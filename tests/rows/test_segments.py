@@ -40,7 +40,9 @@ def oracle(kind: Kind, rows: list[dict[str, Any]], on: On) -> list[Found]:
         texts = every(kind, number, row)
         roles = [role for *_, role, _ in texts]
         first_answer = roles.index("assistant") if "assistant" in roles else len(roles)
-        before = [side == "dialogue" and i < first_answer or side == "prompt" for i, (_, side, *_) in enumerate(texts)]
+        before = [
+            (side == "dialogue" and i < first_answer) or side == "prompt" for i, (_, side, *_) in enumerate(texts)
+        ]
         if on == "first_user":
             asks = [text for text in texts if text[3] == "user" and text[1] in {"dialogue", "prompt"}]
             found += asks[:1]
@@ -57,7 +59,9 @@ def oracle(kind: Kind, rows: list[dict[str, Any]], on: On) -> list[Found]:
 def seen(body: pa.RecordBatch, on: On) -> list[Found]:
     found: list[Found] = []
     for part in segments(body, on).parts:
-        text = [bytes(part.text.data[a:b]).decode() for a, b in zip(part.text.offsets, part.text.offsets[1:], strict=False)]
+        text = [
+            bytes(part.text.data[a:b]).decode() for a, b in zip(part.text.offsets, part.text.offsets[1:], strict=False)
+        ]
         columns = (part.index.tolist(), part.row.tolist(), part.turn.tolist(), part.role.tolist())
         for index, row, turn, role in zip(*columns, strict=True):
             found.append((row, part.side, turn, ROLES[role], text[index]))
@@ -66,7 +70,7 @@ def seen(body: pa.RecordBatch, on: On) -> list[Found]:
 
 
 TURNS = st.lists(st.fixed_dictionaries({"role": st.sampled_from(ROLES), "content": st.text(max_size=4)}), max_size=5)
-COMPLETIONS = st.lists(
+COMPLETIONS: Final[st.SearchStrategy[list[dict[str, Any]]]] = st.lists(
     st.fixed_dictionaries({"content": st.text(max_size=4), "model": st.none(), "scores": st.just([])}), max_size=3
 )
 ROWS: Final[dict[Kind, st.SearchStrategy[dict[str, Any]]]] = {

@@ -86,6 +86,24 @@ def test_an_opening_has_the_hits_that_start_in_it(text: str, opening: int) -> No
     assert hits([text], PHRASES, opening) == [{hit for hit in every if hit[1] < opening}]
 
 
+def test_a_hit_that_starts_later_is_out_though_an_earlier_one_holds_it() -> None:
+    said = ["as an AI language model"]
+    assert hits([*said], PHRASES, 9) == [{(1, 0, 8), (2, 0, 23), (14, 6, 8)}]
+    assert hits([*said], PHRASES, 10) == [{(1, 0, 8), (2, 0, 23), (14, 6, 8), (3, 9, 23)}]
+
+
+@pytest.mark.parametrize("phrase", [Phrase("I am"), Phrase("I do"), Phrase("it is"), Phrase("a b c"), Phrase("abc is")])
+def test_white_space_and_apostrophes_may_stand_anywhere(phrase: Phrase) -> None:
+    gaps = [*SPACES, "  ", " \n", "\u00a0 ", "\u2003\u3000"]
+    said = [spelling.replace(" ", gap) for spelling in spellings(phrase) for gap in gaps if " " in spelling]
+    said += [
+        spelling.replace("'", letter) for spelling in spellings(phrase) for letter in APOSTROPHES if "'" in spelling
+    ]
+    assert hits([*said], (phrase,)) == [{(0, 0, len(text))} for text in said]
+    within = [f"(x, {text}) and so on" for text in said]
+    assert hits([*within], (phrase,)) == [{(0, 4, 4 + len(text))} for text in said]
+
+
 def test_edges(edge_texts: dict[str, str]) -> None:
     texts = list(edge_texts.values())
     short = [text for text in texts if len(text) < 1_000_000]
