@@ -29,7 +29,7 @@ from curate.errors import CallError, CurateError, did_you_mean
 class Lazy(ModuleType):
     """A module that loads when first used.
 
-    `curate --help` takes 0.16 s; with the rooms, which bring polars, pyarrow and numba, it would take 1.3 s.
+    `curate --help` takes 0.15 s; the rooms, which bring polars, pyarrow and numba, would add 0.7 s.
     """
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the module holds

@@ -273,7 +273,7 @@ def _clashes(view: View, own: slice) -> Iterator[str]:
 def _step(view: View, number: int, stage: Stage) -> StepCheck:
     start, end = view.starts[number], view.starts[number + 1]
     fate, place = view.standing.fate[start:end], view.standing.place[start:end]
-    reached = (fate != Fate.QUARANTINED) 
+    reached = (fate != Fate.QUARANTINED) & ((fate == Fate.KEPT) | (place >= stage.place))
     told = view.heads[number].lines.slice(0, end - start)
     match stage.step:
         case Edit():

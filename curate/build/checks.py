@@ -21,7 +21,8 @@ SUSPICIOUS_ROWS = 10
 def check_drops(mixture: Mixture, standing: Standing) -> None:
     """Raise `LargeDropError` naming the first step and source with a suspicious drop."""
     for message in large_drops(mixture, standing):
-        raise LargeDropError(message)
+        told = f"{message}; if not, `curate check` shows what it catches"
+        raise LargeDropError(told)
 
 
 def large_drops(mixture: Mixture, standing: Standing) -> Iterator[str]:
@@ -34,8 +35,8 @@ def large_drops(mixture: Mixture, standing: Standing) -> Iterator[str]:
             if fell < SUSPICIOUS_ROWS or fell <= SUSPICIOUS_SHARE * rows or stage.step.allow_large_drop:
                 continue
             yield (
-                f"step {stage.label!r} drops {fell:,} of the {rows:,} rows of source {source.name!r} ({fell / rows:.0%}). "
-                "If that is meant, say so: allow_large_drop=True on the step; if not, `curate check` shows what it catches"
+                f"step {stage.label!r} drops {fell:,} of the {rows:,} rows of source {source.name!r} "
+                f"({fell / rows:.0%}). If that is meant, say so: allow_large_drop=True on the step"
             )
 
 

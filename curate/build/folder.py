@@ -128,8 +128,8 @@ class Build:
         verdict = lines.select(
             "source", "id", "step", "reason", "score", "bound", "match", "evidence", "file", "line"
         ).collect()
-        if not verdict.height:
-            return verdict
+        if not list((self.path / "dropped").glob("*.parquet")):
+            return verdict.join(self.kept().clear().collect(), on=["source", "id"])
         texts = pl.scan_parquet(self.path / "dropped" / "*.parquet").join(
             verdict.lazy().select("source", "id"), on=["source", "id"], how="semi"
         )

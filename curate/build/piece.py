@@ -155,7 +155,7 @@ def lines(job: Job, file: str, done: Worked) -> pa.RecordBatch:
     told = {"line": parsed.bad["line"], **{name: parsed.bad[name] for name in ("column", "expected", "excerpt")}}
     columns = {"file": pa.repeat(pa.scalar(file, pa.string()), rows + bad)}
     for name in dict.fromkeys([*good, *told]):
-        kind = (good.get(name) if name in good else told[name]).type
+        kind = (good[name] if name in good else told[name]).type
         columns[name] = pa.concat_arrays([good.get(name, pa.nulls(rows, kind)), told.get(name, pa.nulls(bad, kind))])
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 

@@ -48,7 +48,7 @@ def build(
     """
     check_target(target, overwrite=overwrite)
     kind, opened = open_sources(mixture)
-    target = target.absolute()
+    target = target.resolve()  # a link to a build stays, and so does what "." means
     with (
         watching(quiet=quiet) as watch,
         workspace(target, _recipe(mixture, opened), resume=resume, overwrite=overwrite) as space,

@@ -209,6 +209,7 @@ def test_two_steps_of_one_name_and_steps_of_a_source(tmp_path: Path) -> None:
     assert fell == [("a", "a:shape", "too_many_words", 4.0, 3.0), ("b", "shape-2", "too_few_words", 1.0, 2.0)]
     assert done.scores("a:shape")["source"].to_list() == ["a", "a"]
     assert done.dropped(step="shape").height == 0
+    assert done.dropped(step="shape").columns == done.dropped().columns
     with pytest.raises(CallError, match=r"no step 'shap'; did you mean 'shape'\?"):
         done.dropped(step="shap")
 
@@ -219,6 +220,18 @@ def test_an_edit_is_told_and_its_rows_stay(tmp_path: Path) -> None:
     assert texts(done.kept()) == [("A?", "1"), ("A?", "2")]
     assert done.ledger.collect()["edited"].to_list() == [["cut_refusals"], [], []]
     assert "cut_refusals" not in done.funnel.columns
+
+
+def test_a_row_that_fell_is_as_it_was_when_it_fell(tmp_path: Path) -> None:
+    rows = [chat("A?", "1", "B?", REFUSAL), chat("A?", "1", "B?", "2"), chat("A?", "1 2 3 4 5", "B?", REFUSAL)]
+    done = built(tmp_path / "out", source("s", rows), steps=[shape(max_words=12), refusals(), cut_refusals(), shape()])
+    assert texts(done.dropped()) == said([rows[0], rows[2]])
+    assert texts(done.kept()) == said([rows[1]])
+    for row in done.dropped(step="refusals").iter_rows(named=True):
+        for hit in row["evidence"]:
+            assert "language model" in row["messages"][hit["turn"]]["content"][hit["start"] : hit["end"]]
+    assert done.ledger.collect()["edited"].to_list() == [[], [], []], "what fell before an edit was not edited"
+    assert done.scores("shape-2")["turns"].to_list() == [2, 4, 2], "but it is scored as if it had not fallen"
 
 
 def test_a_large_drop_needs_a_word(tmp_path: Path) -> None:
@@ -265,6 +278,7 @@ def test_a_build_without_rows_can_be_read(tmp_path: Path, why: str) -> None:
     # Only streamed: `datasets` itself cannot hold a split without rows.
     loaded = datasets.load_dataset(str(tmp_path / "out"), streaming=True)
     assert {split: list(loaded[split]) for split in loaded} == {"train": []}
+    assert done.dropped().columns[-2:] == ["messages", "meta"]
     assert done.dropped().height == (5 if why == "every row dropped" else 0)
     assert done.composition["rows"].to_list() == [0]
 
@@ -351,6 +365,11 @@ def test_a_folder_in_the_way_stays(tmp_path: Path) -> None:
         built(out, source("s", [chat(f"{i}?", "x", id="x") for i in range(12)]), overwrite=True)
     assert Build(out).kept().collect().height == 4, "a build that fails leaves the old one"
     assert [each.name for each in tmp_path.iterdir()] == ["out"]
+    (tmp_path / "link").symlink_to(out)
+    built(tmp_path / "link", source("s", chats(5)), overwrite=True)
+    assert (tmp_path / "link").readlink() == out
+    assert Build(out).kept().collect().height == 5
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link", "out"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(BuildFolderError, match="is no build of curate"):

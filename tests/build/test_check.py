@@ -57,6 +57,10 @@ def test_reading_everything_says_what_the_build_does(tmp_path: Path) -> None:
         assert told.share is not None
         assert (told.share.asked, told.share.amount) == (source_of["plan"]["asked"], source_of["plan"]["delivered"])
         assert told.exact
+        reached = told.read - told.quarantined
+        for step in told.steps:
+            assert step.reached == reached
+            reached -= step.rows if step.kind != "edit" else 0
     edited = [step.rows for step in found.sources[1].steps if step.kind == "edit"]
     assert edited == [made.ledger.filter(pl.col("edited").list.len() > 0).collect().height] == [1]
 

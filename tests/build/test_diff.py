@@ -156,7 +156,7 @@ def test_settings_that_differ_are_told(tmp_path: Path) -> None:
 def test_rows_of_two_kinds_cannot_be_compared(tmp_path: Path) -> None:
     a = built(tmp_path / "a", source("first", FIRST))
     pairs = frame(pl.DataFrame({"prompt": ["Q?"], "chosen": ["A."], "rejected": ["B."]}), "preference")
-    with pytest.raises(CallError, match="a holds conversation rows, .*b holds preference rows; only rows of one kind"):
+    with pytest.raises(CallError, match=r"a holds conversation rows, .*b holds preference rows; only rows of one kind"):
         diff(a, built(tmp_path / "b", source("pairs", pairs)))
 
 

@@ -55,18 +55,21 @@ def test_a_place_that_is_not_there_says_what_is(here: Path, place: str, message:
         split_place(place)
 
 
-def test_a_file_runs_under_a_name_of_its_own_with_its_folder_on_the_path(here: Path) -> None:
+def test_a_file_runs_under_a_name_of_its_own_with_its_folder_on_the_path(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     folder = here / "inner"
     folder.mkdir()
     (folder / "beside_it.py").write_text("WORD = 'beside'\n", "utf-8")
     (folder / "mix.py").write_text(
         "import sys\nfrom beside_it import WORD\nname, file, seen = __name__, __file__, sys.path[0]\n", "utf-8"
     )
-    before, writes = list(sys.path), sys.dont_write_bytecode
+    before = list(sys.path)
     module = run_file(Path("inner/mix.py"))
     assert (module.WORD, module.file, module.seen) == ("beside", str(folder / "mix.py"), str(folder))
     assert module.name not in {"__main__", "mix"}
-    assert (sys.path, sys.dont_write_bytecode) == (before, writes)
+    assert (sys.path, sys.dont_write_bytecode) == (before, False)
     assert not list(folder.rglob("*.pyc")), "a check writes nothing"
     sys.modules.pop("beside_it")
 

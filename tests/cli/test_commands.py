@@ -46,7 +46,12 @@ def test_build_makes_every_mixture_of_the_file(work: Path) -> None:
     told = run("build", "mix.py")
     assert sorted(path.name for path in (work / "build").iterdir()) == ["first-mix", "second-mix"]
     assert Build(work / "build" / "first-mix").funnel.filter(source="a")["rows"].item() == 20
-    for line in ("first-mix", "refusals", "The build is in build/first-mix: train 20 rows.", "build/second-mix/report.html"):
+    for line in (
+        "first-mix",
+        "refusals",
+        "The build is in build/first-mix: train 20 rows.",
+        "build/second-mix/report.html",
+    ):
         assert line in told.stdout
     assert told.stdout.index("build/first-mix") < told.stdout.index("build/second-mix")
     assert told.stderr == ""
@@ -73,7 +78,9 @@ def test_threads_do_not_change_a_byte(work: Path) -> None:
 def test_a_build_that_lies_there_is_replaced_only_when_told(work: Path) -> None:
     run("build", "mix.py:second", "--out", "here")
     before = hashes(work / "here")
-    assert "here exists; choose another folder, or say --overwrite" in error("build", "mix.py:second", "-o", "here", code=1)
+    assert "here exists; choose another folder, or say --overwrite" in error(
+        "build", "mix.py:second", "-o", "here", code=1
+    )
     assert hashes(work / "here") == before
     run("build", "mix.py:first", "--out", "here", "--overwrite")
     assert Build(work / "here").name == "first-mix"
@@ -191,7 +198,9 @@ def test_show_marks_the_evidence(made: Path) -> None:
     assert told.count("»As an AI language model«, »I do not have opinions«.") == 2
     assert "\x1b" not in told
     assert run("show", str(made), "--step", "exact_dedup").stdout == "no rows to show\n"
-    assert run("show", str(made), "--fate", "quarantined", "--source", "a").stdout.startswith("a  a.jsonl:34  quarantined")
+    assert run("show", str(made), "--fate", "quarantined", "--source", "a").stdout.startswith(
+        "a  a.jsonl:34  quarantined"
+    )
     assert run("show", str(made), "--fate", "unsampled").stdout.count("not sampled") == 10
     assert run("show", str(made), "--fate", "kept", "-n", "3").stdout.count("in the train split") == 3
     assert run("show", str(made), "--reason", "self_reference").stdout.count("refusals: self_reference") == 3
@@ -320,7 +329,8 @@ def test_a_failed_build_is_exit_code_1(work: Path, monkeypatch: pytest.MonkeyPat
     assert work.is_dir()
 
     def fails(*_: object, **__: object) -> None:
-        raise ConservationError("it does not add up")
+        message = "it does not add up"
+        raise ConservationError(message)
 
     monkeypatch.setattr(Mixture, "build", fails)
     assert error("build", "mix.py", code=1) == "it does not add up"

@@ -1,4 +1,4 @@
-"""The command as a process of its own: exit codes, no traceback, no colours where there is no terminal, a light start."""
+"""The command as a process of its own: exit codes, no traceback, no colours without a terminal, a light start."""
 
 from __future__ import annotations
 
@@ -29,7 +29,13 @@ def environment(**more: str) -> dict[str, str]:
 
 def curate(*line: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*START, *line], capture_output=True, text=True, encoding="utf-8", env=environment(**more), timeout=120, check=False
+        [*START, *line],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=environment(**more),
+        timeout=120,
+        check=False,
     )
 
 
@@ -66,7 +72,9 @@ def test_colours_are_for_terminals_that_want_them(work: Path) -> None:
 
 def test_a_table_in_a_log_is_not_folded(work: Path) -> None:
     name = "s" * 100
-    (work / "mix.py").write_text(f"import curate as c\nm = c.Mixture('m', [c.Source('{name}', c.files('data/b.jsonl'))])\n")
+    (work / "mix.py").write_text(
+        f"import curate as c\nm = c.Mixture('m', [c.Source('{name}', c.files('data/b.jsonl'))])\n"
+    )
     assert re.search(rf"{name} +5 +5 +All\(\) +5 *\n", curate("check", "mix.py").stdout)
 
 

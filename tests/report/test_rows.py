@@ -26,7 +26,9 @@ LONG = "Well. " * 400 + PHRASE + " and so on." * 400
 
 
 def printed(parts: list[Text], *, colours: bool = False) -> str:
-    console = Console(file=io.StringIO(), width=200, force_terminal=colours, color_system="truecolor" if colours else None)
+    console = Console(
+        file=io.StringIO(), width=200, force_terminal=colours, color_system="truecolor" if colours else None
+    )
     for part in parts:
         console.print(part, soft_wrap=True)
     assert isinstance(console.file, io.StringIO)
@@ -101,11 +103,11 @@ def test_kept_rows_say_where_they_went(tmp_path: Path) -> None:
 
 
 def test_an_edited_row_is_not_marked_where_its_text_moved(tmp_path: Path) -> None:
-    steps = [refusals(allow_large_drop=True), cut_refusals()]
-    protected = source("a", [chat("So?", "Yes.", "And you?", PHRASE, id="cut")], protect=True)
+    steps = [refusals(), cut_refusals("tulu2")]
+    protected = source("a", [chat("So?", PHRASE, "And you?", "I am OpenAI's.", id="cut")], protect=True)
     text = printed(show(built(tmp_path / "out", protected, steps=steps), "kept"))
     assert "kept, in the train split, changed by cut_refusals\n" in text
-    assert OPEN not in text
+    assert f"  assistant: {PHRASE}\n" in text
 
 
 def test_rows_that_were_not_sampled_have_no_text(tmp_path: Path) -> None:
