@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -74,7 +75,7 @@ class Build:
         """The ledger: a line for each input row (columns: `curate.build.ledger.LEDGER`, then the scores)."""
         return pl.scan_parquet(self.path / "ledger" / "*.parquet")
 
-    @property
+    @cached_property
     def funnel(self) -> pl.DataFrame:
         """How many rows of each source were read, fell to each step, and stayed: a line a source, then their sum.
 
@@ -91,7 +92,7 @@ class Build:
         )
         return _with_total(self._in_order(fates))
 
-    @property
+    @cached_property
     def composition(self) -> pl.DataFrame:
         """What each source brings to the data files, against the plan.
 

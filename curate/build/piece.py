@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curate.build.pile import write_pile
 from curate.build.pipeline import Passed, Stage, only, run
 from curate.io.atomic import write_ipc
 from curate.io.door import Block, Opened, Parsed
@@ -24,10 +25,6 @@ from curate.rows.segments import segments
 from curate.steps.base import Bound, Filter
 from curate.steps.exact_dedup import ExactDedup
 from curate.text.hashing import ranks
-
-BUCKETS_LOG2 = 6
-"""64 buckets: a bucket of a 16 GB source is 256 MB, and a piece of 16 MB puts down batches of 256 kB."""
-
 
 class Job(NamedTuple):
     """What every piece of one source shares. `score_types` names the score columns of the whole mixture."""
@@ -79,8 +76,7 @@ def make_piece(job: Job, block: Block, place: Paths) -> Count:
     rank = ranks(found.key, np.zeros(len(found.own), np.uint64), job.order_key)
     named = _with_names(passed.body, ids)
     alive = np.flatnonzero(passed.fell < 0).astype(np.int32)
-    order = alive[np.argsort(rank[alive], kind="stable")]
-    write_ipc(place.rows, buckets(take(named, order), rank[order]))
+    write_pile(place.rows, named, alive, rank[alive])
     write_ipc(place.dropped, [take(named, np.flatnonzero(passed.fell >= 0).astype(np.int32))])
     write_ipc(place.keys, [keys(job, done)])
     write_ipc(place.lines, [lines(job, block.file, done)])
@@ -92,13 +88,6 @@ def work(job: Job, parsed: Parsed) -> Worked:
     found = identities(parsed.body, parsed.ids)
     passed = run(job.stages, parsed.body, protect=job.protect)
     return Worked(parsed, found, passed, pc.coalesce(parsed.ids, names(found.content)))
-
-
-def buckets(batch: pa.RecordBatch, rank: NDArray[np.uint64]) -> list[pa.RecordBatch]:
-    """Cut a batch whose rows are sorted by `rank` into one batch for each value of the rank's highest bits."""
-    edges = np.arange(1, 1 << BUCKETS_LOG2, dtype=np.uint64) << np.uint64(64 - BUCKETS_LOG2)
-    cuts = [0, *np.searchsorted(rank, edges).tolist(), len(rank)]
-    return [batch.slice(start, end - start) for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
 
 
 def _with_names(body: pa.RecordBatch, ids: pa.StringArray) -> pa.RecordBatch:

@@ -112,7 +112,7 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
                 measured = step.score(seen)
                 scores |= {f"{stage.label}.{name}": column for name, column in measured.columns.items()}
                 if measured.evidence is not None and len(measured.evidence.row):
-                    hits.append((stage, measured.evidence))
+                    hits.append((stage, _on_rows(version == len(versions) - 1, measured.evidence)))
                 verdict = decide(measured, step.bounds(), rows)
                 falls = (verdict.bound >= 0) & (fell < 0) & (not protect)
                 fell[falls] = stage.place
@@ -126,6 +126,15 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
                 keys |= {f"{stage.label}.{name}": column for name, column in step.sign(seen).items()}
     body = _of_versions(versions, version)
     return Passed(body, fell, bound, score, scores, keys, _edited(edited, rows), _evidence(hits, rows))
+
+
+def _on_rows(mask: NDArray[np.bool_], found: Evidence) -> Evidence:
+    """Return the hits on the rows of `mask`: those whose text will be shown as the filter saw it."""
+    if mask.all():
+        return found
+    hits = mask[found.row]
+    columns = [column[hits] for column in found[:-1]]
+    return Evidence(*columns, match=found.match.filter(pa.array(hits)))
 
 
 def _of_versions(bodies: list[pa.RecordBatch], version: NDArray[np.int32]) -> pa.RecordBatch:

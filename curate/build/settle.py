@@ -128,7 +128,7 @@ def order(mixture: Mixture, standing: Standing, *, test: bool) -> Order:
     for i, source in enumerate(mixture.sources):
         own = np.flatnonzero(standing.source[row] == i)
         rank[own] = _ranks(standing, row[own], number[own], key(mixture.seed, source.name, ORDER))
-    by_rank = np.argsort(rank, kind="stable")
+    by_rank = np.argsort(rank)
     if (np.diff(rank[by_rank]) == 0).any():
         by_rank = np.lexsort((standing.key.low[row], standing.key.high[row], rank))
     return Order(row[by_rank], copy[by_rank], rank[by_rank])
@@ -180,7 +180,7 @@ def _settle_ids(standing: Standing, frame: pl.DataFrame) -> None:
 
 def _repeated(words: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return the positions of words that occur more than once, ascending."""
-    by_word = np.argsort(words, kind="stable")
+    by_word = np.argsort(words)
     same = words[by_word][1:] == words[by_word][:-1]
     mask = np.zeros(len(words), np.bool_)
     mask[by_word[1:][same]] = True

@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.build.piece import BUCKETS_LOG2, buckets
+from curate.build.pile import bucket_of, read_bucket, read_pile, write_pile
 from curate.build.settle import Order
-from curate.io.atomic import map_ipc, read_ipc, replacing, write_ipc
+from curate.io.atomic import replacing
 from curate.rows.gather import take
 from curate.rows.schema import kind_of, row_schema
+from curate.text.hashing import order_of
 
 SHARD_BYTES = 256 << 20
 GROUP_BYTES = 32 << 20
@@ -98,16 +99,14 @@ def move(pile: Pile, whole: Order, lifted: NDArray[np.bool_]) -> Pile | None:
     own &= lifted[whole.row]
     if not own.any():
         return None
-    lost = np.flatnonzero(own)
-    lost = lost[np.argsort(whole.rank[lost], kind="stable")]
-    want = whole.pick(lost)
-    batch = read_ipc(pile.path)
+    want = whole.pick(np.flatnonzero(own))
+    batch = pa.concat_batches(read_pile(pile.path))
     where = np.argsort(np.asarray(batch["row"]))
     found = where[np.searchsorted(np.asarray(batch["row"]), want.row - pile.first, sorter=where)]
     rows = take(batch, found.astype(np.int32))
     rows = rows.set_column(2, rows.schema.field(2), pa.array(want.copy.astype(np.int32)))
     path = pile.path.with_name(pile.path.name.replace(".rows.", ".moved."))
-    write_ipc(path, buckets(rows, want.rank))
+    write_pile(path, rows, np.arange(rows.num_rows, dtype=np.int32), want.rank)
     return Pile(path, pile.first, pile.rows, moved=True)
 
 
@@ -144,7 +143,7 @@ def _leaves(field: pa.Field, prefix: str) -> Iterator[str]:
 
 def _row_groups(shard: Shard, stock: Stockroom) -> Iterator[pa.Table]:
     """Yield the rows of each row group; a bucket stays in memory until the order has passed it."""
-    bucket = (shard.order.rank >> np.uint64(64 - BUCKETS_LOG2)).astype(np.int64)
+    bucket = bucket_of(shard.order.rank)
     loaded: dict[int, Bucket] = {}
     start = 0
     for end in shard.ends.tolist():
@@ -162,11 +161,11 @@ def _load(number: int, stock: Stockroom) -> Bucket:
     """Read one bucket of every pile."""
     batches, keys = [], []
     for pile in stock.piles:
-        batch = map_ipc(pile.path).get_batch(number)
+        batch = read_bucket(pile.path, number)
         batches.append(batch)
         keys.append(_row_keys(np.asarray(batch["row"]) + pile.first, np.asarray(batch["copy"])))
     key = np.concatenate(keys)
-    by_key = np.argsort(key, kind="stable")
+    by_key = order_of(key)
     return Bucket(pa.concat_batches(batches), key[by_key], by_key)
 
 

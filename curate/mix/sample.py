@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from curate.mix.plan import Share
 from curate.mix.takes import Fraction, Rows
-from curate.text.hashing import Hashes, hash_strings, ranks
+from curate.text.hashing import Hashes, hash_strings, order_of, ranks
 from curate.text.views import view
 
 SAMPLE, ORDER, TEST = "sample", "order", "test"
@@ -40,7 +40,7 @@ def copies(share: Share, rank: NDArray[np.uint64], tokens: NDArray[np.int64]) ->
     """
     count = np.full(len(rank), share.whole, np.int64)
     if share.rest:
-        order = np.argsort(rank, kind="stable")
+        order = order_of(rank)
         fits = np.arange(1, len(rank) + 1) if share.unit == "rows" else np.cumsum(tokens[order])
         count[order[: np.searchsorted(fits, share.rest, side="right")]] += 1
     return count
@@ -66,7 +66,7 @@ def split_off(
     unique, inverse = np.unique(prompt, return_inverse=True)
     rows = np.bincount(inverse, count, minlength=len(unique)).astype(np.int64)
     rank = spread(unique, key(seed, "", TEST))
-    order = np.argsort(rank, kind="stable")
+    order = order_of(rank)
     fits = np.cumsum(rows[order]) <= limit
     picked = np.zeros(len(unique), np.bool_)
     picked[order[fits]] = True

@@ -132,6 +132,20 @@ def fold_lists(offsets: NDArray[np.int32], items: Hashes) -> Hashes:
     return Hashes(*_fold_lists(offsets, items.high, items.low))
 
 
+def order_of(words: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the order that sorts `words`; equal ones keep their places, whatever the machine.
+
+    NumPy's vectorised sort is five times as fast as its stable one, and ranks are hardly ever equal.
+
+    >>> order_of(np.array([3, 1, 3, 2])).tolist()
+    [1, 3, 0, 2]
+    """
+    order = np.argsort(words)
+    if (words[order[1:]] == words[order[:-1]]).any():
+        order = np.argsort(words, kind="stable")
+    return order
+
+
 @kernel
 def _ranks(
     high: NDArray[np.uint64], low: NDArray[np.uint64], number: NDArray[np.uint64], key: np.uint64

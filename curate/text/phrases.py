@@ -127,19 +127,19 @@ def spellings(phrase: Phrase) -> list[str]:
         return [phrase.text]
     plain = re.sub(f"[{APOSTROPHES}]", "'", phrase.text.lower())
     full = " ".join(FULL.get(word, word) for word in plain.split())
-    return list(dict.fromkeys(" ".join(words) for words in _spell(tuple(full.split()))))
+    return list(dict.fromkeys(_spell(tuple(full.split()))))
 
 
-def _spell(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+@functools.lru_cache(maxsize=4096)
+def _spell(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Spell out words; what phrases end in alike is spelled once."""
     if not words:
-        yield ()
-        return
-    for rest in _spell(words[1:]):
-        yield (words[0], *rest)
+        return ("",)
+    ways = [(words[0], words[1:])]
     for length in (1, 2):
-        for short in CONTRACTIONS.get(words[:length], ()) if len(words) >= length else ():
-            for rest in _spell(words[length:]):
-                yield (short, *rest)
+        shorts = CONTRACTIONS.get(words[:length], ()) if len(words) >= length else ()
+        ways += [(short, words[length:]) for short in shorts]
+    return tuple(f"{head} {tail}".rstrip() for head, rest in ways for tail in _spell(rest))
 
 
 @functools.cache
@@ -182,7 +182,8 @@ def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: b
     lines = [line.translate(spelled.tobytes()) for line in symbols]
     width = int(byte_classes.max()) + 2
     table, shallow, output_spelling, output_next = _build(lines, width)
-    first, second = _starts(symbols, loose=loose)
+    first, second, free = _starts(symbols, loose=loose)
+    inside = (kinds()[:256] == WORD) & (np.arange(256) < 0x80) & words
     exact = [spelling.encode() if is_exact else b"" for spelling, is_exact in owner]
     starts = np.cumsum([0, *(len(word) for word in exact)])[:-1]
     return Automaton(
@@ -190,7 +191,7 @@ def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: b
         loose=loose,
         classes=byte_classes,
         kinds=kinds(),
-        before=np.where((kinds()[:256] == WORD) & (np.arange(256) < 0x80) & words, 0, 0xFF).astype(np.uint8),
+        before=np.where(inside, free, 0xFF).astype(np.uint8),
         first=first,
         second=second,
         table=table,
@@ -239,14 +240,16 @@ def _bytes(symbol: int) -> frozenset[int]:
     return frozenset((symbol, ord(chr(symbol).upper()) if symbol < 0x80 else symbol))
 
 
-def _starts(lines: list[bytes], *, loose: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _starts(lines: list[bytes], *, loose: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
     """Return the tables `first` and `second`: the buckets (of eight) whose spellings begin, and go on, with two bytes.
 
+    Returned third are the buckets with a spelling that may begin right after a letter: "作为AI", in an unspaced script.
     After white space or an apostrophe, which may be several bytes, most bytes may follow; where a spelling ends, all.
     """
     tables = np.zeros((2, 256, 256), np.uint8)
     named = {BLANK: -SPACE, QUOTE: -APOSTROPHE} if loose else {}
     words = sorted(tuple(named.get(symbol, symbol) for symbol in word) for word in {line[:4] for line in lines})
+    free = 0
     for number, word in enumerate(words):
         sets = [_bytes(symbol) for symbol in word] + [ANY] * (4 - len(word))
         if word[1] < 0:
@@ -254,9 +257,10 @@ def _starts(lines: list[bytes], *, loose: bool) -> tuple[NDArray[np.uint8], NDAr
         if min(word[1:3]) < 0:
             sets[3] = ANY
         bucket = 1 << number * 8 // len(words)
+        free |= bucket if not 0 <= word[0] < 0x80 or kinds()[word[0]] != WORD else 0
         for table, low, high in zip(tables, sets[::2], sets[1::2], strict=True):
             table[np.ix_(sorted(high), sorted(low))] |= bucket
-    return tables[0].reshape(-1), tables[1].reshape(-1)
+    return tables[0].reshape(-1), tables[1].reshape(-1), free
 
 
 def _build(lines: list[bytes], width: int) -> tuple[NDArray[np.int32], int, NDArray[np.int32], NDArray[np.int32]]:

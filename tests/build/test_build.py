@@ -112,6 +112,8 @@ def test_steps_decide_in_their_order(tmp_path: Path) -> None:
     assert texts(before.kept()) == [("A?", "yes")]
     assert before.dropped()["step"].to_list() == ["refusals"]
     assert sorted(after.dropped()["step"].to_list()) == ["exact_dedup", "refusals"]
+    both = built(tmp_path / "c", source("s", [chat("A?", REFUSAL, "B?", ""), chat("A?", "x")]), steps=STEPS)
+    assert both.dropped()["step"].to_list() == ["refusals"]
 
 
 def test_protected_rows_never_fall(tmp_path: Path) -> None:
@@ -223,15 +225,17 @@ def test_an_edit_is_told_and_its_rows_stay(tmp_path: Path) -> None:
 
 
 def test_a_row_that_fell_is_as_it_was_when_it_fell(tmp_path: Path) -> None:
-    rows = [chat("A?", "1", "B?", REFUSAL), chat("A?", "1", "B?", "2"), chat("A?", "1 2 3 4 5", "B?", REFUSAL)]
-    done = built(tmp_path / "out", source("s", rows), steps=[shape(max_words=12), refusals(), cut_refusals(), shape()])
-    assert texts(done.dropped()) == said([rows[0], rows[2]])
-    assert texts(done.kept()) == said([rows[1]])
-    for row in done.dropped(step="refusals").iter_rows(named=True):
-        for hit in row["evidence"]:
-            assert "language model" in row["messages"][hit["turn"]]["content"][hit["start"] : hit["end"]]
+    asks = ("A?", "1", "B?", REFUSAL), ("A?", "1", "B?", "2"), ("ChatGPT, one two three?", "1", "B?", REFUSAL)
+    steps = [shape(max_words=12), refusals(), cut_refusals(), refusals("tulu2")]
+    done = built(tmp_path / "out", source("s", [chat(*ask) for ask in asks]), steps=steps)
+    assert texts(done.dropped()) == sorted(asks[::2])
+    assert texts(done.kept()) == [asks[1]]
+    for row in done.dropped().iter_rows(named=True):
+        assert [hit["step"] for hit in row["evidence"]] == ["refusals"], "what is met after the cut has no place here"
+        (hit,) = row["evidence"]
+        assert "language model" in row["messages"][hit["turn"]]["content"][hit["start"] : hit["end"]]
     assert done.ledger.collect()["edited"].to_list() == [[], [], []], "what fell before an edit was not edited"
-    assert done.scores("shape-2")["turns"].to_list() == [2, 4, 2], "but it is scored as if it had not fallen"
+    assert done.scores("refusals-2")["provider"].to_list() == [0, 0, 1], "but it is scored as if it had not fallen"
 
 
 def test_a_large_drop_needs_a_word(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_the_first_error_stops_the_rest(threads: int) -> None:
             raise ValueError(message)
         return task
 
-    answers = []
+    answers: list[int] = []
     with pytest.raises(ValueError, match="task 3"):
         answers.extend(run_all(work, range(1_000), threads))
     assert len(began) <= 4 + 2 * threads

@@ -204,22 +204,22 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
     small_blocks(SMALL)
     lay(tmp_path / "full", [MAIN], [SIDE])
     length = Killed(tmp_path / "full").whole()
+    full = hashes(tmp_path / "full" / "out")
     assert data(tmp_path / "full" / "out") == plain
     chance = random.Random(11)
-    landed, pieces = 0, set()
-    for number, share in enumerate(sorted(chance.uniform(0.02, 0.98) for _ in range(5))):
+    landed = 0
+    for number in range(5):
         folder = lay(tmp_path / str(number), [MAIN], [SIDE])
-        died = Killed(folder).after(share * length)
+        moment = (number + chance.random()) / 5 * length
+        died = Killed(folder).after(moment)
         left = left_behind(folder / "out")
         assert (folder / "out").exists() or died
         landed += died and left == [".out.partial"]
-        pieces.add(len(list((folder / ".out.partial").glob("pieces/*.lines.arrow"))))
         if not (folder / "out").exists():
             mixture(folder).build(folder / "out", threads=2)
-        assert data(folder / "out") == plain, f"killed after {share:.0%}"
-        assert left_behind(folder / "out") in ([], left)
+            assert left_behind(folder / "out") == []
+        assert hashes(folder / "out") == full, f"killed after {moment:.2f} of {length:.2f} s"
     assert landed, "no kill landed while the build was at work"
-    assert len(pieces) > 1, "every kill landed at the same stage"
 
 
 def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:

@@ -26,7 +26,7 @@ from curate.rows.segments import segments
 from curate.steps.base import Edit, Filter, Group, Step
 from curate.steps.cut_refusals import cut_refusals
 from curate.steps.exact_dedup import exact_dedup
-from curate.steps.refusals import refusals
+from curate.steps.refusals import Refusals, refusals
 from curate.steps.shape import shape
 
 STEPS: Final[dict[str, Step]] = {
@@ -198,6 +198,8 @@ def test_evidence_lies_where_it_says_and_counts_for_its_row(name: str, body: pa.
             assert 0 <= hit["start"] <= hit["end"] <= len(text)
             assert hit["reason"] in reasons
         assert told["fell"] == (0 if told["bound"] >= 0 else -1)
+        if isinstance(step, Refusals) and told["fell"] == 0:
+            assert reasons[told["bound"]] in {hit["reason"] for hit in told["evidence"]}
 
 
 def of_text(kind: Kind, text: str) -> pa.RecordBatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from curate.report.fallen import fallen
 from curate.report.look import look
 from curate.report.page import page
 from curate.report.templates import templates
+from curate.steps.base import Bound, Step
 from curate.steps.cut_refusals import cut_refusals
-from curate.steps.refusals import refusals
+from curate.steps.exact_dedup import exact_dedup
+from curate.steps.refusals import Refusals, refusals
 from tests.report.conftest import NASTY, PHRASE, chat, write
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -175,15 +178,34 @@ def test_notebook_shows_funnel_and_composition(demo: Build) -> None:
     assert "tokens, estimated" in read.text
 
 
-def test_text_changed_after_it_was_measured_is_not_marked(tmp_path: Path) -> None:
-    late = [chat(f"late-{n}", f"Hello {n}.", "Hi.", "And?", PHRASE) for n in range(3)]
+@dataclass(frozen=True, kw_only=True)
+class Lenient(Refusals):
+    """Lets a row refuse nine times."""
+
+    def bounds(self) -> tuple[Bound, ...]:
+        return tuple(bound._replace(at_most=9) for bound in super().bounds())
+
+
+def late(tmp_path: Path, *steps: Step) -> Build:
+    """Build rows with one prompt whose last answer refuses, beside others."""
+    chats = [chat(f"late-{n}", "Hello.", "Hi.", "And?", PHRASE) for n in range(3)]
     fine = [chat(f"fine-{n}", f"Question {n}?", "Yes.") for n in range(9)]
-    source = Source("chats", files(write(tmp_path / "chats.jsonl", *late, *fine), format="messages"))
-    build = Mixture("late", (source,), (refusals(), cut_refusals())).build(tmp_path / "build", threads=1)
+    source = Source("chats", files(write(tmp_path / "chats.jsonl", *chats, *fine), format="messages"))
+    return Mixture("late", (source,), steps).build(tmp_path / "build", threads=1)
+
+
+def test_a_row_that_fell_before_an_edit_is_shown_as_it_fell(tmp_path: Path) -> None:
+    build = late(tmp_path, refusals(), cut_refusals())
     rows = fallen(build)
-    assert [(row.id, row.stale, len(row.turns)) for row in rows] == [
-        (f"late-{n}", ("cut_refusals",), 2) for n in range(3)
-    ]
+    assert [(row.id, row.stale, len(row.turns)) for row in rows] == [(f"late-{n}", (), 4) for n in range(3)]
+    assert all(any(piece.titles for piece in row.turns[3].text) for row in rows)
+    assert "after it was measured" not in Reader(page(build)).text
+
+
+def test_text_changed_after_it_was_measured_is_not_marked(tmp_path: Path) -> None:
+    build = late(tmp_path, Lenient(), cut_refusals(), exact_dedup("prompt"))
+    rows = fallen(build)
+    assert [(row.stale, len(row.turns)) for row in rows] == [(("cut_refusals",), 2)] * 2
     assert not any(piece.titles for row in rows for turn in row.turns for piece in turn.text)
     text = Reader(page(build)).text
     assert "Changed by cut_refusals after it was measured" in text

@@ -190,3 +190,7 @@ def test_alternatives_nest() -> None:
 def test_phrases_that_cannot_be_met_are_refused(text: str, message: str) -> None:
     with pytest.raises(MixtureError, match=message):
         compile_phrases((Phrase(text),))
+
+
+def test_a_phrase_of_an_unspaced_script_may_follow_a_letter() -> None:
+    assert hits(["I作为AI"], (Phrase("作为AI"),)) == [{(0, 1, 5)}]
