@@ -16,7 +16,7 @@ from curate.report.page import page
 
 
 @dataclass(frozen=True)
-class Mixture(spec.Mixture):
+class Mixture(spec.Mixture):  # noqa: D101  the declaration's docstring is its own
     __doc__ = spec.Mixture.__doc__
 
     def build(
@@ -38,13 +38,18 @@ class Mixture(spec.Mixture):
         Raises `MixtureError` and `SourceNotFoundError` for a wrong declaration, and the kinds of `BuildError` for data
         that cannot be built; then nothing is left at `out`.
         """
-        count = len(os.sched_getaffinity(0)) if threads is None else threads
+        count = _cores() if threads is None else threads
         if count < 1:
             message = f"threads={threads!r}: a whole number from 1"
             raise CallError(message)
         target = Path(out) if out is not None else Path("build") / self.name
         run.build(self, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_first_look)
         return Build(target)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def write_first_look(folder: Path) -> None:

@@ -47,9 +47,9 @@ def check_clashes(mixture: Mixture, standing: Standing, reading: Reading) -> Non
         total = count.quarantined + clashes
         if clashes and total > max(ALWAYS_QUARANTINED, source.max_quarantine * count.rows):
             message = (
-                f"source {source.name!r}: {clashes:,} of {count.rows:,} rows have the id of another row that says something "
-                "else. If the field is no id, read it with id=None, and ids come from what the rows say; if it is, mend the "
-                "file or raise max_quarantine"
+                f"source {source.name!r}: {clashes:,} of {count.rows:,} rows have the id of another row that says "
+                "something else. If the field is no id, read it with id=None, and ids come from what the rows say; if "
+                "it is, mend the file or raise max_quarantine"
             )
             raise QuarantineError(message)
 

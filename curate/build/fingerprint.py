@@ -1,8 +1,8 @@
 """One hash for everything that decides what a build holds; what has no stable identity is refused.
 
-The form hashed is canonical JSON. A path, a callable or an object of unknown kind never enters it: a permissive fallback
-to `str` would quietly give one recipe two fingerprints. A dataclass field marked `metadata={"fingerprint": False}` says
-where to look, not what is meant, and stays out.
+The form hashed is canonical JSON. A path, a callable or an object of unknown kind never enters it: a permissive
+fallback to `str` would quietly give one recipe two fingerprints. A dataclass field marked
+`metadata={"fingerprint": False}` says where to look, not what is meant, and stays out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from curate.errors import MixtureError
 from curate.mix.spec import Mixture
 from curate.steps.base import Step
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 def fingerprint(mixture: Mixture) -> str:

@@ -137,7 +137,10 @@ class Build:
         return verdict.join(texts.collect(), on=["source", "id"], how="left", maintain_order="left")
 
     def quarantined(self, source: str | None = None) -> pl.DataFrame:
-        """Return the rows that could not be taken in: `source`, `file`, `line`, `id`, `column`, `expected`, `excerpt`."""
+        """Return the rows that could not be taken in.
+
+        Columns: `source`, `file`, `line`, `id`, `column`, `expected`, `excerpt`.
+        """
         self._check("source", source, self.sources)
         lines = self._lines("quarantined", source=source)
         return lines.select("source", "file", "line", "id", "column", "expected", "excerpt").collect()

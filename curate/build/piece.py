@@ -1,7 +1,7 @@
-"""One unit of work: a block of a source, read, identified, passed through its steps and put down in four small files.
+"""One unit of work: a block of a source, read, identified, passed through its steps and put down in four files.
 
-A piece is a pure function of its block, so pieces can be made in any order, on any thread or machine, and again after an
-interruption. Its rows lie sorted into buckets of their final order, so that a shard reads only what it holds.
+A piece is a pure function of its block, so pieces can be made in any order, on any thread or machine, and again after
+an interruption. Its rows lie sorted into buckets of their final order, so that a shard reads only what it holds.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.build.pile import write_pile
+from curate.build.pile import pile_schema, write_pile
 from curate.build.pipeline import Passed, Stage, only, run
 from curate.io.atomic import write_ipc
 from curate.io.door import Block, Opened, Parsed
 from curate.mix.tokens import Tokenizer, tokens
 from curate.rows.gather import take, text_bytes
 from curate.rows.identity import Identities, identities, names
-from curate.rows.segments import segments
+from curate.rows.segments import Segments, select
 from curate.steps.base import Bound, Filter
 from curate.steps.exact_dedup import ExactDedup
 from curate.text.hashing import ranks
+
 
 class Job(NamedTuple):
     """What every piece of one source shares. `score_types` names the score columns of the whole mixture."""
@@ -94,8 +95,7 @@ def _with_names(body: pa.RecordBatch, ids: pa.StringArray) -> pa.RecordBatch:
     """Put the id, the number within the piece and the number of the copy before the body."""
     row = pa.array(np.arange(body.num_rows, dtype=np.int32))
     copy = pa.array(np.zeros(body.num_rows, np.int32))
-    schema = pa.schema([("id", pa.string()), ("row", pa.int32()), ("copy", pa.int32()), *body.schema])
-    return pa.RecordBatch.from_arrays([ids, row, copy, *body.columns], schema=schema)
+    return pa.RecordBatch.from_arrays([ids, row, copy, *body.columns], schema=pile_schema(body.schema))
 
 
 def keys(job: Job, done: Worked) -> pa.RecordBatch:
@@ -109,17 +109,17 @@ def keys(job: Job, done: Worked) -> pa.RecordBatch:
         "content_low": found.content.low,
         "fell": passed.fell,
         "bytes": text_bytes(passed.body),
-        "tokens": tokens(segments(passed.body), job.tokenizer),
+        "tokens": tokens(passed.segments, job.tokenizer),
         **passed.keys,
     }
     if job.test_split:
-        columns["prompt"] = _prompts(passed.body, found)
+        columns["prompt"] = _prompts(passed.segments, found)
     return pa.RecordBatch.from_arrays([pa.array(column) for column in columns.values()], names=list(columns))
 
 
-def _prompts(body: pa.RecordBatch, found: Identities) -> NDArray[np.uint64]:
-    """Return a key for each row's prompt, equal where `exact_dedup` calls prompts equal; an empty one is like no other."""
-    high = ExactDedup().sign(segments(body, "prompt"))["high"]
+def _prompts(every: Segments, found: Identities) -> NDArray[np.uint64]:
+    """Return a key for each row's prompt, equal where `exact_dedup` finds prompts equal; an empty one equals none."""
+    high = ExactDedup().sign(select(every, "prompt"))["high"]
     return np.where(high == 0, found.content.low, high).astype(np.uint64)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from curate.mix.spec import Mixture, Source
 from curate.rows.edits import apply_edits
 from curate.rows.gather import take
-from curate.rows.segments import SIDES, Segments, segments
+from curate.rows.segments import SIDES, Segments, segments, select
 from curate.steps.base import Edit, Evidence, Filter, Group, Step, decide
 
 HIT = pa.struct(
@@ -48,11 +48,12 @@ class Stage(NamedTuple):
 class Passed(NamedTuple):
     """A batch after its pipeline; a row that fell to a filter is as it was when it fell.
 
-    `fell` is the place of the first filter that a row falls to, -1 where it falls to none; `bound` and `score` say by
-    which of that filter's bounds. `scores`, `keys` and `edited` are named by label.
+    `segments` are all of its segments. `fell` is the place of the first filter that a row falls to, -1 where it falls
+    to none; `bound` and `score` say by which of that filter's bounds. `scores`, `keys` and `edited` are named by label.
     """
 
     body: pa.RecordBatch
+    segments: Segments
     fell: NDArray[np.int16]
     bound: NDArray[np.int16]
     score: NDArray[np.float64]
@@ -99,14 +100,14 @@ def score_columns(found: Iterable[Stage]) -> dict[str, pa.DataType]:
 def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Passed:
     """Run the row-local part of every stage over `body`. Rows of a protected source are scored and never fall."""
     rows = body.num_rows
-    versions, version = [body], np.zeros(rows, np.int32)
+    whole, versions, version = segments(body), [body], np.zeros(rows, np.int32)
     fell, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
     scores: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {}
     keys: dict[str, NDArray[np.generic]] = {}
     edited: list[tuple[str, NDArray[np.bool_]]] = []
     hits: list[tuple[Stage, Evidence]] = []
     for stage in found:
-        seen = segments(body, stage.step.reads)
+        seen = select(whole, stage.step.reads)
         match stage.step:
             case Filter() as step:
                 measured = step.score(seen)
@@ -119,13 +120,16 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
                 bound[falls], score[falls] = verdict.bound[falls], verdict.score[falls]
             case Edit() as step:
                 body, changed = apply_edits(body, seen, step.edit(seen))
+                whole = segments(body)
                 versions.append(body)
                 version[fell < 0] = len(versions) - 1
                 edited.append((stage.label, changed & (fell < 0)))
             case Group() as step:
                 keys |= {f"{stage.label}.{name}": column for name, column in step.sign(seen).items()}
-    body = _of_versions(versions, version)
-    return Passed(body, fell, bound, score, scores, keys, _edited(edited, rows), _evidence(hits, rows))
+    if (version < len(versions) - 1).any():
+        body = _of_versions(versions, version)
+        whole = segments(body)
+    return Passed(body, whole, fell, bound, score, scores, keys, _edited(edited, rows), _evidence(hits, rows))
 
 
 def _on_rows(mask: NDArray[np.bool_], found: Evidence) -> Evidence:
@@ -133,15 +137,19 @@ def _on_rows(mask: NDArray[np.bool_], found: Evidence) -> Evidence:
     if mask.all():
         return found
     hits = mask[found.row]
-    columns = [column[hits] for column in found[:-1]]
-    return Evidence(*columns, match=found.match.filter(pa.array(hits)))
+    return Evidence(
+        found.row[hits],
+        found.reason[hits],
+        found.side[hits],
+        found.turn[hits],
+        found.start[hits],
+        found.end[hits],
+        found.match.filter(pa.array(hits)),
+    )
 
 
 def _of_versions(bodies: list[pa.RecordBatch], version: NDArray[np.int32]) -> pa.RecordBatch:
     """Return each row as it is in its version of the batch."""
-    last = len(bodies) - 1
-    if (version == last).all():
-        return bodies[last]
     rows = [np.flatnonzero(version == number).astype(np.int32) for number in range(len(bodies))]
     parts = pa.concat_batches([take(body, picked) for body, picked in zip(bodies, rows, strict=True)])
     return take(parts, np.argsort(np.concatenate(rows)).astype(np.int32))

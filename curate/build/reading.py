@@ -95,7 +95,8 @@ def check_quarantine(source: Source, count: Count, pieces: Path, number: int, bl
         f"source {source.name!r}: {count.quarantined:,} of {count.rows:,} rows ({share:.1%}) could not be taken in, "
         f"more than max_quarantine={source.max_quarantine:g} allows. The first {len(shown)}:\n"
         + "\n".join(f"  {line}" for line in shown)
-        + f"\nMend the file or its format, or go on without these rows: Source({source.name!r}, ..., max_quarantine={_enough(share)})"
+        + "\nMend the file or its format, or go on without these rows: "
+        + f"Source({source.name!r}, ..., max_quarantine={_enough(share)})"
     )
     raise QuarantineError(message)
 

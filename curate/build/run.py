@@ -58,7 +58,7 @@ def build(
 
 
 def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
-    """Return what an interrupted build must share with this one for its pieces to be taken up; it stays on this machine."""
+    """Return what an interrupted build must share with this one for its pieces to be taken up; it stays on the disk."""
     return {
         "curate": version("curate"),
         "mixture": canonical(mixture),
@@ -87,7 +87,8 @@ def _make(
     for name, count, found in zip(names, reading.counts, fates, strict=True):
         check_conservation(name, count.rows, found)
     check_delivery(standing, splits)
-    write_text(space.out / MANIFEST, manifest(mixture, kind, opened, contents, fates, delivered(shares, standing), splits))
+    text = manifest(mixture, kind, opened, contents, fates, delivered(shares, standing), splits)
+    write_text(space.out / MANIFEST, text)
 
 
 def _pieces(space: Workspace, reading: Reading) -> tuple[PieceOf, ...]:
@@ -143,7 +144,8 @@ def _write(
     watch.done("writing")
     told = iter(done[len(books.names) :])
     return done[: len(books.names)], {
-        name: {"rows": len(found.row), "shards": [next(told) for _ in shards.get(name, ())]} for name, found in splits.items()
+        name: {"rows": len(found.row), "shards": [next(told) for _ in shards.get(name, ())]}
+        for name, found in splits.items()
     }
 
 

@@ -1,7 +1,7 @@
 """The finished rows on their way from pieces to Parquet, in their final order.
 
-A shard is cut by the size of its text, so it does not depend on how rows lay in the pieces. Every bucket of the order is
-read, sorted and written on its own: memory holds a bucket for each thread, never a shard.
+A shard is cut by the size of its text, so it does not depend on how rows lay in the pieces. Every bucket of the order
+is read, sorted and written on its own: memory holds a bucket for each thread, never a shard.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.build.pile import bucket_of, read_bucket, read_pile, write_pile
+from curate.build.pile import bucket_of, pile_schema, read_bucket, read_pile, write_pile
 from curate.build.settle import Order
 from curate.io.atomic import replacing
 from curate.rows.gather import take
 from curate.rows.schema import kind_of, row_schema
 from curate.text.hashing import order_of
 
-SHARD_BYTES = 256 << 20
+SHARD_BYTES = 128 << 20
 GROUP_BYTES = 32 << 20
 GROUP_ROWS = 65_536
-"""A shard holds about 256 MB of text, a row group about 32 MB and at most 65,536 rows."""
+"""A shard holds about 128 MB of text, a row group about 32 MB and at most 65,536 rows."""
 
 COPY_BITS = 16
 
 
 class Pile(NamedTuple):
-    """A file of rows in buckets; its rows are numbered from `first` on in the build. `moved` ones hold only moved rows."""
+    """A file of rows in buckets, numbered in the build from `first` on. `moved` ones hold only moved rows."""
 
     path: Path
     first: int
@@ -49,7 +49,7 @@ class Shard(NamedTuple):
 
 
 class Stockroom(NamedTuple):
-    """All that a shard is made from. `source` and `occurrence` run over the rows of the build; `lifted` marks moved rows."""
+    """All that a shard is made from; `source`, `occurrence` and `lifted` (moved rows) run over all rows."""
 
     piles: tuple[Pile, ...]
     schema: pa.Schema
@@ -123,7 +123,10 @@ REPEATED = ("source", "role", "name", "model")
 
 
 def parquet_options(schema: pa.Schema, repeated: Sequence[str] = ()) -> dict[str, Any]:
-    """Return how rows are written: text without a dictionary, which would be built and thrown away (7 % of the time)."""
+    """Return how rows are written: text without a dictionary, which would be built and thrown away (7 % of the time).
+
+    `repeated` names further columns of few different values.
+    """
     leaves = [leaf for field in schema for leaf in _leaves(field, "")]
     words = [leaf for leaf in leaves if leaf.rsplit(".", 1)[-1] in {*REPEATED, *repeated}]
     return {"compression": "zstd", "use_dictionary": words, "write_statistics": ["source", "id"]}
@@ -161,7 +164,7 @@ def _load(number: int, stock: Stockroom) -> Bucket:
     """Read one bucket of every pile."""
     batches, keys = [], []
     for pile in stock.piles:
-        batch = read_bucket(pile.path, number)
+        batch = read_bucket(pile.path, number, pile_schema(stock.schema))
         batches.append(batch)
         keys.append(_row_keys(np.asarray(batch["row"]) + pile.first, np.asarray(batch["copy"])))
     key = np.concatenate(keys)

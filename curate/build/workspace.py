@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -108,8 +107,8 @@ def _replace(out: Path, target: Path) -> None:
     old = target.with_name(f".{target.name}.old")
     if target.exists():
         shutil.rmtree(old, ignore_errors=True)
-        os.replace(target, old)
-    os.replace(out, target)
+        target.replace(old)
+    out.replace(target)
     shutil.rmtree(old, ignore_errors=True)
 
 

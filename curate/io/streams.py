@@ -70,8 +70,9 @@ def open_bytes(file: File) -> tuple[pa.NativeFile, pa.NativeFile]:
 def chunks(file: File, size: int) -> Iterator[tuple[bytes | memoryview, int]]:
     """Give a file's bytes in steps of at most `size`, each with the bytes on disk gone through.
 
-    Steps of a file that is not packed end with a line, where there is a line end in them: what follows it is read again,
-    which is cheaper than to carry it over (two copies of every byte, 0.6 s a GB). A byte order mark is left out. Raises `FormatError` for UTF-16, and for a file that cannot be read to its end.
+    Steps of a file that is not packed end with a line, where there is a line end in them: what follows it is read
+    again, which is cheaper than to carry it over (two copies of every byte, 0.6 s a GB). A byte order mark is left out.
+    Raises `FormatError` for UTF-16, and for a file that cannot be read to its end.
     """
     with reading(file):
         text, raw = open_bytes(file)

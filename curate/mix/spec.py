@@ -58,7 +58,7 @@ class Mixture:
 
     - `sources`: their order is their priority when duplicates meet.
     - `steps`: run for every source, in this order.
-    - `weights` with `total`: shares of sources instead of their `take`s; `"size"` weighs by what is left of each source.
+    - `weights` with `total`: shares of sources instead of their `take`s; `"size"` weighs by what is left of each.
       A weight is raised to `1 / temperature` before shares are taken, so a temperature over 1 evens them out.
     - `on_shortage`: what happens when a source has less than is asked of it. `"error"` names it; `"repeat"` uses rows
       again, at most `max_repeat` times each; `"shrink"` takes what there is.

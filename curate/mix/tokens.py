@@ -88,4 +88,4 @@ def _load(path: str, _content: str) -> tokenizers.Tokenizer:
         raise MixtureError(message) from error
     loaded: Any = tokenizers.Tokenizer.from_file(path)
     loaded.no_truncation()
-    return loaded  # type: ignore[no-any-return]
+    return loaded

@@ -22,7 +22,7 @@ NULL = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Identities(NamedTuple):
-    """The identity of each row of a batch: `own` marks those that bring an id; `content` is the hash of the whole row."""
+    """The identity of each row of a batch: `own` marks those that bring an id; `content` is a hash of the whole row."""
 
     own: NDArray[np.bool_]
     key: Hashes

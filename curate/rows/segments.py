@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.rows.schema import ASSISTANT, ROLES, USER, Kind, Role, kind_of
 from curate.text.kernel import kernel
-from curate.text.views import Text, view
+from curate.text.views import Text, frozen, view
 
 Side: TypeAlias = Literal["dialogue", "prompt", "completion", "chosen", "rejected"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -115,15 +115,20 @@ def _completions(lists: pa.ListArray) -> Part:
 
 
 def _offsets(lists: pa.ListArray) -> NDArray[np.int32]:
-    return lists.offsets.to_numpy(zero_copy_only=True)
+    return frozen(lists.offsets.to_numpy(zero_copy_only=True))
 
 
+@kernel
 def _spread(offsets: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """Return for each element of lists with these offsets: its list, its place there, its place in the values."""
-    lengths = np.diff(offsets)
-    row = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-    index = np.arange(offsets[0], offsets[-1], dtype=np.int32)
-    return row, index - offsets[:-1][row], index
+    count = offsets[-1] - offsets[0]
+    row, turn, index = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.int32)
+    k = 0
+    for i in range(len(offsets) - 1):
+        for place in range(offsets[i], offsets[i + 1]):
+            row[k], turn[k], index[k] = i, place - offsets[i], place
+            k += 1
+    return row, turn, index
 
 
 def _select(part: Part, on: On) -> Part:

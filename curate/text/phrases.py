@@ -207,7 +207,7 @@ def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: b
 
 
 def _symbols(spelling: str, *, loose: bool) -> bytes:
-    """Return a spelling as folded bytes, with `BLANK` for white space and `QUOTE` for an apostrophe where it is loose."""
+    """Return a spelling as folded bytes; where it is loose, `BLANK` is any white space and `QUOTE` any apostrophe."""
     text = " ".join(spelling.split()).translate(SHARED) if loose else spelling
     symbols = text.encode().lower()
     if not 2 <= len(symbols) <= LONGEST:

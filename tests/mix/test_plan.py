@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -87,7 +88,7 @@ def test_temperature_evens_sizes_out() -> None:
     [
         (lambda: Rows(0), "a whole number from 1"),
         (lambda: Rows(1.0), "for a share use Fraction"),  # type: ignore[arg-type]
-        (lambda: Rows(True), "a whole number from 1"),
+        (lambda: Rows(n=True), "a whole number from 1"),
         (lambda: Fraction(1.5), "over 0 and at most 1"),
         (lambda: Fraction(0), "over 0 and at most 1"),
         (lambda: Repeat(70_000), "at most 65535 copies"),
@@ -105,6 +106,6 @@ def test_temperature_evens_sizes_out() -> None:
         (lambda: Mixture("m", (rows_of(All()),), test=0.1), "neither Rows"),  # type: ignore[arg-type]
     ],
 )
-def test_a_wrong_declaration_says_what_is_wrong(make, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_wrong_declaration_says_what_is_wrong(make: Callable[[], object], message: str) -> None:
     with pytest.raises(MixtureError, match=re.escape(message)):
         make()
