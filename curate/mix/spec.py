@@ -11,7 +11,7 @@ from curate.errors import MixtureError
 from curate.io.door import Input
 from curate.mix.takes import MAX_REPEAT, All, Fraction, Rows, Take, Tokens
 from curate.mix.tokens import Tokenizer
-from curate.steps.base import Step
+from curate.steps.base import Pairing, Step
 
 Shortage: TypeAlias = Literal["error", "repeat", "shrink"]
 
@@ -151,6 +151,9 @@ def _steps(steps: Iterable[Step], where: str) -> tuple[Step, ...]:
         if not isinstance(step, Step):
             hint = "; call it" if callable(step) else ""
             message = f"{where}: {step!r} is not a step{hint}"
+            raise MixtureError(message)
+        if isinstance(step, Pairing):
+            message = f"{where}: {step.name} is a Pairing, and builds do not run these yet; pair the rows before"
             raise MixtureError(message)
     return found
 

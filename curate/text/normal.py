@@ -7,7 +7,7 @@
 an accent. NFKC comes again for folded letters that meet their accent only then ("J" and a caron, say). White space is
 what `str.isspace` says. Normal form is idempotent.
 
-ASCII runs eight bytes at a time. Most other characters are *calm*: what they become depends on no neighbour, so a table
+ASCII runs 32 bytes at a time. Most other characters are *calm*: what they become depends on no neighbour, so a table
 built once from `str.casefold` and `unicodedata` answers for them. Texts with any other character (a combining accent,
 a Hangul jamo, a half-width voicing mark) go through Polars' NFKC. The table has the Unicode version of the running
 Python (14.0 in 3.11), Polars its own, newer one: only characters unassigned in the older one can come out differently.
@@ -25,8 +25,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.text.hashing import Hashes, hash_bytes, hash_strings
-from curate.text.kernel import inline, kernel, store64
-from curate.text.swar import CHARACTERS, HIGH, ONES, POINTS, code_point, leading, load, within
+from curate.text.kernel import inline, kernel
+from curate.text.swar import CHARACTERS, POINTS, code_point
+from curate.text.vector_kernel import WIDTH, lower32, trailing, within32
 from curate.text.views import Text, frozen, strings, view
 
 APOSTROPHES: Final = "\u00b4\u02bb\u02bc\u1ffd\u2018\u2019\u201b\u2032\uff07"
@@ -38,9 +39,6 @@ GROWTH: Final = 3
 MOST: Final = 2**31 - 1
 UNSETTLED: Final = -1
 SPACE: Final = 0x20
-AFTER_SPACE: Final = np.uint64(0x80)
-BYTE: Final = np.uint64(0xFF)
-SPACES: Final = np.uint64(0x20) * ONES
 WHITE_SPACE: Final = (
     "\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 )
@@ -145,7 +143,7 @@ def _hash_normal(
     longest = 0
     for place in index:
         longest = max(longest, offsets[place + 1] - offsets[place])
-    scratch = np.empty(GROWTH * longest + 8, np.uint8)
+    scratch = np.empty(GROWTH * longest + WIDTH, np.uint8)
     high = np.zeros(len(index), np.uint64)
     low = np.zeros(len(index), np.uint64)
     unsettled = np.zeros(len(index), np.bool_)
@@ -168,7 +166,7 @@ def _rewrite_all(
     lenient: bool,  # noqa: FBT001
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.bool_]]:
     count = len(offsets) - 1
-    out = np.empty(GROWTH * np.int64(offsets[count] - offsets[0]) + 8, np.uint8)
+    out = np.empty(GROWTH * np.int64(offsets[count] - offsets[0]) + WIDTH, np.uint8)
     ends = np.zeros(count + 1, np.int32)
     unsettled = np.zeros(count, np.bool_)
     at = 0
@@ -196,47 +194,49 @@ def write_normal(
     """Write `data[start:end]` by `table` into `out` from `base`, white space in order; return where it ends.
 
     Returns -1 at the first character that is not calm, unless `lenient`, which takes it as it is. `out` has room for
-    `GROWTH` times the text and 8 bytes more.
+    `GROWTH` times the text and `WIDTH` bytes more.
     """
     i, at = start, base
-    spaced = AFTER_SPACE  # a space at the start, or after a space, is one too many
+    spaced = 1  # a space at the start, or after a space, is one too many
     while i < end:
-        word = load(data, i, end)
-        count = min(8, end - i)
-        high = word & HIGH
-        if high:
-            count = min(count, leading(high))
-            if count == 0:
-                i, at, spaced = _write_run(data, i, end, out, at, table, extra, lenient, spaced)
-                if i == UNSETTLED:
-                    return UNSETTLED
-                continue
-            word &= (np.uint64(1) << np.uint64(8 * count)) - np.uint64(1)
-        word |= within(word, 0x41, 0x5A) >> np.uint64(2)
-        space = within(word, 0x20, 0x20)
-        control = within(word, 0x09, 0x0D) | within(word, 0x1C, 0x1F)
-        if control:
-            space |= control
-            fill = (control >> np.uint64(7)) * BYTE
-            word = (word & ~fill) | (fill & SPACES)
-        again = space & ((space << np.uint64(8)) | spaced)
-        store64(out, at, word)
-        # A branch, not arithmetic: guessed right, the next load need not wait for this word (458 to 800 MB/s).
-        if not again and count == 8:
-            i += 8
-            at += 8
-            spaced = space >> np.uint64(56)
-            continue
-        kept = min(count, leading(again))
-        at += kept
-        i += kept
-        if kept < count:
-            spaced = AFTER_SPACE
-            while i < end and _is_space(data[i]):
-                i += 1
+        count = min(WIDTH, end - i)
+        if i + WIDTH <= len(data):
+            high, space = _marks(data, i)
+            lower32(data, i, out, at)
         else:
-            spaced = (space >> np.uint64(8 * count - 8)) & AFTER_SPACE
+            for k in range(count):
+                out[at + k] = data[i + k]
+            high, space = _marks(out, at)
+            lower32(out, at, out, at)
+        stop = high | (space & ((space << 1) | spaced))
+        # A branch, not arithmetic: guessed right, the next load need not wait for these marks.
+        if stop == 0 and count == WIDTH:
+            i += WIDTH
+            at += WIDTH
+            spaced = space >> (WIDTH - 1)
+            continue
+        kept = trailing(stop | 1 << count)
+        i += kept
+        at += kept
+        if kept:
+            spaced = (space >> (kept - 1)) & 1
+        if kept == count:
+            continue
+        if (high >> kept) & 1:
+            i, at, spaced = _write_run(data, i, end, out, at, table, extra, lenient, spaced)
+            if i == UNSETTLED:
+                return UNSETTLED
+        else:
+            i += min(trailing(~(space >> kept)), count - kept)
+            spaced = 1
     return at - 1 if at > base and spaced else at
+
+
+@inline
+def _marks(data: NDArray[np.uint8], i: int) -> tuple[int, int]:
+    """Mark, of the 32 bytes from `i`, those past ASCII and those of white space."""
+    space = within32(data, i, 0x20, 0x20) | within32(data, i, 0x09, 0x0D) | within32(data, i, 0x1C, 0x1F)
+    return within32(data, i, 0x80, 0xFF), space
 
 
 @inline
@@ -254,8 +254,8 @@ def _write_run(
     table: NDArray[np.int32],
     extra: NDArray[np.uint8],
     lenient: bool,  # noqa: FBT001
-    spaced: np.uint64,
-) -> tuple[int, int, np.uint64]:
+    spaced: int,
+) -> tuple[int, int, int]:
     """Write the characters from `i` to the next ASCII one; -1 in place of `i` at one that is not calm."""
     while i < end and data[i] >= 0x80:
         point, width = code_point(data, i, end)
@@ -263,11 +263,11 @@ def _write_run(
         if entry > 0:
             for k in range(entry >> 6, (entry >> 6) + (entry & 63)):
                 if extra[k] != SPACE:
-                    spaced = np.uint64(0)
+                    spaced = 0
                 elif spaced:
                     continue
                 else:
-                    spaced = AFTER_SPACE
+                    spaced = 1
                 out[at] = extra[k]
                 at += 1
         elif entry == UNSETTLED and not lenient:
@@ -276,7 +276,7 @@ def _write_run(
             for k in range(width):
                 out[at + k] = data[i + k]
             at += width
-            spaced = np.uint64(0)
+            spaced = 0
         i += width
     return i, at, spaced
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from curate.errors import MixtureError, ShortageError
 from curate.io.door import Input, frame
 from curate.mix.plan import Share, Stock, largest_remainder, plan
 from curate.mix.spec import Mixture, Source
 from curate.mix.takes import All, Fraction, Repeat, Rows, Take, Tokens
+from curate.steps.base import Pairing
 
 
 def rows_of(take: Take) -> Source:
@@ -109,3 +115,18 @@ def test_temperature_evens_sizes_out() -> None:
 def test_a_wrong_declaration_says_what_is_wrong(make: Callable[[], object], message: str) -> None:
     with pytest.raises(MixtureError, match=re.escape(message)):
         make()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best(Pairing):
+    """A Pairing that no build runs."""
+
+    name: ClassVar[str] = "best"
+
+    def pair(self, body: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.int32], dict[int, str]]:
+        return body, np.zeros(0, np.int32), {}
+
+
+def test_a_pairing_is_refused_rather_than_passed_over() -> None:
+    with pytest.raises(MixtureError, match="best is a Pairing"):
+        Mixture("m", (rows_of(All()),), (Best(),))

@@ -1,1 +1,0 @@
-"""What trainers read that want something else than a build folder."""
