@@ -23,6 +23,8 @@ from curate.text.hashing import Hashes
 FORMAT = 1
 """Rises when the build folder changes its shape."""
 
+CURATE = version("curate")
+
 PACKAGES = ("msgspec", "numba", "numpy", "polars", "pyarrow")
 
 
@@ -69,7 +71,7 @@ def manifest(
         "steps": _steps(mixture),
         "mixture": canonical(mixture),
         "tokens": "exact" if mixture.tokenizer else "estimated",
-        "versions": {"curate": version("curate"), **{name: version(name) for name in PACKAGES}},
+        "versions": {"curate": CURATE, **{name: version(name) for name in PACKAGES}},
     }
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from curate.build.checks import check_clashes, check_delivery, check_drops
 from curate.build.engine import run_all
 from curate.build.fingerprint import Json, canonical
 from curate.build.ledger import Books, PieceOf, check_conservation, kept_names, write_source
-from curate.build.manifest import content_hash, file_hash, manifest
+from curate.build.manifest import CURATE, content_hash, file_hash, manifest
 from curate.build.piece import piece_paths
 from curate.build.pipeline import all_stages, score_columns, stages
 from curate.build.progress import Watch, watching
@@ -60,7 +59,7 @@ def build(
 def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
     """Return what an interrupted build must share with this one for its pieces to be taken up; it stays on the disk."""
     return {
-        "curate": version("curate"),
+        "curate": CURATE,
         "mixture": canonical(mixture),
         "files": [[str(part.path) for part in found.parts] for found in opened],
         "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened],

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from curate.text.kernel import inline, kernel, load64
 from curate.text.phrases import APOSTROPHE, SPACE, WORD, Automaton
 from curate.text.swar import code_point
+from curate.text.vector_kernel import WIDTH, trailing, within32
 from curate.text.views import Text
 
-BYTE, LOW = np.uint64(0xFF), np.uint64(0xFFFF)
-EIGHT, TWENTY_FOUR = np.uint64(8), np.uint64(24)
+LOW, SIXTEEN, THIRTY_TWO = np.uint64(0xFFFF), np.uint64(16), np.uint64(32)
+
+BORDERS: Final = (1 << WIDTH - 1) - 1
+"""31 bits: of 32 bytes, all but the first have one before them."""
 
 ROOM: Final = 1 << 16
 """Hits that a call of the kernel has room for; a text with more is run again with more room."""
@@ -116,33 +119,69 @@ def skip_characters(data: NDArray[np.uint8], start: int, end: int, count: int) -
 
 
 @inline
+def begins_at(
+    data: NDArray[np.uint8], i: int, first: NDArray[np.uint8], second: NDArray[np.uint8], third: NDArray[np.uint8]
+) -> bool:
+    """Tell whether the six bytes from `i` may begin a phrase; the caller keeps `i + 8` in bounds."""
+    word = load64(data, i)
+    buckets = first[word & LOW] & second[word >> SIXTEEN & LOW]
+    return buckets != 0 and buckets & third[word >> THIRTY_TWO & LOW] != 0
+
+
+@inline
+def borders(data: NDArray[np.uint8], i: int, past_ascii: int, signs: int) -> int:
+    """Mark, of the 31 bytes after `i`, those with which a phrase may begin if its words are to be whole.
+
+    They are ASCII letters and digits after a byte that is none, and first bytes of characters past ASCII and bytes of
+    no word, as far as `past_ascii` and `signs` (a mask of all bits, or of none) let them.
+    """
+    word = within32(data, i, 0x61, 0x7A) | within32(data, i, 0x41, 0x5A)
+    word |= within32(data, i, 0x30, 0x39) | within32(data, i, 0x5F, 0x5F)
+    found = word & ~(word << 1)
+    found |= within32(data, i, 0xC0, 0xFF) & past_ascii
+    found |= within32(data, i, 0, 0x7F) & ~word & signs
+    return (found >> 1) & BORDERS
+
+
+@inline
 def next_start(
     data: NDArray[np.uint8],
     begin: int,
     i: int,
     limit: int,
-    before: NDArray[np.uint8],
+    words: bool,  # noqa: FBT001
+    past_ascii: int,
+    signs: int,
     first: NDArray[np.uint8],
     second: NDArray[np.uint8],
+    third: NDArray[np.uint8],
 ) -> int:
     """Return the next place from `i` on where the bytes of a phrase may begin, or `limit` (before the last byte).
 
-    Of what comes before, only one byte is looked at; `is_inside` decides.
+    With `words`, places between two ASCII letters are left out; `is_inside` decides about the others.
     """
-    safe = min(limit, len(data) - 6)
+    safe = min(limit, len(data) - 2 * WIDTH)
     if i == begin and i < limit and not first[np.int64(data[i]) | np.int64(data[i + 1]) << 8]:
         i += 1
-    if i > begin:
+    if i > begin and words:
         while i < safe:
-            word = load64(data, i - 1)
-            if before[word & BYTE] & first[word >> EIGHT & LOW] & second[word >> TWENTY_FOUR & LOW]:
+            marks = borders(data, i - 1, past_ascii, signs)
+            while marks:
+                place = i + trailing(marks)
+                if begins_at(data, place, first, second, third):
+                    return min(place, limit)
+                marks &= marks - 1
+            i += WIDTH - 1
+    elif i > begin:
+        while i < safe:
+            if begins_at(data, i, first, second, third):
                 return i
             i += 1
     while i < limit:
         if first[np.int64(data[i]) | np.int64(data[i + 1]) << 8]:
             break
         i += 1
-    return i
+    return min(i, limit)
 
 
 @inline
@@ -216,7 +255,8 @@ def _find(
     Returns the place of that text (or how many there are) and the hits of those before it. The automaton is taken apart
     once: done for each text, counting references took twice the time of the search.
     """
-    before, first, second = automaton.before, automaton.first, automaton.second
+    first, second, third = automaton.first, automaton.second, automaton.third
+    past_ascii, signs = -int(automaton.past_ascii), -int(automaton.signs)
     classes, kinds, table = automaton.classes, automaton.kinds, automaton.table
     words, loose, shallow, outputs = automaton.words, automaton.loose, automaton.shallow, automaton.width - 1
     ring = np.empty(256, np.int64)
@@ -227,7 +267,7 @@ def _find(
         known = found
         i = begin
         while i < limit:
-            i = next_start(data, begin, i, limit, before, first, second)
+            i = next_start(data, begin, i, limit, words, past_ascii, signs, first, second, third)
             if i == limit:
                 break
             if words and is_inside(data, begin, end, i, kinds):

@@ -74,8 +74,8 @@ class Automaton(NamedTuple):
 
     A state is a place in `table`: `table[state + class]` is the next state, and `table[state + width - 1]` the first of
     the state's outputs (-1: none); states up to `shallow` hold at most one symbol. A phrase may begin with the bytes
-    b0 to b3, after the byte b, where `before[b] & first[b0 | b1 << 8] & second[b2 | b3 << 8]` is not 0. `kinds` has the
-    kind of each code point. An output is a spelling and the next output; a spelling is a phrase, a length in symbols,
+    b0 to b5 where `first[b0 | b1 << 8] & second[b2 | b3 << 8] & third[b4 | b5 << 8]` is not 0; `past_ascii` and `signs` tell whether one may
+    begin with a character past ASCII, and with an ASCII one of no word. `kinds` has the kind of each code point. An output is a spelling and the next output; a spelling is a phrase, a length in symbols,
     and for an exact one its bytes.
     """
 
@@ -83,9 +83,11 @@ class Automaton(NamedTuple):
     loose: bool
     classes: NDArray[np.uint8]
     kinds: NDArray[np.uint8]
-    before: NDArray[np.uint8]
+    past_ascii: bool
+    signs: bool
     first: NDArray[np.uint8]
     second: NDArray[np.uint8]
+    third: NDArray[np.uint8]
     table: NDArray[np.int32]
     width: int
     shallow: int
@@ -182,8 +184,8 @@ def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: b
     lines = [line.translate(spelled.tobytes()) for line in symbols]
     width = int(byte_classes.max()) + 2
     table, shallow, output_spelling, output_next = _build(lines, width)
-    first, second, free = _starts(symbols, loose=loose)
-    inside = (kinds()[:256] == WORD) & (np.arange(256) < 0x80) & words
+    first, second, third = _starts(symbols, loose=loose)
+    begins = first.reshape(256, 256).any(axis=0)
     exact = [spelling.encode() if is_exact else b"" for spelling, is_exact in owner]
     starts = np.cumsum([0, *(len(word) for word in exact)])[:-1]
     return Automaton(
@@ -191,9 +193,11 @@ def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: b
         loose=loose,
         classes=byte_classes,
         kinds=kinds(),
-        before=np.where(inside, free, 0xFF).astype(np.uint8),
+        past_ascii=bool(begins[0x80:].any()),
+        signs=bool(begins[:0x80][kinds()[:0x80] != WORD].any()),
         first=first,
         second=second,
+        third=third,
         table=table,
         width=width,
         shallow=shallow,
@@ -240,27 +244,32 @@ def _bytes(symbol: int) -> frozenset[int]:
     return frozenset((symbol, ord(chr(symbol).upper()) if symbol < 0x80 else symbol))
 
 
-def _starts(lines: list[bytes], *, loose: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
-    """Return the tables `first` and `second`: the buckets (of eight) whose spellings begin, and go on, with two bytes.
+def _starts(lines: list[bytes], *, loose: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the tables `first`, `second` and `third`: the buckets whose spellings have two bytes in that place.
 
-    Returned third are the buckets with a spelling that may begin right after a letter: "作为AI", in an unspaced script.
-    After white space or an apostrophe, which may be several bytes, most bytes may follow; where a spelling ends, all.
+    Six buckets take spellings as they are mostly written, with one byte for each white space and apostrophe; where a
+    spelling ends, every byte may follow. In the last two, one of them takes several bytes (two spaces, a typeset
+    apostrophe), and any may follow: the seventh is for those with this one among the first three symbols.
     """
-    tables = np.zeros((2, 256, 256), np.uint8)
+    tables = np.zeros((3, 256, 256), np.uint8)
     named = {BLANK: -SPACE, QUOTE: -APOSTROPHE} if loose else {}
-    words = sorted(tuple(named.get(symbol, symbol) for symbol in word) for word in {line[:4] for line in lines})
-    free = 0
-    for number, word in enumerate(words):
-        sets = [_bytes(symbol) for symbol in word] + [ANY] * (4 - len(word))
-        if word[1] < 0:
-            sets[2] = sets[2] | _bytes(word[1]) | CONTINUATION
-        if min(word[1:3]) < 0:
-            sets[3] = ANY
-        bucket = 1 << number * 8 // len(words)
-        free |= bucket if not 0 <= word[0] < 0x80 or kinds()[word[0]] != WORD else 0
+    words = sorted(tuple(named.get(symbol, symbol) for symbol in word) for word in {line[:6] for line in lines})
+    written = {word: 1 << number * 6 // len(words) for number, word in enumerate(words)}
+    longer = {
+        (word[: at + 1], 0x40 if at < 3 else 0x80)
+        for word in words
+        for at in range(1, 5)
+        if min(word[at : at + 1], default=0) < 0
+    }
+    patterns = [([_bytes(symbol) for symbol in word], bucket) for word, bucket in written.items()]
+    patterns += [
+        ([_bytes(symbol) for symbol in word] + [_bytes(word[-1]) | CONTINUATION], bucket) for word, bucket in longer
+    ]
+    for sets, bucket in patterns:
+        sets += [ANY] * (6 - len(sets))
         for table, low, high in zip(tables, sets[::2], sets[1::2], strict=True):
             table[np.ix_(sorted(high), sorted(low))] |= bucket
-    return tables[0].reshape(-1), tables[1].reshape(-1), free
+    return tables[0].reshape(-1), tables[1].reshape(-1), tables[2].reshape(-1)
 
 
 def _build(lines: list[bytes], width: int) -> tuple[NDArray[np.int32], int, NDArray[np.int32], NDArray[np.int32]]:
