@@ -23,9 +23,8 @@ from curate.text.hashing import Hashes
 FORMAT = 1
 """Rises when the build folder changes its shape."""
 
-CURATE = version("curate")
-
-PACKAGES = ("msgspec", "numba", "numpy", "polars", "pyarrow")
+VERSIONS = {name: version(name) for name in ("curate", "msgspec", "numba", "numpy", "polars", "pyarrow")}
+"""Of `curate` and of what a byte of the output may depend on; looked up once, while the process may still read them."""
 
 
 def content_hash(content: Hashes) -> str:
@@ -71,7 +70,7 @@ def manifest(
         "steps": _steps(mixture),
         "mixture": canonical(mixture),
         "tokens": "exact" if mixture.tokenizer else "estimated",
-        "versions": {"curate": CURATE, **{name: version(name) for name in PACKAGES}},
+        "versions": VERSIONS,
     }
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 

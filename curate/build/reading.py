@@ -14,7 +14,7 @@ from curate.build.engine import run_all
 from curate.build.piece import Count, Job, Paths, make_piece, piece_paths
 from curate.build.pipeline import all_stages, score_columns, stages
 from curate.build.progress import Watch
-from curate.errors import MixtureError, QuarantineError
+from curate.errors import FormatError, MixtureError, QuarantineError, SourceNotFoundError
 from curate.io.atomic import read_ipc, write_text
 from curate.io.blocks import Items
 from curate.io.door import Block, Opened
@@ -47,7 +47,7 @@ class Reading(NamedTuple):
 
 def open_sources(mixture: Mixture) -> tuple[Kind, tuple[Opened, ...]]:
     """Open every source; raises `MixtureError` when they hold rows of different kinds."""
-    opened = tuple(source.input.open() for source in mixture.sources)
+    opened = tuple(_open(source) for source in mixture.sources)
     kinds = {found.kind for found in opened}
     if len(kinds) > 1:
         told = ", ".join(
@@ -56,6 +56,14 @@ def open_sources(mixture: Mixture) -> tuple[Kind, tuple[Opened, ...]]:
         message = f"mixture {mixture.name!r}: one build holds rows of one kind, but {told}; make a mixture of each kind"
         raise MixtureError(message)
     return opened[0].kind, opened
+
+
+def _open(source: Source) -> Opened:
+    try:
+        return source.input.open()
+    except (FormatError, SourceNotFoundError) as error:
+        message = f"source {source.name!r}: {error}"
+        raise type(error)(message) from error
 
 
 def read(mixture: Mixture, opened: tuple[Opened, ...], pieces: Path, threads: int, watch: Watch) -> Reading:

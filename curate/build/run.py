@@ -16,7 +16,7 @@ from curate.build.checks import check_clashes, check_delivery, check_drops
 from curate.build.engine import run_all
 from curate.build.fingerprint import Json, canonical
 from curate.build.ledger import Books, PieceOf, check_conservation, kept_names, write_source
-from curate.build.manifest import CURATE, content_hash, file_hash, manifest
+from curate.build.manifest import VERSIONS, content_hash, file_hash, manifest
 from curate.build.piece import piece_paths
 from curate.build.pipeline import all_stages, score_columns, stages
 from curate.build.progress import Watch, watching
@@ -59,7 +59,7 @@ def build(
 def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
     """Return what an interrupted build must share with this one for its pieces to be taken up; it stays on the disk."""
     return {
-        "curate": CURATE,
+        "curate": VERSIONS["curate"],
         "mixture": canonical(mixture),
         "files": [[str(part.path) for part in found.parts] for found in opened],
         "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened],
@@ -130,8 +130,8 @@ def _write(
         splits["test"] = order(mixture, standing, test=True)
     piles = [Pile(piece.paths.rows, piece.first, piece.rows, moved=False) for piece in books.pieces]
     watch.start("writing", None)
-    lift = partial(move, whole=joined(splits.values()), lifted=lifted)
-    piles += [pile for pile in run_all(lift, piles if lifted.any() else [], threads) if pile is not None]
+    lift = partial(move, whole=joined(splits.values()), lifted=lifted, size=standing.bytes)
+    piles += [pile for found in run_all(lift, piles if lifted.any() else [], threads) for pile in found]
     names = pa.array(books.names, pa.string())
     stock = Stockroom(tuple(piles), BODIES[kind], names, standing.source, standing.occurrence, lifted)
     shards = {name: cut(name, found, standing.bytes[found.row]) for name, found in splits.items() if len(found.row)}

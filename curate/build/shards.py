@@ -28,6 +28,9 @@ GROUP_BYTES = 32 << 20
 GROUP_ROWS = 65_536
 """A shard holds about 128 MB of text, a row group about 32 MB and at most 65,536 rows."""
 
+MOVED_BYTES = 256 << 20
+"""Text of copies that one pile of moved rows holds: a block of 64 MB that goes in 40 times is beyond 32-bit offsets."""
+
 COPY_BITS = 16
 
 
@@ -90,22 +93,29 @@ def _group_ends(size: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.append(np.flatnonzero(np.diff(by_bytes) | np.diff(by_rows)) + 1, len(size))
 
 
-def move(pile: Pile, whole: Order, lifted: NDArray[np.bool_]) -> Pile | None:
-    """Put copies of a pile's rows that belong elsewhere into a pile of their own; None when it has none.
+def move(pile: Pile, whole: Order, lifted: NDArray[np.bool_], size: NDArray[np.int64]) -> list[Pile]:
+    """Put copies of a pile's rows that belong elsewhere into piles of their own, each of about `MOVED_BYTES` of text.
 
-    `whole` is the order of all splits together, `lifted` marks the rows of the build that move.
+    `whole` is the order of all splits together, `lifted` marks the rows of the build that move, `size` is the bytes of
+    text of each.
     """
     own = (whole.row >= pile.first) & (whole.row < pile.first + pile.rows)
     own &= lifted[whole.row]
     if not own.any():
-        return None
+        return []
     want = whole.pick(np.flatnonzero(own))
     batch = pa.concat_batches(read_pile(pile.path))
+    number = (np.cumsum(size[want.row]) - size[want.row]) // MOVED_BYTES
+    stretches = np.split(np.arange(len(number)), np.flatnonzero(np.diff(number)) + 1)
+    return [_move(pile, batch, want.pick(stretch), i) for i, stretch in enumerate(stretches)]
+
+
+def _move(pile: Pile, batch: pa.RecordBatch, want: Order, number: int) -> Pile:
     where = np.argsort(np.asarray(batch["row"]))
     found = where[np.searchsorted(np.asarray(batch["row"]), want.row - pile.first, sorter=where)]
     rows = take(batch, found.astype(np.int32))
     rows = rows.set_column(2, rows.schema.field(2), pa.array(want.copy.astype(np.int32)))
-    path = pile.path.with_name(pile.path.name.replace(".rows.", ".moved."))
+    path = pile.path.with_name(pile.path.name.replace(".rows.", f".moved-{number}."))
     write_pile(path, rows, np.arange(rows.num_rows, dtype=np.int32), want.rank)
     return Pile(path, pile.first, pile.rows, moved=True)
 

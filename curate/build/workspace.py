@@ -6,7 +6,7 @@ import errno
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +39,7 @@ def workspace(target: Path, recipe: Json, *, resume: bool, overwrite: bool) -> I
     """
     check_target(target, overwrite=overwrite)
     root = target.with_name(f".{target.name}.partial")
+    absent = [folder for folder in root.parents if not folder.exists()]
     with _locked(root, target):
         try:
             space = _open(root, recipe, resume=resume)
@@ -47,11 +48,19 @@ def workspace(target: Path, recipe: Json, *, resume: bool, overwrite: bool) -> I
             _replace(space.out, target)
             shutil.rmtree(root, ignore_errors=True)
         except CurateError:
-            shutil.rmtree(root, ignore_errors=True)
+            _clear(root, absent)
             raise
         except OSError as error:
-            shutil.rmtree(root, ignore_errors=True)
+            _clear(root, absent)
             raise _unwritable(root, error) from error
+
+
+def _clear(root: Path, absent: Iterable[Path]) -> None:
+    """Remove the workspace, and the folders made for it (`absent` before, the innermost first) that hold nothing else."""
+    shutil.rmtree(root, ignore_errors=True)
+    with suppress(OSError):
+        for folder in absent:
+            folder.rmdir()
 
 
 @contextmanager

@@ -121,7 +121,18 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         plain(tmp_path / "out", tmp_path / "row.jsonl")
     with pytest.raises(FormatError, match="no format fits"):
         built(tmp_path / "out", source("s", files(write_lines(tmp_path / "odd.jsonl", ['{"a": 1}']))))
+    with pytest.raises(SourceNotFoundError, match="^source 's': "):
+        plain(tmp_path / "out", tmp_path / "row.jsonl")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["odd.jsonl", "rows.jsonl"]
+
+
+def test_a_build_that_fails_leaves_no_folder_it_made(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    short = source("s", chats(3), take=Rows(4))
+    for out in (tmp_path / "here" / "a" / "b" / "out", tmp_path / "c" / "out"):
+        with pytest.raises(ShortageError, match="cannot deliver"):
+            built(out, short)
+    assert [each.name for each in tmp_path.rglob("*")] == ["here"]
 
 
 # --- folders that cannot be written -------------------------------------------------------------------------------
@@ -141,8 +152,12 @@ def as_nobody() -> Iterator[None]:
 
 
 @pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every user can write to; `tmp_path` is closed to others."""
+def open_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder that every user can write to; `tmp_path` is closed to others.
+
+    A build as ourselves comes first: what loads late, from a place that others may not read, is loaded then.
+    """
+    plain(tmp_path / "first", write_lines(tmp_path / "rows.jsonl", GOOD))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o777)
