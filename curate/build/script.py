@@ -36,8 +36,11 @@ def split_place(place: str) -> tuple[Path, str | None]:
 
 
 def _file(path: Path) -> Path:
-    if path.is_file():
+    if path.is_file() and path.suffix.split(":")[0] == ".py":
         return path
+    if path.is_file():
+        message = f"{path} is no Python file (.py); data is never run: name it as a source of a mixture"
+        raise CallError(message)
     if path.is_dir():
         message = f"{path} is a folder; name a Python file that declares a mixture"
         raise CallError(message)

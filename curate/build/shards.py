@@ -29,7 +29,7 @@ GROUP_ROWS = 65_536
 """A shard holds about 128 MB of text, a row group about 32 MB and at most 65,536 rows."""
 
 MOVED_BYTES = 256 << 20
-"""Text of copies that one pile of moved rows holds: a block of 64 MB that goes in 40 times is beyond 32-bit offsets."""
+"""Text of the copies in one pile of moved rows: a block of 16 MB that goes in 130 times is beyond 32-bit offsets."""
 
 COPY_BITS = 16
 

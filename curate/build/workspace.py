@@ -56,7 +56,7 @@ def workspace(target: Path, recipe: Json, *, resume: bool, overwrite: bool) -> I
 
 
 def _clear(root: Path, absent: Iterable[Path]) -> None:
-    """Remove the workspace, and the folders made for it (`absent` before, the innermost first) that hold nothing else."""
+    """Remove the workspace, and what folders were made for it (`absent`, innermost first) and are empty."""
     shutil.rmtree(root, ignore_errors=True)
     with suppress(OSError):
         for folder in absent:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
+import pyarrow as pa
 
 from curate.errors import FormatError, MixtureError, did_you_mean
-from curate.io.collect import Parsed
 from curate.io.formats.base import Format, json_fields, present
 from curate.io.formats.dialogues import alpaca, messages, prompt_completion, question_answer, sharegpt
 from curate.io.formats.pairs import hh, preference
@@ -122,22 +122,25 @@ def field_names(row: Any) -> list[str]:  # noqa: ANN401
         return []
 
 
-def _try(rows: Sequence[Any], one: Format) -> Parsed:
-    numbers = range(len(rows))
-    if all(isinstance(row, bytes) for row in rows):
-        return parse_lines(rows, numbers, one, None)
-    return parse_objects(rows, numbers, one, None)
+def _bad(rows: Sequence[Any], one: Format) -> pa.RecordBatch:
+    """Return the rows that `one` cannot read; a folder may give JSON lines and tables, so each goes to its parser."""
+    lines = [row for row in rows if isinstance(row, bytes)]
+    values = [row for row in rows if not isinstance(row, bytes)]
+    parts = [
+        parse_lines(lines, range(len(lines)), one, None).bad,
+        parse_objects(values, range(len(values)), one, None).bad,
+    ]
+    return pa.concat_batches(parts)
 
 
 def _good(rows: Sequence[Any], one: Format) -> int:
     """Return how many rows `one` reads. A reply of a flat file may have its parent further on, so it counts."""
-    parsed = _try(rows, one)
+    bad = _bad(rows, one)
     if not one.whole:
-        return len(rows) - parsed.bad.num_rows
+        return len(rows) - bad.num_rows
     if any(field_names(row).count("replies") for row in rows):
         return 0
-    bad = parsed.bad["column"].to_pylist()
-    return len(rows) - sum(column != "parent_id" for column in bad)
+    return len(rows) - sum(column != "parent_id" for column in bad["column"].to_pylist())
 
 
 def _widest(fitting: list[Format], fields: frozenset[str]) -> list[Format]:
@@ -155,6 +158,10 @@ def _refusal(rows: Sequence[Any], fields: Counter[str], chosen: list[Format], wh
     if len(chosen) > 1:
         calls = " or ".join(call(one) for one in chosen)
         return f"{where}: more than one format fits (fields: {seen}). Say which: format={calls}"
+    if not fields and not (why := _why(rows, CANDIDATES[0])).endswith("a field of this name"):
+        lines = all(isinstance(row, bytes) for row in rows)
+        cells = "" if lines else ", or say how its cells stand: separator=, quoted=, columns="
+        return f"{where}: its first {len(rows)} rows cannot be read: {why}. Mend the file{cells}."
     near = sorted(CANDIDATES, key=lambda one: (-_likeness(one, fields), call(one)))[:2]
     tried = [f"Not {call(one)}: {_why(rows, one)}." for one in near if _likeness(one, fields)]
     nothing = f"{where}: no format fits its first {len(rows)} rows (fields: {seen})."
@@ -169,7 +176,7 @@ def _likeness(one: Format, fields: Counter[str]) -> float:
 
 
 def _why(rows: Sequence[Any], one: Format) -> str:
-    bad = _try(rows, one).bad
+    bad = _bad(rows, one)
     faults = Counter(zip(bad["column"].to_pylist(), bad["expected"].to_pylist(), strict=True))
     (column, expected), _ = faults.most_common(1)[0] if faults else (("", "rows"), 0)
     return f"{column}: expected {expected}" if column else f"expected {expected}"

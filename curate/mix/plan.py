@@ -108,7 +108,10 @@ def _weighted(mixture: Mixture, stock: Mapping[str, Stock]) -> dict[str, tuple[L
         weights = [mixture.weights[name] for name in names]
     else:
         weights = [float(stock[name].rows if unit == "rows" else stock[name].tokens) for name in names]
-    tempered = [weight ** (1 / mixture.temperature) for weight in weights]
+    top = max(weights) or 1.0  # the powers of shares of the largest neither overflow nor all vanish
+    tempered = (
+        weights if mixture.temperature == 1 else [(weight / top) ** (1 / mixture.temperature) for weight in weights]
+    )
     total = mixture.total.n if mixture.total is not None else 0
     amounts = largest_remainder(tempered, total)
     return {name: (unit, amount) for name, amount in zip(names, amounts, strict=True)}

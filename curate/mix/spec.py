@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal, TypeAlias
 
 from curate.errors import MixtureError
@@ -47,8 +48,11 @@ class Source:
                 f"source {self.name!r}: take={self.take!r} is none of All(), Rows(n), Fraction(f), Tokens(n), Repeat(k)"
             )
             raise MixtureError(message)
-        if not 0 <= self.max_quarantine <= 1:
+        if not _is_number(self.max_quarantine) or not 0 <= self.max_quarantine <= 1:
             message = f"source {self.name!r}: max_quarantine={self.max_quarantine!r} is a share from 0 to 1"
+            raise MixtureError(message)
+        if self.licence is not None and not isinstance(self.licence, str):
+            message = f"source {self.name!r}: licence={self.licence!r} is no text"
             raise MixtureError(message)
 
 
@@ -114,7 +118,7 @@ class Mixture:
         if (self.weights is None) != (self.total is None):
             message = "weights and total go together: weights={'a': 2, 'b': 1}, total=Rows(n) or Tokens(n)"
             raise MixtureError(message)
-        if not self.temperature > 0:
+        if not _is_number(self.temperature) or not self.temperature > 0:
             message = f"temperature={self.temperature!r} is not over 0"
             raise MixtureError(message)
         if self.weights is None:
@@ -131,6 +135,9 @@ class Mixture:
                 message = f"weights={self.weights!r} is neither 'size' nor a mapping"
                 raise MixtureError(message)
             return
+        if not isinstance(self.weights, Mapping):
+            message = f"weights={self.weights!r} is neither 'size' nor a mapping"
+            raise MixtureError(message)
         self._check_weight_names(self.weights)
 
     def _check_weight_names(self, weights: Mapping[str, float]) -> None:
@@ -139,13 +146,16 @@ class Mixture:
             odd = sorted(set(weights) ^ names)
             message = f"weights must name every source once; not in both: {', '.join(odd)}"
             raise MixtureError(message)
-        low = sorted(name for name, weight in weights.items() if not 0 < weight < float("inf"))
+        low = sorted(name for name, weight in weights.items() if not _is_number(weight) or not 0 < weight < inf)
         if low:
-            message = f"the weight of {', '.join(low)} is not over 0; leave a source out instead"
+            message = f"the weight of {', '.join(low)} is no number over 0; leave a source out instead"
             raise MixtureError(message)
 
 
 def _steps(steps: Iterable[Step], where: str) -> tuple[Step, ...]:
+    if isinstance(steps, Step):
+        message = f"{where}: steps={steps.name} is one step; steps are a list of them: steps=[...]"
+        raise MixtureError(message)
     found = tuple(steps)
     for step in found:
         if not isinstance(step, Step):
@@ -156,6 +166,10 @@ def _steps(steps: Iterable[Step], where: str) -> tuple[Step, ...]:
             message = f"{where}: {step.name} is a Pairing, and builds do not run these yet; pair the rows before"
             raise MixtureError(message)
     return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_name(what: str, name: str) -> None:

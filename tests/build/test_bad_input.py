@@ -121,7 +121,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         plain(tmp_path / "out", tmp_path / "row.jsonl")
     with pytest.raises(FormatError, match="no format fits"):
         built(tmp_path / "out", source("s", files(write_lines(tmp_path / "odd.jsonl", ['{"a": 1}']))))
-    with pytest.raises(SourceNotFoundError, match="^source 's': "):
+    with pytest.raises(SourceNotFoundError, match=r"^source 's': "):
         plain(tmp_path / "out", tmp_path / "row.jsonl")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["odd.jsonl", "rows.jsonl"]
 

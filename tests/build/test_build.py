@@ -10,7 +10,6 @@ from typing import Any, Final
 import polars as pl
 import pytest
 
-from curate.build import shards
 from curate.build.folder import Build
 from curate.errors import BuildFolderError, CallError, LargeDropError, MixtureError, QuarantineError
 from curate.io.door import files, frame
@@ -135,17 +134,6 @@ def test_copies_are_in_the_data_and_in_the_ledger(tmp_path: Path) -> None:
     assert kept.filter(source="three").group_by("id").len()["len"].to_list() == [3] * 6
     neighbours = (kept["id"] == kept["id"].shift()).sum()
     assert neighbours < 6, "copies are spread over the data, not side by side"
-
-
-def test_many_copies_are_moved_in_many_piles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = source("s", chats(20), take=Repeat(50))
-    whole = built(tmp_path / "whole", rows)
-    monkeypatch.setattr(shards, "MOVED_BYTES", 1_000)
-    written: list[str] = []
-    keep = shards.write_pile
-    monkeypatch.setattr(shards, "write_pile", lambda path, *more: (written.append(path.name), keep(path, *more)))
-    assert hashes(built(tmp_path / "cut", rows).path) == hashes(whole.path)
-    assert len(written) == len(set(written)) > 10
 
 
 def test_rows_with_one_own_id_and_one_content_are_numbered(tmp_path: Path) -> None:

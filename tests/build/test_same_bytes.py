@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from curate.build import reading, run
+from curate.build import reading, run, shards
 from curate.build.piece import Count, Job, Paths, make_piece
+from curate.build.pile import write_pile
 from curate.errors import BuildFolderError, QuarantineError
 from curate.io.door import Block, Opened, files
 from curate.mix.spec import Source
@@ -27,7 +28,7 @@ from curate.steps.cut_refusals import cut_refusals
 from curate.steps.exact_dedup import exact_dedup
 from curate.steps.refusals import refusals
 from curate.steps.shape import shape
-from tests.build.making import Row, chat, chats, hashes, left_behind, source, texts, write_lines
+from tests.build.making import Row, built, chat, chats, hashes, left_behind, source, texts, write_lines
 
 REFUSAL = "As an AI language model, I cannot."
 
@@ -303,3 +304,18 @@ def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
     run.build(mixture(tmp_path), tmp_path / "out", threads=1, resume=True, overwrite=False, quiet=True, finish=meddle)
     assert len(found) == 2
     assert json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))["name"] == "mix"
+
+
+def test_many_copies_are_moved_in_many_piles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = source("s", chats(20), take=Repeat(50))
+    whole = built(tmp_path / "whole", rows)
+    monkeypatch.setattr(shards, "MOVED_BYTES", 1_000)
+    written: list[str] = []
+
+    def spy(path: Path, *more: Any) -> None:  # noqa: ANN401
+        written.append(path.name)
+        write_pile(path, *more)
+
+    monkeypatch.setattr(shards, "write_pile", spy)
+    assert hashes(built(tmp_path / "cut", rows).path) == hashes(whole.path)
+    assert len(written) == len(set(written)) > 10

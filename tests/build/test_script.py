@@ -113,3 +113,10 @@ def test_bytes_that_are_no_text_say_so(here: Path) -> None:
     (here / "mix.py").write_bytes(b"x = '\xff'\n")
     with pytest.raises(CallError, match=r"^mix\.py.*SyntaxError: .*utf-8"):
         run_file(Path("mix.py"))
+
+
+def test_data_is_never_run_as_python(tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text("raise SystemExit('run')\n")
+    with pytest.raises(CallError, match=r"rows\.jsonl is no Python file \(\.py\); data is never run"):
+        split_place(str(data))

@@ -9,6 +9,7 @@ import pytest
 
 from curate.errors import FormatError
 from curate.io.detect import CANDIDATES, call, detect, named
+from curate.rows.validate import Fault
 
 USER, BOT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}
 HH = "\n\nHuman: Hi\n\nAssistant: a"
@@ -67,6 +68,20 @@ def test_none_names_the_fields_the_nearest_formats_and_the_fix() -> None:
         "Not question_answer(): answer: expected a field of this name. "
         'Map the columns yourself: format=columns(prompt="...", response="...").'
     )
+
+
+def test_rows_of_lines_and_of_tables_are_looked_at_together() -> None:
+    row = KNOWN["alpaca()"]
+    assert detect([json.dumps(row).encode(), row], "x").why.startswith("auto: 2 of the first 2 rows have input")
+
+
+def test_rows_that_cannot_be_read_are_told_from_rows_of_no_format() -> None:
+    with pytest.raises(FormatError, match=r"x: its first 1 rows cannot be read: expected valid JSON; .*Mend the file"):
+        detect([b'{"messages": [], "score": NaN}'], "x")
+    with pytest.raises(FormatError, match=r"cannot be read: a;b: expected a separator.*cells stand: separator="):
+        detect([Fault("a;b", "a separator after the closing quote")], "x.csv")
+    with pytest.raises(FormatError, match=r"no format fits its first 1 rows \(fields: none\)"):
+        detect([b"{}"], "x")
 
 
 def test_names_give_formats() -> None:

@@ -20,6 +20,7 @@ from curate.mix.plan import Share, Stock, largest_remainder, plan
 from curate.mix.spec import Mixture, Source
 from curate.mix.takes import All, Fraction, Repeat, Rows, Take, Tokens
 from curate.steps.base import Pairing
+from curate.steps.shape import shape
 
 
 def rows_of(take: Take) -> Source:
@@ -89,6 +90,14 @@ def test_temperature_evens_sizes_out() -> None:
     assert [share.amount for share in even] == [75, 25]
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1, 1e300])
+def test_weights_may_have_any_scale(scale: float) -> None:
+    sources = tuple(Source(name, nothing()) for name in "ab")
+    stock = {name: Stock(100, 1_000) for name in "ab"}
+    sharp = Mixture("m", sources, weights={"a": 2 * scale, "b": scale}, total=Rows(90), temperature=0.5)
+    assert [share.amount for share in plan(sharp, stock)] == [72, 18]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -101,14 +110,20 @@ def test_temperature_evens_sizes_out() -> None:
         (lambda: Source("a b", nothing()), "letters, digits"),
         (lambda: Source("a", nothing(), take=5), "take=5 is none of All"),  # type: ignore[arg-type]
         (lambda: Source("a", nothing(), steps=(len,)), "is not a step; call it"),  # type: ignore[arg-type]
+        (lambda: Source("a", nothing(), max_quarantine="1%"), "is a share from 0 to 1"),  # type: ignore[arg-type]
+        (lambda: Source("a", nothing(), licence=5), "licence=5 is no text"),  # type: ignore[arg-type]
+        (lambda: Mixture("m", (rows_of(All()),), shape()), "steps=shape is one step"),  # type: ignore[arg-type]
         (lambda: Mixture("m", ()), "needs sources"),
         (lambda: Mixture("m", (rows_of(All()), rows_of(All()))), "names a twice"),
         (lambda: Mixture("m", (rows_of(All()),), weights={"a": 1}), "weights and total go together"),
         (lambda: Mixture("m", (rows_of(Rows(3)),), weights={"a": 1}, total=Rows(1)), "remove take= from a"),
         (lambda: Mixture("m", (rows_of(All()),), weights={"b": 1}, total=Rows(1)), "not in both: a, b"),
-        (lambda: Mixture("m", (rows_of(All()),), weights={"a": 0}, total=Rows(1)), "is not over 0"),
+        (lambda: Mixture("m", (rows_of(All()),), weights={"a": 0}, total=Rows(1)), "is no number over 0"),
+        (lambda: Mixture("m", (rows_of(All()),), weights={"a": "1"}, total=Rows(1)), "is no number over 0"),  # type: ignore[dict-item]
+        (lambda: Mixture("m", (rows_of(All()),), weights=[1], total=Rows(1)), "nor a mapping"),  # type: ignore[arg-type]
         (lambda: Mixture("m", (rows_of(All()),), seed=-1), "seed=-1"),
         (lambda: Mixture("m", (rows_of(All()),), temperature=0), "temperature=0"),
+        (lambda: Mixture("m", (rows_of(All()),), temperature="1"), "temperature='1'"),  # type: ignore[arg-type]
         (lambda: Mixture("m", (rows_of(All()),), test=0.1), "neither Rows"),  # type: ignore[arg-type]
     ],
 )
