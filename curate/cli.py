@@ -231,6 +231,8 @@ def _targets(found: list[declared.Mixture], out: Path | None) -> list[Path]:
 def _next(made: folder.Build) -> Text:
     splits = ", ".join(f"{name} {split['rows']:,}" for name, split in made.manifest["splits"].items())
     text = Text.assemble("The build is in ", (str(made.path), "bold"), f": {splits} rows.\n")
+    if not any(split["rows"] for split in made.manifest["splits"].values()):
+        text.append("No row was kept. The funnel says where they went.\n", style="bold")
     text.append(f"Open {made.path / 'report.html'}, or see what fell: curate show {made.path}\n")
     return text
 

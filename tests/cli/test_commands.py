@@ -344,3 +344,11 @@ def test_an_error_of_the_system_is_one_message(work: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Mixture, "build", fails)
     assert error("build", "mix.py", code=1) == "data/a.jsonl: Permission denied"
+
+
+def test_a_build_that_keeps_nothing_says_so(work: Path) -> None:
+    (work / "none.jsonl").write_text("")
+    (work / "none.py").write_text(
+        "import curate as c\nnone = c.Mixture('none', [c.Source('a', c.files('none.jsonl', format='messages'))])\n"
+    )
+    assert "No row was kept. The funnel says where they went." in run("build", "none.py").stdout
