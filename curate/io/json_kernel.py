@@ -19,14 +19,13 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from curate.text.kernel import inline
+from curate.text.vector_kernel import WIDTH, vector_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ODD: Final = -1
 """Not a place: what was read is no plain JSON."""
-WIDTH: Final = 32
-"""Bytes that one vector holds, and by how much a read or a write may run over its end."""
 DEPTH: Final = 64
 """How many arrays and objects a skipped value may nest: one bit each in a word."""
 
@@ -57,10 +56,6 @@ def _pointer(_typing: Any, array: Any) -> Any:  # noqa: ANN401
     return cast("Any", types.CPointer)(array.dtype)(array), codegen
 
 
-def _vector_at(builder: Any, data: Any, place: Any) -> Any:  # noqa: ANN401
-    return builder.bitcast(builder.gep(data, [place]), ir.VectorType(ir.IntType(8), WIDTH).as_pointer())
-
-
 def _count_plain(builder: Any, vector: Any) -> Any:  # noqa: ANN401
     """Emit code that counts the bytes before the first quote, backslash or control character: 0 to 32."""
 
@@ -75,15 +70,15 @@ def _count_plain(builder: Any, vector: Any) -> Any:  # noqa: ANN401
 
 def _plain32(_typing: Any, data: Any, place: Any) -> Any:  # noqa: ANN401
     def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:  # noqa: ANN401
-        return _count_plain(builder, builder.load(_vector_at(builder, *args), align=1))
+        return _count_plain(builder, builder.load(vector_at(builder, *args), align=1))
 
     return types.int64(data, types.intp), codegen
 
 
 def _move32(_typing: Any, data: Any, place: Any, out: Any, at: Any) -> Any:  # noqa: ANN401
     def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:  # noqa: ANN401
-        vector = builder.load(_vector_at(builder, *args[:2]), align=1)
-        builder.store(vector, _vector_at(builder, *args[2:]), align=1)
+        vector = builder.load(vector_at(builder, *args[:2]), align=1)
+        builder.store(vector, vector_at(builder, *args[2:]), align=1)
         return _count_plain(builder, vector)
 
     return types.int64(data, types.intp, out, types.intp), codegen

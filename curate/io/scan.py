@@ -25,7 +25,6 @@ from curate.io.json_kernel import (
     QUOTE,
     SHUT_LIST,
     SHUT_OBJECT,
-    WIDTH,
     Bytes,
     blanks,
     copy,
@@ -38,6 +37,7 @@ from curate.io.json_kernel import (
     string,
 )
 from curate.text.kernel import inline, kernel
+from curate.text.vector_kernel import WIDTH
 from curate.text.views import frozen, strings
 
 LARGEST: Final = 2**31 - 1 - WIDTH

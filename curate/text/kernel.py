@@ -1,4 +1,4 @@
-"""How a kernel is compiled, and the two loads and stores that NumPy indexing cannot express.
+"""How a kernel is compiled, and the load that NumPy indexing cannot express.
 
 A kernel is Python that Numba compiles once and caches. It runs without the GIL over the buffers of an Arrow array.
 """
@@ -78,19 +78,5 @@ def _load64(_typing: Any, array: Any, index: Any) -> Any:  # noqa: ANN401
     return types.uint64(array, types.intp), codegen
 
 
-def _store64(_typing: Any, array: Any, index: Any, value: Any) -> Any:  # noqa: ANN401
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ANN401
-        view = context.make_array(signature.args[0])(context, builder, args[0])
-        word = context.get_value_type(types.uint64).as_pointer()
-        address = builder.bitcast(builder.gep(view.data, [args[1]]), word)
-        builder.store(args[2], address, align=1)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.uint64), codegen
-
-
 load64 = cast("Callable[[NDArray[np.uint8], int], np.uint64]", intrinsic(_load64))
 """`load64(bytes, i)`: the eight bytes from `i` as a little-endian uint64. The caller keeps `i + 8` in bounds."""
-
-store64 = cast("Callable[[NDArray[np.uint8], int, np.uint64], None]", intrinsic(_store64))
-"""`store64(bytes, i, word)`: write eight little-endian bytes at `i`. The caller keeps `i + 8` in bounds."""

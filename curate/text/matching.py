@@ -1,8 +1,9 @@
 """Where compiled phrases occur in texts: one pass over the bytes, most of them looked at once and skipped.
 
-At each byte three small tables say whether a phrase may begin with it and the next three. Only where one may, and a
-word begins, does the automaton walk, until it holds no more than one symbol: 4 bytes in 100 of English answers.
-Measured on one core, 187 MB of answers: 900 MB/s with the 12,000 spellings of `refusals()`, 1,800 MB/s with Tulu's.
+Where the words of phrases are to be whole, 31 bytes at a time are searched for the places where a word begins. There
+three small tables say whether a phrase may begin with the next six bytes. Only where one may does the automaton walk,
+until it holds no more than one symbol: at 1 word in 40 of English answers. Measured on one core, 94 MB of chats:
+1,550 MB/s with the 12,000 spellings of `refusals()`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.text.characters import code_point
 from curate.text.kernel import inline, kernel, load64
 from curate.text.phrases import APOSTROPHE, SPACE, WORD, Automaton
-from curate.text.swar import code_point
 from curate.text.vector_kernel import WIDTH, trailing, within32
 from curate.text.views import Text
 
 LOW, SIXTEEN, THIRTY_TWO = np.uint64(0xFFFF), np.uint64(16), np.uint64(32)
 
+BATCH: Final = 7
 BORDERS: Final = (1 << WIDTH - 1) - 1
 """31 bits: of 32 bytes, all but the first have one before them."""
 
@@ -124,8 +126,7 @@ def begins_at(
 ) -> bool:
     """Tell whether the six bytes from `i` may begin a phrase; the caller keeps `i + 8` in bounds."""
     word = load64(data, i)
-    buckets = first[word & LOW] & second[word >> SIXTEEN & LOW]
-    return buckets != 0 and buckets & third[word >> THIRTY_TWO & LOW] != 0
+    return first[word & LOW] & second[word >> SIXTEEN & LOW] & third[word >> THIRTY_TWO & LOW] != 0
 
 
 @inline
@@ -141,6 +142,31 @@ def borders(data: NDArray[np.uint8], i: int, past_ascii: int, signs: int) -> int
     found |= within32(data, i, 0xC0, 0xFF) & past_ascii
     found |= within32(data, i, 0, 0x7F) & ~word & signs
     return (found >> 1) & BORDERS
+
+
+@inline
+def next_border(
+    data: NDArray[np.uint8],
+    i: int,
+    safe: int,
+    past_ascii: int,
+    signs: int,
+    first: NDArray[np.uint8],
+    second: NDArray[np.uint8],
+    third: NDArray[np.uint8],
+) -> int:
+    """Return the next of `borders` from `i` on with the bytes of a phrase, or a place from `safe` on."""
+    while i < safe:
+        marks, found = borders(data, i - 1, past_ascii, signs), 0
+        while marks:
+            # Six words begin in most stretches: taken seven at a time, marked or not, the branch is easy to guess.
+            for _ in range(BATCH):
+                found |= (marks & -marks) if begins_at(data, i + trailing(marks), first, second, third) else 0
+                marks &= marks - 1
+        if found:
+            return i + trailing(found)
+        i += WIDTH - 1
+    return i
 
 
 @inline
@@ -160,18 +186,13 @@ def next_start(
 
     With `words`, places between two ASCII letters are left out; `is_inside` decides about the others.
     """
-    safe = min(limit, len(data) - 2 * WIDTH)
+    safe = min(limit, len(data) - 3 * WIDTH)  # `begins_at` reads up to 64 + 8 bytes on
     if i == begin and i < limit and not first[np.int64(data[i]) | np.int64(data[i + 1]) << 8]:
         i += 1
     if i > begin and words:
-        while i < safe:
-            marks = borders(data, i - 1, past_ascii, signs)
-            while marks:
-                place = i + trailing(marks)
-                if begins_at(data, place, first, second, third):
-                    return min(place, limit)
-                marks &= marks - 1
-            i += WIDTH - 1
+        i = next_border(data, i, safe, past_ascii, signs, first, second, third)
+        if i < safe:
+            return i
     elif i > begin:
         while i < safe:
             if begins_at(data, i, first, second, third):

@@ -24,9 +24,9 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.text.characters import CHARACTERS, POINTS, code_point
 from curate.text.hashing import Hashes, hash_bytes, hash_strings
 from curate.text.kernel import inline, kernel
-from curate.text.swar import CHARACTERS, POINTS, code_point
 from curate.text.vector_kernel import WIDTH, lower32, trailing, within32
 from curate.text.views import Text, frozen, strings, view
 

@@ -74,9 +74,10 @@ class Automaton(NamedTuple):
 
     A state is a place in `table`: `table[state + class]` is the next state, and `table[state + width - 1]` the first of
     the state's outputs (-1: none); states up to `shallow` hold at most one symbol. A phrase may begin with the bytes
-    b0 to b5 where `first[b0 | b1 << 8] & second[b2 | b3 << 8] & third[b4 | b5 << 8]` is not 0; `past_ascii` and `signs` tell whether one may
-    begin with a character past ASCII, and with an ASCII one of no word. `kinds` has the kind of each code point. An output is a spelling and the next output; a spelling is a phrase, a length in symbols,
-    and for an exact one its bytes.
+    b0 to b5 where `first[b0 | b1 << 8] & second[b2 | b3 << 8] & third[b4 | b5 << 8]` is not 0; `past_ascii` and `signs`
+    tell whether one may begin with a character past ASCII, and with an ASCII one of no word. `kinds` has the kind of
+    each code point. An output is a spelling and the next output; a spelling is a phrase, a length in symbols, and for
+    an exact one its bytes.
     """
 
     words: bool
@@ -185,7 +186,7 @@ def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: b
     width = int(byte_classes.max()) + 2
     table, shallow, output_spelling, output_next = _build(lines, width)
     first, second, third = _starts(symbols, loose=loose)
-    begins = first.reshape(256, 256).any(axis=0)
+    begins = frozenset(np.flatnonzero(first) & 0xFF)
     exact = [spelling.encode() if is_exact else b"" for spelling, is_exact in owner]
     starts = np.cumsum([0, *(len(word) for word in exact)])[:-1]
     return Automaton(
@@ -193,8 +194,8 @@ def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: b
         loose=loose,
         classes=byte_classes,
         kinds=kinds(),
-        past_ascii=bool(begins[0x80:].any()),
-        signs=bool(begins[:0x80][kinds()[:0x80] != WORD].any()),
+        past_ascii=max(begins, default=0) >= 0x80,
+        signs=any(byte < 0x80 and kinds()[byte] != WORD for byte in begins),
         first=first,
         second=second,
         third=third,
@@ -247,27 +248,24 @@ def _bytes(symbol: int) -> frozenset[int]:
 def _starts(lines: list[bytes], *, loose: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """Return the tables `first`, `second` and `third`: the buckets whose spellings have two bytes in that place.
 
-    Six buckets take spellings as they are mostly written, with one byte for each white space and apostrophe; where a
-    spelling ends, every byte may follow. In the last two, one of them takes several bytes (two spaces, a typeset
-    apostrophe), and any may follow: the seventh is for those with this one among the first three symbols.
+    Five buckets take spellings as they are mostly written, with one byte for each white space and apostrophe; where a
+    spelling ends, every byte may follow. In the last three, one of them takes several bytes (two spaces, a typeset
+    apostrophe), and any may follow: a bucket each for the second symbol and the third, one for the fourth and fifth.
     """
     tables = np.zeros((3, 256, 256), np.uint8)
     named = {BLANK: -SPACE, QUOTE: -APOSTROPHE} if loose else {}
     words = sorted(tuple(named.get(symbol, symbol) for symbol in word) for word in {line[:6] for line in lines})
-    written = {word: 1 << number * 6 // len(words) for number, word in enumerate(words)}
+    written = {word: 1 << number * 5 // len(words) for number, word in enumerate(words)}
     longer = {
-        (word[: at + 1], 0x40 if at < 3 else 0x80)
-        for word in words
-        for at in range(1, 5)
-        if min(word[at : at + 1], default=0) < 0
+        (word[: at + 1], 0x10 << min(at, 3)) for word in words for at in range(1, min(5, len(word))) if word[at] < 0
     }
     patterns = [([_bytes(symbol) for symbol in word], bucket) for word, bucket in written.items()]
     patterns += [
         ([_bytes(symbol) for symbol in word] + [_bytes(word[-1]) | CONTINUATION], bucket) for word, bucket in longer
     ]
     for sets, bucket in patterns:
-        sets += [ANY] * (6 - len(sets))
-        for table, low, high in zip(tables, sets[::2], sets[1::2], strict=True):
+        padded = sets + [ANY] * (6 - len(sets))
+        for table, low, high in zip(tables, padded[::2], padded[1::2], strict=True):
             table[np.ix_(sorted(high), sorted(low))] |= bucket
     return tables[0].reshape(-1), tables[1].reshape(-1), tables[2].reshape(-1)
 

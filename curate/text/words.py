@@ -18,9 +18,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.text.characters import CHARACTERS, POINTS, code_point
 from curate.text.kernel import inline, kernel
 from curate.text.normal import APOSTROPHES
-from curate.text.swar import CHARACTERS, HIGH, ONES, POINTS, code_point, load, marked, within
+from curate.text.vector_kernel import WIDTH, ones, trailing, within32
 from curate.text.views import Text, frozen
 
 OTHER, LETTER, MARK, ALONE, APOSTROPHE = range(5)
@@ -52,8 +53,6 @@ UNSPACED: Final = (
 """First and last code points of the scripts that put no spaces between words."""
 
 WHOLE: Final = 8
-FIRST: Final = np.uint64(0x80)
-CASE: Final = np.uint64(0x20) * ONES
 
 
 def count_words(text: Text, index: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -108,21 +107,23 @@ def _measure(
         at, end = offsets[index[i]], offsets[index[i] + 1]
         state, words, length = OUTSIDE, 0, end - at
         while at < end:
-            word = load(data, at, end)
-            if word & HIGH:
+            count = 0  # of ASCII characters; the last 31 bytes of the data are read one by one
+            if at + WIDTH <= len(data):
+                count = min(WIDTH, end - at, trailing(within32(data, at, 0x80, 0xFF)))
+            if count == 0:
                 at, state, begun, further = _read_run(data, at, end, table, state)
                 words += begun
                 length -= further
                 continue
-            # Past the end lie zeros, which are in no word.
-            lower = word | CASE
-            letters = within(lower, 0x61, 0x7A) | within(word, 0x30, 0x39)
-            after = (letters << np.uint64(8)) | (FIRST if state == INSIDE else np.uint64(0))
-            quotes = within(word, 0x27, 0x27) & after
-            joined = (quotes << np.uint64(8)) | (FIRST if state == AFTER_APOSTROPHE else np.uint64(0))
-            words += marked(letters & ~after & ~joined)
-            at += WHOLE
-            state = INSIDE if letters >> np.uint64(63) else AFTER_APOSTROPHE if quotes >> np.uint64(63) else OUTSIDE
+            valid = (1 << count) - 1
+            letters = within32(data, at, 0x61, 0x7A) | within32(data, at, 0x41, 0x5A) | within32(data, at, 0x30, 0x39)
+            letters &= valid
+            after = letters << 1 | (state == INSIDE)
+            quotes = within32(data, at, 0x27, 0x27) & after & valid
+            joined = quotes << 1 | (state == AFTER_APOSTROPHE)
+            words += ones(letters & ~after & ~joined)
+            at += count
+            state = INSIDE if letters >> (count - 1) else AFTER_APOSTROPHE if quotes >> (count - 1) else OUTSIDE
         counts[i], characters[i] = words, length
     return counts, characters
 
