@@ -157,7 +157,6 @@ Place: TypeAlias = Annotated[
         metavar="PATH[:NAME]", help="A Python file that declares mixtures; NAME takes one of them.", show_default=False
     ),
 ]
-Folder: TypeAlias = Annotated[Path, typer.Argument(help="A build folder.", show_default=False)]
 Count: TypeAlias = Annotated[int, typer.Option("-n", min=1, help="How many rows to show.")]
 Debug: TypeAlias = Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")]
 """`Commands.main` reads it from the line itself, so that errors in reading the line obey it too."""

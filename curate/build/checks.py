@@ -55,9 +55,9 @@ def check_clashes(mixture: Mixture, standing: Standing, reading: Reading) -> Non
 
 
 def check_delivery(standing: Standing, splits: dict[str, Any]) -> None:
-    """Raise `ConservationError` unless the data files hold every copy of every kept row."""
+    """Raise `ConservationError` unless the data files, by their own count, hold every copy of every kept row."""
     planned = int(standing.copies.sum())
     written = sum(int(shard["rows"]) for split in splits.values() for shard in split["shards"])
-    if planned != written or (np.flatnonzero(standing.copies) != np.flatnonzero(standing.fate == Fate.KEPT)).any():
+    if planned != written or not np.array_equal(standing.copies > 0, standing.fate == Fate.KEPT):
         message = f"{planned:,} rows were to be written, {written:,} were; this is a defect of curate, please report it"
         raise ConservationError(message)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.build.checks import check_clashes, check_delivery, check_drops
@@ -21,7 +22,7 @@ from curate.build.piece import piece_paths
 from curate.build.pipeline import all_stages, score_columns, stages
 from curate.build.progress import Watch, watching
 from curate.build.reading import Reading, open_sources, read
-from curate.build.settle import Standing, choose, delivered, joined, moved, order, stand
+from curate.build.settle import Standing, choose, delivered, lifting, moved, order, stand
 from curate.build.shards import Pile, Shard, Stockroom, cut, move, write_shard
 from curate.build.workspace import MANIFEST, Workspace, check_target, workspace
 from curate.io.atomic import read_ipc, write_text
@@ -128,9 +129,9 @@ def _write(
     splits = {"train": order(mixture, standing, test=False)}
     if mixture.test is not None:
         splits["test"] = order(mixture, standing, test=True)
-    piles = [Pile(piece.paths.rows, piece.first, piece.rows, moved=False) for piece in books.pieces]
+    piles = [Pile(piece.paths.rows, piece.first, piece.rows) for piece in books.pieces]
     watch.start("writing", None)
-    lift = partial(move, whole=joined(splits.values()), lifted=lifted, size=standing.bytes)
+    lift = partial(move, moving=lifting(splits.values(), lifted), size=standing.bytes)
     piles += [pile for found in run_all(lift, piles if lifted.any() else [], threads) for pile in found]
     names = pa.array(books.names, pa.string())
     stock = Stockroom(tuple(piles), BODIES[kind], names, standing.source, standing.occurrence, lifted)
@@ -160,4 +161,4 @@ def _write_source(books: Books, number: int, out: Path) -> dict[str, int]:
 def _write_shard(shard: Shard, stock: Stockroom, folder: Path) -> dict[str, Any]:
     path = folder / shard.name
     write_shard(shard, stock, path)
-    return {"file": f"data/{shard.name}", "rows": len(shard.order.row), "sha256": file_hash(path)}
+    return {"file": f"data/{shard.name}", "rows": pq.read_metadata(path).num_rows, "sha256": file_hash(path)}

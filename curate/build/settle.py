@@ -134,9 +134,11 @@ def order(mixture: Mixture, standing: Standing, *, test: bool) -> Order:
     return Order(row[by_rank], copy[by_rank], rank[by_rank])
 
 
-def joined(splits: Iterable[Order]) -> Order:
-    """Put the orders of all splits one after the other."""
-    return Order(*(np.concatenate(columns) for columns in zip(*splits, strict=True)))
+def lifting(splits: Iterable[Order], lifted: NDArray[np.bool_]) -> Order:
+    """Return the copies of lifted rows in all splits, by row of the build."""
+    whole = Order(*(np.concatenate(columns) for columns in zip(*splits, strict=True)))
+    found = np.flatnonzero(lifted[whole.row])
+    return whole.pick(found[np.argsort(whole.row[found], kind="stable")])
 
 
 def moved(standing: Standing) -> NDArray[np.bool_]:

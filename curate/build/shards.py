@@ -35,12 +35,11 @@ COPY_BITS = 16
 
 
 class Pile(NamedTuple):
-    """A file of rows in buckets, numbered in the build from `first` on. `moved` ones hold only moved rows."""
+    """A file of rows in buckets, numbered in the build from `first` on."""
 
     path: Path
     first: int
     rows: int
-    moved: bool
 
 
 class Shard(NamedTuple):
@@ -93,17 +92,15 @@ def _group_ends(size: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.append(np.flatnonzero(np.diff(by_bytes) | np.diff(by_rows)) + 1, len(size))
 
 
-def move(pile: Pile, whole: Order, lifted: NDArray[np.bool_], size: NDArray[np.int64]) -> list[Pile]:
+def move(pile: Pile, moving: Order, size: NDArray[np.int64]) -> list[Pile]:
     """Put copies of a pile's rows that belong elsewhere into piles of their own, each of about `MOVED_BYTES` of text.
 
-    `whole` is the order of all splits together, `lifted` marks the rows of the build that move, `size` is the bytes of
-    text of each.
+    `moving` has the copies that move, by row of the build; `size` is the bytes of text of each row.
     """
-    own = (whole.row >= pile.first) & (whole.row < pile.first + pile.rows)
-    own &= lifted[whole.row]
-    if not own.any():
+    low, high = np.searchsorted(moving.row, [pile.first, pile.first + pile.rows])
+    if low == high:
         return []
-    want = whole.pick(np.flatnonzero(own))
+    want = moving.pick(slice(low, high))
     batch = pa.concat_batches(read_pile(pile.path))
     number = (np.cumsum(size[want.row]) - size[want.row]) // MOVED_BYTES
     stretches = np.split(np.arange(len(number)), np.flatnonzero(np.diff(number)) + 1)
@@ -117,7 +114,7 @@ def _move(pile: Pile, batch: pa.RecordBatch, want: Order, number: int) -> Pile:
     rows = rows.set_column(2, rows.schema.field(2), pa.array(want.copy.astype(np.int32)))
     path = pile.path.with_name(pile.path.name.replace(".rows.", f".moved-{number}."))
     write_pile(path, rows, np.arange(rows.num_rows, dtype=np.int32), want.rank)
-    return Pile(path, pile.first, pile.rows, moved=True)
+    return Pile(path, pile.first, pile.rows)
 
 
 def write_shard(shard: Shard, stock: Stockroom, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The tables of a build in a terminal, and rows that show themselves."""
+"""The funnel of a build in a terminal, and rows that show themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from curate.build.folder import Build
 from curate.errors import CallError
 from curate.report.fallen import fallen
 from curate.report.look import look
-from curate.report.terminal import composition_table, funnel_table
+from curate.report.terminal import funnel_table
 from tests.report.conftest import NASTY, PHRASE
 
 
@@ -41,13 +41,6 @@ def test_numbers_stand_to_the_right_with_thousands_apart(demo: Build, monkeypatc
     ends = {found.end() for line in lines if (found := re.match(r"\S+ +([\d,]+0,000)", line))}
     assert len(ends) == 1
     assert "1,200,000" in "\n".join(lines)
-
-
-def test_composition_says_what_is_estimated(demo: Build) -> None:
-    text = "\n".join(printed(composition_table(demo), 80))
-    assert "~tokens" in text
-    assert "Fraction(0.75)" in text
-    assert "Repeat(3)" in text
 
 
 def test_rows_that_show_themselves_mark_the_phrase_and_hold_no_control_characters(nasty: Build) -> None:
