@@ -20,7 +20,6 @@ from curate.build.piece import Job, Worked, keys, lines, work
 from curate.build.pipeline import Stage, stages
 from curate.build.reading import ALWAYS_QUARANTINED, NOTHING, bad_rows, jobs_of, open_sources
 from curate.build.settle import Fate, Standing, stand
-from curate.build.shards import numbered
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.collect import Parsed
 from curate.io.door import Opened
@@ -29,6 +28,7 @@ from curate.mix.plan import Share, Stock, plan
 from curate.mix.spec import Mixture, Source
 from curate.mix.takes import Rows, Tokens
 from curate.rows.gather import take
+from curate.rows.identity import numbered
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Filter, Group
 

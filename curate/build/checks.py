@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from curate.build.pipeline import stages
 from curate.build.reading import ALWAYS_QUARANTINED, Reading
 from curate.build.settle import Fate, Standing
 from curate.errors import ConservationError, LargeDropError, QuarantineError
+from curate.io.again import changed
+from curate.io.door import Opened
 from curate.mix.spec import Mixture
 
 SUSPICIOUS_SHARE = 0.5
@@ -52,6 +54,17 @@ def check_clashes(mixture: Mixture, standing: Standing, reading: Reading) -> Non
                 "it is, mend the file or raise max_quarantine"
             )
             raise QuarantineError(message)
+
+
+def check_unchanged(opened: Iterable[Opened]) -> None:
+    """Raise `FormatError` when a file is no longer what it was when the build began."""
+    for file in (file for found in opened for file in found.parts):
+        try:
+            seen = file.path.stat()
+        except OSError as error:
+            raise changed(file.path) from error
+        if (seen.st_size, seen.st_mtime_ns) != (file.size, file.mtime_ns):
+            raise changed(file.path)
 
 
 def check_delivery(standing: Standing, splits: dict[str, Any]) -> None:

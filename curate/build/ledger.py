@@ -12,14 +12,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.build.piece import Paths
+from curate.build.in_place import InPlace, read_again
+from curate.build.piece import Paths, with_names
 from curate.build.pile import read_pile
 from curate.build.pipeline import HIT, Stage
 from curate.build.settle import Fate, Standing
-from curate.build.shards import numbered, parquet_options
+from curate.build.shards import parquet_options
 from curate.errors import ConservationError
 from curate.io.atomic import read_ipc, replacing
 from curate.rows.gather import take
+from curate.rows.identity import numbered
 from curate.rows.schema import kind_of, row_schema
 
 LEDGER = pa.schema(
@@ -60,12 +62,13 @@ WORDS = ("file", "fate", "step", "reason", "split", "column", "expected", "match
 
 
 class PieceOf(NamedTuple):
-    """A finished piece, the number of its source, and of its first row in the build."""
+    """A finished piece, the number of its source, of its first row in the build, and the file it was made from."""
 
     paths: Paths
     source: int
     first: int
     rows: int
+    file: str
 
 
 class KeptNames(NamedTuple):
@@ -82,6 +85,7 @@ class Books(NamedTuple):
     pipelines: tuple[tuple[Stage, ...], ...]
     standing: Standing
     pieces: tuple[PieceOf, ...]
+    lines: InPlace
     kept: KeptNames
     score_types: dict[str, pa.DataType]
 
@@ -248,8 +252,13 @@ def _dropped(books: Books, piece: PieceOf) -> pa.RecordBatch:
     here = slice(piece.first, piece.first + piece.rows)
     grouped = (standing.kept[here] >= 0) & (standing.fate[here] == Fate.DROPPED)
     parts = [read_ipc(piece.paths.dropped)]
-    if grouped.any():
-        parts += _picked(read_pile(piece.paths.rows), grouped)
+    stays = books.lines.start[here] >= 0
+    if (grouped & ~stays).any():
+        parts += _picked(read_pile(piece.paths.rows), grouped & ~stays)
+    row = np.flatnonzero(grouped & stays)
+    parts += [
+        with_names(found.body, found.ids, row[found.place]) for found in read_again(books.lines, piece.first + row)
+    ]
     batch = pa.concat_batches(parts)
     row = np.asarray(batch["row"])
     order = np.argsort(row, kind="stable")

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curate.build.in_place import LONGEST
 from curate.build.pile import pile_schema, write_pile
 from curate.build.pipeline import Passed, Stage, only, run
 from curate.io.atomic import write_ipc
@@ -26,9 +27,15 @@ from curate.steps.base import Bound, Filter
 from curate.steps.exact_dedup import ExactDedup
 from curate.text.hashing import ranks
 
+FILE = b"file"
+"""Where the keys of a piece name the file it was made from."""
+
 
 class Job(NamedTuple):
-    """What every piece of one source shares. `score_types` names the score columns of the whole mixture."""
+    """What every piece of one source shares.
+
+    `score_types` names the score columns of the whole mixture; with `may_stay`, lines of plain files need no copy.
+    """
 
     opened: Opened
     stages: tuple[Stage, ...]
@@ -37,10 +44,14 @@ class Job(NamedTuple):
     order_key: int
     tokenizer: Tokenizer | None
     test_split: bool
+    may_stay: bool = False
 
 
 class Paths(NamedTuple):
-    """The files of a piece. `lines` is written last: where it is, the piece is whole."""
+    """The files of a piece; `rows` is not there when all its rows stay in their file.
+
+    `lines` is written last: where it is, the piece is whole.
+    """
 
     rows: Path
     dropped: Path
@@ -49,12 +60,16 @@ class Paths(NamedTuple):
 
 
 class Worked(NamedTuple):
-    """The rows of a block, identified and passed through their steps; `ids` are their names."""
+    """The rows of a block, identified and passed through their steps.
+
+    `ids` are their names; `span` is where in the block each row that stays in its file starts and ends, -1 for others.
+    """
 
     parsed: Parsed
     found: Identities
     passed: Passed
     ids: pa.StringArray
+    span: NDArray[np.int64]
 
 
 class Count(NamedTuple):
@@ -72,14 +87,17 @@ def piece_paths(folder: Path, source: int, block: int) -> Paths:
 
 def make_piece(job: Job, block: Block, place: Paths) -> Count:
     """Make the piece of `block`."""
-    done = work(job, job.opened.parse(block))
-    parsed, found, passed, ids = done
-    rank = ranks(found.key, np.zeros(len(found.own), np.uint64), job.order_key)
-    named = _with_names(passed.body, ids)
-    alive = np.flatnonzero(passed.fell < 0).astype(np.int32)
-    write_pile(place.rows, named, alive, rank[alive])
+    read = job.opened.parse(block)
+    stays = job.may_stay and block.start is not None
+    done = work(job, read if stays else read._replace(span=None))
+    parsed, found, passed, ids, span = done
+    named = with_names(passed.body, ids, np.arange(passed.body.num_rows))
+    moving = np.flatnonzero((passed.fell < 0) & (span[:, 0] < 0)).astype(np.int32)
+    if len(moving):
+        rank = ranks(found.key, np.zeros(len(found.own), np.uint64), job.order_key)
+        write_pile(place.rows, named, moving, rank[moving])
     write_ipc(place.dropped, [take(named, np.flatnonzero(passed.fell >= 0).astype(np.int32))])
-    write_ipc(place.keys, [keys(job, done)])
+    write_ipc(place.keys, [_placed(keys(job, done), block, span)])
     write_ipc(place.lines, [lines(job, block.file, done)])
     return Count(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
 
@@ -88,14 +106,30 @@ def work(job: Job, parsed: Parsed) -> Worked:
     """Identify the rows of a block and pass them through their steps."""
     found = identities(parsed.body, parsed.ids)
     passed = run(job.stages, parsed.body, protect=job.protect)
-    return Worked(parsed, found, passed, pc.coalesce(parsed.ids, names(found.content)))
+    return Worked(parsed, found, passed, pc.coalesce(parsed.ids, names(found.content)), _staying(parsed, passed))
 
 
-def _with_names(body: pa.RecordBatch, ids: pa.StringArray) -> pa.RecordBatch:
+def _staying(parsed: Parsed, passed: Passed) -> NDArray[np.int64]:
+    """Return where in the block the lines start and end that are all there is to say of a row; -1 for other rows."""
+    if parsed.span is None:
+        return np.full((parsed.body.num_rows, 2), -1, np.int64)
+    changed = np.diff(passed.edited.offsets.to_numpy()) > 0
+    stays = ~changed & (parsed.span[:, 1] - parsed.span[:, 0] <= LONGEST)
+    return np.where(stays[:, None], parsed.span, -1)
+
+
+def _placed(batch: pa.RecordBatch, block: Block, span: NDArray[np.int64]) -> pa.RecordBatch:
+    """Add to the keys of a piece where in the file the lines of its rows stand (-1: in the pile), and which file."""
+    start = np.where(span[:, 0] >= 0, span[:, 0] + (block.start or 0), -1)
+    length = (span[:, 1] - span[:, 0]).astype(np.int32)
+    placed = batch.append_column("start", pa.array(start)).append_column("length", pa.array(length))
+    return placed.replace_schema_metadata({FILE: block.file})
+
+
+def with_names(body: pa.RecordBatch, ids: pa.StringArray, row: NDArray[np.int64]) -> pa.RecordBatch:
     """Put the id, the number within the piece and the number of the copy before the body."""
-    row = pa.array(np.arange(body.num_rows, dtype=np.int32))
-    copy = pa.array(np.zeros(body.num_rows, np.int32))
-    return pa.RecordBatch.from_arrays([ids, row, copy, *body.columns], schema=pile_schema(body.schema))
+    columns = [ids, pa.array(row.astype(np.int32)), pa.array(np.zeros(len(row), np.int32)), *body.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=pile_schema(body.schema))
 
 
 def keys(job: Job, done: Worked) -> pa.RecordBatch:

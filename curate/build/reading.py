@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from curate.build.engine import run_all
+from curate.build.in_place import may_stay
 from curate.build.piece import Count, Job, Paths, make_piece, piece_paths
 from curate.build.pipeline import all_stages, score_columns, stages
 from curate.build.progress import Watch
@@ -144,6 +145,7 @@ def jobs_of(mixture: Mixture, opened: tuple[Opened, ...]) -> list[Job]:
             order_key=key(mixture.seed, source.name, ORDER),
             tokenizer=mixture.tokenizer,
             test_split=mixture.test is not None,
+            may_stay=may_stay(opened),
         )
         for source, found in zip(mixture.sources, opened, strict=True)
     ]

@@ -13,17 +13,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.build.checks import check_clashes, check_delivery, check_drops
+from curate.build.checks import check_clashes, check_delivery, check_drops, check_unchanged
 from curate.build.engine import run_all
 from curate.build.fingerprint import Json, canonical
+from curate.build.in_place import InPlace
 from curate.build.ledger import Books, PieceOf, check_conservation, kept_names, write_source
 from curate.build.manifest import VERSIONS, content_hash, file_hash, manifest
-from curate.build.piece import piece_paths
+from curate.build.piece import FILE, piece_paths
 from curate.build.pipeline import all_stages, score_columns, stages
 from curate.build.progress import Watch, watching
 from curate.build.reading import Reading, open_sources, read
 from curate.build.settle import Standing, choose, delivered, lifting, moved, order, stand
-from curate.build.shards import Pile, Shard, Stockroom, cut, move, write_shard
+from curate.build.shards import Shard, cut, write_shard
+from curate.build.stockroom import Pile, Stockroom, move
 from curate.build.workspace import MANIFEST, Workspace, check_target, workspace
 from curate.io.atomic import read_ipc, write_text
 from curate.io.door import Opened
@@ -78,14 +80,16 @@ def _make(
     check_drops(mixture, standing)
     shares = choose(mixture, standing, keys["prompt"].to_numpy() if mixture.test is not None else None)
     contents = _contents(mixture, standing, keys)
+    lines = _in_place(opened, pieces, standing, keys)
     del keys
     names = tuple(source.name for source in mixture.sources)
     pipelines = tuple(stages(mixture, source) for source in mixture.sources)
     kept = kept_names(names, standing, pieces)
-    books = Books(names, pipelines, standing, pieces, kept, score_columns(all_stages(mixture)))
+    books = Books(names, pipelines, standing, pieces, lines, kept, score_columns(all_stages(mixture)))
     fates, splits = _write(mixture, kind, books, space, threads, watch)
     for name, count, found in zip(names, reading.counts, fates, strict=True):
         check_conservation(name, count.rows, found)
+    check_unchanged(opened)
     check_delivery(standing, splits)
     text = manifest(mixture, kind, opened, contents, fates, delivered(shares, standing), splits)
     write_text(space.out / MANIFEST, text)
@@ -98,10 +102,27 @@ def _pieces(space: Workspace, reading: Reading) -> tuple[PieceOf, ...]:
     for source, count in enumerate(reading.pieces):
         for block in range(count):
             place = piece_paths(space.pieces, source, block)
-            rows = pa.ipc.open_file(pa.OSFile(str(place.keys), "rb")).get_batch(0).num_rows
-            found.append(PieceOf(place, source, first, rows))
+            keys = pa.ipc.open_file(pa.OSFile(str(place.keys), "rb"))
+            rows, file = keys.get_batch(0).num_rows, keys.schema.metadata[FILE].decode()
+            found.append(PieceOf(place, source, first, rows, file))
             first += rows
     return tuple(found)
+
+
+def _in_place(
+    opened: tuple[Opened, ...], pieces: tuple[PieceOf, ...], standing: Standing, keys: pl.DataFrame
+) -> InPlace:
+    paths = [(number, file.name, file.path) for number, found in enumerate(opened) for file in found.parts]
+    numbers = {(source, name): number for number, (source, name, _) in enumerate(paths)}
+    return InPlace(
+        opened=opened,
+        source=standing.source,
+        start=keys["start"].to_numpy(),
+        length=keys["length"].to_numpy(),
+        first=np.array([piece.first for piece in pieces], np.int64),
+        files=np.array([numbers.get((piece.source, piece.file), -1) for piece in pieces], np.int64),
+        paths=tuple(path for *_, path in paths),
+    )
 
 
 def _sources(pieces: tuple[PieceOf, ...]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
@@ -125,16 +146,16 @@ def _write(
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """Write ledger, dropped rows and shards; returns the fates of each source, and the splits for the manifest."""
     standing = books.standing
-    lifted = moved(standing)
+    lifted = moved(standing) & (books.lines.start < 0)
     splits = {"train": order(mixture, standing, test=False)}
     if mixture.test is not None:
         splits["test"] = order(mixture, standing, test=True)
-    piles = [Pile(piece.paths.rows, piece.first, piece.rows) for piece in books.pieces]
+    piles = [Pile(piece.paths.rows, piece.first, piece.rows) for piece in books.pieces if piece.paths.rows.is_file()]
     watch.start("writing", None)
     lift = partial(move, moving=lifting(splits.values(), lifted), size=standing.bytes)
     piles += [pile for found in run_all(lift, piles if lifted.any() else [], threads) for pile in found]
     names = pa.array(books.names, pa.string())
-    stock = Stockroom(tuple(piles), BODIES[kind], names, standing.source, standing.occurrence, lifted)
+    stock = Stockroom(books.lines, tuple(piles), BODIES[kind], names, standing.source, standing.occurrence, lifted)
     shards = {name: cut(name, found, standing.bytes[found.row]) for name, found in splits.items() if len(found.row)}
     shards = shards or {"train": cut("train", splits["train"], standing.bytes[:0])}
     out = space.out

@@ -72,13 +72,15 @@ Data: TypeAlias = Lines | Items | Table | Refused | pa.RecordBatch
 class Block(NamedTuple):
     """A unit of work of a source: the file's name, the number of its first line (JSON lines, CSV, TSV) or row, from 1.
 
-    `data` is what it holds (None once it is let go), `size` about how many bytes of the file it took.
+    `data` is what it holds (None once it is let go), `size` about how many bytes of the file it took. `start` is the
+    place in the file of the first byte of JSON lines that lie there as they are; None where they are packed.
     """
 
     file: str
     first: int
     data: Data | None
     size: int
+    start: int | None = None
 
 
 class Delimiting(NamedTuple):
@@ -121,9 +123,12 @@ def _lines(file: File, size: int) -> Iterator[Block]:
     r"""Cut JSON lines after the last line end of each step; a line over `MAX_LINE` is skipped without being kept."""
     carry, line, done = b"", 1, 0
     skipping = False
+    with reading(file):
+        plain = packing(file) is None
     for chunk, place in chunks(file, size):
         if not carry and not skipping and chunk[-1:] == b"\n" and len(chunk) <= MAX_LINE:
-            yield Block(file.name, line, Lines(pa.py_buffer(chunk)), place - done)
+            start = place - len(chunk) if plain else None
+            yield Block(file.name, line, Lines(pa.py_buffer(chunk)), place - done, start)
             line += count_lines(chunk)
             done = place
             continue
@@ -137,7 +142,8 @@ def _lines(file: File, size: int) -> Iterator[Block]:
             data = data[end:] if end else b""
         cut = data.rfind(b"\n") + 1
         if cut:
-            yield Block(file.name, line, Lines(data[:cut]), place - done)
+            start = place - len(data) if plain else None
+            yield Block(file.name, line, Lines(data[:cut]), place - done, start)
             line += data.count(b"\n", 0, cut)
             done = place
         carry = data[cut:]

@@ -25,13 +25,16 @@ class Parsed(NamedTuple):
     """What a block came to.
 
     `body` has the schema `BODIES[kind]`, without a null in roles and contents; `ids` is the source's own id, null where
-    it has none; `line` is where each row stood, from 1; `bad` has the schema `QUARANTINED`, in line order.
+    it has none; `line` is where each row stood, from 1; `bad` has the schema `QUARANTINED`, in line order. `span` has
+    two columns, where in the block the line of each row starts and ends, or -1 for a row that is not all of one plain
+    line; None stands for rows of which none is.
     """
 
     body: pa.RecordBatch
     ids: pa.StringArray
     line: NDArray[np.int64]
     bad: pa.RecordBatch
+    span: NDArray[np.int64] | None = None
 
 
 class Lists:

@@ -63,7 +63,7 @@ def _quick(found: Scanned, role: str) -> Parsed:
     flat = pa.StructArray.from_arrays([roles, found.contents], fields=list(MESSAGE))
     lists = pa.ListArray.from_arrays(pa.array(found.offsets), flat)
     body = pa.RecordBatch.from_arrays([lists, found.meta], schema=BODIES["conversation"])
-    return Parsed(body, found.ids, found.line, quarantined([]))
+    return Parsed(body, found.ids, found.line, quarantined([]), found.span)
 
 
 def _merged(
@@ -88,4 +88,5 @@ def _merged(
     ids = pa.concat_arrays([quick.ids.take(pa.array(kept)), second.ids]).take(pa.array(order))
     rows = take(pa.concat_batches([take(quick.body, kept), second.body]), order)
     bad = second.bad.set_column(0, second.bad.schema.field(0), pc.add(second.bad["line"], first))
-    return Parsed(rows, ids, line[order] + first, bad)
+    span = np.concatenate([found.span[kept], np.full((len(second.line), 2), -1, np.int64)])
+    return Parsed(rows, ids, line[order] + first, bad, span[order])

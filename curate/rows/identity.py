@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.text.hashing import Hashes, combine, fold_lists, hash_strings
@@ -98,3 +99,15 @@ def names(hashes: Hashes) -> pa.StringArray:
     pairs = np.stack([octets >> 4, octets & 15], axis=1).reshape(-1)
     digits = np.frombuffer(b"0123456789abcdef", np.uint8)[pairs]
     return strings(digits, np.arange(0, 32 * (len(hashes.high) + 1), 32, dtype=np.int32))
+
+
+def numbered(ids: pa.StringArray, occurrence: NDArray[np.uint64]) -> pa.StringArray:
+    """Add the number of its occurrence to the id of every row that is not the first of its kind.
+
+    >>> numbered(pa.array(["a", "a"]), np.array([0, 1], np.uint64)).to_pylist()
+    ['a', 'a-2']
+    """
+    if not occurrence.any():
+        return ids
+    later = pc.binary_join_element_wise(ids, pa.array(occurrence + np.uint64(1)).cast(pa.string()), "-")
+    return pc.if_else(pa.array(occurrence > 0), later, ids)

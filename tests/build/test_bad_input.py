@@ -228,11 +228,18 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
         subprocess.run(["umount", str(each)], check=True)
 
 
+def packed(path: Path) -> Path:
+    """Pack a file as gzip, and return the packed one."""
+    made = path.with_name(path.name + ".gz")
+    made.write_bytes(gzip.compress(path.read_bytes()))
+    return made
+
+
 @pytest.mark.parametrize("size", [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 1_300 << 10])
 def test_a_full_disk_is_told_and_left_clean(tmp_path: Path, small_disk: Callable[[int], Path], size: int) -> None:
     # 4 kB is full at the first note, 1.3 MB when the pieces (1.2 MB) are there and data and ledger come.
     words = [chat(f"Ask {i}?", hex(i**40)) for i in range(3_000)]
-    path = write_lines(tmp_path / "rows.jsonl", words)
+    path = packed(write_lines(tmp_path / "rows.jsonl", words))  # rows of a plain file would stay there
     disk = small_disk(size)
     with pytest.raises(BuildFolderError, match=r"the disk that holds .*disk is full; free space or choose"):
         plain(disk / "out", path, threads=2)
@@ -245,7 +252,7 @@ def test_a_full_disk_leaves_the_old_build(tmp_path: Path, small_disk: Callable[[
     before = hashes(disk)
     words = [chat(f"Ask {i}?", hex(i**40)) for i in range(3_000)]
     with pytest.raises(BuildFolderError, match="is full"):
-        plain(disk / "out", write_lines(tmp_path / "rows.jsonl", words), overwrite=True)
+        plain(disk / "out", packed(write_lines(tmp_path / "rows.jsonl", words)), overwrite=True)
     assert hashes(disk) == before
 
 

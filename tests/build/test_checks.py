@@ -8,6 +8,7 @@ import pytest
 
 from curate.build import run, shards
 from curate.build.ledger import check_conservation
+from curate.build.stockroom import Stockroom
 from curate.errors import ConservationError
 from tests.build.making import built, chats, left_behind, source
 
@@ -15,7 +16,7 @@ from tests.build.making import built, chats, left_behind, source
 def test_a_row_lost_on_the_way_to_the_data_files_stops_the_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lossy(shard: shards.Shard, stock: shards.Stockroom, path: Path) -> None:
+    def lossy(shard: shards.Shard, stock: Stockroom, path: Path) -> None:
         fewer = shard.order.pick(slice(0, len(shard.order.row) - 1))
         shards.write_shard(shards.Shard(shard.name, fewer, shard.ends - 1), stock, path)
 

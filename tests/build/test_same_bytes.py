@@ -16,10 +16,11 @@ from typing import Any, Final
 
 import pytest
 
-from curate.build import reading, run, shards
+from curate.build import in_place, piece, reading, run, stockroom
 from curate.build.piece import Count, Job, Paths, make_piece
 from curate.build.pile import write_pile
-from curate.errors import BuildFolderError, QuarantineError
+from curate.build.settle import stand
+from curate.errors import BuildFolderError, FormatError, QuarantineError
 from curate.io.door import Block, Opened, files
 from curate.mix.spec import Source
 from curate.mix.takes import Fraction, Repeat, Rows
@@ -309,13 +310,72 @@ def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_many_copies_are_moved_in_many_piles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = source("s", chats(20), take=Repeat(50))
     whole = built(tmp_path / "whole", rows)
-    monkeypatch.setattr(shards, "MOVED_BYTES", 1_000)
+    monkeypatch.setattr(stockroom, "MOVED_BYTES", 1_000)
     written: list[str] = []
 
     def spy(path: Path, *more: Any) -> None:  # noqa: ANN401
         written.append(path.name)
         write_pile(path, *more)
 
-    monkeypatch.setattr(shards, "write_pile", spy)
+    monkeypatch.setattr(stockroom, "write_pile", spy)
     assert hashes(built(tmp_path / "cut", rows).path) == hashes(whole.path)
     assert len(written) == len(set(written)) > 10
+
+
+@pytest.mark.parametrize("rows", [300, 2_000])
+def test_rows_that_stay_in_their_files_come_out_as_those_that_are_piled(
+    tmp_path: Path, small_blocks: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    small_blocks(rows)
+    lay(tmp_path, shuffled(3, MAIN, 4), [SIDE])
+    late = chat("Ask first?", "Say first.", "Ask more?", REFUSAL)  # cut_refusals() edits it
+    odd = '{"messages": [{"role": "user", "content": "Odd?", "x": 1}]}'
+    write_lines(tmp_path / "side" / "more.jsonl", [late, odd, ""])
+    piled: list[str] = []
+
+    def spy(path: Path, *more: Any) -> None:  # noqa: ANN401
+        piled.append(path.name)
+        write_pile(path, *more)
+
+    monkeypatch.setattr(piece, "write_pile", spy)
+    mixture(tmp_path).build(tmp_path / "stay")
+    edited = len(piled)
+    monkeypatch.setattr(reading, "may_stay", lambda _: False)
+    mixture(tmp_path).build(tmp_path / "piled")
+    assert hashes(tmp_path / "stay") == hashes(tmp_path / "piled")
+    assert 0 < edited < len(piled) - edited
+
+
+def test_files_larger_than_a_part_of_the_memory_are_piled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = [files(write_lines(tmp_path / "a.jsonl", chats(100)), "messages").open()]
+    size = opened[0].size or 0
+    monkeypatch.setattr(in_place, "memory", lambda: 4 * size)
+    assert in_place.may_stay(opened)
+    monkeypatch.setattr(in_place, "memory", lambda: 4 * size - 1)
+    assert not in_place.may_stay(opened)
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "other", "gone"])
+def test_a_file_that_changes_during_the_build_stops_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    path = write_lines(tmp_path / "a.jsonl", chats(100))
+
+    def meddling(*given: Any, **options: Any) -> Any:  # noqa: ANN401
+        text = path.read_bytes()
+        match change:
+            case "longer":
+                path.write_bytes(text + b"{}\n")
+            case "shorter":
+                path.write_bytes(text[:1_000])
+            case "other":
+                path.write_bytes(text.replace(b"{", b"["))
+            case _:
+                path.unlink()
+        return stand(*given, **options)
+
+    monkeypatch.setattr(run, "stand", meddling)
+    with pytest.raises(FormatError, match=r"a\.jsonl (changed while|can no longer be read)"):
+        built(tmp_path / "out", source("s", files(path, "messages")))
+    assert not left_behind(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
