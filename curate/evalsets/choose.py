@@ -1,0 +1,95 @@
+"""`evals`: eval sets by name, by suite, or from files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Final
+
+from curate.errors import MixtureError, did_you_mean
+from curate.evalsets.fields import Fields
+from curate.evalsets.items import EvalSet
+from curate.evalsets.origins import Local, stem
+from curate.evalsets.registry import SETS, SUITES, EvalName, SuiteName
+from curate.io.blocks import Delimiting
+
+
+class Evals:
+    """See `evals`."""
+
+    def __call__(self, *names: EvalName | SuiteName) -> tuple[EvalSet, ...]:
+        """Return the eval sets of these names and suites, in this order, each once; nothing is read yet.
+
+        Raises `MixtureError` for an unknown name, and without one.
+
+        >>> [one.name for one in evals("truthful_qa", "zephyr")]
+        ['truthful_qa', 'mt_bench', 'alpaca_eval', 'mmlu']
+        """
+        known = [*SETS, *SUITES]
+        for name in names:
+            if name not in known:
+                hint = did_you_mean(str(name), known)
+                message = f"evals({name!r}): no such eval or suite; {hint}; for files: evals.files(path, question=...)"
+                raise MixtureError(message)
+        if not names:
+            message = f"evals() takes names; known: {', '.join(known)}"
+            raise MixtureError(message)
+        flat = [one for name in names for one in SUITES.get(name, (name,))]
+        return tuple(SETS[name] for name in dict.fromkeys(flat))
+
+    def files(
+        self,
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        question: str,
+        answer: str | None = None,
+        passage: str | None = None,
+        choices: str | Sequence[str] = (),
+        id: str | None = None,  # noqa: A002
+        name: str | None = None,
+        columns: Sequence[str] | None = None,
+        separator: str | None = None,
+    ) -> tuple[EvalSet, ...]:
+        """Return one eval set from files: JSON, JSON lines, CSV, TSV, Parquet and Arrow, each also as `.gz` or `.zst`.
+
+        `path` is a file, a pattern, a folder, or several. `question`, `answer`, `passage`, `choices` and `id` are names
+        of fields, paths into them or templates: see `Fields`. `name` is how reports call the set; if None, the name of
+        the file or folder. `columns` names the columns of CSV or TSV without a header, or the one column of a file of
+        any other suffix that holds a text a line; `separator` is a character, if None comma or tab by suffix.
+
+        Raises `MixtureError` for a field that is none, and where a pattern or several paths come without a name.
+
+        >>> (mine,) = evals.files("quiz/v1.jsonl.gz", question="{context} {ask}", answer="gold.0")
+        >>> mine.name
+        'v1'
+        """
+        paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+        if separator is not None and (len(separator) != 1 or separator in '"\r\n' or not separator.isascii()):
+            message = f"separator={separator!r} is no single ASCII character"
+            raise MixtureError(message)
+        how = Delimiting(None if columns is None else tuple(columns), separator=separator)
+        fields = Fields(
+            question=question,
+            answer=answer,
+            passage=passage,
+            choices=choices if isinstance(choices, str) else tuple(choices),
+            id=id,
+        )
+        origin = Local(paths=tuple(os.fspath(one) for one in paths), how=how)
+        return (EvalSet(name=name or _name_of(origin.paths), origin=origin, fields=(fields,), local=how),)
+
+
+def _name_of(paths: tuple[str, ...]) -> str:
+    if len(paths) != 1 or set("*?[") & set(PurePath(paths[0]).name):
+        message = f"evals.files({', '.join(map(repr, paths))}) needs a name: name=..."
+        raise MixtureError(message)
+    return stem(PurePath(paths[0]).name)
+
+
+evals: Final = Evals()
+"""Eval sets to hold against the data: `evals("truthful_qa", "tulu2")` by name and suite, `evals.files(...)` from files.
+
+They come as a tuple, which `decontaminate` takes. A named set is read from the Hub, or from copies of its files:
+`evals("gsm8k")[0].at("test.jsonl")`.
+"""

@@ -1,0 +1,133 @@
+"""An eval set: a declaration of where a benchmark is and what its fields mean; and its items, once it is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Final, NamedTuple
+
+import msgspec
+import pyarrow as pa
+
+from curate.errors import FormatError, MixtureError, did_you_mean
+from curate.evalsets.fields import Fields, Item, items_of
+from curate.evalsets.origins import Hub, Local, Raw
+from curate.io.blocks import Delimiting
+from curate.io.collect import strings
+
+_SEEN: Final = 100
+"""Rows whose fields an error names."""
+
+
+class EvalItems(NamedTuple):
+    """The items of an eval set: parallel Arrow arrays in the order of the rows.
+
+    `ids` are unique; an item without an own id has its number, from 0, after the name of its config or file if there
+    are several (`word_sorting/3`), and a turn has its number after that of its dialogue (`81/0`). `question` has no
+    null: a row without one has an empty question. `passage`, `choices` (a list of strings) and `answer` are null where
+    an item has none.
+    """
+
+    ids: pa.StringArray
+    question: pa.StringArray
+    passage: pa.StringArray
+    choices: pa.ListArray
+    answer: pa.StringArray
+
+    def digest(self) -> str:
+        """Return 64 hexadecimal digits that stand for the items, all columns, in order."""
+        return hashlib.sha256(msgspec.json.encode([column.to_pylist() for column in self])).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSet:
+    """A benchmark held against the data; nothing is read before `load`.
+
+    `fields` are the layouts it is published in: a row is read by the first that finds a question in it. `local` says
+    how CSV and TSV copies are read. `name` is how reports call it, and holds no slash.
+    """
+
+    name: str
+    origin: Hub | Local
+    fields: tuple[Fields, ...]
+    local: Delimiting = field(default=Delimiting(), repr=False, metadata={"fingerprint": False})
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            message = f"name={self.name!r}: an eval set is named by letters, without a slash"
+            raise MixtureError(message)
+        if not self.fields:
+            message = f"the eval set {self.name!r} names no field: fields=(Fields(question=...),)"
+            raise MixtureError(message)
+
+    def at(self, *paths: str | os.PathLike[str]) -> EvalSet:
+        """Return the same set read from files: copies in a layout that its authors publish on the Hub or on GitHub.
+
+        Takes files, patterns and folders, as `evals.files` does. Raises `MixtureError` without a path.
+
+        >>> from curate.evalsets.choose import evals
+        >>> (gsm8k,) = evals("gsm8k")
+        >>> gsm8k.at("gsm8k_test.jsonl").origin.told()
+        'gsm8k_test.jsonl'
+        """
+        if not paths:
+            message = f"at() takes at least one path for {self.name!r}"
+            raise MixtureError(message)
+        return replace(self, origin=Local(paths=tuple(os.fspath(path) for path in paths), how=self.local))
+
+    def load(self, root: str | None = None) -> EvalItems:
+        """Read the items, in the order of configs or file names, then of rows; relative paths start at `root`.
+
+        Rows that cannot be read, or whose question is missing, null or no text, become items with an empty question.
+        Raises `FormatError` where no row has a question, or there is no row: a set that checks nothing must not pass;
+        `SourceNotFoundError` where it is not there.
+        """
+        seen: list[Raw] = []
+        ids: list[str] = []
+        items: list[Item] = []
+        for raw in self.origin.rows(root, lambda row: any(one.fit(row) for one in self.fields)):
+            made = items_of(raw.row, self.fields)
+            number = raw.key or (f"{raw.part}/{raw.number}" if raw.part else str(raw.number))
+            ids += [f"{item.id or number}{'' if item.turn is None else f'/{item.turn}'}" for item in made]
+            items += made
+            if len(seen) < _SEEN:
+                seen.append(raw)
+        if not any(item.question for item in items):
+            raise FormatError(self._refusal(seen))
+        return EvalItems(
+            strings(_unique(ids)),
+            strings([item.question for item in items]),
+            strings([item.passage for item in items]),
+            pa.array([item.choices for item in items], pa.list_(pa.string())),
+            strings([item.answer for item in items]),
+        )
+
+    def _refusal(self, seen: list[Raw]) -> str:
+        told = f"the eval set {self.name!r} ({self.origin.told()})"
+        if not seen:
+            return f"{told} holds no row; fetch it again, or leave it out"
+        names = list(dict.fromkeys(name for raw in seen for name in raw.row or ()))
+        asked = " or ".join(repr(one.question) for one in self.fields)
+        if not names:
+            return f"{told} has no row that can be read; is it what its name says?"
+        shown = ", ".join(map(repr, islice(names, 12)))
+        hint = did_you_mean(self.fields[0].question, names)
+        return f"{told} has no question in {asked}; its fields are {shown} ({hint}). Say which: question=..."
+
+
+def _unique(ids: list[str]) -> list[str]:
+    """Give an id that was there before a number: `a`, `a-2`, `a-3`."""
+    taken: set[str] = set(ids)
+    given: dict[str, int] = {}
+    named: list[str] = []
+    for name in ids:
+        count = given[name] = given.get(name, 0) + 1
+        unique = name
+        while count > 1 and unique in taken:
+            unique = f"{name}-{count}"
+            count += 1
+        taken.add(unique)
+        named.append(unique)
+    return named

@@ -1,0 +1,212 @@
+"""Named sets come from the Hub: a loopback server plays it to a real client in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+COMMIT = "c" * 40
+PARQUET = "d" * 40
+CONVERTED = "refs/convert/parquet"
+
+
+def parquet(rows: list[dict[str, Any]]) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), out)
+    return out.getvalue()
+
+
+def asked(*questions: str) -> list[dict[str, Any]]:
+    return [{"question": text, "choices": ["yes", "no"], "answer": i % 2} for i, text in enumerate(questions)]
+
+
+CARD = """---
+configs:
+- config_name: one
+  data_files: [{split: test, path: one/test-*}, {split: train, path: one/train-*}]
+- config_name: two
+  data_files: [{split: test, path: two/test-*}]
+---
+"""
+REPOSITORIES: dict[tuple[str, str], dict[str, bytes]] = {
+    ("lab/quiz", COMMIT): {
+        "README.md": CARD.encode(),
+        "one/test-00000-of-00001.parquet": parquet(asked("Is it?", "Who?")),
+        "one/train-00000-of-00001.parquet": parquet(asked("Not this one.")),
+        "two/test-00000-of-00001.parquet": parquet(asked("你好吗")),
+    },
+    ("lab/lines", COMMIT): {"test.jsonl": b'{"turns": [{"content": "a"}, {"content": "b"}], "id": 7}\n'},
+    ("lab/scripted", COMMIT): {"README.md": b"---\n---\n", "scripted.py": b"raise SystemExit('never run')"},
+    ("lab/scripted", PARQUET): {"plain/eval/0000.parquet": parquet(asked("Converted?"))},
+    ("lab/broken", COMMIT): {"README.md": b"", "test.parquet": b"PAR1 no parquet PAR1"},
+}
+COMMITS = {"main": COMMIT, COMMIT: COMMIT, CONVERTED: PARQUET, PARQUET: PARQUET}
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The routes of the Hub that a dataset is read by."""
+
+    def log_message(self, *_: object) -> None: ...
+
+    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def route(self) -> None:
+        path = unquote(urlsplit(self.path).path).lstrip("/")
+        length = int(self.headers.get("Content-Length") or 0)
+        sent = parse_qs(self.rfile.read(length).decode())
+        parts = path.removeprefix("api/").split("/")
+        if parts[0] != "datasets" or len(parts) < 3:
+            return self.answer(404)
+        name, rest = "/".join(parts[1:3]), "/".join(parts[3:])
+        if name == "lab/noise":
+            self.wfile.write(b"this is no HTTP\r\n")
+            return None
+        if name == "lab/gated":
+            return self.answer(403, X_Error_Code="GatedRepo")
+        verb, _, tail = rest.partition("/")
+        commit = next((known for known in COMMITS if tail == known or tail.startswith(f"{known}/")), "main")
+        files = REPOSITORIES.get((name, COMMITS[commit]))
+        if files is None:
+            return self.answer(404, X_Error_Code="RepoNotFound")
+        within = tail.removeprefix(commit).lstrip("/")
+        return self.reply(verb, name, COMMITS[commit], files, within, sent)
+
+    do_GET = do_HEAD = do_POST = route  # noqa: N815  names that the base class calls
+
+    def reply(
+        self, verb: str, name: str, commit: str, files: dict[str, bytes], path: str, sent: dict[str, list[str]]
+    ) -> None:
+        listed = [
+            {"type": "file", "path": at, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}  # noqa: S324
+            for at, data in files.items()
+        ]
+        folders = {at.rpartition("/")[0] for at in files} - {""}
+        listed += [{"type": "directory", "path": at, "oid": commit, "size": 0} for at in sorted(folders)]
+        if verb == "resolve" and path in files:
+            oid = hashlib.sha1(files[path]).hexdigest()  # noqa: S324
+            self.answer(200, files[path], ETag=f'"{oid}"', X_Repo_Commit=commit)
+        elif verb == "resolve":
+            self.answer(404, X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
+        elif verb == "paths-info":
+            self.json([entry for entry in listed if entry["path"] in sent["paths"]])
+        elif verb == "tree":
+            below = f"{path}/" if path else ""
+            self.json([entry for entry in listed if str(entry["path"]).startswith(below)])
+        else:
+            siblings = [{"rfilename": at} for at in files]
+            self.json({"id": name, "sha": commit, "siblings": siblings, "private": False, "tags": [], "downloads": 0})
+
+    def json(self, value: object) -> None:
+        self.answer(200, json.dumps(value).encode(), Content_Type="application/json")
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+SCRIPT = """
+import json, sys
+from curate.errors import CurateError
+from curate.evalsets.fields import Fields
+from curate.evalsets.items import EvalSet
+from curate.evalsets.origins import Hub
+
+for asked in json.load(sys.stdin):
+    fields = Fields(**asked.pop("fields", {"question": "question", "choices": "choices", "answer": "answer"}))
+    configs = tuple(asked.pop("configs", ()))
+    one = EvalSet(name="quiz", origin=Hub(**asked, configs=configs), fields=(fields,))
+    try:
+        items = one.load()
+    except CurateError as error:
+        print(json.dumps([type(error).__name__, str(error)]))
+    else:
+        print(json.dumps([items.ids.to_pylist(), items.question.to_pylist(), items.answer.to_pylist()]))
+"""
+
+
+def load(endpoint: str, home: Path, *asks: dict[str, Any], **environment: str) -> list[Any]:
+    """Load eval sets in a process whose Hub is at `endpoint`."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    env |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    env |= environment
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], check=False, capture_output=True, text=True, env=env, input=json.dumps(asks)
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_sets_come_from_the_hub(endpoint: str, tmp_path: Path) -> None:
+    both, pinned, lines, converted = load(
+        endpoint,
+        tmp_path,
+        {"id": "lab/quiz", "split": "test", "configs": ["one", "two"]},
+        {"id": "lab/quiz", "split": "test", "configs": ["one"], "revision": COMMIT},
+        {"id": "lab/lines", "split": "test", "fields": {"question": "turns.content", "id": "id"}},
+        {"id": "lab/scripted", "split": "eval", "configs": ["plain"], "revision": CONVERTED},
+    )
+    assert both == [["one/0", "one/1", "two/0"], ["Is it?", "Who?", "你好吗"], ["yes", "no", "yes"]]
+    assert pinned == [["0", "1"], ["Is it?", "Who?"], ["yes", "no"]]
+    assert lines == [["7/0", "7/1"], ["a", "b"], [None, None]]
+    assert converted == [["0"], ["Converted?"], ["yes"]]
+
+
+def test_what_the_hub_does_not_have_is_a_clear_error(endpoint: str, tmp_path: Path) -> None:
+    found = load(
+        endpoint,
+        tmp_path,
+        {"id": "lab/none", "split": "test"},
+        {"id": "lab/gated", "split": "test"},
+        {"id": "lab/quiz", "split": "test", "configs": ["three"]},
+        {"id": "lab/quiz", "split": "dev", "configs": ["one"]},
+        {"id": "lab/scripted", "split": "test"},
+        {"id": "lab/noise", "split": "test"},
+        {"id": "lab/broken", "split": "test"},
+    )
+    assert [name for name, _ in found] == ["SourceNotFoundError"] * 6 + ["FormatError"]
+    none, gated, config, split, scripted, noise, broken = (said for _, said in found)
+    assert none.startswith(
+        "lab/none, split test cannot be had from the Hub: Dataset 'lab/none' doesn't exist on the Hub"
+    )
+    assert "lab/gated" in gated
+    assert "gated" in gated.split("Log in")[0]
+    assert "'three' not found" in config
+    assert 'Unknown split "dev"' in split
+    assert "scripts are no longer supported" in scripted
+    assert noise.startswith("lab/noise, split test cannot be had from the Hub: ")
+    assert broken.startswith("lab/broken on the Hub cannot be read")
+    assert all(said.endswith("EvalSet.at(path).") for _, said in found)
+
+
+def test_without_a_network_the_error_says_what_to_do(tmp_path: Path) -> None:
+    ((name, said),) = load("http://127.0.0.1:9", tmp_path, {"id": "lab/quiz", "split": "test"}, HF_HUB_OFFLINE="1")
+    assert name == "SourceNotFoundError"
+    assert said.startswith("lab/quiz, split test cannot be had from the Hub: ")
+    assert said.endswith("without a network, fetch its files elsewhere and point the set at them: EvalSet.at(path).")
