@@ -16,27 +16,26 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.build.checks import SUSPICIOUS_ROWS, SUSPICIOUS_SHARE, large_drops
-from curate.build.piece import Job, Worked, keys, lines, work
-from curate.build.pipeline import Stage, stages
-from curate.build.reading import ALWAYS_QUARANTINED, NOTHING, bad_rows, jobs_of, open_sources
+from curate.build.groups import Fresh, Verdicts
+from curate.build.head import Head, first_rows
+from curate.build.piece import Job, keys
+from curate.build.pipeline import Stage, all_stages, only, stages
+from curate.build.reading import ALWAYS_QUARANTINED, bad_rows, jobs_of, open_sources
+from curate.build.selftest import SelfTest, self_test
 from curate.build.settle import Fate, Standing, stand
+from curate.build.verdicts import between
 from curate.errors import CallError, MixtureError, ShortageError
-from curate.io.collect import Parsed
-from curate.io.door import Opened
 from curate.io.fields import meta_names
 from curate.mix.plan import Share, Stock, plan
 from curate.mix.spec import Mixture, Source
 from curate.mix.takes import Rows, Tokens
-from curate.rows.gather import take
 from curate.rows.identity import numbered
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Filter, Group
+from curate.steps.decontaminate import Decontaminate
 
 CHECKED: Final = 2_000
 """Rows of each source that are read, if nothing else is asked."""
-
-BLOCK: Final = 1 << 18
-"""Bytes of a block: small, so that little more than the rows asked for is read and parsed."""
 
 SHOWN: Final = 5
 """Rows in quarantine that are shown for each source."""
@@ -110,7 +109,8 @@ class SourceCheck(NamedTuple):
 class Check(NamedTuple):
     """What a look at the first rows of every source came to.
 
-    `stops` says what would stop the build, `warnings` what is worth a look before it.
+    `stops` says what would stop the build, `warnings` what is worth a look before it. `tests` tell of each
+    `decontaminate` step what became of eval items planted into the rows.
     """
 
     name: str
@@ -118,21 +118,12 @@ class Check(NamedTuple):
     sources: tuple[SourceCheck, ...]
     stops: tuple[str, ...]
     warnings: tuple[str, ...]
+    tests: tuple[SelfTest, ...]
 
     @property
     def whole(self) -> bool:
         """Whether every source was read to its end, so that no figure is a guess."""
         return all(source.whole for source in self.sources)
-
-
-class Head(NamedTuple):
-    """The first rows of one source, worked; `rows` as in `SourceCheck`."""
-
-    done: tuple[Worked, ...]
-    lines: pa.Table
-    read: int
-    whole: bool
-    rows: int | None
 
 
 def check(mixture: Mixture, rows: int = CHECKED) -> Check:
@@ -146,13 +137,14 @@ def check(mixture: Mixture, rows: int = CHECKED) -> Check:
         raise CallError(message)
     kind, opened = open_sources(mixture)
     jobs = jobs_of(mixture, opened)
-    heads = [_head(job, rows) for job in jobs]
+    heads = [first_rows(job, rows) for job in jobs]
     frame = pl.DataFrame(
         pa.concat_tables([_keys(*pair) for pair in zip(jobs, heads, strict=True)], promote_options="default")
     )
     counts = [sum(done.parsed.body.num_rows for done in head.done) for head in heads]
-    standing = stand(mixture, frame, np.repeat(np.arange(len(jobs), dtype=np.int16), counts))
-    view = View(mixture, tuple(jobs), tuple(heads), standing, tuple(np.cumsum([0, *counts]).tolist()))
+    sheets = [Fresh(done.parsed.body.num_rows, done.passed.signed) for head in heads for done in head.done]
+    standing, verdicts = stand(mixture, frame, np.repeat(np.arange(len(jobs), dtype=np.int16), counts), sheets)
+    view = View(mixture, tuple(jobs), tuple(heads), standing, verdicts, tuple(np.cumsum([0, *counts]).tolist()))
     found = [_source(view, number) for number in range(len(jobs))]
     shares, short = _shares(mixture, found, standing)
     whole = all(source.whole for source in found)
@@ -162,7 +154,15 @@ def check(mixture: Mixture, rows: int = CHECKED) -> Check:
         for share in [shares.get(source.name)]
     )
     stops = (*_quarantine(mixture, told), *large_drops(mixture, standing), *short)
-    return Check(mixture.name, kind, told, stops, tuple(_warnings(mixture, told)))
+    return Check(mixture.name, kind, told, stops, tuple(_warnings(mixture, told)), tuple(_tests(mixture, heads)))
+
+
+def _tests(mixture: Mixture, heads: list[Head]) -> Iterator[SelfTest]:
+    for stage, step in only(all_stages(mixture), Decontaminate):
+        passed = [one.passed for head in heads for one in head.done if stage.label in one.passed.signed]
+        told = [one.signed[stage.label].totals for one in passed]
+        totals = {name: np.sum([one[name] for one in told], axis=0) for name in told[0]}
+        yield self_test(step, stage.label, (one.body for one in passed), totals)
 
 
 class View(NamedTuple):
@@ -172,6 +172,7 @@ class View(NamedTuple):
     jobs: tuple[Job, ...]
     heads: tuple[Head, ...]
     standing: Standing
+    verdicts: Verdicts
     starts: tuple[int, ...]
 
     def row(self, number: int) -> tuple[int, int]:
@@ -184,52 +185,6 @@ class View(NamedTuple):
         source, place = self.row(number)
         ids = self.heads[source].lines["id"].combine_chunks().slice(place, 1)
         return str(numbered(ids, self.standing.occurrence[number : number + 1])[0].as_py())
-
-
-def _head(job: Job, rows: int) -> Head:
-    """Read the first rows of a source and work them."""
-    opened = job.opened
-    done = [work(job, opened.parse(NOTHING))]
-    files = [""]
-    read, taken, whole = 0, 0.0, True
-    blocks = opened.input.read(opened.parts, (opened.format,), size=BLOCK)
-    for block in blocks:
-        if read >= rows:
-            whole = False
-            break
-        parsed = opened.parse(block)
-        held = parsed.body.num_rows + parsed.bad.num_rows
-        first = _first(parsed, rows - read)
-        kept = first.body.num_rows + first.bad.num_rows
-        read += kept
-        taken += block.size * kept / max(held, 1)
-        whole = kept == held
-        done.append(work(job, first))
-        files.append(block.file)
-    batches = [lines(job, file, one) for file, one in zip(files, done, strict=True)]
-    good = [batch.slice(0, one.parsed.body.num_rows) for batch, one in zip(batches, done, strict=True)]
-    bad = [batch.slice(one.parsed.body.num_rows) for batch, one in zip(batches, done, strict=True)]
-    return Head(
-        tuple(done), pa.Table.from_batches([*good, *bad]), read, whole, read if whole else _rows(opened, read, taken)
-    )
-
-
-def _first(parsed: Parsed, most: int) -> Parsed:
-    """Return the first rows of a block, those in quarantine among them."""
-    stood = np.concatenate([parsed.line, np.asarray(parsed.bad["line"])])
-    if len(stood) <= most:
-        return parsed
-    last = np.sort(stood)[most - 1]
-    good = np.flatnonzero(parsed.line <= last).astype(np.int32)
-    bad = parsed.bad.filter(pa.array(np.asarray(parsed.bad["line"]) <= last))
-    return Parsed(take(parsed.body, good), parsed.ids.take(pa.array(good)), parsed.line[good], bad)
-
-
-def _rows(opened: Opened, read: int, taken: float) -> int | None:
-    """Guess how many rows a source has from the bytes that those read took."""
-    if opened.size is None or taken <= 0:
-        return opened.rows
-    return max(read, round(read * opened.size / taken))
 
 
 def _keys(job: Job, head: Head) -> pa.Table:
@@ -279,9 +234,10 @@ def _step(view: View, number: int, stage: Stage) -> StepCheck:
         case Edit():
             changed = pl.Series(told["edited"]).list.contains(stage.label).to_numpy()
             return StepCheck(stage.label, "edit", int(reached.sum()), int((changed & reached).sum()), (), None)
-        case Group() as step:
+        case Group():
             fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
-            reasons: tuple[tuple[str, int], ...] = ((step.reason, len(fell)),) if len(fell) else ()
+            falls = between(view.verdicts.falls, start, end - start).filter(pl.col("step") == stage.label)
+            reasons = _reasons(falls["reason"], np.arange(falls.height))
             kind = "group"
         case _:
             fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
@@ -307,11 +263,16 @@ def _seen(view: View, number: int, stage: Stage) -> Seen:
     twin = None
     match stage.step:
         case Group() as step:
-            kept = int(view.standing.kept[number])
-            name = f"{view.mixture.sources[view.row(kept)[0]].name}/{view.name(kept)}"
-            score = float(view.standing.score[number])
-            told |= {"step": stage.label, "reason": step.reason, "score": score, "bound": step.bound, "match": name}
-            twin = _body(view, kept)
+            verdict = between(view.verdicts.falls, number, 1).row(0, named=True)
+            kept = -1 if verdict["kept"] is None else int(verdict["kept"])
+            told |= {name: verdict[name] for name in ("step", "reason", "score", "match")} | {"bound": step.bound}
+            hits = between(view.verdicts.met, number, 1).select(pl.exclude("row")).to_dicts()
+            told["evidence"] = [*told["evidence"], *hits]
+            if 0 <= kept < view.starts[-1]:
+                told["match"] = f"{view.mixture.sources[view.row(kept)[0]].name}/{view.name(kept)}"
+                twin = _body(view, kept)
+            elif kept >= 0:
+                told["match"] = f"against/{view.verdicts.references[kept - view.starts[-1]].as_py()}"
         case Filter():
             hits = [hit for hit in told["evidence"] if (hit["step"], hit["reason"]) == (told["step"], told["reason"])]
             told["match"] = hits[0]["match"] if hits else None

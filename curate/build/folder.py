@@ -11,9 +11,11 @@ from typing import Any, Literal, TypeAlias
 
 import polars as pl
 
+from curate.build import findings
 from curate.build.tables import STYLE, composition_html, funnel_html
 from curate.build.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
+from curate.rows.schema import Kind
 
 Split: TypeAlias = Literal["train", "test"]
 
@@ -56,9 +58,10 @@ class Build:
         return str(self.manifest["name"])
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
         """The kind of its rows: conversation, rated or preference."""
-        return str(self.manifest["kind"])
+        kind: Kind = self.manifest["kind"]
+        return kind
 
     @property
     def sources(self) -> list[str]:
@@ -157,6 +160,53 @@ class Build:
         return lines.select(
             "source", "id", "fate", *(pl.col(name).alias(name.removeprefix(prefix)) for name in names)
         ).collect()
+
+    def overlap(self, step: str) -> pl.DataFrame:
+        """Count the rows that fell to `step`, by their source and that of the row that stands for them.
+
+        Columns: `source`, `kept_source`, `rows`, `share` (of the rows read from `source`).
+        """
+        self._check("step", step, self.steps)
+        return findings.overlap(self.ledger, step)
+
+    def clusters(self, step: str) -> pl.DataFrame:
+        """Return the rows that fell to `step`, each with the row that stands for it; the largest clusters first.
+
+        Columns: `cluster` (`source/id` of that row), `source`, `id`, `score`, `size` (with the row that stays).
+        """
+        self._check("step", step, self.steps)
+        return findings.clusters(self.ledger, step)
+
+    def signatures(self, step: str) -> findings.Signatures:
+        """Return the MinHash signatures of the rows in the data files, as the dedup step `step` would sign them.
+
+        `.lean()` of the answer hands them out as `datasketch.LeanMinHash`.
+        """
+        self._check("step", step, self.steps)
+        declared = next(found["step"] for found in self.manifest["steps"] if found["label"] == step)
+        if declared["type"] != "Dedup":
+            message = f"step {step!r} has no signatures: it is no dedup()"
+            raise CallError(message)
+        return findings.kept_signatures(sorted((self.path / "data").glob("*.parquet")), self.kind, declared)
+
+    def hits(self, step: str) -> pl.DataFrame:
+        """Return what a decontaminate step met, a line a row and item.
+
+        Columns: `source`, `id`, `eval`, `item`, `reason`, `score`, `side`, `turn`, `start`, `end` (characters of the
+        turn), `item_start`, `item_end` (words of the item), `fell`.
+        """
+        self._check("step", step, self.steps)
+        return findings.table(self.path, step, "hits")
+
+    def coverage(self, step: str) -> pl.DataFrame:
+        """Count the items of each eval of a decontaminate step: how many can be found, and how (a line an eval)."""
+        self._check("step", step, self.steps)
+        return findings.coverage(findings.table(self.path, step, "items"))
+
+    def contamination(self, step: str) -> pl.DataFrame:
+        """Tell how much of each eval a decontaminate step found in each source, in rows and in items."""
+        self._check("step", step, self.steps)
+        return findings.contamination(self.hits(step), findings.table(self.path, step, "items"), self.ledger)
 
     def _lines(self, fate: str, **wanted: str | None) -> pl.LazyFrame:
         chosen = [pl.col(name) == value for name, value in wanted.items() if value is not None]

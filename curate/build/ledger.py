@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curate.build.groups import Verdicts
 from curate.build.in_place import InPlace, read_again
-from curate.build.piece import Paths, with_names
+from curate.build.piece import with_names
 from curate.build.pile import read_pile
 from curate.build.pipeline import HIT, Stage
 from curate.build.settle import Fate, Standing
 from curate.build.shards import parquet_options
+from curate.build.verdicts import PieceOf, RowNames, between, told_of_falls, with_evidence
 from curate.errors import ConservationError
 from curate.io.atomic import read_ipc, replacing
 from curate.rows.gather import take
@@ -61,23 +62,6 @@ WORDS = ("file", "fate", "step", "reason", "split", "column", "expected", "match
 """Columns of few different values, written with a dictionary."""
 
 
-class PieceOf(NamedTuple):
-    """A finished piece, the number of its source, of its first row in the build, and the file it was made from."""
-
-    paths: Paths
-    source: int
-    first: int
-    rows: int
-    file: str
-
-
-class KeptNames(NamedTuple):
-    """Rows that others fell to, ascending, and `source/id` of each."""
-
-    rows: NDArray[np.int64]
-    names: pa.StringArray
-
-
 class Books(NamedTuple):
     """What ledger lines are written from."""
 
@@ -86,7 +70,8 @@ class Books(NamedTuple):
     standing: Standing
     pieces: tuple[PieceOf, ...]
     lines: InPlace
-    kept: KeptNames
+    verdicts: Verdicts
+    kept: RowNames
     score_types: dict[str, pa.DataType]
 
 
@@ -118,19 +103,6 @@ def check_conservation(source: str, read: int, fates: dict[str, int]) -> None:
         raise ConservationError(message)
 
 
-def kept_names(names: Sequence[str], standing: Standing, pieces: Iterable[PieceOf]) -> KeptNames:
-    """Name every row that another fell to."""
-    rows = np.unique(standing.kept[standing.kept >= 0])
-    found: list[pa.Array] = [pa.array([], pa.string())]
-    for piece in pieces:
-        own = rows[(rows >= piece.first) & (rows < piece.first + piece.rows)]
-        if len(own):
-            ids = read_ipc(piece.paths.lines)["id"].take(pa.array(own - piece.first))
-            ids = numbered(ids, standing.occurrence[own])
-            found.append(pc.binary_join_element_wise(names[piece.source], ids, "/"))
-    return KeptNames(rows, pa.concat_arrays(found))
-
-
 def _lines(books: Books, piece: PieceOf, schema: pa.Schema) -> pa.RecordBatch:
     """Return the lines of one piece in the order of the file."""
     lines = read_ipc(piece.paths.lines)
@@ -139,7 +111,7 @@ def _lines(books: Books, piece: PieceOf, schema: pa.Schema) -> pa.RecordBatch:
     standing = books.standing
     fate = np.append(standing.fate[here], np.full(bad, Fate.QUARANTINED, np.uint8))
     fates = pa.array([fate.name.lower() for fate in Fate], pa.string())
-    grouped = np.append(standing.kept[here] >= 0, np.zeros(bad, np.bool_)) & (fate == Fate.DROPPED)
+    grouped = np.append(standing.grouped[here], np.zeros(bad, np.bool_))
     columns = {name: lines[name] for name in lines.schema.names}
     columns["source"] = pa.repeat(pa.scalar(books.names[piece.source], pa.string()), lines.num_rows)
     columns["id"] = _padded(numbered(lines["id"].slice(0, piece.rows), standing.occurrence[here]), bad)
@@ -147,7 +119,9 @@ def _lines(books: Books, piece: PieceOf, schema: pa.Schema) -> pa.RecordBatch:
     columns["copies"] = _padded(pa.array(standing.copies[here].astype(np.int32)), bad)
     columns["split"] = _padded(_split(standing, here), bad)
     columns["tokens"] = _padded(pa.array(standing.tokens[here]), bad)
+    met = between(books.verdicts.met, piece.first, piece.rows)
     columns |= _group_verdicts(books, piece, columns, grouped)
+    columns["evidence"] = with_evidence(columns["evidence"], met, piece.first)
     columns |= _clashes(books, piece, columns, bad)
     batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
     by_line = np.argsort(np.asarray(batch["line"]), kind="stable").astype(np.int32)
@@ -171,25 +145,10 @@ def _group_verdicts(
     matched = _first_match(columns["evidence"], columns["step"], columns["reason"])
     if not grouped.any():
         return {"match": matched}
-    row = np.flatnonzero(grouped)
-    place = books.standing.place[piece.first + row]
-    pipeline = books.pipelines[piece.source]
-    told = {
-        "step": pa.array([stage.label for stage in pipeline], pa.string()).take(pa.array(place)),
-        "reason": pa.array([getattr(stage.step, "reason", None) for stage in pipeline], pa.string()).take(
-            pa.array(place)
-        ),
-        "score": pa.array(books.standing.score[piece.first + row]),
-        "bound": pa.array([getattr(stage.step, "bound", None) for stage in pipeline], pa.float64()).take(
-            pa.array(place)
-        ),
-        "match": books.kept.names.take(
-            pa.array(np.searchsorted(books.kept.rows, books.standing.kept[piece.first + row]))
-        ),
-    }
+    falls = between(books.verdicts.falls, piece.first, piece.rows)
+    told = told_of_falls(falls, books.pipelines[piece.source], books.kept)
     mask = pa.array(grouped)
-    old = {**{name: columns[name] for name in told if name != "match"}, "match": matched}
-    return {name: pc.replace_with_mask(old[name], mask, told[name]) for name in told}
+    return {name: pc.replace_with_mask(columns.get(name, matched), mask, told[name]) for name in told}
 
 
 def _first_match(evidence: pa.ListArray, step: pa.Array, reason: pa.Array) -> pa.Array:
@@ -250,7 +209,7 @@ def _dropped(books: Books, piece: PieceOf) -> pa.RecordBatch:
     """Return the rows of a piece that fell to filters, which lie apart, and to groups, which lie among the others."""
     standing = books.standing
     here = slice(piece.first, piece.first + piece.rows)
-    grouped = (standing.kept[here] >= 0) & (standing.fate[here] == Fate.DROPPED)
+    grouped = standing.grouped[here]
     parts = [read_ipc(piece.paths.dropped)]
     stays = books.lines.start[here] >= 0
     if (grouped & ~stays).any():

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from curate.build.fingerprint import canonical, fingerprint
 from curate.build.pipeline import all_stages
@@ -18,25 +16,12 @@ from curate.mix.plan import Share
 from curate.mix.spec import Mixture, Source
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Filter, Group
-from curate.text.hashing import Hashes
 
 FORMAT = 1
 """Rises when the build folder changes its shape."""
 
 VERSIONS = {name: version(name) for name in ("curate", "msgspec", "numba", "numpy", "polars", "pyarrow")}
 """Of `curate` and of what a byte of the output may depend on; looked up once, while the process may still read them."""
-
-
-def content_hash(content: Hashes) -> str:
-    """Hash the rows of a source as a bag: neither their order nor their spread over files matters.
-
-    >>> import numpy as np
-    >>> a, b = np.array([1, 2], np.uint64), np.array([2, 1], np.uint64)
-    >>> content_hash(Hashes(a, a)) == content_hash(Hashes(b, b))
-    True
-    """
-    high, low = (int(np.add.reduce(column, dtype=np.uint64)) for column in content)
-    return f"rows:{len(content.high):x}:{high:016x}{low:016x}"
 
 
 def file_hash(path: Path) -> str:
@@ -53,8 +38,13 @@ def manifest(
     fates: Iterable[dict[str, int]],
     shares: Iterable[tuple[Share, int]],
     splits: dict[str, Any],
+    held: Mapping[str, Sequence[str]],
 ) -> str:
-    """Return the manifest's text; `shares` has the share of each source and what it delivers of it."""
+    """Return the manifest's text.
+
+    `shares` has the share of each source and what it delivers of it, `held` by the label of a group the content hashes
+    of the inputs it was held against.
+    """
     sources = [
         _source(source, found, content, counts, share)
         for source, found, content, counts, share in zip(mixture.sources, opened, contents, fates, shares, strict=True)
@@ -67,7 +57,7 @@ def manifest(
         "seed": mixture.seed,
         "splits": splits,
         "sources": sources,
-        "steps": _steps(mixture),
+        "steps": _steps(mixture, held),
         "mixture": canonical(mixture),
         "tokens": "exact" if mixture.tokenizer else "estimated",
         "versions": VERSIONS,
@@ -97,13 +87,20 @@ def _source(
     }
 
 
-def _steps(mixture: Mixture) -> list[dict[str, Any]]:
+def _steps(mixture: Mixture, held: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     kinds = {Filter: "filter", Edit: "edit", Group: "group"}
     return [
         {
             "label": stage.label,
             "kind": next((name for kind, name in kinds.items() if isinstance(stage.step, kind)), "pairing"),
             "step": canonical(stage.step),
+            **(_held(stage.step, held.get(stage.label, ())) if isinstance(stage.step, Group) else {}),
         }
         for stage in all_stages(mixture)
     ]
+
+
+def _held(step: Group, against: Sequence[str]) -> dict[str, Any]:
+    """Return the content hashes of data that is no part of the build, and that a group decides by."""
+    told = {"holds": dict(step.holds()), "against": list(against)}
+    return {name: value for name, value in told.items() if value}

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curate.build.groups import sheet_batch
 from curate.build.in_place import LONGEST
 from curate.build.pile import pile_schema, write_pile
 from curate.build.pipeline import Passed, Stage, only, run
@@ -22,6 +23,7 @@ from curate.io.door import Block, Opened, Parsed
 from curate.mix.tokens import Tokenizer, tokens
 from curate.rows.gather import take, text_bytes
 from curate.rows.identity import Identities, identities, names
+from curate.rows.scores import best_scores
 from curate.rows.segments import Segments, select
 from curate.steps.base import Bound, Filter
 from curate.steps.exact_dedup import ExactDedup
@@ -48,13 +50,14 @@ class Job(NamedTuple):
 
 
 class Paths(NamedTuple):
-    """The files of a piece; `rows` is not there when all its rows stay in their file.
+    """The files of a piece; `rows` is not there when all its rows stay in their file, `signed` without a group.
 
     `lines` is written last: where it is, the piece is whole.
     """
 
     rows: Path
     dropped: Path
+    signed: Path
     keys: Path
     lines: Path
 
@@ -97,6 +100,8 @@ def make_piece(job: Job, block: Block, place: Paths) -> Count:
         rank = ranks(found.key, np.zeros(len(found.own), np.uint64), job.order_key)
         write_pile(place.rows, named, moving, rank[moving])
     write_ipc(place.dropped, [take(named, np.flatnonzero(passed.fell >= 0).astype(np.int32))])
+    if passed.signed:
+        write_ipc(place.signed, [sheet_batch(passed.signed)])
     write_ipc(place.keys, [_placed(keys(job, done), block, span)])
     write_ipc(place.lines, [lines(job, block.file, done)])
     return Count(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
@@ -144,8 +149,10 @@ def keys(job: Job, done: Worked) -> pa.RecordBatch:
         "fell": passed.fell,
         "bytes": text_bytes(passed.body),
         "tokens": tokens(passed.segments, job.tokenizer),
-        **passed.keys,
     }
+    best = best_scores(passed.body)
+    if best is not None:
+        columns["best_score"] = best
     if job.test_split:
         columns["prompt"] = _prompts(passed.segments, found)
     return pa.RecordBatch.from_arrays([pa.array(column) for column in columns.values()], names=list(columns))
@@ -153,7 +160,7 @@ def keys(job: Job, done: Worked) -> pa.RecordBatch:
 
 def _prompts(every: Segments, found: Identities) -> NDArray[np.uint64]:
     """Return a key for each row's prompt, equal where `exact_dedup` finds prompts equal; an empty one equals none."""
-    high = ExactDedup().sign(select(every, "prompt"))["high"]
+    high = ExactDedup().sign(select(every, "prompt")).columns["high"]
     return np.where(high == 0, found.content.low, high).astype(np.uint64)
 
 

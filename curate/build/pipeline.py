@@ -18,7 +18,7 @@ from curate.mix.spec import Mixture, Source
 from curate.rows.edits import apply_edits
 from curate.rows.gather import take
 from curate.rows.segments import SIDES, Segments, segments, select
-from curate.steps.base import Edit, Evidence, Filter, Group, Step, decide
+from curate.steps.base import Edit, Evidence, Filter, Group, Signed, Step, decide
 
 HIT = pa.struct(
     [
@@ -49,7 +49,7 @@ class Passed(NamedTuple):
     """A batch after its pipeline; a row that fell to a filter is as it was when it fell.
 
     `segments` are all of its segments. `fell` is the place of the first filter that a row falls to, -1 where it falls
-    to none; `bound` and `score` say by which of that filter's bounds. `scores`, `keys` and `edited` are named by label.
+    to none; `bound` and `score` say by which of that filter's bounds. `scores`, `signed` and `edited` go by label.
     """
 
     body: pa.RecordBatch
@@ -58,7 +58,7 @@ class Passed(NamedTuple):
     bound: NDArray[np.int16]
     score: NDArray[np.float64]
     scores: dict[str, NDArray[np.float64] | NDArray[np.int32]]
-    keys: dict[str, NDArray[np.generic]]
+    signed: dict[str, Signed]
     edited: pa.ListArray
     evidence: pa.ListArray
 
@@ -103,7 +103,7 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
     whole, versions, version = segments(body), [body], np.zeros(rows, np.int32)
     fell, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
     scores: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {}
-    keys: dict[str, NDArray[np.generic]] = {}
+    signed: dict[str, Signed] = {}
     edited: list[tuple[str, NDArray[np.bool_]]] = []
     hits: list[tuple[Stage, Evidence]] = []
     for stage in found:
@@ -125,11 +125,11 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
                 version[fell < 0] = len(versions) - 1
                 edited.append((stage.label, changed & (fell < 0)))
             case Group() as step:
-                keys |= {f"{stage.label}.{name}": column for name, column in step.sign(seen).items()}
+                signed[stage.label] = step.sign(seen)
     if (version < len(versions) - 1).any():
         body = _of_versions(versions, version)
         whole = segments(body)
-    return Passed(body, whole, fell, bound, score, scores, keys, _edited(edited, rows), _evidence(hits, rows))
+    return Passed(body, whole, fell, bound, score, scores, signed, _edited(edited, rows), _evidence(hits, rows))
 
 
 def _on_rows(mask: NDArray[np.bool_], found: Evidence) -> Evidence:

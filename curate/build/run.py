@@ -16,21 +16,25 @@ from numpy.typing import NDArray
 from curate.build.checks import check_clashes, check_delivery, check_drops, check_unchanged
 from curate.build.engine import run_all
 from curate.build.fingerprint import Json, canonical
+from curate.build.groups import Written
 from curate.build.in_place import InPlace
-from curate.build.ledger import Books, PieceOf, check_conservation, kept_names, write_source
-from curate.build.manifest import VERSIONS, content_hash, file_hash, manifest
+from curate.build.ledger import Books, check_conservation, write_source
+from curate.build.manifest import VERSIONS, file_hash, manifest
 from curate.build.piece import FILE, piece_paths
-from curate.build.pipeline import all_stages, score_columns, stages
+from curate.build.pipeline import all_stages, only, score_columns, stages
 from curate.build.progress import Watch, watching
 from curate.build.reading import Reading, open_sources, read
 from curate.build.settle import Standing, choose, delivered, lifting, moved, order, stand
 from curate.build.shards import Shard, cut, write_shard
 from curate.build.stockroom import Pile, Stockroom, move
+from curate.build.verdicts import PieceOf, numbered_columns, row_names, table_path, write_table
 from curate.build.workspace import MANIFEST, Workspace, check_target, workspace
 from curate.io.atomic import read_ipc, write_text
 from curate.io.door import Opened
 from curate.mix.spec import Mixture
+from curate.rows.identity import content_hash
 from curate.rows.schema import BODIES, Kind
+from curate.steps.base import Group
 from curate.text.hashing import Hashes
 
 
@@ -64,6 +68,7 @@ def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
     return {
         "curate": VERSIONS["curate"],
         "mixture": canonical(mixture),
+        "held": {stage.label: dict(step.holds()) for stage, step in only(all_stages(mixture), Group)},
         "files": [[str(part.path) for part in found.parts] for found in opened],
         "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened],
     }
@@ -75,7 +80,8 @@ def _make(
     reading = read(mixture, opened, space.pieces, threads, watch)
     pieces = _pieces(space, reading)
     keys = load_keys(pieces)
-    standing = stand(mixture, keys, np.repeat(*_sources(pieces)))
+    sheets = [Written(piece.rows, piece.paths.signed) for piece in pieces]
+    standing, verdicts = stand(mixture, keys, np.repeat(*_sources(pieces)), sheets)
     check_clashes(mixture, standing, reading)
     check_drops(mixture, standing)
     shares = choose(mixture, standing, keys["prompt"].to_numpy() if mixture.test is not None else None)
@@ -84,14 +90,15 @@ def _make(
     del keys
     names = tuple(source.name for source in mixture.sources)
     pipelines = tuple(stages(mixture, source) for source in mixture.sources)
-    kept = kept_names(names, standing, pieces)
-    books = Books(names, pipelines, standing, pieces, lines, kept, score_columns(all_stages(mixture)))
+    kept = row_names(standing.kept, names, standing, pieces, verdicts)
+    books = Books(names, pipelines, standing, pieces, lines, verdicts, kept, score_columns(all_stages(mixture)))
+    _write_tables(books, space.out)
     fates, splits = _write(mixture, kind, books, space, threads, watch)
     for name, count, found in zip(names, reading.counts, fates, strict=True):
         check_conservation(name, count.rows, found)
     check_unchanged(opened)
     check_delivery(standing, splits)
-    text = manifest(mixture, kind, opened, contents, fates, delivered(shares, standing), splits)
+    text = manifest(mixture, kind, opened, contents, fates, delivered(shares, standing), splits, verdicts.held)
     write_text(space.out / MANIFEST, text)
 
 
@@ -168,6 +175,13 @@ def _write(
         name: {"rows": len(found.row), "shards": [next(told) for _ in shards.get(name, ())]}
         for name, found in splits.items()
     }
+
+
+def _write_tables(books: Books, out: Path) -> None:
+    for (label, name), table in books.verdicts.tables.items():
+        rows = [table[column].fill_null(-1).to_numpy() for column in numbered_columns(table)]
+        known = row_names(np.concatenate([[-1], *rows]), books.names, books.standing, books.pieces, books.verdicts)
+        write_table(table, known, out / table_path(label, name))
 
 
 def _call(task: Callable[[], Any]) -> Any:  # noqa: ANN401  each task has its own answer

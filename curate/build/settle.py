@@ -5,7 +5,7 @@ Nothing but numbers meets here, about 150 bytes a row; the texts stay in the pie
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from curate.build.groups import Place, Reached, Sheet, Verdicts, settle_groups
 from curate.build.pipeline import Stage, all_stages, only, stages
 from curate.mix.plan import Share, Stock, plan
 from curate.mix.sample import ORDER, SAMPLE, copies, key, split_off
@@ -33,8 +34,8 @@ class Fate(IntEnum):
 class Standing(NamedTuple):
     """Where every row that could be read stands: arrays over rows, in the order of sources, pieces and lines.
 
-    `place` is the step a row fell to (its position in its source's pipeline, -1: none). `kept` is the row that a
-    duplicate fell to, or the row whose id it repeats (-1: none), `score` its similarity to it.
+    `place` is the step a row fell to (its position in its source's pipeline, -1: none), and `grouped` whether that is a
+    group. `kept` is the row that a duplicate fell to, or the row whose id it repeats (-1: none).
     """
 
     source: NDArray[np.int16]
@@ -42,8 +43,8 @@ class Standing(NamedTuple):
     occurrence: NDArray[np.uint64]
     fate: NDArray[np.uint8]
     place: NDArray[np.int16]
+    grouped: NDArray[np.bool_]
     kept: NDArray[np.int64]
-    score: NDArray[np.float64]
     copies: NDArray[np.int64]
     test: NDArray[np.bool_]
     tokens: NDArray[np.int64]
@@ -62,10 +63,13 @@ class Order(NamedTuple):
         return Order(self.row[which], self.copy[which], self.rank[which])
 
 
-def stand(mixture: Mixture, frame: pl.DataFrame, source: NDArray[np.int16]) -> Standing:
+def stand(
+    mixture: Mixture, frame: pl.DataFrame, source: NDArray[np.int16], sheets: Sequence[Sheet]
+) -> tuple[Standing, Verdicts]:
     """Settle ids and groups; sampling is still to come.
 
-    `frame` has the keys of all rows (`curate.build.piece`), `source` the number of each row's source.
+    `frame` has the keys of all rows (`curate.build.piece`), `source` the number of each row's source, and `sheets` what
+    the groups signed them with.
     """
     rows = frame.height
     standing = Standing(
@@ -74,16 +78,16 @@ def stand(mixture: Mixture, frame: pl.DataFrame, source: NDArray[np.int16]) -> S
         occurrence=np.zeros(rows, np.uint64),
         fate=np.where(frame["fell"].to_numpy() < 0, Fate.KEPT, Fate.DROPPED).astype(np.uint8),
         place=frame["fell"].to_numpy().astype(np.int16),
+        grouped=np.zeros(rows, np.bool_),
         kept=np.full(rows, -1, np.int64),
-        score=np.full(rows, np.nan),
         copies=np.zeros(rows, np.int64),
         test=np.zeros(rows, np.bool_),
         tokens=frame["tokens"].to_numpy(),
         bytes=frame["bytes"].to_numpy(),
     )
     _settle_ids(standing, frame)
-    _settle_groups(mixture, standing, frame)
-    return standing
+    best = frame["best_score"].to_numpy() if "best_score" in frame.columns else None
+    return standing, _settle_groups(mixture, standing, sheets, best)
 
 
 def choose(mixture: Mixture, standing: Standing, prompt: NDArray[np.uint64] | None) -> tuple[Share, ...]:
@@ -190,34 +194,35 @@ def _repeated(words: NDArray[np.uint64]) -> NDArray[np.int64]:
     return np.flatnonzero(mask)
 
 
-def _settle_groups(mixture: Mixture, standing: Standing, frame: pl.DataFrame) -> None:
+def _settle_groups(
+    mixture: Mixture, standing: Standing, sheets: Sequence[Sheet], best: NDArray[np.float64] | None
+) -> Verdicts:
     """Let each group decide over the rows that reached it, in the order of the pipeline."""
     pipelines = [stages(mixture, source) for source in mixture.sources]
     protect = np.array([source.protect for source in mixture.sources])
-    for stage, group in only(all_stages(mixture), Group):
-        place = np.array([_place(pipeline, stage) for pipeline in pipelines], np.int16)[standing.source]
-        reached = (place >= 0) & (standing.fate != Fate.QUARANTINED)
-        reached &= (standing.fate == Fate.KEPT) | (standing.place > place)
-        rows = np.flatnonzero(reached)
-        prefix = f"{stage.label}."
-        signed = frame[rows].select(
-            pl.col(name).alias(name.removeprefix(prefix)) for name in frame.columns if name.startswith(prefix)
-        )
-        falls = group.resolve(
-            signed.with_columns(
-                row=pl.Series(rows),
-                source=pl.Series(standing.source[rows]),
-                rank=pl.Series(
-                    _ranks(standing, rows, standing.occurrence[rows], key(mixture.seed, stage.label, SAMPLE))
-                ),
-                protect=pl.Series(protect[standing.source[rows]]),
-            )
-        )
+    places = [
+        Place(stage.label, group, np.array([_place(pipeline, stage) for pipeline in pipelines], np.int16))
+        for stage, group in only(all_stages(mixture), Group)
+    ]
+
+    def reach(place: Place) -> Reached:
+        at = place.places[standing.source]
+        reached = (at >= 0) & (standing.fate != Fate.QUARANTINED)
+        reached &= (standing.fate == Fate.KEPT) | (standing.place > at)
+        row = np.flatnonzero(reached)
+        source = standing.source[row]
+        with_key = key(mixture.seed, place.label, SAMPLE)
+        rank = _ranks(standing, row, standing.occurrence[row], with_key)
+        return Reached(row, source, rank, protect[source], None if best is None else best[row])
+
+    def fall(place: Place, falls: pl.DataFrame) -> None:
         fell = falls["row"].to_numpy()
         standing.fate[fell] = Fate.DROPPED
-        standing.place[fell] = place[fell]
+        standing.place[fell] = place.places[standing.source[fell]]
+        standing.grouped[fell] = True
         standing.kept[fell] = falls["kept"].to_numpy()
-        standing.score[fell] = falls["score"].to_numpy()
+
+    return settle_groups(places, sheets, reach, fall)
 
 
 def _place(pipeline: tuple[Stage, ...], stage: Stage) -> int:

@@ -101,6 +101,17 @@ def names(hashes: Hashes) -> pa.StringArray:
     return strings(digits, np.arange(0, 32 * (len(hashes.high) + 1), 32, dtype=np.int32))
 
 
+def content_hash(content: Hashes) -> str:
+    """Hash rows as a bag: neither their order nor their spread over files matters.
+
+    >>> a, b = np.array([1, 2], np.uint64), np.array([2, 1], np.uint64)
+    >>> content_hash(Hashes(a, a)) == content_hash(Hashes(b, b))
+    True
+    """
+    high, low = (int(np.add.reduce(column, dtype=np.uint64)) for column in content)
+    return f"rows:{len(content.high):x}:{high:016x}{low:016x}"
+
+
 def numbered(ids: pa.StringArray, occurrence: NDArray[np.uint64]) -> pa.StringArray:
     """Add the number of its occurrence to the id of every row that is not the first of its kind.
 

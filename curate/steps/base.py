@@ -10,13 +10,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.io.door import Input
 from curate.rows.edits import Edits
 from curate.rows.segments import On, Segments
 
@@ -93,14 +95,59 @@ class Edit(Step):
         """Return the new text of the segments that change."""
 
 
+class Signed(NamedTuple):
+    """What a group takes from a batch.
+
+    `columns` have an entry a row, and meet in memory; `lists` have a list a row, and wait on disk until they are asked
+    for; `totals` are summed over all batches.
+    """
+
+    columns: dict[str, NDArray[np.generic]]
+    lists: dict[str, pa.ListArray] = MappingProxyType({})  # type: ignore[assignment]
+    totals: dict[str, NDArray[np.int64]] = MappingProxyType({})  # type: ignore[assignment]
+
+
+class Lists(Protocol):
+    """The lists that a group signed rows with, on disk."""
+
+    def read(self, name: str, lines: NDArray[np.int64]) -> pa.ListArray:
+        """Return the lists called `name` of these lines of the keys, in this order."""
+
+
+FALLS = pl.Schema({"row": pl.Int64, "reason": pl.String, "score": pl.Float64, "kept": pl.Int64, "match": pl.String})
+"""Rows that fall to a group: `kept` is the row that stands for it (-1: none), or else `match` says what it fell to."""
+
+MET = pl.Schema(
+    {
+        "row": pl.Int64,
+        "reason": pl.String,
+        "side": pl.String,
+        "turn": pl.Int32,
+        "start": pl.Int32,
+        "end": pl.Int32,
+        "match": pl.String,
+    }
+)
+"""Evidence of a group, also on rows that do not fall; `start` and `end` count characters in the segment."""
+
+
+class Resolved(NamedTuple):
+    """What a group decided: frames of the schemas `FALLS` and `MET`, and tables of its own for the build folder.
+
+    In a table, columns named `row` or `..._row` hold numbers of rows; the folder has `source` and `id` in their place.
+    """
+
+    falls: pl.DataFrame
+    met: pl.DataFrame = pl.DataFrame(schema=MET)
+    tables: Mapping[str, pl.DataFrame] = MappingProxyType({})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Group(Step):
     """Decides over all rows at once, from compact keys.
 
-    `reason` is what a row falls with, `bound` the similarity to a kept row from which on it falls.
+    `bound` is the score from which on a row falls.
     """
-
-    reason: ClassVar[str]
 
     @property
     def bound(self) -> float:
@@ -108,18 +155,26 @@ class Group(Step):
         return 1.0
 
     @abstractmethod
-    def sign(self, segments: Segments) -> dict[str, NDArray[np.generic]]:
-        """Return fixed-width key columns, one entry a row."""
+    def sign(self, segments: Segments) -> Signed:
+        """Return what the step needs to know of each row of a batch."""
 
     @abstractmethod
-    def resolve(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows that fall, each with the row it falls to.
+    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
+        """Decide. No order of rows, batches or files may change the answer.
 
         `keys` has a line for each row that reached the step: `row` (its number in the build), `source` (its priority, 0
-        first), `rank` (a keyed hash of its id: an order that no input order can change), `protect`, and the columns of
-        `sign`. The answer has the columns `row`, `kept` (the row that stands for it) and `score`. A protected row never
-        falls.
+        first; -1 for rows the step is held `against`), `rank` (a keyed hash of its id: an order that no input order can
+        change), `protect`, and the columns of `sign`. `lists` reads the lists of `sign` for lines of `keys`, `totals`
+        has its totals over all rows read. A protected row never falls.
         """
+
+    def against(self) -> tuple[Input, ...]:
+        """Return inputs whose rows are signed and resolved with the others, protected, but are no part of the build."""
+        return ()
+
+    def holds(self) -> Mapping[str, str]:
+        """Return the names of what data it brings along itself, each with a hash of its content, for the manifest."""
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)

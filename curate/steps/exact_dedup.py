@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, TypeAlias, get_args
 
@@ -10,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError, did_you_mean
-from curate.rows.segments import SIDES, On, Part, Segments, check_on, select
-from curate.steps.base import Group
+from curate.rows.segments import SIDES, On, Segments, check_on, select
+from curate.steps.base import FALLS, Group, Lists, Resolved, Signed
 from curate.text.hashing import mix, rotate
 from curate.text.kernel import kernel
 from curate.text.normal import blank, hash_normal
@@ -30,7 +31,6 @@ class ExactDedup(Group):
     """See `exact_dedup`. It reads whole rows, for their length, and compares what `on` selects."""
 
     name: ClassVar[str] = "exact_dedup"
-    reason: ClassVar[str] = "duplicate"
     keep: Keep = "first"
 
     @property
@@ -38,7 +38,7 @@ class ExactDedup(Group):
         """Whole rows."""
         return "all"
 
-    def sign(self, segments: Segments) -> dict[str, NDArray[np.generic]]:
+    def sign(self, segments: Segments) -> Signed:
         """Return the hash of the compared text, `high` and `low`, both 0 where there is none.
 
         `characters`, those of the whole row, stand beside it unless `keep` is "first".
@@ -52,18 +52,19 @@ class ExactDedup(Group):
         high[~full] = low[~full] = 0
         keys: dict[str, NDArray[np.generic]] = {"high": high, "low": low}
         if self.keep != "first":
-            keys["characters"] = _characters(segments.parts, segments.rows)
-        return keys
+            keys["characters"] = row_characters(segments)
+        return Signed(keys)
 
-    def resolve(self, keys: pl.DataFrame) -> pl.DataFrame:
+    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
         """Return the rows that fall, each with the survivor of its group and the score 1."""
         high, low, rank, row = (
             frozen(keys[name].cast(pl.UInt64).to_numpy()) for name in ("high", "low", "rank", "row")
         )
         kept = _survivors(frozen(_grouped(high, low)), high, low, frozen(self._priority(keys)), rank, row)
         falls = np.flatnonzero((kept != np.arange(len(kept))) & ~keys["protect"].to_numpy())
-        fallen = keys["row"].gather(falls), keys["row"].gather(kept[falls]).alias("kept")
-        return pl.DataFrame(fallen).with_columns(score=pl.lit(1.0)).sort("row")
+        fallen = pl.DataFrame({"row": keys["row"].gather(falls), "kept": keys["row"].gather(kept[falls])})
+        told = {"reason": pl.lit("duplicate"), "score": pl.lit(1.0), "match": pl.lit(None, pl.String)}
+        return Resolved(fallen.with_columns(**told).select(*FALLS).cast(FALLS).sort("row"))
 
     def _priority(self, keys: pl.DataFrame) -> NDArray[np.uint64]:
         """Return a number a row, lowest for the row to keep: bit 63 unprotected, then the source, 32 bits of length."""
@@ -120,10 +121,11 @@ def _fold(
         low[row[i]] = mix(rotate(low[row[i]], 7) ^ item_low[i]) + a
 
 
-def _characters(parts: tuple[Part, ...], rows: int) -> NDArray[np.uint32]:
-    total = np.zeros(rows)
-    for part in parts:
-        total += np.bincount(part.row, weights=count_characters(part.text, part.index), minlength=rows)
+def row_characters(segments: Segments) -> NDArray[np.uint32]:
+    """Return the characters of all segments of each row."""
+    total = np.zeros(segments.rows)
+    for part in segments.parts:
+        total += np.bincount(part.row, weights=count_characters(part.text, part.index), minlength=segments.rows)
     return total.astype(np.uint32)
 
 

@@ -8,15 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.build.groups import SheetLists
 from curate.errors import MixtureError
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import Segments, segments
+from curate.steps.base import FALLS
 from curate.steps.exact_dedup import ExactDedup, Keep, exact_dedup
 from tests.reference.exact_dedup import Entry, survivors
 from tests.reference.normal import normal
@@ -50,21 +53,22 @@ def keys_of(step: ExactDedup, entries: list[Entry]) -> pl.DataFrame:
             "source": pl.Series([entry.source for entry in entries], dtype=pl.UInt16),
             "rank": pl.Series([entry.rank for entry in entries], dtype=pl.UInt64),
             "protect": pl.Series([entry.protect for entry in entries], dtype=pl.Boolean),
-            **{name: pl.Series(column) for name, column in signed.items()},
+            **{name: pl.Series(column) for name, column in signed.columns.items()},
         }
     )
 
 
 def fallen(step: ExactDedup, keys: pl.DataFrame) -> dict[int, int]:
-    answer = step.resolve(keys)
-    assert answer.columns == ["row", "kept", "score"]
+    answer = step.resolve(keys, SheetLists([], "", np.zeros(0, np.int64)), {}).falls
+    assert answer.schema == FALLS
+    assert answer["reason"].eq("duplicate").all()
     assert answer["score"].eq(1.0).all()
     return dict(answer.select("row", "kept").iter_rows())
 
 
 def groups(step: ExactDedup, batch: pa.RecordBatch) -> list[int | None]:
     """Number the rows by their hash; None for a row without text."""
-    signed = step.sign(segments(batch, step.reads))
+    signed = step.sign(segments(batch, step.reads)).columns
     hashes = list(zip(signed["high"].tolist(), signed["low"].tolist(), strict=True))
     return [None if each == (0, 0) else hashes.index(each) for each in hashes]
 
@@ -115,7 +119,7 @@ def test_a_prompt_is_a_prompt_in_every_row_kind() -> None:
         ("rated", {"messages": turns[:1], "completions": [{"content": "So.", "model": "", "scores": []}]}),
         ("preference", {"prompt": turns[:1], "chosen": turns[1:], "rejected": turns[1:]}),
     ]
-    signed = [step.sign(segments(body([row], kind), step.reads)) for kind, row in rows]
+    signed = [step.sign(segments(body([row], kind), step.reads)).columns for kind, row in rows]
     assert len({(keys["high"][0], keys["low"][0]) for keys in signed}) == 1
 
 
@@ -132,7 +136,7 @@ def test_no_rows() -> None:
     keeps: tuple[Keep, ...] = ("first", "longest")
     for keep in keeps:
         step = exact_dedup(keep=keep)
-        assert {len(column) for column in step.sign(Segments(0, ())).values()} == {0}
+        assert {len(column) for column in step.sign(Segments(0, ())).columns.values()} == {0}
         assert fallen(step, keys_of(step, [])) == {}
 
 

@@ -1,0 +1,76 @@
+"""The first rows of a source, read and worked as a build would, with nothing written."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from curate.build.piece import Job, Worked, lines, work
+from curate.build.reading import NOTHING
+from curate.io.collect import Parsed
+from curate.io.door import Opened
+from curate.rows.gather import take
+
+BLOCK: Final = 1 << 18
+"""Bytes of a block: small, so that little more than the rows asked for is read and parsed."""
+
+
+class Head(NamedTuple):
+    """The first rows of one source, worked.
+
+    `read` rows were read, all if `whole`; `rows` is how many it has (a guess unless `whole`; None: not known).
+    """
+
+    done: tuple[Worked, ...]
+    lines: pa.Table
+    read: int
+    whole: bool
+    rows: int | None
+
+
+def first_rows(job: Job, rows: int) -> Head:
+    """Read the first rows of a source and work them."""
+    opened = job.opened
+    done = [work(job, opened.parse(NOTHING))]
+    files = [""]
+    read, taken, whole = 0, 0.0, True
+    blocks = opened.input.read(opened.parts, (opened.format,), size=BLOCK)
+    for block in blocks:
+        if read >= rows:
+            whole = False
+            break
+        parsed = opened.parse(block)
+        held = parsed.body.num_rows + parsed.bad.num_rows
+        first = _first(parsed, rows - read)
+        kept = first.body.num_rows + first.bad.num_rows
+        read += kept
+        taken += block.size * kept / max(held, 1)
+        whole = kept == held
+        done.append(work(job, first))
+        files.append(block.file)
+    batches = [lines(job, file, one) for file, one in zip(files, done, strict=True)]
+    good = [batch.slice(0, one.parsed.body.num_rows) for batch, one in zip(batches, done, strict=True)]
+    bad = [batch.slice(one.parsed.body.num_rows) for batch, one in zip(batches, done, strict=True)]
+    return Head(
+        tuple(done), pa.Table.from_batches([*good, *bad]), read, whole, read if whole else _rows(opened, read, taken)
+    )
+
+
+def _first(parsed: Parsed, most: int) -> Parsed:
+    """Return the first rows of a block, those in quarantine among them."""
+    stood = np.concatenate([parsed.line, np.asarray(parsed.bad["line"])])
+    if len(stood) <= most:
+        return parsed
+    last = np.sort(stood)[most - 1]
+    good = np.flatnonzero(parsed.line <= last).astype(np.int32)
+    bad = parsed.bad.filter(pa.array(np.asarray(parsed.bad["line"]) <= last))
+    return Parsed(take(parsed.body, good), parsed.ids.take(pa.array(good)), parsed.line[good], bad)
+
+
+def _rows(opened: Opened, read: int, taken: float) -> int | None:
+    """Guess how many rows a source has from the bytes that those read took."""
+    if opened.size is None or taken <= 0:
+        return opened.rows
+    return max(read, round(read * opened.size / taken))

@@ -1,0 +1,198 @@
+"""MinHash signatures of sets of shingles, and the bands under which similar sets meet.
+
+A signature holds, for each of `num_perm` permutations of 32-bit numbers, the least number that the set's members come
+to; two sets agree at a place with a probability of about their Jaccard similarity. Signatures are bit-identical to
+those of `datasketch.MinHash(num_perm, seed, scheme="affine32")` updated with the low 32 bits of every member.
+
+A band is a stretch of places. Sets of similarity s share a band of r places with a probability of s^r, and at least one
+of b such bands with 1 - (1 - s^r)^b (Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, chapter 3.4).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.errors import MixtureError
+from curate.text.hashing import mix
+from curate.text.kernel import inline, kernel
+from curate.text.views import frozen
+
+if TYPE_CHECKING:
+    from datasketch import LeanMinHash
+
+SEED: Final = 1
+"""The seed of datasketch's permutations."""
+
+RECALL: Final = 0.995
+"""Share of the pairs at the threshold that meet in a band; more of those above it."""
+
+NOTHING: Final = 2**32 - 1
+"""What stands at every place of the signature of an empty set."""
+
+
+class Permutations(NamedTuple):
+    """`h -> factor * h + addend` modulo 2^32; every factor is odd."""
+
+    factor: NDArray[np.uint32]
+    addend: NDArray[np.uint32]
+
+
+class Bands(NamedTuple):
+    """`number` bands of `places` places each, from the first place on; no band where sets must be equal."""
+
+    number: int
+    places: int
+
+
+@functools.cache
+def permutations(num_perm: int, seed: int = SEED) -> Permutations:
+    """Return the permutations that datasketch 2.0 draws for its scheme "affine32"."""
+    chance = np.random.RandomState(seed)
+    factor = chance.randint(0, 1 << 31, num_perm, np.uint32) * np.uint32(2) + np.uint32(1)
+    return Permutations(frozen(factor), frozen(chance.randint(0, 1 << 32, num_perm, np.uint32)))
+
+
+def bands_for(threshold: float, num_perm: int) -> Bands:
+    """Return the bands of the most places under which pairs at `threshold` meet with a probability of `RECALL`.
+
+    More places a band mean fewer chance meetings to verify. Sets of similarity 1 are equal, and need no band. Raises
+    `MixtureError` for a threshold outside (0, 1], fewer than two permutations, or too few for so low a threshold.
+
+    >>> bands_for(0.8, 128)
+    Bands(number=21, places=6)
+    >>> bands_for(1.0, 128)
+    Bands(number=0, places=0)
+    """
+    if not 0 < threshold <= 1:
+        message = f"threshold={threshold!r} is no similarity: above 0, at most 1"
+        raise MixtureError(message)
+    if num_perm < 2:
+        message = f"num_perm={num_perm!r}: a signature has at least two places; 128 is usual"
+        raise MixtureError(message)
+    if threshold == 1:
+        return Bands(0, 0)
+    for places in range(num_perm, 0, -1):
+        if 1 - (1 - threshold**places) ** (num_perm // places) >= RECALL:
+            return Bands(num_perm // places, places)
+    needed = math.ceil(math.log(1 - RECALL) / math.log1p(-threshold))
+    message = f"threshold={threshold!r}: {num_perm} permutations do not find {RECALL:.1%} of such pairs; "
+    message += f"give num_perm={needed} or a higher threshold"
+    raise MixtureError(message)
+
+
+def signatures(sets: pa.ListArray, num_perm: int = 128, seed: int = SEED) -> NDArray[np.uint32]:
+    """Return the signature of each set: rows of `num_perm` uint32.
+
+    `sets` is `list<uint64>`; order and repetition within a list do not matter. An empty or null list has
+    `NOTHING` at every place, as an empty `datasketch.MinHash` has.
+
+    >>> sets = pa.array([[1, 2, 3], [3, 2, 1], []], pa.list_(pa.uint64()))
+    >>> signatures(sets, num_perm=2).tolist()
+    [[2010641705, 2959116297], [2010641705, 2959116297], [4294967295, 4294967295]]
+    """
+    sets = sets.fill_null(pa.scalar([], sets.type)) if sets.null_count else sets
+    offsets = sets.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
+    values = frozen(sets.values.to_numpy(zero_copy_only=False))
+    return _signatures(values, frozen(offsets), *permutations(num_perm, seed))
+
+
+def lean_minhashes(rows: NDArray[np.uint32], seed: int = SEED) -> list[LeanMinHash]:
+    """Return signatures as objects of datasketch, ready for its indexes (`MinHashLSH`, `MinHashLSHForest`).
+
+    >>> first, second = lean_minhashes(signatures(pa.array([[1, 2, 3], [2, 3]], pa.list_(pa.uint64()))))
+    >>> first.jaccard(second)
+    0.7109375
+    """
+    from datasketch import LeanMinHash
+
+    return [LeanMinHash(seed=seed, hashvalues=row, scheme="affine32") for row in rows]
+
+
+def band_hashes(
+    values: NDArray[np.uint64], offsets: NDArray[np.int64], bands: Bands, num_perm: int
+) -> NDArray[np.uint32]:
+    """Return a 32-bit hash of each band (the first axis) of each set `values[offsets[i]:offsets[i + 1]]`.
+
+    Sets that agree in a band have its hash in common; others do by a chance of 1 to 2^32, which costs a comparison. The
+    hashes of an empty set are 0 and mean nothing.
+    """
+    factor, addend = (numbers[: bands.number * bands.places] for numbers in permutations(num_perm))
+    return _band_hashes(values, offsets, factor, addend, bands.number)
+
+
+@inline
+def _spread32(word: np.uint64) -> np.uint32:
+    """Spread the low 32 bits of `word`, as datasketch does before it permutes (MurmurHash3's finaliser)."""
+    low = np.uint32(word)
+    low = np.uint32(low ^ np.uint32(low >> np.uint32(16)))
+    low = np.uint32(low * np.uint32(0x85EBCA6B))
+    low = np.uint32(low ^ np.uint32(low >> np.uint32(13)))
+    low = np.uint32(low * np.uint32(0xC2B2AE35))
+    return np.uint32(low ^ np.uint32(low >> np.uint32(16)))
+
+
+@inline
+def _sketch(
+    values: NDArray[np.uint64],
+    start: int,
+    end: int,
+    factor: NDArray[np.uint32],
+    addend: NDArray[np.uint32],
+    least: NDArray[np.uint32],
+) -> None:
+    """Write the signature of `values[start:end]` to `least`.
+
+    Four members a turn: with one, loads and stores of `least` took most of the time.
+    """
+    for k in range(len(least)):
+        least[k] = np.uint32(NOTHING)
+    for i in range(start, end, 4):
+        last = end - 1  # what is left over counts twice, which changes no minimum
+        a, b = _spread32(values[i]), _spread32(values[min(i + 1, last)])
+        c, d = _spread32(values[min(i + 2, last)]), _spread32(values[min(i + 3, last)])
+        for k in range(len(least)):
+            f, g = factor[k], addend[k]
+            one = min(np.uint32(f * a + g), np.uint32(f * b + g))
+            two = min(np.uint32(f * c + g), np.uint32(f * d + g))
+            least[k] = min(least[k], one, two)
+
+
+@kernel
+def _signatures(
+    values: NDArray[np.uint64], offsets: NDArray[np.int64], factor: NDArray[np.uint32], addend: NDArray[np.uint32]
+) -> NDArray[np.uint32]:
+    out = np.empty((len(offsets) - 1, len(factor)), np.uint32)
+    least = np.empty(len(factor), np.uint32)
+    for i in range(len(offsets) - 1):
+        _sketch(values, offsets[i], offsets[i + 1], factor, addend, least)
+        out[i] = least
+    return out
+
+
+@kernel
+def _band_hashes(
+    values: NDArray[np.uint64],
+    offsets: NDArray[np.int64],
+    factor: NDArray[np.uint32],
+    addend: NDArray[np.uint32],
+    count: int,
+) -> NDArray[np.uint32]:
+    out = np.zeros((count, len(offsets) - 1), np.uint32)
+    places = len(factor) // max(count, 1)
+    least = np.empty(len(factor), np.uint32)
+    for i in range(len(offsets) - 1):
+        if count == 0 or offsets[i] == offsets[i + 1]:
+            continue
+        _sketch(values, offsets[i], offsets[i + 1], factor, addend, least)
+        for band in range(count):
+            word = np.uint64(band)
+            for k in range(band * places, (band + 1) * places):
+                word = mix(word ^ np.uint64(least[k]))
+            out[band, i] = np.uint32(word >> np.uint64(32))
+    return out

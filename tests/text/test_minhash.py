@@ -1,0 +1,110 @@
+"""Signatures are datasketch's, bit by bit, and bands find the share of pairs that they promise."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.errors import MixtureError
+from curate.text.minhash import RECALL, Bands, band_hashes, bands_for, lean_minhashes, signatures
+from curate.text.views import frozen
+
+SETS = st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=9), max_size=5)
+
+
+def lists(sets: list[Any]) -> pa.ListArray:
+    return pa.array(sets, pa.list_(pa.uint64()))
+
+
+def theirs(members: list[int], num_perm: int, seed: int) -> list[int]:
+    from datasketch import MinHash
+
+    minhash = MinHash(num_perm, seed, hashfunc=lambda word: word, scheme="affine32")
+    for word in members:
+        minhash.update(word & 0xFFFFFFFF)
+    return minhash.hashvalues.tolist()
+
+
+@given(SETS, st.integers(1, 40), st.integers(0, 3))
+def test_signatures_are_those_of_datasketch(sets: list[list[int]], num_perm: int, seed: int) -> None:
+    found = signatures(lists(sets), num_perm, seed)
+    assert found.shape == (len(sets), num_perm)
+    assert found.dtype == np.uint32
+    assert found.tolist() == [theirs(members, num_perm, seed) for members in sets]
+
+
+def test_a_slice_and_a_null_read_as_what_they_are() -> None:
+    sets = lists([[9], [1, 2], None, [3]])
+    assert signatures(sets, 8)[2].tolist() == theirs([], 8, 1)
+    assert signatures(sets.slice(1), 8).tolist() == [theirs(each, 8, 1) for each in ([1, 2], [], [3])]
+    assert signatures(sets.slice(3), 8).tolist() == [theirs([3], 8, 1)]
+
+
+def test_lean_minhashes_go_into_the_indexes_of_datasketch() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from datasketch import MinHashLSH
+
+    first, second, third = lean_minhashes(signatures(lists([range(100), range(1, 100), range(500, 600)])))
+    index = MinHashLSH(threshold=0.8, num_perm=128)
+    index.insert("first", first)
+    assert index.query(second) == ["first"]
+    assert index.query(third) == []
+    assert first.jaccard(second) > 0.9
+
+
+@pytest.mark.parametrize("num_perm", [2, 16, 128, 256])
+@pytest.mark.parametrize("threshold", [0.05, 0.2, 0.5, 0.7, 0.8, 0.9, 0.99, 0.9999])
+def test_bands_are_the_narrowest_that_reach_the_recall(threshold: float, num_perm: int) -> None:
+    def recall(places: int) -> float:
+        return float(1 - (1 - threshold**places) ** (num_perm // places))
+
+    reached = [places for places in range(1, num_perm + 1) if recall(places) >= RECALL]
+    if reached:
+        assert bands_for(threshold, num_perm) == (num_perm // max(reached), max(reached))
+    else:
+        with pytest.raises(MixtureError, match=r"give num_perm=\d+ or a higher threshold"):
+            bands_for(threshold, num_perm)
+
+
+def test_the_number_of_permutations_that_an_error_names_is_enough() -> None:
+    with pytest.raises(MixtureError, match="give num_perm=528") as error:
+        bands_for(0.01, 128)
+    assert "99.5%" in str(error.value)
+    assert bands_for(0.01, 528) == (528, 1)
+    assert bands_for(1, 2) == (0, 0)
+
+
+@given(SETS, st.sampled_from([0.3, 0.8, 0.9]))
+def test_sets_share_a_hash_of_a_band_where_their_signatures_agree(sets: list[list[int]], threshold: float) -> None:
+    bands = bands_for(threshold, 64)
+    sizes = [len(members) for members in sets]
+    offsets = np.cumsum([0, *sizes])
+    values = frozen(np.array([word for members in sets for word in members], np.uint64))
+    found = band_hashes(values, frozen(offsets), bands, 64)
+    assert found.shape == (bands.number, len(sets))
+    signed = signatures(lists(sets), 64)
+    for band in range(bands.number):
+        places = slice(band * bands.places, (band + 1) * bands.places)
+        for i, a in enumerate(signed):
+            for j, b in enumerate(signed):
+                if sizes[i] and sizes[j]:
+                    assert (found[band, i] == found[band, j]) == (a[places] == b[places]).all()
+
+
+def test_pairs_at_the_threshold_meet_as_often_as_promised() -> None:
+    chance = np.random.default_rng(5)
+    pairs = 4000
+    words = chance.integers(1, 2**64, (pairs, 100), dtype=np.uint64)
+    sets = np.concatenate([words[:, :90], words[:, 10:]], axis=1)  # each pair shares 80 of 100
+    values, offsets = frozen(sets.ravel()), frozen(np.arange(2 * pairs + 1) * 90)
+    found = band_hashes(values, offsets, bands_for(0.8, 128), 128)
+    met = (found[:, ::2] == found[:, 1::2]).any(axis=0).mean()
+    assert met >= RECALL
+    assert bands_for(0.8, 128) == Bands(21, 6)
