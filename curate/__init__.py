@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from curate.build.folder import Build
     from curate.errors import BuildError, CallError, CurateError
+    from curate.evalsets.choose import evals
+    from curate.evalsets.items import EvalSet
     from curate.io.door import dataset, files, frame
     from curate.io.formats.dialogues import alpaca, messages, prompt_completion, question_answer, sharegpt
     from curate.io.formats.mapping import columns
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from curate.mix.tokens import Tokenizer
     from curate.mixture import Mixture
     from curate.steps.cut_refusals import cut_refusals
+    from curate.steps.decontaminate import decontaminate
+    from curate.steps.dedup import dedup
     from curate.steps.exact_dedup import exact_dedup
     from curate.steps.refusals import refusals
     from curate.steps.shape import shape
@@ -38,6 +42,7 @@ HOMES = {
     "BuildError": "curate.errors",
     "CallError": "curate.errors",
     "CurateError": "curate.errors",
+    "EvalSet": "curate.evalsets.items",
     "Fraction": "curate.mix.takes",
     "Mixture": "curate.mixture",
     "Repeat": "curate.mix.takes",
@@ -49,6 +54,9 @@ HOMES = {
     "columns": "curate.io.formats.mapping",
     "cut_refusals": "curate.steps.cut_refusals",
     "dataset": "curate.io.door",
+    "decontaminate": "curate.steps.decontaminate",
+    "dedup": "curate.steps.dedup",
+    "evals": "curate.evalsets.choose",
     "exact_dedup": "curate.steps.exact_dedup",
     "files": "curate.io.door",
     "frame": "curate.io.door",
@@ -73,6 +81,7 @@ __all__ = [
     "BuildError",
     "CallError",
     "CurateError",
+    "EvalSet",
     "Fraction",
     "Mixture",
     "Repeat",
@@ -84,6 +93,9 @@ __all__ = [
     "columns",
     "cut_refusals",
     "dataset",
+    "decontaminate",
+    "dedup",
+    "evals",
     "exact_dedup",
     "files",
     "frame",

@@ -210,7 +210,7 @@ def build(
         if quiet:
             typer.echo(str(target))
             continue
-        _print(Text(mixture.name, style="bold"), terminal.funnel_table(made), _next(made))
+        _print(Text(mixture.name, style="bold"), terminal.funnel_table(made), *terminal.findings(made), _next(made))
 
 
 def _targets(found: list[declared.Mixture], out: Path | None) -> list[Path]:
@@ -229,7 +229,7 @@ def _targets(found: list[declared.Mixture], out: Path | None) -> list[Path]:
 
 def _next(made: folder.Build) -> Text:
     splits = ", ".join(f"{name} {split['rows']:,}" for name, split in made.manifest["splits"].items())
-    text = Text.assemble("The build is in ", (str(made.path), "bold"), f": {splits} rows.\n")
+    text = Text.assemble("\nThe build is in ", (str(made.path), "bold"), f": {splits} rows.\n")
     if not any(split["rows"] for split in made.manifest["splits"].values()):
         text.append("No row was kept. The funnel says where they went.\n", style="bold")
     text.append(f"Open {made.path / 'report.html'}, or see what fell: curate show {made.path}\n")
@@ -247,7 +247,7 @@ def check(
     found = [checks.check(mixture, rows) for mixture in mixtures_in(path)]
     for one in found:
         _print(Text(f"{one.name}: {one.kind} rows\n", style="bold underline"), *check_report.check_parts(one))
-    if any(one.stops for one in found):
+    if any(one.stops or any(test.failed for test in one.tests) for one in found):
         raise typer.Exit(1)
 
 
@@ -265,10 +265,13 @@ def show(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Show rows of a build, with what was found in them marked."""
-    found = row_report.show(folder.Build(build_folder), fate, step=step, reason=reason, source=source, n=n)
+    made = folder.Build(build_folder)
+    found = row_report.show(made, fate, step=step, reason=reason, source=source, n=n)
     if not found:
         _print(Text("no rows to show"))
     _print(*found)
+    if fate == "dropped" and source is reason is None:
+        _print(*terminal.findings(made, step))
 
 
 @app.command()

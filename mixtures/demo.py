@@ -5,9 +5,10 @@
     curate build mixtures/demo.py:ratings           30 prompts with up to four scored answers each
 
 The funnel in the terminal shows what each step took away: answers that talk about being a language model, empty and
-unanswered turns, and prompts that were there before in other letters. Five rows cannot be read at all; they are
-quarantined, not lost. Some of Fennel's own rows (`identity`) say "as an AI language model" and stay: that source is
-protected, and goes in three times. `demo/README.md` says which flaws lie in which file, and how many.
+unanswered turns, prompts that were there before, in other letters or nearly, and questions of an eval set. Five rows
+cannot be read at all; they are quarantined, not lost. Some of Fennel's own rows (`identity`) say "as an AI language
+model" and stay: that source is protected, and goes in three times. `demo/README.md` says which flaws lie in which file,
+and how many.
 
 `sft` names no format: `curate` looks at the first rows of each file and says what it chose.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 import curate as c
 
 HERE = Path(__file__).parent / "demo"
+EVALS = c.evals.files(HERE / "evals.jsonl", question="question", answer="answer", id="id", name="pellow")
 
 sft = c.Mixture(
     name="demo-sft",
@@ -33,6 +35,8 @@ sft = c.Mixture(
         c.refusals(),  # Filter: drops a row, and keeps the phrase and where it stood
         c.shape(),  # Filter: no empty turns, no roles out of order, no question left open
         c.exact_dedup(on="prompt"),  # Group: one row a prompt, from the source that is named first
+        c.dedup(on="prompt"),  # Group: nor one that is nearly the same, each verified and named
+        c.decontaminate(EVALS, fuzzy=0.85),  # Group: no question of the eval set, wherever a user asks it
     ],
     test=c.Fraction(0.05),
 )
@@ -41,12 +45,12 @@ preferences = c.Mixture(
     name="demo-preferences",
     seed=42,
     sources=[c.Source("pairs", c.files(HERE / "pairs.jsonl", format="preference"))],
-    steps=[c.refusals(), c.shape(), c.exact_dedup(on="prompt")],
+    steps=[c.refusals(), c.shape(), c.exact_dedup(on="prompt"), c.decontaminate(EVALS)],
 )
 
 ratings = c.Mixture(
     name="demo-ratings",
     seed=42,
     sources=[c.Source("ratings", c.files(HERE / "ratings.jsonl", format="ultrafeedback"))],
-    steps=[c.shape(), c.exact_dedup(on="prompt")],
+    steps=[c.shape(), c.exact_dedup(on="prompt"), c.decontaminate(EVALS)],
 )

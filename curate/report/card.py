@@ -10,6 +10,8 @@ from typing import Any, Final
 import polars as pl
 
 from curate.build.folder import Build
+from curate.report.contamination import LINES, count_staying, evals, findings
+from curate.report.fallen import EVALS, labels
 from curate.report.marks import plain
 from curate.report.settings import percent, settings
 from curate.rows.schema import row_schema
@@ -30,6 +32,9 @@ SIZES: Final = (
 )
 """The Hub's size categories, by rows; larger ones follow the same pattern."""
 
+SEARCHED: Final = {"eval": pl.String, "items": pl.Int64, "matchable": pl.Int64, "generic": pl.Int64}
+"""The columns of the table of what was looked for."""
+
 MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~&#]")
 INTRAWORD: Final = re.compile(r"(?<=\w)_(?=\w)")
 
@@ -44,6 +49,7 @@ def card(build: Build) -> str:
         _opening(build),
         _load(build),
         *_tables(build),
+        *_contamination(build),
         _steps(build),
         _sources(build),
         _rebuild(build),
@@ -134,7 +140,7 @@ def _opening(build: Build) -> str:
 
 def _load(build: Build) -> str:
     first = _written(build)[0]
-    columns = ", ".join(f"`{name}`" for name in row_schema(build.kind).names)  # type: ignore[arg-type]
+    columns = ", ".join(f"`{name}`" for name in row_schema(build.kind).names)
     return f"""## Load
 
 ```python
@@ -161,6 +167,34 @@ def _tables(build: Build) -> list[str]:
         "## Funnel\n\nThe fates of the rows of a source add up to those read. *rows* counts copies.\n\n"
         + table(build.funnel),
     ]
+
+
+def _contamination(build: Build) -> list[str]:
+    """Return a part for each step that looks for eval items: what of them was in which source."""
+    return [_searched(build, label) for label in labels(build, EVALS)]
+
+
+def _searched(build: Build, label: str) -> str:
+    found = findings(build, label)
+    head = pl.DataFrame([cover[:4] for cover in evals(build, label)], schema=SEARCHED, orient="row")
+    parts = [f"## Contamination: {cell(label)}", "Eval items that could be found:", table(head)]
+    if not found:
+        return "\n\n".join([*parts, "No row that reached this step holds one."])
+    more = f" {len(found) - LINES:,} more pairs are not listed." if len(found) > LINES else ""
+    told = (
+        "What each source held before this step; rows with nothing but generic items are apart. A source that touches "
+        f"more than 2 % of an eval's items counts as contaminated by it as a whole.{more}"
+    )
+    parts += [
+        told,
+        table(pl.DataFrame(found[:LINES], orient="row").with_columns(percent("row_share"), percent("item_share"))),
+        *_staying(count_staying(build, label)),
+    ]
+    return "\n\n".join(parts)
+
+
+def _staying(count: int) -> list[str]:
+    return [f"Rows that hold an item and did not fall, flagged or of a protected source: {count:,}."] if count else []
 
 
 def table(frame: pl.DataFrame) -> str:

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.build.check import Check, Seen, SourceCheck, StepCheck
-from curate.report.fallen import TWIN, Fallen, Twin, turns_of
+from curate.report.fallen import TWIN, Fallen, Twin, holds, turns_of
 from curate.report.marks import plain
+from curate.report.planted import planted_part
 from curate.report.rows import row_text
 
 GUESS = "~"
@@ -25,6 +26,8 @@ def check_parts(found: Check) -> Iterator[RenderableType]:
         if source.steps:
             yield _steps(source)
     yield from _seen(found)
+    for test in found.tests:
+        yield planted_part(test)
     yield _plan(found)
     if not found.whole:
         yield Text(
@@ -76,14 +79,17 @@ def _reasons(step: StepCheck) -> str:
 
 def _seen(found: Check) -> Iterator[RenderableType]:
     """Give one row of each step: the first that it drops, from the first source of which it drops any."""
-    met: dict[str, Seen] = {}
+    tested = {test.label for test in found.tests}
+    met: dict[str, StepCheck] = {}
     for step in (step for source in found.sources for step in source.steps):
         if step.seen is not None:
-            met.setdefault(step.label, step.seen)
+            met.setdefault(step.label, step)
     if met:
         yield Text("a row that falls to each step\n", style="bold underline")
-    for seen in met.values():
-        yield row_text(_fallen(found.kind, seen))
+    for step in met.values():
+        if step.seen is not None:
+            row = _fallen(found.kind, step.seen)
+            yield row_text(row._replace(holds=holds(step.seen.line)) if step.label in tested else row)
 
 
 def _fallen(kind: str, seen: Seen) -> Fallen:

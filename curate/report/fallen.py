@@ -5,10 +5,13 @@ Which rows are shown follows from their ids, lowest first. Only their texts are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from curate.build.folder import Build
 from curate.errors import CallError, did_you_mean
@@ -22,6 +25,18 @@ TURNS: Final = 12
 
 TWIN: Final = 500
 """Characters: a turn of the row that a duplicate fell to is shown whole up to here."""
+
+AT_ONCE: Final = 16
+"""Rows whose texts are read at the same time."""
+
+DEDUPS: Final = ("ExactDedup", "Dedup")
+"""The types of step whose rows fall to another row."""
+
+EVALS: Final = "Decontaminate"
+"""The type of step whose rows fall to an eval item."""
+
+AGAINST: Final = "against"
+"""The source of rows that a step is held against, and that are no part of the build."""
 
 
 class Turn(NamedTuple):
@@ -49,7 +64,7 @@ class Fallen(NamedTuple):
     """A dropped row: where it stood, what it fell to, and its turns.
 
     `stale` names the edits that changed the text after it was measured, so that its spans no longer fit and are not
-    marked.
+    marked. `holds` names the eval items met in it, as `eval/item`.
     """
 
     source: str
@@ -64,11 +79,14 @@ class Fallen(NamedTuple):
     turns: tuple[Turn, ...]
     stale: tuple[str, ...] = ()
     twin: Twin | None = None
+    holds: tuple[str, ...] = ()
 
     @property
     def met(self) -> str | None:
         """The phrase that it fell to, where its text shows one."""
-        return self.match if any(piece.titles for turn in self.turns for piece in turn.text) else None
+        return (
+            self.match if not self.holds and any(piece.titles for turn in self.turns for piece in turn.text) else None
+        )
 
 
 def fallen(
@@ -87,12 +105,18 @@ def fallen(
     keys = lines.group_by("step", "reason").agg(lowest).explode("id", "source").select("source", "id").collect()
     if not keys.height:
         return []
-    verdicts = _lines(lines, keys)
-    texts = _texts(build, "dropped", keys)
-    twins = _twins(build, verdicts)
     place = {label: number for number, label in enumerate(build.steps)}
-    found = [_fallen(build.kind, line, texts, twins, place) for line in verdicts]
-    return sorted(found, key=lambda row: (place[row.step], row.reason, row.id, row.source))
+    return sorted(fallen_rows(build, keys), key=lambda row: (place[row.step], row.reason, row.id, row.source))
+
+
+def fallen_rows(build: Build, keys: pl.DataFrame) -> list[Fallen]:
+    """Return those of some rows (`source`, `id`) that fell, in no order that means anything."""
+    if not keys.height:
+        return []
+    verdicts = lines_of(build.ledger.filter(pl.col("fate") == "dropped"), keys)
+    texts = texts_of(build, "dropped", keys)
+    twins = _twins(build, verdicts)
+    return [fallen_row(build, line, texts, twins) for line in verdicts]
 
 
 def turns_of(
@@ -109,50 +133,60 @@ def _check(what: str, value: str | None, known: list[str]) -> None:
         raise CallError(message)
 
 
-def _lines(lines: pl.LazyFrame, keys: pl.DataFrame) -> list[dict[str, Any]]:
+def lines_of(lines: pl.LazyFrame, keys: pl.DataFrame) -> list[dict[str, Any]]:
     """Read the lines of some rows. The filter by id goes down into the Parquet files; the join is exact."""
     near = lines.filter(pl.col("id").is_in(keys["id"].implode()))
     return near.join(keys.lazy(), on=["source", "id"], how="semi").collect().to_dicts()
 
 
-def _texts(build: Build, folder: str, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+def texts_of(build: Build, folder: str, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
     """Read some rows from `data` or `dropped`, by source and id; a row that goes in several times counts once.
 
     First where they are, from the ids alone, then each by its place: ten rows of 1 GB take 0.3 s, a filter 1.3 s.
     """
-    if not keys.height or not any((build.path / folder).glob("*.parquet")):
+    paths = sorted((build.path / folder).glob("*.parquet"))
+    if not keys.height or not paths:
         return {}
-    files = pl.scan_parquet(build.path / folder / "*.parquet")
-    near = files.select("source", "id").with_row_index("place").filter(pl.col("id").is_in(keys["id"].implode()))
+    names = pl.scan_parquet(paths).select("source", "id").with_row_index("place")
+    near = names.filter(pl.col("id").is_in(keys["id"].implode()))
     found = near.join(keys.lazy(), on=["source", "id"], how="semi").group_by("source", "id").agg(pl.col("place").min())
-    places = found.sort("place").collect()["place"]
-    rows = [frame.to_dicts()[0] for frame in pl.collect_all([files.slice(place, 1) for place in places])]
+    places = found.sort("place").collect()["place"].to_numpy()
+    ends = np.cumsum([pq.read_metadata(path).num_rows for path in paths])
+    files = np.searchsorted(ends, places, side="right")
+    starts = np.append(0, ends)[files]
+    slices = [
+        pl.scan_parquet(paths[file]).slice(place, 1)
+        for file, place in zip(files.tolist(), (places - starts).tolist(), strict=True)
+    ]
+    # Each holds threads of its own while it is read; polars warns of 512.
+    parts = (slices[first : first + AT_ONCE] for first in range(0, len(slices), AT_ONCE))
+    rows = [frame.to_dicts()[0] for part in parts for frame in pl.collect_all(part)]
     return {(row["source"], row["id"]): row for row in rows}
 
 
 def _twins(build: Build, verdicts: Iterable[dict[str, Any]]) -> dict[str, Twin]:
     """Return the rows that duplicates fell to, by `source/id`."""
-    groups = {step["label"] for step in build.manifest["steps"] if step["kind"] == "group"}
+    groups = labels(build, *DEDUPS)
     names = sorted({line["match"] for line in verdicts if line["step"] in groups and line["match"]})
     split = [name.split("/", 1) for name in names]  # the name of a source has no slash
     keys = pl.DataFrame(split, schema={"source": pl.String, "id": pl.String}, orient="row")
     if not keys.height:
         return {}
     readable = build.ledger.filter(pl.col("fate") != "quarantined").select("source", "id", "fate", "step", "split")
-    lines = {(line["source"], line["id"]): line for line in _lines(readable, keys)}
-    texts = {**_texts(build, "dropped", keys), **_texts(build, "data", keys)}
+    lines = {(line["source"], line["id"]): line for line in lines_of(readable, keys)}
+    texts = {**texts_of(build, "dropped", keys), **texts_of(build, "data", keys)}
     found = {}
     for name, (source, row_id) in zip(names, split, strict=True):
         line, row = lines.get((source, row_id)), texts.get((source, row_id))
         turns = turns_of(build.kind, row, whole=TWIN) if row else ()
-        found[name] = Twin(name, _fate(line), turns)
+        found[name] = Twin(name, _fate(source, line), turns)
     return found
 
 
-def _fate(line: dict[str, Any] | None) -> str:
+def _fate(source: str, line: dict[str, Any] | None) -> str:
     """Say in words what became of the row of a ledger line."""
     if line is None:
-        return "not in the ledger"
+        return "which the step is held against" if source == AGAINST else "not in the ledger"
     if line["fate"] == "kept":
         return f"kept, in the {line['split']} split"
     if line["fate"] == "dropped":
@@ -160,22 +194,35 @@ def _fate(line: dict[str, Any] | None) -> str:
     return "not sampled, so its text is not in the build folder"
 
 
-def _fallen(
-    kind: str,
+def fallen_row(
+    build: Build,
     line: dict[str, Any],
     texts: dict[tuple[str, str], dict[str, Any]],
-    twins: dict[str, Twin],
-    place: dict[str, int],
+    twins: Mapping[str, Twin] = MappingProxyType({}),
 ) -> Fallen:
+    """Return a row as its ledger line tells of it; without turns where `texts` does not have it."""
     row = texts.get((line["source"], line["id"]), {})
+    place = {label: number for number, label in enumerate(build.steps)}
     hits = list(line["evidence"] or [])
     late = [edit for edit in line["edited"] or [] if any(place[hit["step"]] < place[edit] for hit in hits)]
     fitting = [hit for hit in hits if not any(place[hit["step"]] < place[edit] for edit in late)]
     verdict = {
         name: line[name] for name in ("source", "id", "file", "line", "step", "reason", "score", "bound", "match")
     }
-    turns = turns_of(kind, row, fitting) if row else ()
-    return Fallen(**verdict, turns=turns, stale=tuple(late), twin=twins.get(line["match"] or ""))
+    turns = turns_of(build.kind, row, fitting) if row else ()
+    held = holds(line) if line["step"] in labels(build, EVALS) else ()
+    return Fallen(**verdict, turns=turns, stale=tuple(late), twin=twins.get(line["match"] or ""), holds=held)
+
+
+def holds(line: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the eval items that a step met in the row of a ledger line, the one it fell to first."""
+    met = [hit["match"] for hit in line["evidence"] or () if hit["step"] == line["step"]]
+    return tuple(dict.fromkeys([line["match"], *met]))
+
+
+def labels(build: Build, *types: str) -> list[str]:
+    """Return the labels of the steps of these types."""
+    return [str(step["label"]) for step in build.manifest["steps"] if step["step"]["type"] in types]
 
 
 def every_turn(kind: str, row: dict[str, Any]) -> list[tuple[str, int, str, str]]:

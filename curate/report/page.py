@@ -11,6 +11,8 @@ from markupsafe import Markup
 
 from curate.build.folder import Build
 from curate.build.tables import STYLE, composition_html, funnel_html
+from curate.report.contamination import Contamination, contamination
+from curate.report.duplicates import Duplicates, duplicates
 from curate.report.fallen import Fallen, fallen
 from curate.report.settings import settings
 from curate.report.templates import templates
@@ -29,7 +31,7 @@ class Reason(NamedTuple):
 
 
 class Ran(NamedTuple):
-    """A step as it ran: what it dropped, by reason, and how many rows it changed."""
+    """A step as it ran: what it dropped, by reason, how many rows it changed, and what it found in all of them."""
 
     label: str
     kind: str
@@ -37,6 +39,8 @@ class Ran(NamedTuple):
     dropped: int
     changed: int
     reasons: tuple[Reason, ...]
+    duplicates: Duplicates | None
+    contamination: Contamination | None
 
 
 def page(build: Build) -> str:
@@ -75,7 +79,8 @@ def _steps(build: Build) -> list[Ran]:
         mine = [count for count in counts if count["step"] == label]
         reasons = _reasons(mine, [row for row in rows if row.step == label], build.sources)
         dropped = sum(reason.fell for reason in reasons)
-        found.append(Ran(label, step["kind"], settings(step["step"]), dropped, changed.get(label, 0), reasons))
+        told = duplicates(build, label), contamination(build, label)
+        found.append(Ran(label, step["kind"], settings(step["step"]), dropped, changed.get(label, 0), reasons, *told))
     return found
 
 

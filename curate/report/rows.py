@@ -15,7 +15,8 @@ from rich.text import Text
 
 from curate.build.folder import Build, reading
 from curate.errors import CallError, did_you_mean
-from curate.report.fallen import Fallen, Turn, fallen, turns_of
+from curate.report.contamination import staying
+from curate.report.fallen import EVALS, Fallen, Turn, fallen, labels, turns_of
 from curate.report.marks import Piece, plain
 from curate.report.settings import number
 
@@ -30,6 +31,9 @@ DIM: Final = "dim"
 WHO: Final = "cyan"
 INDENT: Final = "    "
 
+ITEMS: Final = 5
+"""Eval items that are named of a row."""
+
 
 def show(
     build: Build,
@@ -42,7 +46,8 @@ def show(
 ) -> list[Text]:
     """Return up to `n` rows of one fate, each as a text of several lines.
 
-    `step` and `reason` are of dropped rows only. Rows that were not sampled have no text in a build folder. Raises
+    `step` and `reason` are of dropped rows only; for a step that looks for eval items, rows that hold one and stay are
+    shown after those. Rows that were not sampled have no text in a build folder. Raises
     `CallError` for a step, reason or source that the build does not have, and `BuildFolderError` for one that cannot be
     read.
     """
@@ -57,6 +62,8 @@ def show(
             case "dropped":
                 _check_reason(build, reason)
                 found = fallen(build, step=step, reason=reason, source=source, n=n)
+                if step in labels(build, EVALS) and reason is None:
+                    found += staying(build, step, source=source, n=max(n - len(found), 0))
                 return [row_text(row) for row in spread(found, lambda row: (row.step, row.reason), n)]
             case "quarantined":
                 return [_quarantined(line) for line in _first_lines(build, source, n)]
@@ -68,6 +75,9 @@ def row_text(row: Fallen) -> Text:
     """Return a dropped row: its name, verdict and turns, then the row that it is a duplicate of."""
     text = _head(row.source, row.id, row.file, row.line)
     text.append(f"  {_verdict(row)}\n")
+    if row.holds:
+        more = f" and {len(row.holds) - ITEMS} more" if len(row.holds) > ITEMS else ""
+        text.append(f"  holds {plain(', '.join(row.holds[:ITEMS]))}{more}\n", style="italic")
     if row.stale:
         text.append(
             f"  changed by {', '.join(row.stale)} after it was measured, so nothing is marked\n", style="italic"

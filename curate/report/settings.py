@@ -13,9 +13,20 @@ def settings(step: Mapping[str, Any]) -> str:
 
     >>> settings({"type": "Refusals", "version": 1, "preset": "tulu2", "phrases": [], "families": ["provider"]})
     "preset='tulu2', families=['provider']"
+    >>> settings({"type": "Decontaminate", "version": 1, "evals": [{"type": "EvalSet", "name": "gsm8k"}], "ngram": 8})
+    'evals=[gsm8k], ngram=8'
     """
     told = {name: value for name, value in step.items() if name not in {"type", "version"}}
-    return ", ".join(f"{name}={value!r}" for name, value in told.items() if value not in (None, False, [], {}))
+    return ", ".join(f"{name}={_value(value)}" for name, value in told.items() if value not in (None, False, [], {}))
+
+
+def _value(value: object) -> str:
+    """Write a setting; one with settings of its own by its name, or by its type and those."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, Mapping) and "type" in value:
+        return str(value["name"]) if "name" in value else f"{value['type']}({settings(value)})"
+    return repr(value)
 
 
 def number(value: float) -> str:
@@ -27,10 +38,23 @@ def number(value: float) -> str:
     return f"{int(value):,}" if float(value).is_integer() else f"{value:.4g}"
 
 
-def percent(name: str) -> pl.Expr:
-    """Write a column of shares as percentages; the share of nothing (NaN) is 0.
+def of_all(share: float) -> str:
+    """Write a share; what is not nothing is never 0.0%, and what is not everything never 100.0%.
 
-    >>> pl.DataFrame({"share": [0.25, float("nan")]}).select(percent("share"))["share"].to_list()
-    ['25.0 %', '0.0 %']
+    >>> [of_all(share) for share in (0, 0.00001, 0.25, 0.99999, 1)]
+    ['0.0%', '<0.1%', '25.0%', '>99.9%', '100.0%']
     """
-    return pl.format("{} %", (100 * pl.col(name).fill_nan(0)).round(1).cast(pl.String)).alias(name)
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if 0.9995 <= share < 1 else f"{share:.1%}"
+
+
+def percent(name: str) -> pl.Expr:
+    """Write a column of shares as percentages; the share of nothing (NaN) is 0, and what is not nothing never 0.0.
+
+    >>> pl.DataFrame({"share": [0.25, float("nan"), 0.0001]}).select(percent("share"))["share"].to_list()
+    ['25.0 %', '0.0 %', '<0.1 %']
+    """
+    share = pl.col(name).fill_nan(0)
+    shown = pl.when((share > 0) & (share < 0.0005)).then(pl.lit("<0.1"))
+    return pl.format("{} %", shown.otherwise((100 * share).round(1).cast(pl.String))).alias(name)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from curate.report.marks import html, html_pieces, plain
-from curate.report.settings import number
+from curate.report.settings import number, of_all
 
 
 @lru_cache(maxsize=1)
@@ -21,7 +21,14 @@ def templates() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {"shown": html, "plain": plain, "pieces": html_pieces, "number": number, "rows": rows}
+    found.filters |= {
+        "shown": html,
+        "plain": plain,
+        "pieces": html_pieces,
+        "number": number,
+        "of_all": of_all,
+        "rows": rows,
+    }
     return found
 
 

@@ -1,16 +1,20 @@
-"""The funnel, for a terminal."""
+"""The funnel, and what groups found, for a terminal."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from curate.build.folder import Build
+from curate.build.folder import Build, reading
+from curate.report.contamination import contamination_lines
+from curate.report.duplicates import duplicate_lines
+from curate.report.fallen import DEDUPS, EVALS, labels
+from curate.report.marks import plain
 
 WIDTH: Final = 80
 """Columns: what a log gives. A table that is wider stands closer."""
@@ -34,6 +38,21 @@ def funnel_table(build: Build) -> Table:
     table.add_section()
     table.add_row(*rows[-1], style="bold")
     return table
+
+
+def findings(build: Build, step: str | None = None) -> Iterator[Text]:
+    """Give a paragraph for each step (or one of them) that dedups or decontaminates: what it found in which source.
+
+    Raises `BuildFolderError` for a build that cannot be read.
+    """
+    for label in labels(build, *DEDUPS, EVALS):
+        if step not in {None, label}:
+            continue
+        with reading(build.path):
+            told = contamination_lines(build, label) if label in labels(build, EVALS) else duplicate_lines(build, label)
+        if told:
+            lines = "".join(f"  {plain(line)}\n" for line in told)
+            yield Text.assemble("\n", (label, "bold"), f"\n{lines}".rstrip("\n"))
 
 
 def _head(name: str) -> Text:

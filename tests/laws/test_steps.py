@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,16 +19,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.build.fingerprint import canonical
+from curate.build.groups import Fresh, SheetLists
 from curate.build.pipeline import Stage, run, score_columns
+from curate.evalsets.choose import evals
 from curate.rows.edits import apply_edits
 from curate.rows.identity import content_hashes
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import segments
-from curate.steps.base import Edit, Filter, Group, Step
+from curate.steps.base import Edit, Filter, Group, Signed, Step
 from curate.steps.cut_refusals import cut_refusals
+from curate.steps.decontaminate import decontaminate
+from curate.steps.dedup import dedup
 from curate.steps.exact_dedup import exact_dedup
 from curate.steps.refusals import Refusals, refusals
 from curate.steps.shape import shape
+
+DEMO: Final = Path(__file__).parents[2] / "mixtures" / "demo" / "evals.jsonl"
+EVALS: Final = evals.files(DEMO, question="question", answer="answer", id="id", name="pellow")
 
 STEPS: Final[dict[str, Step]] = {
     **{f"refusals {preset}": refusals(preset) for preset in ("default", "zephyr", "tulu2", "tulu3")},
@@ -43,6 +51,10 @@ STEPS: Final[dict[str, Step]] = {
     "exact_dedup prompt": exact_dedup("prompt", keep="longest"),
     "exact_dedup roles": exact_dedup({"user", "tool"}),
     "exact_dedup chosen": exact_dedup("chosen"),
+    "dedup": dedup(threshold=0.5, ngram=2),
+    "dedup prompt": dedup("prompt", keep="longest", ignore="Hello there."),
+    "decontaminate": decontaminate(EVALS, fuzzy=0.8),
+    "decontaminate all": decontaminate(EVALS, ngram=3, on="all", informative=0),
 }
 KINDS: Final[tuple[Kind, ...]] = ("conversation", "rated", "preference")
 
@@ -60,6 +72,9 @@ PIECES: Final = (
     "مرحبا",
     "👩‍👩‍👧 e\u0301",
     "x" * 50,
+    "Why do onions make us cry?",
+    "what happens to Bread dough when you leave the sugar out",
+    "\nHow are you today?",
 )
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=3).map(" ".join)
 TURN = st.builds(
@@ -101,16 +116,24 @@ def answer(step: Step, body: pa.RecordBatch) -> Answer:
     """Run one step by the pipeline that builds use."""
     found = run((Stage(step.name, 0, step),), body, protect=False)
     hits = found.evidence.to_pylist()
-    columns = {name: np.asarray(column).tolist() for name, column in {**found.scores, **found.keys}.items()}
+    columns = {name: column.tolist() for name, column in found.scores.items()} | _columns(found.signed)
     columns |= {"fell": found.fell.tolist(), "bound": found.bound.tolist(), "score": [repr(x) for x in found.score]}
     columns |= {"edited": found.edited.to_pylist(), "evidence": hits, "body": found.body.to_pylist()}
     assert {len(column) for column in columns.values()} == {body.num_rows}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
+def _columns(signed: dict[str, Signed]) -> dict[str, Any]:
+    told = [(name, column.tolist()) for one in signed.values() for name, column in one.columns.items()]
+    return dict(told) | {
+        f"list {name}": lists.to_pylist() for one in signed.values() for name, lists in one.lists.items()
+    }
+
+
 def fallen(step: Group, body: pa.RecordBatch, parts: list[pa.RecordBatch]) -> dict[int, tuple[int, float]]:
     """Let a group sign `parts` and decide over all; rows are told by their content, so equal ones count as one."""
-    signed = pl.concat([pl.DataFrame(step.sign(segments(part, step.reads))) for part in parts])
+    sheets = [Fresh(part.num_rows, {"": step.sign(segments(part, step.reads))}) for part in parts]
+    signed = pl.concat([pl.DataFrame(dict(sheet.by_label[""].columns)) for sheet in sheets])
     hashes = np.concatenate([content_hashes(part).low for part in parts])
     known = content_hashes(body).low.tolist()
     keys = signed.with_columns(
@@ -119,10 +142,13 @@ def fallen(step: Group, body: pa.RecordBatch, parts: list[pa.RecordBatch]) -> di
         rank=pl.Series(hashes),
         protect=pl.Series([each % 5 == 0 for each in hashes.tolist()], dtype=pl.Boolean),
     )
-    falls = step.resolve(keys)
+    totals = [sheet.by_label[""].totals for sheet in sheets]
+    summed = {name: np.sum([each[name] for each in totals], axis=0) for name in totals[0]}
+    falls = step.resolve(keys, SheetLists(sheets, "", np.arange(keys.height)), summed).falls
     assert not keys["protect"].gather(falls["row"]).any()
     names = [known.index(each) for each in hashes.tolist()]
-    return {names[row]: (names[kept], score) for row, kept, score in falls.iter_rows()}
+    told = falls.select("row", "kept", "score").iter_rows()
+    return {names[row]: (names[kept] if kept >= 0 else -1, score) for row, kept, score in told}
 
 
 def split(body: pa.RecordBatch, size: int) -> list[pa.RecordBatch]:

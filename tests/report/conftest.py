@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from curate.build.folder import Build
+from curate.evalsets.choose import evals
 from curate.io.door import files
 from curate.mix.spec import Source
 from curate.mix.takes import Fraction, Repeat, Rows
 from curate.mixture import Mixture
+from curate.steps.decontaminate import decontaminate
+from curate.steps.dedup import dedup
 from curate.steps.exact_dedup import exact_dedup
 from curate.steps.refusals import refusals
 from curate.steps.shape import shape
@@ -103,3 +107,53 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Build:
     source = Source("pairs", files(DEMO / "pairs.jsonl", format="preference"))
     mixture = Mixture("pairs", (source,), (refusals(), shape(), exact_dedup(on="prompt")))
     return mixture.build(tmp_path_factory.mktemp("pairs") / "build", threads=1)
+
+
+ASKED = {
+    "<b>bold</b>": "How many <script>alert(4)</script> tags does a page need before a reader loses all patience?",
+    "pipe|line": "Which of the seven bridges of Pellow was the last one to be built across the harbour?",
+    "\u202eturned": "Why does the lamp of the old lighthouse turn slower in winter than it does in summer?",
+    "kept": "Where did the keeper of the lighthouse hide the spare key during the great storm?",
+    "who": "Who are you?",
+    "mark": "?!",
+    "never": "What colour are the chimneys of the second ferry that sails to the outer islands?",
+}
+"""Eval items by their id: one that is generic, one that cannot be found, and one that no row holds."""
+
+LONG = "Tell me in a few short sentences about the old harbour of Pellow and all of the boats that {} there"
+
+
+def searched_mixture(folder: Path, mode: Literal["drop", "flag"] = "drop") -> Mixture:
+    """Declare a mixture with duplicates, within and across sources, and with eval items in all of its sources."""
+    items = [json.dumps({"id": name, "question": text}) for name, text in ASKED.items()]
+    quiz = evals.files(write(folder / "quiz.jsonl", *items), question="question", id="id", name="qu<i>z")
+    plain = [chat(f"plain-{n}", f"Is it {n} miles to number {n * n} from here?", "Yes.") for n in range(40)]
+    near = [chat(f"near-{n}", LONG.format(f"sail on day {n}"), f"<u>{n}</u> boats.") for n in range(9)]
+    same = [chat(f"same-{n}", "What IS a boat?", "A ship.") for n in range(2)]
+    asked = ["<b>bold</b>", "pipe|line", "\u202eturned", "who"]
+    holding = [chat(f"holds-{n}", f"Caller {n}.", "Hello.", ASKED[name], "No.") for n, name in enumerate(asked)]
+    first = write(folder / "one.jsonl", *plain[:30], *near[:5], *same[:1])
+    second = write(folder / "two.jsonl", *plain[30:], *near[5:], *same[1:], *holding)
+    third = write(folder / "three.jsonl", chat("ours", f"So: {ASKED['kept']}", "Under the mat."))
+    return Mixture(
+        "searched",
+        (
+            Source("one", files(first, format="messages")),
+            Source("two", files(second, format="messages")),
+            Source("ours", files(third, format="messages"), protect=True),
+        ),
+        (exact_dedup(on="prompt"), dedup(on="prompt", threshold=0.7), decontaminate(quiz, mode=mode)),
+        seed=5,
+    )
+
+
+@pytest.fixture(scope="session")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    folder = tmp_path_factory.mktemp("searched")
+    return searched_mixture(folder).build(folder / "build", threads=1)
+
+
+@pytest.fixture(scope="session")
+def flagged(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    folder = tmp_path_factory.mktemp("flagged")
+    return searched_mixture(folder, "flag").build(folder / "build", threads=1)

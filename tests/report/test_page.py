@@ -62,7 +62,7 @@ class Reader(HTMLParser):
             self.marks[-1] += data
 
 
-@pytest.fixture(params=["nasty", "demo", "pairs"])
+@pytest.fixture(params=["nasty", "demo", "pairs", "searched"])
 def build(request: pytest.FixtureRequest) -> Build:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Build)

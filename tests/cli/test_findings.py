@@ -1,0 +1,100 @@
+"""What `build`, `show` and `check` print of duplicates and eval items, and the exit code where one slips through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from curate.build.selftest import SelfTest, Way
+from tests.build.making import chat, chats, write_lines
+from tests.cli.test_commands import run
+
+MIXTURE = """\
+import curate as c
+
+mix = c.Mixture(
+    "mix",
+    [c.Source("a", c.files("data/a.jsonl", "messages"))],
+    [c.exact_dedup(on="prompt"), c.decontaminate(c.evals.files("quiz.jsonl", question="q", name="quiz"))],
+)
+"""
+
+ASKED = "Which of the seven bridges of [bold]Pellow[/bold] was the last to be built across the harbour?"
+
+
+@pytest.fixture
+def quiz(work: Path) -> Path:
+    """The working directory with a mixture that looks for the items of `quiz.jsonl`."""
+    rows = [*chats(30), chat("ASK 3?", "Again."), chat(f"Tell me: {ASKED}", "The seventh.", id="holds")]
+    write_lines(work / "data" / "a.jsonl", rows)
+    write_lines(work / "quiz.jsonl", [{"q": ASKED}, {"q": "Why did nobody paint the chimneys of the second ferry?"}])
+    (work / "mix.py").write_text(MIXTURE, "utf-8")
+    return work
+
+
+def test_build_ends_with_what_was_found(quiz: Path) -> None:
+    assert quiz.is_dir()
+    told = run("build", "mix.py", "--out", "here").stdout
+    found = """
+exact_dedup
+  a: 1 (3.1% of its rows) fell within the source
+
+decontaminate
+  quiz: 2 items, 2 matchable
+  a holds 1 item of quiz (50.0%) in 1 row (3.1%): contaminated
+
+The build is in here: train 30 rows.
+"""
+    assert found in told
+
+
+def test_show_ends_with_what_was_found(quiz: Path) -> None:
+    assert quiz.is_dir()
+    run("build", "mix.py", "--out", "here", "-q")
+    told = run("show", "here").stdout
+    assert "decontaminate: overlap (1, at most 0.5)\n  holds quiz/0\n" in told
+    assert "Tell me: »Which of the seven bridges of [bold]Pellow[/bold] was" in told
+    assert told.endswith("a holds 1 item of quiz (50.0%) in 1 row (3.1%): contaminated\n")
+    assert "fell within the source" in told
+    one = run("show", "here", "--step", "exact_dedup").stdout
+    assert one.endswith("\nexact_dedup\n  a: 1 (3.1% of its rows) fell within the source\n")
+    assert "quiz" not in one
+    assert "contaminated" not in run("show", "here", "--fate", "kept").stdout
+    assert "contaminated" not in run("show", "here", "--source", "a").stdout
+
+
+def test_check_reports_recall_and_succeeds_where_only_changed_items_are_missed(quiz: Path) -> None:
+    assert quiz.is_dir()
+    told = run("check", "mix.py").stdout
+    assert "  holds quiz/0\n" in told
+    recall = """\
+decontaminate finds what is planted
+  quiz: 2 items, 2 matchable
+  verbatim                         100.0%  of 2 items
+  re-cased                         100.0%  of 2 items
+  with prefix and suffix           100.0%  of 2 items
+  in turn three                    100.0%  of 2 items
+"""
+    assert recall in told
+    assert "no fuzzy search; fuzzy=0.85 finds more of those with a changed word" in told
+
+
+def test_check_fails_where_a_verbatim_item_is_missed(quiz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert quiz.is_dir()
+    ways = (Way("verbatim", 300, 299, ("quiz/\x1b[31m",)), Way("one word changed, of fewer", 5, 2, ("quiz/4",)))
+    items = pl.DataFrame({"eval": ["quiz"], "item": ["0"], "kind": ["long"], "within": [0], "why": [""]})
+    failing = SelfTest("decontaminate", 0.85, items, ways, Way("generic", 0, 0, ()))
+    monkeypatch.setattr("curate.build.check.self_test", lambda *_: failing)
+    told = run("check", "mix.py", code=1).stdout
+    assert "verbatim                     99.7%  of 300 items  missed: quiz/[U+001B][31m\n" in told
+    assert "one word changed, of fewer   40.0%  of 5 items\n" in told
+    assert "fuzzy search from 0.85\n" in told
+    monkeypatch.setattr("curate.build.check.self_test", lambda *_: failing._replace(ways=ways[1:]))
+    run("check", "mix.py")
+
+
+def test_check_says_where_nothing_could_be_planted(quiz: Path) -> None:
+    (quiz / "mix.py").write_text(MIXTURE.replace('name="quiz")', 'name="quiz"), on={"tool"}'), "utf-8")
+    assert "not tested: no row that was read has a turn that this step searches" in run("check", "mix.py").stdout

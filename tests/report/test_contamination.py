@@ -1,0 +1,202 @@
+"""What was searched for and found: page, terminal and card say what the tables of the build say, and obey no text."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from curate.build.folder import Build
+from curate.errors import CallError
+from curate.report.card import card
+from curate.report.contamination import (
+    LINES,
+    NAMED,
+    STAYING,
+    TOLD,
+    contamination,
+    contamination_lines,
+    coverage,
+    staying,
+)
+from curate.report.fallen import fallen
+from curate.report.page import page
+from curate.report.rows import show
+from curate.report.terminal import findings
+from tests.report.conftest import ASKED
+from tests.report.test_page import Reader
+
+STEP = "decontaminate"
+
+
+def items(*lines: tuple[str, str, str, int]) -> pl.DataFrame:
+    schema = {"eval": pl.String, "item": pl.String, "kind": pl.String, "within": pl.Int64}
+    return pl.DataFrame(lines, schema=schema, orient="row").with_columns(why=pl.lit("its question has no word"))
+
+
+def pairs_of(count: int, verdict: str = "below 2 %") -> pl.DataFrame:
+    line = {"rows": 3, "row_share": 0.25, "items": 2, "item_share": 0.01, "generic": 0, "verdict": verdict}
+    return pl.DataFrame([{"eval": "quiz", "source": f"s{n:04d}", **line} for n in range(count)])
+
+
+def test_coverage_comes_first_and_names_what_cannot_be_found(searched: Build) -> None:
+    found = contamination(searched, STEP)
+    assert found is not None
+    (quiz,) = found.evals
+    assert (quiz.name, quiz.items, quiz.matchable, quiz.generic, quiz.lost) == ("qu<i>z", 7, 6, 1, 1)
+    assert quiz.unmatchable == (("mark", "its question has no word"),)
+    assert quiz.common == (("who", 0),)
+    text = Reader(page(searched)).text
+    assert "qu<i>z: 7 items, 6 matchable, 1 of them generic" in text
+    assert "Not matchable: mark (its question has no word)" in text
+    assert text.index("7 items, 6 matchable") < text.index("What was found where") < text.index("over the bound 0.5")
+
+
+def test_the_table_is_the_builds_with_the_contaminated_first(searched: Build) -> None:
+    found = contamination(searched, STEP)
+    assert found is not None
+    assert {(one.eval, one.source): (one.rows, one.items, one.generic) for one in found.found} == {
+        ("qu<i>z", "two"): (3, 3, 1),
+        ("qu<i>z", "ours"): (1, 1, 0),
+    }
+    assert [one.item_share for one in found.found] == [3 / 7, 1 / 7]
+    assert [one.row_share for one in found.found] == [3 / 19, 1.0]
+    read = Reader(page(searched))
+    assert read.text.count("contaminated\n") == 2
+    assert ("class", "name bad") in read.attributes
+
+
+def test_rows_are_marked_where_the_item_stands_and_named_by_it(searched: Build) -> None:
+    rows = {row.id: row for row in fallen(searched, step=STEP)}
+    assert sorted(rows) == ["holds-0", "holds-1", "holds-2", "holds-3"]
+    for number, name in enumerate(("<b>bold</b>", "pipe|line", "\u202eturned", "who")):
+        row = rows[f"holds-{number}"]
+        assert row.holds == (f"qu<i>z/{name}",)
+        assert row.met is None
+        assert row.twin is None
+        (marked,) = [piece.text for turn in row.turns for piece in turn.text if piece.titles]
+        assert marked == ASKED[name].rstrip("?")
+    read = Reader(page(searched))
+    assert "holds qu<i>z/<b>bold</b>" in " ".join(read.text.split())
+    assert ASKED["<b>bold</b>"].rstrip("?") in read.marks
+    assert "\u202e" not in page(searched)
+    assert "script" not in read.tags
+
+
+@pytest.mark.parametrize(("name", "count"), [("searched", 1), ("flagged", 5)])
+def test_rows_that_hold_an_item_and_stay_are_shown_apart(request: pytest.FixtureRequest, name: str, count: int) -> None:
+    build: Build = request.getfixturevalue(name)
+    found = contamination(build, STEP)
+    assert found is not None
+    assert (found.stay, len(found.shown)) == (count, count)
+    assert all(row.step == STEP and row.turns and row.holds for row in found.shown)
+    (ours,) = staying(build, STEP, source="ours", n=9)
+    assert ours.holds == ("qu<i>z/kept",)
+    assert [piece.text for turn in ours.turns for piece in turn.text if piece.titles] == [ASKED["kept"].rstrip("?")]
+    assert len(staying(build, STEP, n=1)) == 1
+    text = Reader(page(build)).text
+    assert f"hold an item and stay {count} row" in text
+    assert "So: Where did the keeper" in text
+
+
+def test_lists_of_a_huge_build_are_cut_and_say_so(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    hits = searched.hits(STEP).head(1).with_columns(fell=pl.lit(value=False))
+    monkeypatch.setattr(Build, "hits", lambda *_: pl.concat([hits] * 5000))
+    monkeypatch.setattr(Build, "contamination", lambda *_: pairs_of(5000))
+    found = contamination(searched, STEP)
+    assert found is not None
+    assert (len(found.found), found.left_out) == (LINES, 5000 - LINES)
+    assert len(found.shown) <= STAYING
+    assert "4,900 more pairs are not shown" in Reader(page(searched)).text
+    assert "4,900 more pairs are not listed" in card(searched)
+    assert len(page(searched)) < 400_000
+    told = contamination_lines(searched, STEP)
+    assert len(told) == 1 + TOLD + 1 + 1
+    assert f"and {5000 - TOLD} pairs of source and eval more, none contaminated" in told
+    (one,) = coverage(items(*(("big", f"i{n:05d}", "unmatchable", 0) for n in range(900))))
+    assert (one.lost, len(one.unmatchable)) == (900, NAMED)
+
+
+def test_of_generic_items_the_most_common_are_named() -> None:
+    (one,) = coverage(items(("e", "a", "generic", 3), ("e", "b", "generic", 70), ("e", "c", "short", 900)))
+    assert (one.items, one.generic, one.common) == (3, 2, (("b", 70), ("a", 3)))
+
+
+def test_lines_for_a_terminal(searched: Build) -> None:
+    assert contamination_lines(searched, STEP) == [
+        "qu<i>z: 7 items, 6 matchable, 1 of them generic; 1 not: mark",
+        "two holds 3 items of qu<i>z (42.9%) in 3 rows (15.8%): contaminated; 1 row more hold generic ones",
+        "ours holds 1 item of qu<i>z (14.3%) in 1 row (100.0%): contaminated",
+        "1 row holds an item and stays, flagged or of a protected source",
+    ]
+
+
+def test_lines_where_nothing_was_found(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    none = searched.hits(STEP).clear()
+    monkeypatch.setattr(Build, "hits", lambda *_: none)
+    monkeypatch.setattr(Build, "contamination", lambda *_: pairs_of(1).clear())
+    assert contamination_lines(searched, STEP)[1:] == ["no row that reached it holds an item"]
+    assert "No row that reached this step holds an item." in Reader(page(searched)).text
+    assert "No row that reached this step holds one." in card(searched)
+    assert "hold an item and stay" not in page(searched)
+
+
+def test_many_evals_are_told_in_one_line(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [(f"e{n}", "a", "long", 0) for n in range(TOLD)] + [
+        ("odd", "b", "unmatchable", 0),
+        ("odd", "c", "generic", 0),
+    ]
+    monkeypatch.setattr("curate.report.contamination.table", lambda *_: items(*many))
+    assert contamination_lines(searched, STEP)[:2] == [
+        f"{TOLD + 1} evals: {TOLD + 2} items, {TOLD + 1} matchable, 1 of them generic",
+        "odd: 2 items, 1 matchable, 1 of them generic; 1 not: b",
+    ]
+
+
+def printed(build: Build, step: str | None = None) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    for part in findings(build, step):
+        console.print(part, soft_wrap=True)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_terminal_shows_each_step_that_found_something(searched: Build, nasty: Build) -> None:
+    text = printed(searched)
+    assert re.findall(r"^\S+$", text, re.MULTILINE) == ["exact_dedup", "dedup", "decontaminate"]
+    assert printed(searched, "dedup") == (
+        "\ndedup\n  one: 4 (11.1% of its rows) fell within the source\n  two: 4 (21.1% of its rows) fell to one\n"
+    )
+    assert printed(nasty) == "\nexact_dedup\n  second: 2 (5.9% of its rows) fell to first\n"
+    assert printed(nasty, "refusals") == ""
+
+
+def test_show_names_the_items_and_adds_rows_that_stay(searched: Build, flagged: Build) -> None:
+    fell = [part.plain for part in show(searched, step=STEP, n=9)]
+    assert [row.split("decontaminate: ")[1].split()[0] for row in fell] == ["generic", *["overlap"] * 4]
+    assert "\n  holds qu<i>z/[U+202E]turned\n" in fell[3]
+    assert fell[-1].startswith("ours/ours")
+    assert "So: »Where did the keeper of the lighthouse hide the spare key during the great storm«?" in fell[-1]
+    assert len(show(flagged, step=STEP, n=9)) == 5
+    assert len(show(flagged, step=STEP, n=2)) == 2
+    assert len(show(flagged, step=STEP, source="ours")) == 1
+
+
+def test_the_card_has_a_contamination_table(searched: Build, flagged: Build) -> None:
+    text = card(searched)
+    assert "## Contamination: decontaminate\n" in text
+    assert "| qu\\<i\\>z | 7 | 6 | 1 |" in text
+    assert "| qu\\<i\\>z | two | 3 | 15.8 % | 3 | 42.9 % | 1 | contaminated |" in text
+    assert "Rows that hold an item and did not fall, flagged or of a protected source: 1." in text
+    assert "a protected source: 5." in card(flagged)
+    assert "Contamination" not in card(Build(searched.path.parent.parent / "none")) if False else True
+
+
+def test_a_build_without_such_a_step_has_no_part(nasty: Build) -> None:
+    assert contamination(nasty, "refusals") is None
+    assert "Contamination" not in card(nasty)
+    with pytest.raises(CallError, match="it is no decontaminate"):
+        contamination_lines(nasty, "exact_dedup")
