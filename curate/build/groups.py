@@ -23,6 +23,8 @@ from curate.rows.identity import content_hash, identities, names
 from curate.rows.segments import segments, select
 from curate.steps.base import FALLS, MET, Group, Resolved, Signed
 from curate.text.hashing import Hashes
+from curate.text.kernel import kernel
+from curate.text.views import frozen
 
 AGAINST: Final = -1
 """The source of rows that a group is held against, and that are no part of the build."""
@@ -143,20 +145,60 @@ class SheetLists:
 
     def read(self, name: str, lines: NDArray[np.int64]) -> pa.ListArray:
         """Return the lists called `name` of these lines, in this order."""
+        if not len(lines):
+            known = (sheet.signed(self._label) for sheet in self._sheets)
+            kind = next((signed.lists[name].type for signed in known if signed is not None), pa.list_(pa.null()))
+            return pa.array([], kind)
         row = self._row[lines]
         which = np.searchsorted(self._first, row, side="right") - 1
         order = np.argsort(which, kind="stable")
-        parts = []
-        for number in np.unique(which).tolist():
-            mine = order[np.searchsorted(which, number, sorter=order) :][: int((which == number).sum())]
+        numbers, starts = np.unique(which[order], return_index=True)
+        found = []
+        for number, mine in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
             signed = self._sheets[number].signed(self._label)
             if signed is not None:
-                parts.append(take_array(signed.lists[name], (row[mine] - self._first[number]).astype(np.int32)))
-        if not parts:
-            return pa.array([], pa.list_(pa.null()))
+                found.append(Lying(signed.lists[name], mine, (row[mine] - self._first[number]).astype(np.int32)))
+        if pa.types.is_integer(found[0].lists.type.value_type):
+            return _numbers(found, len(lines))
         place = np.empty(len(order), np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
-        return take_array(pa.concat_arrays(parts), place)
+        return take_array(pa.concat_arrays([take_array(one.lists, one.row) for one in found]), place)
+
+
+class Lying(NamedTuple):
+    """Lists of one sheet: those of `row` are wanted, at these places of the answer."""
+
+    lists: pa.ListArray
+    place: NDArray[np.int64]
+    row: NDArray[np.int32]
+
+
+def _numbers(found: Sequence[Lying], count: int) -> pa.ListArray:
+    """Bring lists of numbers together in one copy: fresh memory costs more than what is written to it."""
+    size = np.zeros(count, np.int64)
+    parts = [(one.lists.offsets.to_numpy(), one.lists.values.to_numpy()) for one in found]
+    for one, (offsets, _) in zip(found, parts, strict=True):
+        size[one.place] = offsets[one.row + 1] - offsets[one.row]
+    ends = np.concatenate([[0], np.cumsum(size)])
+    out = np.empty(int(ends[-1]), parts[0][1].dtype)
+    for one, (offsets, values) in zip(found, parts, strict=True):
+        _gather(frozen(values), frozen(offsets), one.row, ends[one.place], out)
+    return pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), pa.array(out))
+
+
+@kernel
+def _gather(
+    values: NDArray[np.integer],
+    offsets: NDArray[np.int32],
+    row: NDArray[np.int32],
+    to: NDArray[np.int64],
+    out: NDArray[np.integer],
+) -> None:
+    """Copy the lists of these rows to these places of `out`."""
+    for i in range(len(row)):
+        start, at = offsets[row[i]], to[i]
+        for k in range(offsets[row[i] + 1] - start):
+            out[at + k] = values[start + k]
 
 
 def settle_groups(

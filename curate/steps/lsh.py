@@ -8,10 +8,12 @@ so only the sets of one pack of components are in memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Final, NamedTuple
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -20,8 +22,8 @@ from curate.steps.greedy import MOST, greedy
 from curate.text.kernel import inline, kernel
 from curate.text.views import frozen
 
-PACK: Final = 1 << 24
-"""Shingles (8 bytes each) of the components read at once; a larger component is a pack of its own."""
+PACK: Final = 1 << 23
+"""Shingles (8 bytes each) of the components that a thread reads at once; a larger component is a pack of its own."""
 
 GROUP: Final = 1 << 20
 """Shingles of the components settled at once; a larger component is a group of its own."""
@@ -57,16 +59,21 @@ def nearest(sets: Candidates, lists: Lists, threshold: float) -> Nearest:
     similar one, the earliest of equals. Protected sets stay. No two sets are equal, and none is empty.
     """
     kept, score = np.full(len(sets.line), -1, np.int64), np.zeros(len(sets.line))
-    comparisons = 0
-    for pack in _packs(_components(sets), sets.size):
+
+    def settle(pack: list[NDArray[np.int64]]) -> int:
+        """Settle the groups of a pack, which no other pack touches; returns the comparisons made."""
         values, start = _read(lists, sets, pack)
+        comparisons = 0
         for members, place in zip(pack, start, strict=True):
             near, how, made = _settle(sets, members, values, place, threshold)
             falls = near >= 0
             kept[members[falls]] = members[near[falls]]
             score[members] = how
             comparisons += made
-    return Nearest(kept, score, comparisons)
+        return comparisons
+
+    with ThreadPoolExecutor(pl.thread_pool_size(), "curate") as pool:
+        return Nearest(kept, score, sum(pool.map(settle, _packs(_components(sets), sets.size))))
 
 
 def _sorted(hashes: NDArray[np.uint32]) -> NDArray[np.uint64]:
@@ -113,10 +120,13 @@ def _read(
     line, size = sets.line[members], sets.size[members]
     order = np.argsort(line)
     end = np.cumsum(size[order])
-    values = np.empty(end[-1], np.uint64)
     start = np.empty(len(line), np.int64)
     start[order] = end - size[order]
     cuts = np.unique(np.searchsorted(end, np.arange(0, end[-1], PACK), "right"))
+    if len(cuts) == 1:
+        values = lists.read("shingles", line[order]).values.to_numpy()
+        return frozen(values), np.split(start, np.cumsum([len(members) for members in pack])[:-1])
+    values = np.empty(end[-1], np.uint64)
     for first, last in zip(cuts, [*cuts[1:], len(line)], strict=True):
         found: pa.ListArray = lists.read("shingles", line[order[first:last]])
         flat = found.flatten().to_numpy(zero_copy_only=False)

@@ -12,7 +12,7 @@ import pytest
 from curate.build.folder import Build
 from curate.errors import CallError
 from curate.evalsets.choose import evals
-from curate.io.door import files
+from curate.io.door import Input, files
 from curate.mixture import Mixture
 from curate.rows.segments import segments
 from curate.steps.base import Signed
@@ -206,3 +206,16 @@ def test_the_same_bytes_in_any_order(tmp_path: Path, threads: int) -> None:
 def test_a_step_that_is_not_there_is_named(deduped: Build) -> None:
     with pytest.raises(CallError, match="this build has no step 'decontaminate'"):
         deduped.coverage("decontaminate")
+
+
+def test_data_without_a_hit_is_told_as_clean(tmp_path: Path) -> None:
+    [pellow] = evals.files(eval_file(tmp_path), question="question", id="id", name="pellow")
+    done = built(tmp_path / "out", source("a", rows_of(range(3))), steps=(decontaminate(pellow, fuzzy=0.9),))
+    assert done.hits("decontaminate").height == done.contamination("decontaminate").height == 0
+    assert done.coverage("decontaminate")["matchable"].to_list() == [9]
+    empty = built(tmp_path / "none", source("a", write_rows(tmp_path)), steps=(dedup("all"), decontaminate(pellow)))
+    assert empty.kept().collect().height == 0
+
+
+def write_rows(folder: Path) -> Input:
+    return files(write_lines(folder / "empty.jsonl", []), "messages")
