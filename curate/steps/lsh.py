@@ -22,7 +22,7 @@ from curate.steps.greedy import MOST, greedy
 from curate.text.kernel import inline, kernel
 from curate.text.views import frozen
 
-PACK: Final = 1 << 23
+PACK: Final = 1 << 21
 """Shingles (8 bytes each) of the components that a thread reads at once; a larger component is a pack of its own."""
 
 GROUP: Final = 1 << 20

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
 
 import numba
 from numba import types
 from numba.core.caching import FunctionCache
+from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
@@ -50,22 +51,45 @@ class StampedCache(FunctionCache):
 
 
 _STAMPED: Any = StampedCache
+_NJIT: Any = numba.njit
+"""Numba's types know neither `_nrt` nor that Python and C need no way into a helper."""
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function` on first call: no GIL, cached on disk, wrap-around integers, no bounds checks."""
-    compiled: Any = numba.njit(nogil=True)(function)
+    compiled = _NJIT(nogil=True, no_cfunc_wrapper=True)(function)
     compiled._cache = _STAMPED(function)  # noqa: SLF001  what `cache=True` does, with a better key
     return cast("Callable[P, R]", compiled)
+
+
+class Helper(CPUDispatcher):
+    """What kernels call, compiled once for all integers: LLVM sees how wide they are, and which, when it inlines."""
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:  # noqa: ANN401
+        """Return what Numba asks a function for where a kernel calls it."""
+        return super().get_call_template(tuple(map(_common, args)), kws)
+
+    def __call__(self, *_args: object) -> NoReturn:
+        """Refuse: there is no way in from Python, and Numba would go it all the same."""
+        message = f"{self.py_func.__qualname__} is a helper that only kernels call; wrap it in one"
+        raise TypeError(message)
 
 
 def inline(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a helper that only kernels call; it is cached as a part of them. It makes no array of its own.
 
     So it needs no reference counts: with them, passing arrays to a helper took three times as long as matching phrases.
+    Nor does it need ways in from Python and C; without those, and as a `Helper`, a first build takes half as long.
     """
-    njit: Any = numba.njit
-    return cast("Callable[P, R]", njit(nogil=True, _nrt=False)(function))
+    helper = _NJIT(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)(function)
+    helper.__class__ = Helper
+    return cast("Callable[P, R]", helper)
+
+
+def _common(kind: Any) -> Any:  # noqa: ANN401
+    """Return the type of all values like those of `kind`: int64 for an int32, and for a number that is known."""
+    plain = types.unliteral(kind)  # type: ignore[no-untyped-call]
+    return types.int64 if plain in types.signed_domain else plain
 
 
 def _load64(_typing: Any, array: Any, index: Any) -> Any:  # noqa: ANN401

@@ -171,7 +171,8 @@ def _signatures(
     least = np.empty(len(factor), np.uint32)
     for i in range(len(offsets) - 1):
         _sketch(values, offsets[i], offsets[i + 1], factor, addend, least)
-        out[i] = least
+        for k in range(len(least)):
+            out[i, k] = least[k]
     return out
 
 

@@ -326,8 +326,8 @@ def _automaton(
     table[0, -1] = -1
     met = 0
     for state in range(len(children)):
-        if state:
-            table[state] = table[suffix[state]]
+        for symbol in range(width if state else 0):  # assigned as a row, it would take 2 s more to compile
+            table[state, symbol] = table[suffix[state], symbol]
         while met < len(at) and at[met] == state:  # two lines end here where one phrase is exact
             outputs[met, 0], outputs[met, 1] = lines[met], table[state, -1]
             table[state, -1] = met
@@ -337,5 +337,7 @@ def _automaton(
             if child:
                 suffix[child] = table[state, symbol] if state else 0
                 table[state, symbol] = child
-    table[:, :-1] *= width
+    for state in range(len(children)):
+        for symbol in range(width - 1):
+            table[state, symbol] *= width
     return table

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 THREADS: Final = 2
 LABEL: Final = "bench"
-WARM: Final = 64
-"""Rows that load the kernels before the clock starts."""
+WARM: Final = 4096
+"""Rows that load the kernels before the clock starts: enough that some are near each other, and settled."""
 
 
 def step_of(name: str, data: Path, scratch: Path) -> Group:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -120,7 +120,8 @@ def test_long_rows_and_repetitions() -> None:
 
 def lists_of(batch: pa.RecordBatch, n: int, ignore: tuple[str, ...] = ()) -> list[list[int]]:
     found = list(row_sets(segments(batch), n, ignore))
-    every = [part.tolist() for sets in found for part in np.split(sets.values, sets.offsets[1:-1])]
+    places = [place for sets in found for place in pairwise(sets.offsets.tolist())]
+    every = [found[-1].values[start:end].tolist() for start, end in places]
     assert all(each == sorted(set(each)) for each in every)
     return every[: batch.num_rows]
 

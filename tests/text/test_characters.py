@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from curate.text.characters import code_point
+from curate.text.kernel import kernel
 
 
+@kernel
 def decode(data: NDArray[np.uint8], end: int) -> tuple[int, int]:
     point, width = code_point(data, 0, end)
     return int(point), width
