@@ -15,7 +15,7 @@ from curate.io.door import Opened
 from curate.mix.plan import Share
 from curate.mix.spec import Mixture, Source
 from curate.rows.schema import Kind
-from curate.steps.base import Edit, Filter, Group
+from curate.steps.base import Edit, Filter, Group, Step
 
 FORMAT = 1
 """Rises when the build folder changes its shape."""
@@ -94,13 +94,13 @@ def _steps(mixture: Mixture, held: Mapping[str, Sequence[str]]) -> list[dict[str
             "label": stage.label,
             "kind": next((name for kind, name in kinds.items() if isinstance(stage.step, kind)), "pairing"),
             "step": canonical(stage.step),
-            **(_held(stage.step, held.get(stage.label, ())) if isinstance(stage.step, Group) else {}),
+            **_held(stage.step, held.get(stage.label, ())),
         }
         for stage in all_stages(mixture)
     ]
 
 
-def _held(step: Group, against: Sequence[str]) -> dict[str, Any]:
-    """Return the content hashes of data that is no part of the build, and that a group decides by."""
+def _held(step: Step, against: Sequence[str]) -> dict[str, Any]:
+    """Return the content hashes of data that is no part of the build, and that a step decides by."""
     told = {"holds": dict(step.holds()), "against": list(against)}
     return {name: value for name, value in told.items() if value}

@@ -8,7 +8,7 @@ group is settled when all keys are in (`curate.build.settle`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from curate.mix.spec import Mixture, Source
 from curate.rows.edits import apply_edits
 from curate.rows.gather import take
 from curate.rows.segments import SIDES, Segments, segments, select
-from curate.steps.base import Edit, Evidence, Filter, Group, Signed, Step, decide
+from curate.steps.base import Edit, Evidence, Filter, Group, Scores, Signed, Step, decide
 
 HIT = pa.struct(
     [
@@ -32,6 +32,9 @@ HIT = pa.struct(
     ]
 )
 """One piece of evidence: what a step met, and where."""
+
+Column: TypeAlias = NDArray[np.float64] | NDArray[np.int32] | pa.StringArray
+"""What a filter says of each row."""
 
 NOBODY = Segments(0, ())
 S = TypeVar("S", bound=Step)
@@ -57,7 +60,7 @@ class Passed(NamedTuple):
     fell: NDArray[np.int16]
     bound: NDArray[np.int16]
     score: NDArray[np.float64]
-    scores: dict[str, NDArray[np.float64] | NDArray[np.int32]]
+    scores: dict[str, Column]
     signed: dict[str, Signed]
     edited: pa.ListArray
     evidence: pa.ListArray
@@ -89,11 +92,12 @@ def only(found: Iterable[Stage], kind: type[S]) -> list[tuple[Stage, S]]:
 
 
 def score_columns(found: Iterable[Stage]) -> dict[str, pa.DataType]:
-    """Return the name and type of every score column that these stages give."""
+    """Return the name and type of every column of scores and labels that these stages give."""
+    given = [(stage, step.score(NOBODY)) for stage, step in only(found, Filter)]
     return {
-        f"{stage.label}.{name}": pa.from_numpy_dtype(column.dtype)
-        for stage, step in only(found, Filter)
-        for name, column in step.score(NOBODY).columns.items()
+        f"{stage.label}.{name}": pa.from_numpy_dtype(column.dtype) if isinstance(column, np.ndarray) else column.type
+        for stage, measured in given
+        for name, column in _every(measured).items()
     }
 
 
@@ -102,7 +106,7 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
     rows = body.num_rows
     whole, versions, version = segments(body), [body], np.zeros(rows, np.int32)
     fell, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
-    scores: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {}
+    scores: dict[str, Column] = {}
     signed: dict[str, Signed] = {}
     edited: list[tuple[str, NDArray[np.bool_]]] = []
     hits: list[tuple[Stage, Evidence]] = []
@@ -111,7 +115,7 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
         match stage.step:
             case Filter() as step:
                 measured = step.score(seen)
-                scores |= {f"{stage.label}.{name}": column for name, column in measured.columns.items()}
+                scores |= {f"{stage.label}.{name}": column for name, column in _every(measured).items()}
                 if measured.evidence is not None and len(measured.evidence.row):
                     hits.append((stage, _on_rows(version == len(versions) - 1, measured.evidence)))
                 verdict = decide(measured, step.bounds(), rows)
@@ -153,6 +157,11 @@ def _of_versions(bodies: list[pa.RecordBatch], version: NDArray[np.int32]) -> pa
     rows = [np.flatnonzero(version == number).astype(np.int32) for number in range(len(bodies))]
     parts = pa.concat_batches([take(body, picked) for body, picked in zip(bodies, rows, strict=True)])
     return take(parts, np.argsort(np.concatenate(rows)).astype(np.int32))
+
+
+def _every(measured: Scores) -> dict[str, Column]:
+    """Return the columns of scores and labels."""
+    return {**measured.columns, **measured.labels}
 
 
 def _labels(steps: Sequence[Step]) -> list[str]:

@@ -21,7 +21,7 @@ from curate.build.in_place import InPlace
 from curate.build.ledger import Books, check_conservation, write_source
 from curate.build.manifest import VERSIONS, file_hash, manifest
 from curate.build.piece import FILE, piece_paths
-from curate.build.pipeline import all_stages, only, score_columns, stages
+from curate.build.pipeline import all_stages, score_columns, stages
 from curate.build.progress import Watch, watching
 from curate.build.reading import Reading, open_sources, read
 from curate.build.settle import Standing, choose, delivered, lifting, moved, order, stand
@@ -34,7 +34,6 @@ from curate.io.door import Opened
 from curate.mix.spec import Mixture
 from curate.rows.identity import content_hash
 from curate.rows.schema import BODIES, Kind
-from curate.steps.base import Group
 from curate.text.hashing import Hashes
 
 
@@ -68,7 +67,7 @@ def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
     return {
         "curate": VERSIONS["curate"],
         "mixture": canonical(mixture),
-        "held": {stage.label: dict(step.holds()) for stage, step in only(all_stages(mixture), Group)},
+        "held": {stage.label: dict(stage.step.holds()) for stage in all_stages(mixture)},
         "files": [[str(part.path) for part in found.parts] for found in opened],
         "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened],
     }

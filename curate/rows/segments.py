@@ -42,10 +42,14 @@ class Part(NamedTuple):
 
 
 class Segments(NamedTuple):
-    """The selected segments of a batch of `rows` rows, a part for each side that has any to give."""
+    """The selected segments of a batch of `rows` rows, a part for each side that has any to give.
+
+    `body` is the batch itself, for a step that asks for more than text: scores, or what `meta` carries.
+    """
 
     rows: int
     parts: tuple[Part, ...]
+    body: pa.RecordBatch | None = None
 
 
 def check_on(on: str | frozenset[str] | set[str] | tuple[str, ...] | list[str]) -> On:
@@ -85,13 +89,13 @@ def segments(body: pa.RecordBatch, on: On = "all") -> Segments:
     >>> [(part.side, part.turn.tolist()) for part in found.parts]
     [('dialogue', [1])]
     """
-    return select(Segments(body.num_rows, tuple(_sides(body, kind_of(body.schema)))), on)
+    return select(Segments(body.num_rows, tuple(_sides(body, kind_of(body.schema))), body), on)
 
 
 def select(every: Segments, on: On) -> Segments:
     """Return those of all segments of a batch that `on` selects; for a step that reads whole rows."""
     parts = (_select(part, on) for part in every.parts)
-    return Segments(every.rows, tuple(part for part in parts if len(part.index)))
+    return Segments(every.rows, tuple(part for part in parts if len(part.index)), every.body)
 
 
 def _sides(body: pa.RecordBatch, kind: Kind) -> list[Part]:

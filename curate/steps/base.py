@@ -49,10 +49,15 @@ class Evidence(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What a filter measured: a column of one number a row for each score, and the evidence, if it gives any."""
+    """What a filter measured: a column of one number a row for each score, and the evidence, if it gives any.
+
+    `labels` are columns of one word a row, such as its language, or null; they go to the ledger beside the numbers, and
+    no bound is held against them.
+    """
 
     columns: Mapping[str, NDArray[np.float64] | NDArray[np.int32]]
     evidence: Evidence | None = None
+    labels: Mapping[str, pa.StringArray] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +76,10 @@ class Step(ABC):
     def reads(self) -> On:
         """The segments that the step is handed: those of `on`, or more where it cannot do without."""
         return self.on
+
+    def holds(self) -> Mapping[str, str]:
+        """Return the names of what data it brings along itself, each with a hash of its content, for the manifest."""
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,10 +180,6 @@ class Group(Step):
     def against(self) -> tuple[Input, ...]:
         """Return inputs whose rows are signed and resolved with the others, protected, but are no part of the build."""
         return ()
-
-    def holds(self) -> Mapping[str, str]:
-        """Return the names of what data it brings along itself, each with a hash of its content, for the manifest."""
-        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
