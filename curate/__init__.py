@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curate.build.folder import Build
+    from curate.classify.train import train_classifier
     from curate.errors import BuildError, CallError, CurateError
     from curate.evalsets.choose import evals
     from curate.evalsets.items import EvalSet
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
     from curate.steps.decontaminate import decontaminate
     from curate.steps.dedup import dedup
     from curate.steps.exact_dedup import exact_dedup
+    from curate.steps.language import language
+    from curate.steps.quality import quality
     from curate.steps.refusals import refusals
+    from curate.steps.repetition import repetition
+    from curate.steps.scoring import score
     from curate.steps.shape import shape
 
 __version__ = "0.1.0"
@@ -61,16 +66,21 @@ HOMES = {
     "files": "curate.io.door",
     "frame": "curate.io.door",
     "hh": "curate.io.formats.pairs",
+    "language": "curate.steps.language",
     "messages": "curate.io.formats.dialogues",
     "oasst": "curate.io.formats.trees",
     "oasst_messages": "curate.io.formats.trees",
     "preference": "curate.io.formats.pairs",
     "prompt_completion": "curate.io.formats.dialogues",
+    "quality": "curate.steps.quality",
     "question_answer": "curate.io.formats.dialogues",
     "rated": "curate.io.formats.ratings",
     "refusals": "curate.steps.refusals",
+    "repetition": "curate.steps.repetition",
+    "score": "curate.steps.scoring",
     "shape": "curate.steps.shape",
     "sharegpt": "curate.io.formats.dialogues",
+    "train_classifier": "curate.classify.train",
     "ultrafeedback": "curate.io.formats.ratings",
 }
 """Where each public name lives."""
@@ -100,16 +110,21 @@ __all__ = [
     "files",
     "frame",
     "hh",
+    "language",
     "messages",
     "oasst",
     "oasst_messages",
     "preference",
     "prompt_completion",
+    "quality",
     "question_answer",
     "rated",
     "refusals",
+    "repetition",
+    "score",
     "shape",
     "sharegpt",
+    "train_classifier",
     "ultrafeedback",
 ]
 

@@ -28,6 +28,7 @@ ROOMS: Final = (
     "io",
     "evalsets",
     "steps",
+    "classify",
     "mix",
     "build",
     "report",

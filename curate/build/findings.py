@@ -122,6 +122,33 @@ def contamination(hits: pl.DataFrame, items: pl.DataFrame, ledger: pl.LazyFrame)
     )
 
 
+LANGUAGE: Final = ".language"
+"""How the column of the ledger ends in which a step says what language a row is in."""
+
+
+def languages(ledger: pl.LazyFrame) -> pl.DataFrame:
+    """Count the rows of each source and language: those `read`, and those `kept`, with their shares of the source's.
+
+    Columns: `source`, `language`, `read`, `read_share`, `kept`, `kept_share`; the most frequent language of a source
+    first. Where several steps name languages, the first counts. Raises `CallError` where none does.
+    """
+    names = [name for name in ledger.collect_schema().names() if name.endswith(LANGUAGE)]
+    if not names:
+        message = "no step of this build names languages; add language() to the mixture: without names it drops nothing"
+        raise CallError(message)
+    told = pl.coalesce(names).alias("language")
+    counts = ledger.filter(told.is_not_null()).group_by("source", told)
+    found = counts.agg(read=pl.len().cast(pl.Int64), kept=(pl.col("fate") == "kept").sum().cast(pl.Int64)).with_columns(
+        read_share=pl.col("read") / pl.col("read").sum().over("source"),
+        kept_share=(pl.col("kept") / pl.col("kept").sum().over("source")).fill_nan(0.0),
+    )
+    return (
+        found.select("source", "language", "read", "read_share", "kept", "kept_share")
+        .sort(["source", "read", "language"], descending=[False, True, False])
+        .collect()
+    )
+
+
 def kept_signatures(files: list[Path], kind: Kind, step: Mapping[str, Any]) -> Signatures:
     """Sign the rows of data files as a dedup step of these settings would."""
     on: On = check_on(step["on"])

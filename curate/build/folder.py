@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import polars as pl
 
 from curate.build import findings
-from curate.build.tables import STYLE, composition_html, funnel_html
+from curate.build.tables import STYLE, composition_html, funnel_html, languages_html
 from curate.build.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
 from curate.rows.schema import Kind
@@ -50,7 +50,9 @@ class Build:
         """Show the funnel and the composition in a notebook."""
         funnel = funnel_html(self.funnel)
         composition = composition_html(self.composition, estimated=self.manifest["tokens"] == "estimated")
-        return f'<div class="curate" style="overflow-x: auto"><style>{STYLE}</style>{funnel}<br>{composition}</div>'
+        languages = f"<br>{languages_html(self.languages)}" if self.tells_languages else ""
+        shown = f"{funnel}<br>{composition}{languages}"
+        return f'<div class="curate" style="overflow-x: auto"><style>{STYLE}</style>{shown}</div>'
 
     @property
     def name(self) -> str:
@@ -113,6 +115,22 @@ class Build:
         return found.with_columns(
             share=pl.col("rows") / pl.col("rows").sum(), token_share=pl.col("tokens") / pl.col("tokens").sum()
         ).select("source", "take", "unit", "asked", "delivered", "available", "rows", "share", "tokens", "token_share")
+
+    @property
+    def tells_languages(self) -> bool:
+        """Whether a step says what language each row is in."""
+        return any(name.endswith(findings.LANGUAGE) for name in self.ledger.collect_schema().names())
+
+    @cached_property
+    def languages(self) -> pl.DataFrame:
+        """How many rows of each source are in which language, of those read and of those kept.
+
+        Columns: `source`, `language` (`und` where the text is too short to tell), `read`, `read_share`, `kept`,
+        `kept_share` (shares of the source's rows); the most frequent of a source first. Raises `CallError` where no
+        step of the mixture is `language()`.
+        """
+        order = pl.DataFrame({"source": self.sources})
+        return order.join(findings.languages(self.ledger), on="source", maintain_order="left_right")
 
     def kept(self, split: Split | None = None) -> pl.LazyFrame:
         """Return the rows of the data files, of one split or of all."""

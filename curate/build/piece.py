@@ -181,7 +181,9 @@ def lines(job: Job, file: str, done: Worked) -> pa.RecordBatch:
         "evidence": passed.evidence,
     }
     for name, kind in job.score_types.items():
-        good[name] = pa.array(passed.scores[name], kind) if name in passed.scores else pa.nulls(rows, kind)
+        column = passed.scores.get(name)
+        given = column if column is None or isinstance(column, pa.Array) else pa.array(column, kind)
+        good[name] = pa.nulls(rows, kind) if given is None else given
     told = {"line": parsed.bad["line"], **{name: parsed.bad[name] for name in ("column", "expected", "excerpt")}}
     columns = {"file": pa.repeat(pa.scalar(file, pa.string()), rows + bad)}
     for name in dict.fromkeys([*good, *told]):

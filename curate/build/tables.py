@@ -19,6 +19,11 @@ DROPPED: Final = ("#dd8a26", "#a763b5", "#4c87cf", "#b8a021", "#d2608f", "#3f9fa
 ENDS: Final = ("source", "read", "quarantined", "unsampled", "kept", "rows")
 """The columns of a funnel that are no step."""
 
+LANGUAGES: Final = 6
+"""Languages that have a column of their own."""
+
+OTHERS: Final = "others"
+
 STYLE: Final = """
 .curate table { border-collapse: collapse; font-size: 0.9em; margin: 0; background: none; }
 .curate th, .curate td { padding: 0.3em 0.6em; text-align: right; white-space: nowrap; background: none; }
@@ -90,6 +95,39 @@ def _brought(line: dict[str, Any]) -> list[str]:
         _cell(line["tokens"]),
         _share(line["token_share"]),
     ]
+
+
+def languages_html(languages: pl.DataFrame) -> str:
+    """Return `Build.languages` as a table: a line a source, bars of what was read and what stays, kept of read rows.
+
+    The languages of most rows have a column each, the others one together.
+
+    >>> told = {"source": ["a"], "language": ["en"], "read": [3], "kept": [2]}
+    >>> "<td>2 of 3</td>" in languages_html(pl.DataFrame(told))
+    True
+    """
+    most = languages.group_by("language").agg(pl.col("read").sum()).sort("read", "language", descending=[True, False])
+    names = most["language"].head(LANGUAGES).to_list()
+    colours = dict(zip([*names, OTHERS], [KEPT, *DROPPED[:LANGUAGES], UNSAMPLED], strict=False))
+    shown = languages.with_columns(pl.when(pl.col("language").is_in(names)).then("language").otherwise(pl.lit(OTHERS)))
+    counts = shown.group_by("source", "language", maintain_order=True).agg(pl.col("read", "kept").sum())
+    columns = [name for name in colours if name in set(counts["language"])]
+    heads = [_head("source", "name"), _head("read", "name"), _head("kept", "name")]
+    lines = []
+    for (source,), mine in counts.group_by("source", maintain_order=True):
+        found = {line["language"]: line for line in mine.to_dicts()}
+        bars = [
+            _bar([(name, found[name][fate], colours[name]) for name in columns if name in found], int(mine[fate].sum()))
+            for fate in ("read", "kept")
+        ]
+        cells = [_cell(source, "name"), *(f'<td class="name">{bar}</td>' for bar in bars)]
+        lines.append(_line([*cells, *(_of(found.get(name)) for name in columns)], total=False))
+    return _table([*heads, *(_head(name, "", colours[name]) for name in columns)], lines)
+
+
+def _of(count: dict[str, Any] | None) -> str:
+    """Return how many rows of those read are kept."""
+    return f"<td>{count['kept']:,} of {count['read']:,}</td>" if count else _cell(None)
 
 
 def _share(share: float) -> str:

@@ -166,7 +166,16 @@ def _tables(build: Build) -> list[str]:
         f"## Composition\n\nAsked and delivered are in the unit of the plan.{note}\n\n{table(brought)}",
         "## Funnel\n\nThe fates of the rows of a source add up to those read. *rows* counts copies.\n\n"
         + table(build.funnel),
+        *_languages(build),
     ]
+
+
+def _languages(build: Build) -> list[str]:
+    """Return a part on languages where a step names them."""
+    if not build.tells_languages:
+        return []
+    told = build.languages.with_columns(percent("read_share"), percent("kept_share"))
+    return [f"## Languages\n\nRows of each source, read and kept; *und* is text too short to tell.\n\n{table(told)}"]
 
 
 def _contamination(build: Build) -> list[str]:

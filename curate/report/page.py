@@ -10,7 +10,7 @@ import polars as pl
 from markupsafe import Markup
 
 from curate.build.folder import Build
-from curate.build.tables import STYLE, composition_html, funnel_html
+from curate.build.tables import STYLE, composition_html, funnel_html, languages_html
 from curate.report.contamination import Contamination, contamination
 from curate.report.duplicates import Duplicates, duplicates
 from curate.report.fallen import Fallen, fallen
@@ -60,6 +60,7 @@ def page(build: Build) -> str:
             style=Markup(STYLE),  # noqa: S704  our own
             funnel=Markup(funnel_html(funnel)),  # noqa: S704  escaped where it is made
             composition=Markup(composition_html(build.composition, estimated=manifest["tokens"] == "estimated")),  # noqa: S704
+            languages=Markup(languages_html(build.languages)) if build.tells_languages else "",  # noqa: S704
             total=funnel.row(-1, named=True),
             steps=_steps(build),
             quarantined=_quarantined(build),

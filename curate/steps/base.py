@@ -182,13 +182,29 @@ class Group(Step):
         return ()
 
 
+class Paired(NamedTuple):
+    """The pairs that a batch of rated rows gave: `body` has the columns of a preference row, a line a pair.
+
+    `row` is the rated row that each pair came from (its number in the batch, ascending). `reason` has for each of the
+    rated rows a place in the pairing's `reasons()`, or -1 where the row gave a pair.
+    """
+
+    body: pa.RecordBatch
+    row: NDArray[np.int32]
+    reason: NDArray[np.int16]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pairing(Step):
-    """Turns rated rows into preference rows, 0 to n each."""
+    """Turns rated rows into preference rows, 0 to n each. A row that gives none says why."""
 
     @abstractmethod
-    def pair(self, body: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.int32], dict[int, str]]:
-        """Return the pairs, the rated row that each came from, and the reason of each row that gave none."""
+    def reasons(self) -> tuple[str, ...]:
+        """Return what keeps a row from giving a pair."""
+
+    @abstractmethod
+    def pair(self, body: pa.RecordBatch) -> Paired:
+        """Pair the completions of each row; no other row and no order of rows or completions changes the answer."""
 
 
 class Verdict(NamedTuple):

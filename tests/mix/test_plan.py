@@ -12,14 +12,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from curate.errors import MixtureError, ShortageError
 from curate.io.door import Input, frame
 from curate.mix.plan import Share, Stock, largest_remainder, plan
 from curate.mix.spec import Mixture, Source
 from curate.mix.takes import All, Fraction, Repeat, Rows, Take, Tokens
-from curate.steps.base import Pairing
+from curate.steps.base import Paired, Pairing
 from curate.steps.shape import shape
 
 
@@ -138,8 +137,11 @@ class Best(Pairing):
 
     name: ClassVar[str] = "best"
 
-    def pair(self, body: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.int32], dict[int, str]]:
-        return body, np.zeros(0, np.int32), {}
+    def reasons(self) -> tuple[str, ...]:
+        return ()
+
+    def pair(self, body: pa.RecordBatch) -> Paired:
+        return Paired(body, np.zeros(0, np.int32), np.zeros(0, np.int16))
 
 
 def test_a_pairing_is_refused_rather_than_passed_over() -> None:

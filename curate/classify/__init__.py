@@ -1,0 +1,1 @@
+"""Classifiers of rows, trained from rows: what a filter by quality asks."""

@@ -1,0 +1,207 @@
+"""What of a text is prose: words of some language, without code, addresses, numbers and signs.
+
+A model of languages takes code, links and lists of numbers for some language or other, and knows few words in capitals;
+it is told the words alone, in small letters where most of them are capitals.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.text.characters import code_point
+from curate.text.kernel import inline, kernel
+from curate.text.views import Text, frozen
+from curate.text.words import ALONE, LETTER, classes
+
+MOST: Final = 4096
+"""Bytes of prose that are read of a text: the language of a long answer is plain from its first page."""
+ALONE_COUNTS: Final = 2
+"""Letters that one of a script without spaces stands for."""
+NEAR: Final = 400
+"""Bytes within which code between backticks is closed."""
+
+TAB, LINE_FEED, RETURN, SPACE, APOSTROPHE, BACKTICK, TILDE = 0x09, 0x0A, 0x0D, 0x20, 0x27, 0x60, 0x7E
+ADDRESSES: Final = (
+    frozen(np.frombuffer(b"http://", np.uint8)),
+    frozen(np.frombuffer(b"https://", np.uint8)),
+    frozen(np.frombuffer(b"www.", np.uint8)),
+)
+
+
+class Prose(NamedTuple):
+    """The prose of some texts, and how many letters each has; one of a script without spaces counts as two."""
+
+    text: Text
+    letters: NDArray[np.int32]
+
+
+def prose(text: Text, index: NDArray[np.int32]) -> Prose:
+    r"""Return the prose of the strings of `text` at `index`; a null and an empty one have none.
+
+    Letters and what else is past ASCII stay, and apostrophes; fenced code, code between backticks, addresses
+    (`http://`, `https://`, `www.`), digits, signs and line ends are a space. Letters A to Z are made small in a text
+    that has more of them as capitals than as small letters. At most 4,096 bytes of prose are read of a text.
+
+    >>> import pyarrow as pa
+    >>> from curate.text.views import strings, view
+    >>> texts = view(pa.array(["2. Don't `rm -rf` it,\n```sh\nls\n```\nsee https://a.org/b!", "你好 OK"]))
+    >>> found = prose(texts, np.arange(2, dtype=np.int32))
+    >>> strings(*found.text).to_pylist(), found.letters.tolist()
+    ([" Don't it see ", '你好 ok'], [9, 6])
+    """
+    return _joined(*_prose(text.data, text.offsets, frozen(index), classes()))
+
+
+def _joined(data: NDArray[np.uint8], ends: NDArray[np.int32], letters: NDArray[np.int32]) -> Prose:
+    return Prose(Text(frozen(data), frozen(ends)), letters)
+
+
+@kernel
+def _prose(
+    data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np.int32], table: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
+    room = np.int64(0)
+    for place in index:
+        room += min(offsets[place + 1] - offsets[place], MOST + 4)
+    out = np.empty(room, np.uint8)
+    ends = np.zeros(len(index) + 1, np.int32)
+    letters = np.zeros(len(index), np.int32)
+    for i in range(len(index)):
+        start, end, base = offsets[index[i]], offsets[index[i] + 1], ends[i]
+        at = write_prose(data, start, end, out, base)
+        lower_shouted(out, base, at)
+        letters[i] = count_letters(out, base, at, table)
+        ends[i + 1] = at
+    return out[: ends[-1]], ends, letters
+
+
+@inline
+def write_prose(data: NDArray[np.uint8], start: int, end: int, out: NDArray[np.uint8], base: int) -> int:
+    """Write the prose of `data[start:end]` to `out` from `base`; return where it ends."""
+    i, at = start, base
+    while i < end and at < base + MOST:
+        byte = data[i]
+        stop = i
+        if byte in (BACKTICK, TILDE):
+            stop = code_end(data, start, end, i)
+        elif byte | 0x20 == 0x68 or byte | 0x20 == 0x77:  # h, w
+            stop = address_end(data, start, end, i)
+        kept = stop == i and (byte >= 0x80 or is_letter(byte) or byte == APOSTROPHE)
+        while kept and data[i] >= 0x80 and i + 1 < end and data[i + 1] & 0xC0 == 0x80:  # a character is kept whole
+            out[at] = data[i]
+            at += 1
+            i += 1
+        if kept or at == base or out[at - 1] != SPACE:
+            out[at] = data[i] if kept else SPACE
+            at += 1
+        i = max(stop, i + 1)
+    return at
+
+
+@inline
+def is_letter(byte: np.uint8) -> bool | np.bool:
+    """Tell whether a byte is an ASCII letter."""
+    return 0x61 <= (byte | 0x20) <= 0x7A
+
+
+@inline
+def code_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> int:
+    """Return where the code that begins at `i` ends, or `i` where none does. A fence left open goes to the end."""
+    mark = data[i]
+    run = i
+    while run < end and data[run] == mark:
+        run += 1
+    if run - i >= 3 and opens_line(data, start, i):
+        return fence_end(data, run, end, mark, run - i)
+    if mark == TILDE:
+        return i
+    k = run
+    while k < min(end, run + NEAR) and not (data[k] == LINE_FEED and k + 1 < end and data[k + 1] == LINE_FEED):
+        closing = k
+        while k < end and data[k] == mark:
+            k += 1
+        if k - closing == run - i:
+            return k
+        k = max(k, closing + 1)
+    return run if run - i >= 3 else i
+
+
+@inline
+def opens_line(data: NDArray[np.uint8], start: int, i: int) -> bool:
+    """Tell whether nothing but blanks stands before `i` on its line."""
+    i -= 1
+    while i >= start and (data[i] == SPACE or data[i] == TAB):
+        i -= 1
+    return i < start or data[i] == LINE_FEED
+
+
+@inline
+def fence_end(data: NDArray[np.uint8], i: int, end: int, mark: int, count: int) -> int:
+    """Return where the line ends that closes a fence of `count` marks."""
+    while i < end:
+        while i < end and data[i] != LINE_FEED:
+            i += 1
+        i += 1
+        while i < end and (data[i] == SPACE or data[i] == TAB):
+            i += 1
+        run = i
+        while run < end and data[run] == mark:
+            run += 1
+        if run - i >= count:
+            return run
+    return end
+
+
+@inline
+def address_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> int:
+    """Return where the address at `i` ends, or `i` where none is: at white space, a bracket, a quote, past ASCII."""
+    if i > start and is_letter(data[i - 1]):
+        return i
+    for scheme in ADDRESSES:
+        k = 0
+        while k < len(scheme) and i + k < end and (data[i + k] | (0x20 if is_letter(data[i + k]) else 0)) == scheme[k]:
+            k += 1
+        if k == len(scheme):
+            while i + k < end and ends_no_address(data[i + k]):
+                k += 1
+            return i + k
+    return i
+
+
+@inline
+def ends_no_address(byte: np.uint8) -> bool | np.bool:
+    """Tell whether an address goes on with this byte."""
+    return 0x20 < byte < 0x80 and byte not in (0x22, 0x29, 0x3C, 0x3E, 0x5D, 0x60)
+
+
+@inline
+def lower_shouted(out: NDArray[np.uint8], start: int, end: int) -> None:
+    """Make capitals small where most letters are capitals."""
+    balance = 0
+    for k in range(start, end):
+        if is_letter(out[k]):
+            balance += -1 if out[k] & 0x20 else 1
+    if balance > 0:
+        for k in range(start, end):
+            if is_letter(out[k]):
+                out[k] |= 0x20
+
+
+@inline
+def count_letters(data: NDArray[np.uint8], start: int, end: int, table: NDArray[np.uint8]) -> int | np.integer:
+    """Count the letters of prose."""
+    letters: int | np.integer = 0
+    i = start
+    while i < end:
+        if data[i] < 0x80:
+            letters += is_letter(data[i])
+            i += 1
+            continue
+        point, width = code_point(data, i, end)
+        kind = table[point]
+        letters += ALONE_COUNTS if kind == ALONE else 1 if kind == LETTER else 0
+        i += width
+    return letters
