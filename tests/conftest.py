@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# No test reaches the Hub or leaves files in its cache. `datasets` reads this when it is first imported.
+# No test reaches the Hub, or leaves files in the user's caches. `datasets` reads this when it is first imported.
 CACHE: Final = tempfile.TemporaryDirectory(prefix="curate-tests-")
 atexit.register(CACHE.cleanup)
-os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=CACHE.name)
+os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=CACHE.name, XDG_CACHE_HOME=CACHE.name)
 
 settings.register_profile("quick", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("quick"), max_examples=100, print_blob=True)
