@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,12 +10,12 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError, ShortageError, SourceNotFoundError
-from curate.io.door import Input, files
+from curate.errors import MixtureError, ShortageError
+from curate.io.door import Input
+from curate.io.finished import Stored, rows_of
 from curate.rows.identity import content_hash, content_hashes
 from curate.rows.segments import On, segments
 from curate.rows.texts import row_texts
-from curate.steps.dedup import Finished, Reference
 from curate.text.hashing import Hashes, hash_strings, ranks
 from curate.text.views import view
 
@@ -67,30 +65,13 @@ class Read(NamedTuple):
     bad: int
 
 
-def inputs_of(given: Reference | Sequence[Reference], name: Name) -> tuple[Input, ...]:
+def inputs_of(given: Stored | Sequence[Stored], name: Name) -> tuple[Input, ...]:
     """Return what `positive` or `negative` names as inputs; raises `SourceNotFoundError` for a folder of no build."""
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     if not several:
         message = f"train_classifier({name}=()): name the rows to learn from, such as files('rows.jsonl')"
         raise MixtureError(message)
-    return tuple(each if isinstance(each, Input) else _of_build(each, name) for each in several)
-
-
-def _of_build(build: Finished | str | os.PathLike[str], name: Name) -> Input:
-    if not isinstance(build, Finished | str | os.PathLike):
-        message = (
-            f"train_classifier({name}=...) takes inputs such as files('rows.jsonl'), builds and their folders, not "
-        )
-        message += type(build).__name__
-        raise MixtureError(message)
-    folder = build.path if isinstance(build, Finished) else Path(build)
-    if not (folder / "manifest.json").is_file():
-        message = (
-            f"train_classifier({name}={str(folder)!r}): no build is there (no manifest.json); give its folder, or "
-        )
-        message += "an input such as files('rows.jsonl')"
-        raise SourceNotFoundError(message)
-    return files(folder / "data" / "*.parquet")
+    return tuple(rows_of(each, f"train_classifier({name}=") for each in several)
 
 
 def read_side(inputs: tuple[Input, ...], on: On) -> Read:

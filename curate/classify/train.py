@@ -21,8 +21,8 @@ from curate.classify.rows_in import NAMES, inputs_of, read_side, split
 from curate.classify.trainer import check_trainer, train, write_lines
 from curate.errors import CallError, did_you_mean
 from curate.io.atomic import replacing
+from curate.io.finished import Stored
 from curate.rows.segments import check_on
-from curate.steps.dedup import Reference
 from curate.steps.model_card import Told, card_path
 from curate.text.fasttext_file import Classifier, load_classifier
 from curate.text.fasttext_kernel import probability
@@ -63,8 +63,8 @@ class Trained:
 
 
 def train_classifier(
-    positive: Reference | Sequence[Reference],
-    negative: Reference | Sequence[Reference],
+    positive: Stored | Sequence[Stored],
+    negative: Stored | Sequence[Stored],
     out: str | os.PathLike[str],
     *,
     on: str | frozenset[str] | set[str] = "response",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from typing import ClassVar, Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError, SourceNotFoundError, did_you_mean
-from curate.io.door import Input, files
+from curate.errors import MixtureError, did_you_mean
+from curate.io.door import Input
+from curate.io.finished import Stored, rows_of
 from curate.rows.segments import On, Segments, check_on, select
 from curate.steps.base import FALLS, Group, Lists, Resolved, Signed
 from curate.steps.exact_dedup import row_characters
@@ -24,17 +23,6 @@ from curate.text.minhash import Bands, band_hashes, bands_for
 from curate.text.views import frozen
 
 Keep: TypeAlias = Literal["first", "longest", "shortest", "best_score"]
-
-
-@runtime_checkable
-class Finished(Protocol):
-    """What has a build folder, as `Build` does."""
-
-    path: Path
-
-
-Reference: TypeAlias = Input | Finished | str | os.PathLike[str]
-"""Rows to be held against: an input, a build, or the folder of one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +126,7 @@ def dedup(
     num_perm: int = 128,
     keep: Keep = "first",
     ignore: str | Sequence[str] = (),
-    against: Reference | Sequence[Reference] = (),
+    against: Stored | Sequence[Stored] = (),
     allow_large_drop: bool = False,
 ) -> Dedup:
     """Drop rows whose text, as far as `on` selects it, is nearly that of a row that stays.
@@ -194,19 +182,9 @@ def dedup(
         num_perm=num_perm,
         keep=keep,
         ignore=(ignore,) if isinstance(ignore, str) else tuple(ignore),
-        others=tuple(each if isinstance(each, Input) else _of_build(each) for each in others),
+        others=tuple(rows_of(each, "dedup(against=") for each in others),
         allow_large_drop=allow_large_drop,
     )
-
-
-def _of_build(build: Finished | str | os.PathLike[str]) -> Input:
-    """Return the rows of a build, or of a build folder, as an input."""
-    folder = build.path if isinstance(build, Finished) else Path(build)
-    if not (folder / "manifest.json").is_file():
-        message = f"dedup(against={str(folder)!r}): no build is there (no manifest.json); give its folder, or an input "
-        message += "such as files('rows.jsonl')"
-        raise SourceNotFoundError(message)
-    return files(folder / "data" / "*.parquet")
 
 
 def _leaders(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:

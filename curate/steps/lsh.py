@@ -23,7 +23,11 @@ from curate.text.kernel import inline, kernel
 from curate.text.views import frozen
 
 PACK: Final = 1 << 21
-"""Shingles (8 bytes each) of the components that a thread reads at once; a larger component is a pack of its own."""
+"""Shingles (8 bytes each) of the components that a thread reads at once; a larger component is a pack of its own.
+
+16 MB are used again from pack to pack: with packs of 64 MB, each had fresh memory, and reading the lists of 216,000
+rows took 0.34 s, not 0.07.
+"""
 
 GROUP: Final = 1 << 20
 """Shingles of the components settled at once; a larger component is a group of its own."""

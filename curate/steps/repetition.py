@@ -155,8 +155,8 @@ def repetition(
     - `chat` (default): 50 words, 5 lines, and limits past what refrains (0.37 of 10-grams), timetables, forms and
       worked sums (0.59 of a pair of words) come to: 0.70 of lines, 0.60 of their characters, 0.50 of paragraphs and of
       their characters, 0.60 for top n-grams, 0.75 to 0.60 for duplicate ones. It drops 126 of the same answers, 113 of
-      them of models under test, none of LIMA, GSM8K, FLAN and GPTeacher. Of 57 that were read, 41 are loops of a model
-      and 16 are tables in HTML, regular expressions, lists, lyrics and repeats that were asked for.
+      them of models under test, none of LIMA, GSM8K, FLAN and GPTeacher. Of 57 read in excerpts, about 40 are loops of
+      a model, the others tables in HTML, regular expressions, lists, lyrics and repeats that were asked for.
 
     The evidence shows the first line that came before, the first place of a top n-gram, or the longest stretch of
     duplicate ones. Raises `MixtureError` for a preset, scope, limit or minimum that is not known or out of range.

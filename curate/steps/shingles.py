@@ -93,8 +93,8 @@ def set_hashes(sets: Sets) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 def _guess(segments: Segments) -> int:
     """Return how many shingles there are at most, but for a text of such characters as NFKC makes many words of.
 
-    A word is a byte and what ends it. Memory that nothing is written to costs nothing; what is written once, and not
-    to a slice and again to an array of all slices, spared `sign` a third of its time in the kernel.
+    A word is a byte and what ends it. Memory that nothing is written to costs nothing, and shingles are written once,
+    not to a slice and again to an array of all slices.
     """
     return (
         sum(
