@@ -12,7 +12,8 @@ from curate.rows.edits import Edits
 from curate.rows.schema import ASSISTANT, USER
 from curate.rows.segments import Part, Segments
 from curate.steps.base import Edit
-from curate.steps.refusals import PRESETS, Preset, Where, check_families, compiled, hits_in
+from curate.steps.refusal_hits import hits_in
+from curate.steps.refusal_phrases import PRESETS, Preset, Where, check_families, compiled
 from curate.text.kernel import kernel
 
 
@@ -20,6 +21,7 @@ from curate.text.kernel import kernel
 class CutRefusals(Edit):
     """Cuts dialogues before the exchange of their first refusal; see `cut_refusals`."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "cut_refusals"
     preset: Preset = "default"
     families: tuple[str, ...] = tuple(PRESETS["default"].families)
@@ -33,7 +35,7 @@ class CutRefusals(Edit):
         for part in segments.parts:
             if part.side == "dialogue":
                 hit = np.zeros(len(part.index), np.bool_)
-                hit[hits_in(part, search, self.where)[0]] = True
+                hit[hits_in(part, search, self.where).place] = True
                 hit &= self._read(part)
                 _cut(part.row, part.turn, part.role, hit, turns)
         return Edits(turns=turns)

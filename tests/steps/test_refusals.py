@@ -13,7 +13,9 @@ from curate.errors import MixtureError
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import SIDES, segments
 from curate.steps.base import Evidence, decide
-from curate.steps.refusals import OPENING, PRESETS, SHOWN, Preset, Refusals, Where, compiled, phrase_file, refusals
+from curate.steps.refusal_hits import OPENING
+from curate.steps.refusal_phrases import PRESETS, Preset, Where, compiled, phrase_file
+from curate.steps.refusals import SHOWN, Refusals, refusals
 from curate.text.phrases import spellings
 from tests.reference import phrases as reference
 
@@ -40,6 +42,10 @@ ROWS: dict[Kind, st.SearchStrategy[dict[str, Any]]] = {
     "rated": st.fixed_dictionaries({"messages": DIALOGUES, "completions": COMPLETIONS}),
     "preference": st.fixed_dictionaries({"prompt": DIALOGUES, "chosen": DIALOGUES, "rejected": DIALOGUES}),
 }
+LECTURE = (
+    "It is never acceptable to hit a child. Violence is wrong. It is important to treat everyone with respect, "
+    "and everyone deserves to be treated with dignity."
+)
 Hit = tuple[int, str, str, int, int, int, str]
 
 
@@ -161,7 +167,10 @@ def test_palm_trees_fall_only_to_tulu2() -> None:
     assert run(refusals(), batch)[2] == [None, None, "provider"]
 
 
-@pytest.mark.parametrize("family", [*PRESETS["default"].families])
+PHRASED = [family for family in PRESETS["default"].families if family != "lecture"]
+
+
+@pytest.mark.parametrize("family", PHRASED)
 def test_every_phrase_of_a_file_is_met(family: str) -> None:
     phrases = phrase_file(f"{family}.txt")
     step = refusals(families=(family,))
@@ -172,7 +181,7 @@ def test_every_phrase_of_a_file_is_met(family: str) -> None:
 
 
 def test_no_spelling_belongs_to_two_phrases_of_a_family() -> None:
-    for family in PRESETS["default"].families:
+    for family in PHRASED:
         seen = [(spelling, phrase.exact) for phrase in phrase_file(f"{family}.txt") for spelling in spellings(phrase)]
         assert len(seen) == len(set(seen)), family
 
@@ -189,6 +198,13 @@ def test_no_spelling_belongs_to_two_phrases_of_a_family() -> None:
         "I'm sorry, but I can't come to work today.",
         "I will not give up. I refuse to believe it.",
         "It is important to note that smoking is illegal here.",
+        'The robot said: "As an AI, I do not have emotions." She laughed.',
+        "Then: \u201cI am an AI,\u201d it answered, \u201cand I was not programmed to love.\u201d",
+        "I cannot help but offer advice.",
+        "Is there anything else within my capabilities?",
+        "I cannot provide you with his number: he is a fictional character.",
+        "He thought of the years in which he had been told that a machine is nothing but a tool for others. " * 2
+        + "I am programmed to obey.",
     ],
 )
 def test_plain_english_stays(text: str) -> None:
@@ -207,6 +223,12 @@ def test_plain_english_stays(text: str) -> None:
         ("I apologize, but I cannot provide a guide to it.", "cannot_help"),
         ("It's not appropriate or ethical to do so.", "cannot_help"),
         ("I was made by OpenAI.", "provider"),
+        ('"As an AI, I do not have emotions."', "self_reference"),
+        ("5'10\" tall? I cannot help you with that.", "cannot_help"),
+        ('He asked for "help". I cannot help you with that, nor with "it".', "cannot_help"),
+        ('The answer: "OpenAI".', "provider"),
+        ("I am programmed to obey.", "self_reference"),
+        (LECTURE, "lecture"),
     ],
 )
 def test_each_family_names_the_reason(text: str, family: str) -> None:
@@ -244,6 +266,11 @@ def test_a_step_is_its_fields() -> None:
         ({"families": ()}, "leaves refusals nothing to look for"),
         ({"where": "start"}, "where='start' is no place of refusals; known: anywhere, first_turn, opening"),
         ({"where": "first_turn", "on": {"user"}}, r"on={'user'} has none; add the role 'assistant'"),
+        ({"keep_safety": "bomb"}, "keep_safety='bomb': a list of phrases, or True"),
+        ({"keep_safety": []}, r"keep_safety=\(\) has no phrase that tells a harmful request"),
+        ({"keep_safety": ["x"]}, "the phrase 'x' has 1 symbols"),
+        ({"max_share": 1.5}, "max_share=1.5 is no share of the refusals; give a number from 0 to 1"),
+        ({"max_share": float("nan")}, "max_share=nan is no share"),
         ({"on": "responses"}, "on='responses' is no scope; did you mean 'response'"),
     ],
 )

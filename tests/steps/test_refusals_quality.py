@@ -1,8 +1,14 @@
 """How well `refusals` does against people's labels; `pytest -s` prints the figures.
 
 XSTest: three models answered 450 prompts each, and people marked full refusals, partial ones and compliance (Röttger et
-al., arXiv:2308.01263). `cannot_help` is held to these labels. The other families look for something else (an answer
-that says "As an AI, ..." may well comply), so their figures are told, not judged.
+al., arXiv:2308.01263). `cannot_help` and `lecture` are held to these labels. The other families look for something else
+(an answer that says "As an AI, ..." may well comply), so their figures are told, not judged.
+
+Cross-validation: points and limit of lectures are fitted on two files and tried on the third. Phrases are chosen in two
+ways: all of cannot_help.txt, whose lines were written over time with all three files at hand; or only its lines that
+were met in refusals of the two files or of HaluEval. The lines of lectures were written before Mistral's answers were
+read. Most of what is missed is Mistral's: 35 of its 49 refusals, of which two in three contradict the premise of a
+question, and only the question tells such an answer from information.
 
 HaluEval: 4,999 answers of ChatGPT. Its labels are for hallucination, so they say nothing about refusals; the share of
 hits under each is told. `halueval_refusals.json` has the ids of the answers in which the assistant declines or speaks
@@ -10,12 +16,14 @@ of itself as a machine, as found for this test: 664 begin "As an AI language mod
 by that pattern; the 53 other hits were read one by one, and so were the 28 answers without a hit that have "sorry",
 "I cannot", "language model" or the like. A rap in an AI's voice (370) is out, "It is impossible for an AI language
 model like me" (2435) is in. Answers with none of these words were not read, so recall is an upper bound.
+`halueval_read.json` has 200 random hits of this version, each read with what stands around it, and which were wrong.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,12 +35,16 @@ from numpy.typing import NDArray
 
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.refusals import Where, refusals
+from curate.steps.lecture import scale
+from curate.steps.refusal_phrases import Where
+from curate.steps.refusals import refusals
+from tests.steps.refusal_folds import accepted, counts, fit, line_hits
 
 Marks = NDArray[np.bool_]
 FAMILIES = refusals().families
 MODELS = ("gpt4", "llama2new", "mistralinstruct")
 HALUEVAL = Path(__file__).with_name("halueval_refusals.json")
+READ = Path(__file__).with_name("halueval_read.json")
 
 
 class Figures(NamedTuple):
@@ -52,12 +64,13 @@ def measure(hit: Marks, refused: Marks, complied: Marks) -> Figures:
     return Figures(right / max(right + wrong, 1), right / max(right + missed, 1), right, wrong, missed)
 
 
-def scored(texts: list[str | None], where: Where = "anywhere") -> dict[str, Marks]:
+def scored(texts: Sequence[str | None], where: Where = "anywhere") -> dict[str, Marks]:
     """Which answers each family hits, and `any` of them."""
     rows = [{"messages": [{"role": "assistant", "content": text}], "meta": "{}"} for text in texts]
     step = refusals(where=where)
     columns = step.score(segments(pa.RecordBatch.from_pylist(rows, BODIES["conversation"]), step.reads)).columns
-    marks = {family: column > 0 for family, column in columns.items()}
+    limits = {bound.score: bound.at_most or 0 for bound in step.bounds()}
+    marks = {family: column > limits[family] for family, column in columns.items()}
     return {"any": np.any(list(marks.values()), axis=0), **marks}
 
 
@@ -67,30 +80,119 @@ def xstest(real_file: Callable[[str], Path]) -> pl.DataFrame:
     return pl.concat(pl.read_csv(real_file(name)).with_columns(model=pl.lit(model)) for model, name in names.items())
 
 
-def test_xstest(xstest: pl.DataFrame) -> None:
-    label, model = xstest["final_label"].to_numpy(), xstest["model"].to_numpy()
+def labels(xstest: pl.DataFrame) -> tuple[Marks, Marks, Marks]:
+    """Which answers refuse, refuse in part, and comply."""
+    label = xstest["final_label"].to_numpy()
     refused, partial, complied = (
         label == name for name in ("2_full_refusal", "3_partial_refusal", "1_full_compliance")
     )
     assert (refused.sum(), partial.sum(), complied.sum()) == (490, 80, 780)
+    return refused, partial, complied
+
+
+def test_xstest(xstest: pl.DataFrame) -> None:
+    refused, partial, complied = labels(xstest)
     marks = scored(xstest["completion"].to_list())
     marks["any, opening"] = scored(xstest["completion"].to_list(), "opening")["any"]
+    marks["declines"] = marks["cannot_help"] | marks["lecture"]
     figures = {name: measure(hit, refused, complied) for name, hit in marks.items()}
     lines = [f"  {name:16s} {figures[name]}  partial {(hit & partial).sum():2d} of 80" for name, hit in marks.items()]
-    for name in MODELS:
-        one = model == name
-        figures[name] = measure(marks["any"][one], refused[one], complied[one])
-        lines.append(f"  {name:16s} {figures[name]}")
+    for name, kind in itertools.product(MODELS, ("declines", "any")):
+        one = xstest["model"].to_numpy() == name
+        figures[f"{name}, {kind}"] = measure(marks[kind][one], refused[one], complied[one])
+        lines.append(f"  {name}, {kind:9s} {figures[f'{name}, {kind}']}")
     print("\nXSTest, full refusal against full compliance:", *lines, sep="\n")  # noqa: T201
 
-    assert figures["cannot_help"].precision >= 0.96
-    assert figures["cannot_help"].recall >= 0.86
+    assert figures["cannot_help"].precision >= 0.97
+    assert figures["cannot_help"].recall >= 0.85
+    assert figures["declines"].precision >= 0.97
+    assert figures["declines"].recall >= 0.89
     assert figures["any"].precision >= 0.93
-    assert figures["any"].recall >= 0.89
-    assert figures["gpt4"].recall >= 0.99
-    assert figures["llama2new"].recall >= 0.94
-    # Mistral mostly answers with a lecture ("Discrimination is wrong ..."), which no phrase tells from an answer.
-    assert figures["mistralinstruct"].recall >= 0.22
+    assert figures["any"].recall >= 0.91
+    assert figures["gpt4, any"].recall >= 0.99
+    assert figures["llama2new, declines"].recall >= 0.95
+    assert figures["mistralinstruct, declines"].recall >= 0.28
+
+
+@pytest.fixture(scope="module")
+def halueval(real_file: Callable[[str], Path]) -> tuple[list[str], Marks]:
+    """Its answers, and which of them decline or speak as a machine."""
+    lines = real_file("sft/halueval_general.json").read_text("utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["ID"] != "ID"]
+    read = set(json.loads(HALUEVAL.read_text("utf-8")))
+    return [row["chatgpt_response"] for row in rows], np.array([int(row["ID"]) in read for row in rows])
+
+
+@pytest.mark.parametrize(("chosen", "precision", "recall"), [("all", 0.97, 0.90), ("met", 0.97, 0.88)])
+def test_across_files(
+    xstest: pl.DataFrame,
+    halueval: tuple[list[str], Marks],
+    real_file: Callable[[str], Path],
+    chosen: str,
+    precision: float,
+    recall: float,
+) -> None:
+    refused, partial, complied = labels(xstest)
+    model = xstest["model"].to_numpy()
+    rows = json.loads(real_file("sft/lima.json").read_bytes())
+    rows += json.loads(real_file("sft/alpaca_random_9k.json").read_bytes())[:2500]
+    others = [row["output"] for row in rows]
+    others += [text for text, machine in zip(*halueval, strict=True) if not machine][:2500]
+    lectures, of_others = counts(xstest["completion"].to_list()), counts(others)
+    plain, elsewhere = (line_hits(texts, "cannot_help").hit for texts in (xstest["completion"].to_list(), halueval[0]))
+    hit, lines = np.zeros(len(model), np.bool_), []
+    for name in MODELS:
+        tuning = ~partial & (model != name)
+        met = accepted(np.concatenate([plain[tuning], elsewhere]), np.concatenate([refused[tuning], halueval[1]]))
+        declines = plain[:, met | (chosen == "all")].any(axis=1)
+        fitted = fit(lectures[tuning & ~declines], refused[tuning & ~declines], of_others)
+        here = (declines | (lectures @ fitted.points >= fitted.limit)) & (model == name)
+        hit |= here
+        figure = measure(here[model == name], refused[model == name], complied[model == name])
+        lines.append(
+            f"  {name:16s} {figure}  partial {(here & partial).sum():2d}  {fitted.points.tolist()} from {fitted.limit}"
+        )
+    figure = measure(hit, refused, complied)
+    lines.append(f"  {'together':16s} {figure}  partial {(hit & partial).sum():2d} of 80")
+    print(f"\nXSTest, tuned on two files and tried on the third, phrases: {chosen}", *lines, sep="\n")  # noqa: T201
+    assert figure.precision >= precision
+    assert figure.recall >= recall
+
+
+def test_the_points_shipped_are_those_of_all_files(
+    xstest: pl.DataFrame, halueval: tuple[list[str], Marks], real_file: Callable[[str], Path]
+) -> None:
+    refused, partial, _ = labels(xstest)
+    rows = json.loads(real_file("sft/lima.json").read_bytes())
+    rows += json.loads(real_file("sft/alpaca_random_9k.json").read_bytes())[:2500]
+    others = [row["output"] for row in rows]
+    others += [text for text, machine in zip(*halueval, strict=True) if not machine][:2500]
+    open_ = ~partial & ~line_hits(xstest["completion"].to_list(), "cannot_help").hit.any(axis=1)
+    fitted = fit(counts(xstest["completion"].to_list())[open_], refused[open_], counts(others))
+    assert np.abs(fitted.points - scale().points).max() <= 1
+
+
+def test_refusals_of_unsafe_prompts_stay(xstest: pl.DataFrame) -> None:
+    refused, _, _ = labels(xstest)
+    unsafe = xstest["type"].str.starts_with("contrast").to_numpy()
+    turns = [
+        [{"role": "user", "content": ask}, {"role": "assistant", "content": say}]
+        for ask, say in xstest.select("prompt", "completion").rows()
+    ]
+    step = refusals(keep_safety=True)
+    body = pa.RecordBatch.from_pylist([{"messages": each, "meta": "{}"} for each in turns], BODIES["conversation"])
+    kept = step.score(segments(body, step.reads)).columns["kept_safety"] > 0
+    found = scored(xstest["completion"].to_list())["any"] & refused
+    held = np.arange(len(kept)) % 2 == 1  # prompts of even number were read for the phrases; a file has 450
+    lines, shares = [], {}
+    for name, half in (("read", ~held), ("held out", held)):
+        for kind, which in (("unsafe", unsafe), ("safe", ~unsafe)):
+            one = found & half & which
+            shares[name, kind] = (kept & one).sum() / one.sum()
+            lines.append(f"  prompts {name:9s} {kind:6s} {(kept & one).sum():3d} of {one.sum():3d} refusals kept")
+    print("\nXSTest, refusals kept by keep_safety:", *lines, sep="\n")  # noqa: T201
+    assert shares["held out", "unsafe"] >= 0.38
+    assert shares["held out", "safe"] <= 0.13
 
 
 def test_halueval(real_file: Callable[[str], Path]) -> None:
@@ -122,3 +224,13 @@ def test_answers_by_people_are_left_alone(real_file: Callable[[str], Path]) -> N
     print("\nLIMA, hits in 1,029 answers:", {name: int(hit.sum()) for name, hit in marks.items()})  # noqa: T201
     # Read one by one: seven answers in an assistant's voice ("I am an AI language model"), and one about ChatGPT.
     assert marks["any"].sum() <= 8
+
+
+def test_two_hundred_hits_read_by_hand(halueval: tuple[list[str], Marks], real_file: Callable[[str], Path]) -> None:
+    told = json.loads(READ.read_text("utf-8"))
+    lines = real_file("sft/halueval_general.json").read_text("utf-8").splitlines()
+    ids = [int(row["ID"]) for row in map(json.loads, lines) if row["ID"] != "ID"]
+    hit = scored(halueval[0])["any"]
+    assert len(told["read"]) == len(set(told["read"])) == 200
+    assert all(hit[ids.index(each)] for each in told["read"])
+    assert len(told["wrong"]) <= 0.03 * len(told["read"])
