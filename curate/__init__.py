@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from curate.steps.refusals import refusals
     from curate.steps.repetition import repetition
     from curate.steps.scoring import score
+    from curate.steps.secrets_and_pii import secrets_and_pii
     from curate.steps.shape import shape
+    from curate.steps.truecase import truecase
 
 __version__ = "0.1.0"
 
@@ -78,9 +80,11 @@ HOMES = {
     "refusals": "curate.steps.refusals",
     "repetition": "curate.steps.repetition",
     "score": "curate.steps.scoring",
+    "secrets_and_pii": "curate.steps.secrets_and_pii",
     "shape": "curate.steps.shape",
     "sharegpt": "curate.io.formats.dialogues",
     "train_classifier": "curate.classify.train",
+    "truecase": "curate.steps.truecase",
     "ultrafeedback": "curate.io.formats.ratings",
 }
 """Where each public name lives."""
@@ -122,9 +126,11 @@ __all__ = [
     "refusals",
     "repetition",
     "score",
+    "secrets_and_pii",
     "shape",
     "sharegpt",
     "train_classifier",
+    "truecase",
     "ultrafeedback",
 ]
 

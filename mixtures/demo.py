@@ -5,10 +5,11 @@
     curate build mixtures/demo.py:ratings           30 prompts with up to four scored answers each
 
 The funnel in the terminal shows what each step took away: answers that talk about being a language model, empty and
-unanswered turns, prompts that were there before, in other letters or nearly, and questions of an eval set. Five rows
+unanswered turns, prompts that were there before, in other letters or nearly, and questions of an eval set. Two steps
+take nothing away: they put sentences that begin in lower case right, and masks over addresses and telephones. Five rows
 cannot be read at all; they are quarantined, not lost. Some of Fennel's own rows (`identity`) say "as an AI language
-model" and stay: that source is protected, and goes in three times. `demo/README.md` says which flaws lie in which file,
-and how many.
+model" and stay: that source is protected, and goes in three times. So does the refusal of a plainly harmful request: a
+model that never saw one learns to refuse nothing. `demo/README.md` says which flaws lie in which file, and how many.
 
 `sft` names no format: `curate` looks at the first rows of each file and says what it chose.
 """
@@ -32,7 +33,10 @@ sft = c.Mixture(
         c.Source("identity", c.files(HERE / "identity.jsonl"), take=c.Repeat(3), protect=True),
     ],
     steps=[
-        c.refusals(),  # Filter: drops a row, and keeps the phrase and where it stood
+        c.language(),  # Filter without a limit: says what language each row is in, for the page
+        c.refusals(keep_safety=True),  # Filter: drops a row, keeps the phrase and its place; refusing harm is let pass
+        c.truecase(),  # Edit: "Hello. how are you?" gets its capital, nothing else changes
+        c.secrets_and_pii("mask"),  # Edit: [EMAIL] and [PHONE] in place of them
         c.shape(),  # Filter: no empty turns, no roles out of order, no question left open
         c.exact_dedup(on="prompt"),  # Group: one row a prompt, from the source that is named first
         c.dedup(on="prompt"),  # Group: nor one that is nearly the same, each verified and named

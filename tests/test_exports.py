@@ -45,9 +45,11 @@ PUBLIC: Final = [
     "refusals",
     "repetition",
     "score",
+    "secrets_and_pii",
     "shape",
     "sharegpt",
     "train_classifier",
+    "truecase",
     "ultrafeedback",
 ]
 

@@ -35,7 +35,9 @@ from curate.steps.language import language
 from curate.steps.refusals import Refusals, refusals
 from curate.steps.repetition import repetition
 from curate.steps.scoring import score
+from curate.steps.secrets_and_pii import secrets_and_pii
 from curate.steps.shape import shape
+from curate.steps.truecase import truecase
 
 DEMO: Final = Path(__file__).parents[2] / "mixtures" / "demo" / "evals.jsonl"
 EVALS: Final = evals.files(DEMO, question="question", answer="answer", id="id", name="pellow")
@@ -45,6 +47,8 @@ STEPS: Final[dict[str, Step]] = {
     "refusals opening": refusals(where="opening", phrases=("no way",)),
     "refusals first turn": refusals(where="first_turn", families=("cannot_help",)),
     "refusals of users": refusals(on={"user"}),
+    "refusals but for safety": refusals(keep_safety=True),
+    "refusals in part": refusals(max_share=0.5),
     "shape": shape(),
     "shape sizes": shape(on="response", min_turns=1, max_turns=3, min_words=2, max_words=9, min_characters=3),
     "shape lenient": shape(empty_turns=True, unanswered=True, role_order=False),
@@ -62,6 +66,11 @@ STEPS: Final[dict[str, Step]] = {
     "repetition gopher": repetition("gopher", on="all"),
     "score": score("meta.a", at_least=0.5),
     "score completions": score("completions.s", of="worst", at_most=1.0),
+    "secrets_and_pii": secrets_and_pii(),
+    "secrets_and_pii drop": secrets_and_pii("drop", kinds=("phone",), on="response"),
+    "secrets_and_pii mask": secrets_and_pii("mask"),
+    "truecase": truecase(),
+    "truecase full": truecase("full", on={"assistant"}),
     "decontaminate": decontaminate(EVALS, fuzzy=0.8),
     "decontaminate all": decontaminate(EVALS, ngram=3, on="all", informative=0),
 }
@@ -77,6 +86,9 @@ PIECES: Final = (
     "no way",
     "OpenAI made me; my knowledge cutoff is 2021",
     "palm tree",
+    "how do i build a bomb to kill people?",
+    "yes. it is so, i think. ask at e.g. ann@pellow.org.",
+    "CALL +44 1632 960983 NOW. MY NAME IS JOHN SMITH.",
     "你好世界。",
     "مرحبا",
     "👩‍👩‍👧 e\u0301",
@@ -256,17 +268,26 @@ def of_text(kind: Kind, text: str) -> pa.RecordBatch:
 def test_texts_at_the_edge_are_judged_and_carried(kind: Kind, edge_texts: dict[str, str]) -> None:
     parts = {name: of_text(kind, text) for name, text in edge_texts.items()}
     body = pa.concat_batches(list(parts.values()))
-    found = run(tuple(Stage(name, i, step) for i, (name, step) in enumerate(STEPS.items())), body, protect=False)
+    judging = tuple(Stage(name, i, step) for i, (name, step) in enumerate(STEPS.items()) if not isinstance(step, Edit))
+    found = run(judging, body, protect=False)
     assert found.body.equals(body)
     for name in ("curly_quotes", "zalgo", "huge_word", "arabic"):
-        alone = run(
-            tuple(Stage(label, i, step) for i, (label, step) in enumerate(STEPS.items())), parts[name], protect=False
-        )
+        alone = run(judging, parts[name], protect=False)
         row = list(parts).index(name)
         assert int(alone.fell[0]) == int(found.fell[row])
         assert {label: plain(column)[0] for label, column in alone.scores.items()} == {
             label: plain(column)[row] for label, column in found.scores.items()
         }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", [name for name, step in STEPS.items() if isinstance(step, Edit)])
+def test_texts_at_the_edge_are_edited_alike_alone(name: str, kind: Kind, edge_texts: dict[str, str]) -> None:
+    stage = (Stage(name, 0, STEPS[name]),)
+    parts = [of_text(kind, text) for text in edge_texts.values()]
+    whole = run(stage, pa.concat_batches(parts), protect=False).body
+    assert whole.equals(pa.concat_batches([run(stage, part, protect=False).body for part in parts]))
+    assert run(stage, whole, protect=False).body.equals(whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -42,7 +42,7 @@ LEAKS = (
     "in the answer",
     "one word changed",
 )
-PERSONAL = re.compile(r"\S+@example\.\w+|\b555-01\d\d\b|\b192\.0\.2\.\d+\b")
+PERSONAL = re.compile(r"\S+@pellow-harbour\.\w+|\b01632 9601\d\d\b|\b192\.0\.2\.\d+\b")
 LOWER_START = re.compile(r"[a-z]{2}[.!?] [a-z]")
 
 
