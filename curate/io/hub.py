@@ -1,0 +1,94 @@
+"""Rows from the files of a data set repository on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curate.errors import MixtureError, SourceNotFoundError
+from curate.io.blocks import Delimiting
+from curate.io.detect import FormatName, named
+from curate.io.door import Files, Input
+from curate.io.formats.base import Format
+from curate.io.paths import PACKED, SUFFIXES, File, resolve
+
+__all__ = ["hub"]
+
+EVERY = tuple(f"*{suffix}{packed}" for suffix in SUFFIXES for packed in ("", *PACKED))
+"""Patterns of all files that can be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubFiles(Files):
+    """See `hub`. `paths` are patterns within the repository."""
+
+    repository: str
+    revision: str | None
+    within: tuple[str, ...]
+
+    def parts(self, root: str | None) -> tuple[File, ...]:  # noqa: ARG002
+        """Fetch the files that are not in the Hub's cache yet, and return them, named as in the repository."""
+        folder = self._fetch()
+        return tuple(resolve((folder,) if self.within == EVERY else tuple(f"{folder}/{path}" for path in self.within)))
+
+    def told(self, parts: tuple[File, ...]) -> str:
+        """Return the repository and the first file's name."""
+        return f"{self.repository} on the Hub, {parts[0].name}"
+
+    def _fetch(self) -> str:
+        try:
+            from huggingface_hub import snapshot_download
+            from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the client it is built on
+        except ImportError as error:
+            message = f"{self.repository} is on the Hub: install curate[datasets], or give its files to files()"
+            raise MixtureError(message) from error
+        wanted = list(self.within)
+        try:
+            return snapshot_download(
+                self.repository, repo_type="dataset", revision=self.revision, allow_patterns=wanted
+            )
+        except (OSError, ValueError, RuntimeError, HTTPError) as error:
+            said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            message = (
+                f"{self.repository} cannot be had from the Hub: {said}. Log in and accept its terms if it is gated; "
+                "without a network, fetch its files elsewhere and give them to files()"
+            )
+            raise SourceNotFoundError(message) from error
+
+
+def hub(
+    repository: str,
+    format: FormatName | Format = "auto",  # noqa: A002
+    *,
+    paths: str | Sequence[str] | None = None,
+    revision: str | None = None,
+    id: str | None = "id",  # noqa: A002
+) -> Input:
+    """Rows from the files of a data set repository on the Hub, as `files` reads them; needs `curate[datasets]`.
+
+    - `repository`: `owner/name`. Its files are fetched when the input is opened, into the Hub's cache, each once.
+    - `paths`: a pattern within the repository (`data/train-*.parquet`), or several; None is every file that `files`
+      can read.
+    - `revision`: a commit, tag or branch. Only a commit names the same data for ever; the content hash of what was
+      read is in the manifest either way.
+    - `format`, `id`: as in `files`.
+
+    No code of the repository is run. Raises `MixtureError` where the extra is not installed, `SourceNotFoundError`
+    where the Hub does not hand the files out (offline, gated, no such repository or revision) or none fits.
+
+    >>> hub("openbmb/UltraFeedback", "ultrafeedback", paths="*.jsonl").repository
+    'openbmb/UltraFeedback'
+    """
+    within = EVERY if paths is None else (paths,) if isinstance(paths, str) else tuple(paths)
+    if not within:
+        message = f"hub({repository!r}, paths=()) names no file; leave paths out for all of them"
+        raise MixtureError(message)
+    return HubFiles(
+        format=named(format),
+        id=id,
+        paths=(),
+        how=Delimiting(None, None, None, unescape=False),
+        repository=repository,
+        revision=revision,
+        within=within,
+    )
