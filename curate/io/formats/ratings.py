@@ -169,19 +169,23 @@ def _annotated(found: UltraCompletion, left: Fields, column: str) -> Completion:
     ratings = {aspect: note.rating for aspect, note in (found.annotations or {}).items()}
     ratings["overall_score"] = found.overall_score
     ratings["fine-grained_score"] = found.fine_grained_score
-    scores = {
-        aspect: _number(rating, f"{column}.{aspect}")
-        for aspect, rating in ratings.items()
-        if rating not in {None, "N/A"}
-    }
+    values = {aspect: rating(told, f"{column}.{aspect}") for aspect, told in ratings.items()}
+    scores = {aspect: value for aspect, value in values.items() if value is not None}
     for taken in ("response", "model", "overall_score", "fine-grained_score"):
         left.pop(taken, None)
     return Completion(check_text(found.response, f"{column}.response"), _model(found.model, column), scores)
 
 
-def _number(rating: str | float | None, column: str) -> float:
+def rating(told: str | float | None, column: str) -> float | None:
+    """Return a score told as a number or as text; None for null and "N/A". Raises `Fault` for anything else.
+
+    >>> rating("4", "helpfulness"), rating("N/A", "helpfulness")
+    (4.0, None)
+    """
+    if told is None or told == "N/A":
+        return None
     try:
-        number = float(rating if rating is not None else "")
+        number = float(told)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):

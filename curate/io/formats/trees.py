@@ -1,4 +1,4 @@
-"""Formats of Open Assistant: `oasst` trees, and `oasst_messages` in a flat list."""
+"""Formats of Open Assistant: `oasst` trees, their `oasst_ranked` replies, and `oasst_messages` in a flat list."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import ClassVar, Literal, NamedTuple, cast
 from msgspec import Struct
 
 from curate.errors import MixtureError
-from curate.io.formats.base import Conversation, Fields, fields_of, objects, renamed
+from curate.io.formats.base import Completion, Conversation, Fields, Format, Rated, fields_of, objects, renamed
 from curate.io.formats.dialogues import DialogueFormat
+from curate.rows.schema import Kind
 from curate.rows.validate import Fault, Turn, check_text, refuse
 
 
@@ -48,18 +49,7 @@ class Trees(DialogueFormat):
 
     def rows(self, row: TreeRow, fields: Fields) -> Iterator[Conversation]:
         """Make a conversation of each path that is taken."""
-        if row.prompt is not None:
-            root, column = row.prompt, "prompt"
-            raw = _own(fields_of(fields.pop("prompt"), column))
-        elif row.text is not None and row.role is not None and row.replies is not None:
-            root, column = Reply(row.text, row.role, deleted=row.deleted, replies=row.replies), ""
-            raw = {"replies": fields.pop("replies")}
-            for name in ("text", "role"):
-                del fields[name]
-        else:
-            refuse("prompt", "a tree of messages in prompt, or text, role and replies")
-        if root.deleted:
-            refuse(column, "a prompt that was not deleted")
+        root, column, raw = _root(row, fields)
         for path in _paths(root, column, raw, self.replies):
             meta = dict(fields)
             rest = [step.rest for step in path]
@@ -86,6 +76,23 @@ def _count(replies: Literal["best"] | int) -> int:
         message = f'replies={replies!r} is no number of replies; give "best" or 1, 2, 3, ...'
         raise MixtureError(message)
     return replies
+
+
+def _root(row: TreeRow, fields: Fields) -> tuple[Reply, str, Fields]:
+    """Take a tree out of a row's fields: its first message, the column that holds it ("": the row), and its fields."""
+    if row.prompt is not None:
+        root, column = row.prompt, "prompt"
+        raw = _own(fields_of(fields.pop("prompt"), column))
+    elif row.text is not None and row.role is not None and row.replies is not None:
+        root, column = Reply(row.text, row.role, deleted=row.deleted, replies=row.replies), ""
+        raw = {"replies": fields.pop("replies")}
+        for name in ("text", "role"):
+            del fields[name]
+    else:
+        refuse("prompt", "a tree of messages in prompt, or text, role and replies")
+    if root.deleted:
+        refuse(column, "a prompt that was not deleted")
+    return root, column, raw
 
 
 class Stop(NamedTuple):
@@ -128,6 +135,77 @@ def _paths(root: Reply, column: str, raw: Fields, k: int) -> Iterator[list[Stop]
         name = f"{place}.replies".lstrip(".")
         fields = objects(below, name)
         stack += [(children[i], f"{name}[{i}]", _own(fields[i]), path) for i in reversed(best)]
+
+
+@dataclass(frozen=True)
+class RankedTrees(Format):
+    """See `oasst_ranked`."""
+
+    name: ClassVar[str] = "oasst_ranked"
+
+    @property
+    def kind(self) -> Kind:
+        """Always `rated`."""
+        return "rated"
+
+    @property
+    def layout(self) -> type[Struct]:
+        """A tree of messages."""
+        return TreeRow
+
+    def rows(self, row: TreeRow, fields: Fields) -> Iterator[Rated]:
+        """Make a rated row of each of the user's messages that was replied to."""
+        root, column, raw = _root(row, fields)
+        made = list(_replied(root, column, raw))
+        if not made:
+            refuse(f"{column}.replies".lstrip("."), "a reply of the assistant to a message of the user")
+        for path, replies in made:
+            meta = dict(fields)
+            rest = [step.rest for step in path]
+            if any(rest):
+                meta[column or "replies"] = rest if column else rest[1:]
+            if any(step.rest for _, step in replies):
+                meta["completions"] = [step.rest for _, step in replies]
+            answers = [
+                Completion(step.turn[1], None, {} if rank is None else {"overall": float(-rank)})
+                for rank, step in replies
+            ]
+            yield Rated([step.turn for step in path], answers, meta)
+
+
+def oasst_ranked() -> RankedTrees:
+    """Trees of messages (`prompt` with nested `replies`) as rated rows: one for each user message with replies to it.
+
+    The prompt is the path down to the message, the completions are the assistant's replies to it, in the file's order;
+    deleted messages, with all below them, are left out. The score `overall` is the rank with its sign changed, so that
+    0 is best and -1 comes next; an unranked reply has none. All rows of a tree have its id. What the messages hold
+    besides goes along in `meta`. A tree in which the assistant says nothing is quarantined.
+    """
+    return RankedTrees()
+
+
+def _replied(root: Reply, column: str, raw: Fields) -> Iterator[tuple[list[Stop], list[tuple[int | None, Stop]]]]:
+    """Give each path to a message of the user that has replies of the assistant, and these, each with its rank."""
+    stack: list[tuple[Reply, str, Fields, list[Stop]]] = [(root, column, raw, [])]
+    while stack:
+        message, place, held, before = stack.pop()
+        below = held.pop("replies", None)
+        path = [*before, Stop(_turn(message.text, message.role, place), held)]
+        children = message.replies or []
+        if not children:
+            continue
+        name = f"{place}.replies".lstrip(".")
+        fields = [_own(each) for each in objects(below, name)]
+        alive = [i for i, child in enumerate(children) if not child.deleted]
+        said = [(i, _turn(children[i].text, children[i].role, f"{name}[{i}]")) for i in alive]
+        replies = [
+            (children[i].rank, Stop(turn, {key: value for key, value in fields[i].items() if key != "replies"}))
+            for i, turn in said
+            if turn[0] == "assistant"
+        ]
+        if path[-1].turn[0] == "user" and replies:
+            yield path, replies
+        stack += [(children[i], f"{name}[{i}]", fields[i], path) for i in reversed(alive)]
 
 
 class MessageRow(Struct, gc=False):

@@ -1,0 +1,71 @@
+"""Which completions of one rated row make pairs, the slow way."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from curate.steps.binarize import AtLeast, Binarize
+
+
+class Pair(NamedTuple):
+    chosen: str
+    rejected: str
+    chosen_score: float
+    rejected_score: float
+
+
+def pairs(
+    row: dict[str, Any],
+    score: Callable[[dict[str, float]], float | None],
+    rules: Binarize,
+    rank: Callable[[str], int],
+    draw: Callable[[str, str], int],
+) -> list[Pair] | str:
+    """Return the pairs of a row, or why it has none; `rules` are a `Binarize`, `rank` and `draw` its random orders."""
+    texts = {each["content"]: list[float]() for each in row["completions"]}
+    for each in row["completions"]:
+        value = score({told["name"]: told["value"] for told in each["scores"]})
+        texts[each["content"]] += [] if value is None else [value]
+    worth = {text: mean(values) for text, values in texts.items() if values}
+    if min(len(texts), len(worth)) < 2:
+        return "one_completion" if len(texts) < 2 else "missing_score"
+    order = sorted(worth, key=lambda text: (-worth[text], rank(text)))
+    good = rules.chosen.score if isinstance(rules.chosen, AtLeast) else worth[order[0]]
+    every = [text for text in order if worth[text] >= good][: None if rules.chosen != "best" else 1]
+    found, drew_tie = [], False
+    for one in every:
+        allowed = [
+            text
+            for text in order[order.index(one) + 1 :]
+            if worth[one] - worth[text] >= rules.margin - 1e-9 and (rules.ties == "keep" or worth[text] < worth[one])
+        ]
+        others = [text for text in order if text != one] if rules.rejected == "random_other" else allowed
+        drawn = sorted(others, key=functools.partial(draw, one))
+        drew_tie |= rules.rejected == "random_other" and drawn[0] not in allowed and worth[drawn[0]] == worth[one]
+        picked = {
+            "random_lower": drawn[:1],
+            "random_other": [text for text in drawn[:1] if text in allowed],
+            "worst": allowed[-1:],
+            "next_best": allowed[:1],
+            "all_lower": allowed,
+            "length_matched": [text for text in drawn if away(one, text) == min(away(one, each) for each in drawn)][:1],
+        }[rules.rejected]
+        found += [(draw(one, text), Pair(one, text, worth[one], worth[text])) for text in picked]
+    if not found:
+        tied = rules.ties == "drop" and len(set(worth.values())) == 1
+        return "none_good_enough" if not every else "all_tied" if tied else "drawn_tied" if drew_tie else "below_margin"
+    return [pair for each in found if each in sorted(found)[: rules.pairs_per_prompt] for pair in each[1:]]
+
+
+def mean(values: list[float]) -> float:
+    total = functools.reduce(operator.add, sorted(values))
+    return total if len(values) == 1 else float(np.round(total / len(values), 9))
+
+
+def away(one: str, other: str) -> int:
+    return abs(len(one) - len(other))
