@@ -6,32 +6,29 @@ where a source was read to its end, the figures are the build's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.build.checks import SUSPICIOUS_ROWS, SUSPICIOUS_SHARE, large_drops
-from curate.build.groups import Fresh, Verdicts
-from curate.build.head import Head, first_rows
-from curate.build.piece import Job, keys
+from curate.build.head import Head
 from curate.build.pipeline import Stage, all_stages, only, stages
-from curate.build.reading import ALWAYS_QUARANTINED, bad_rows, jobs_of, open_sources
+from curate.build.reading import ALWAYS_QUARANTINED, bad_rows, open_sources
 from curate.build.selftest import SelfTest, self_test
-from curate.build.settle import Fate, Standing, stand
+from curate.build.settle import Fate, Standing
 from curate.build.verdicts import between
+from curate.build.view import Seen, View, views_of
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.fields import meta_names
 from curate.mix.plan import Share, Stock, plan
 from curate.mix.spec import Mixture, Source
 from curate.mix.takes import Rows, Tokens
-from curate.rows.identity import numbered
 from curate.rows.schema import Kind
-from curate.steps.base import Edit, Filter, Group
+from curate.steps.base import Edit, Group, Pairing
 from curate.steps.decontaminate import Decontaminate
 
 CHECKED: Final = 2_000
@@ -47,23 +44,17 @@ WORTH_A_LOOK: Final = 0.25
 """The share of rows that a step may drop without a warning; from `SUSPICIOUS_SHARE` on it stops the build."""
 
 
-class Seen(NamedTuple):
-    """One row that fell: its ledger line, what it says, and what the row says that it is a duplicate of."""
-
-    line: dict[str, Any]
-    body: dict[str, Any]
-    twin: dict[str, Any] | None
-
-
 class StepCheck(NamedTuple):
     """What one step did to the rows read of one source.
 
     `reached` rows came to it; it dropped (an Edit: changed) `rows` of them, for these `reasons`, the most frequent
-    first. `seen` is the first row that fell.
+    first. `seen` is the first row that fell. `of` is how many rows were read, those in quarantine among them; of a step
+    behind a Pairing, all of this counts pairs.
     """
 
     label: str
     kind: str
+    of: int
     reached: int
     rows: int
     reasons: tuple[tuple[str, int], ...]
@@ -78,7 +69,8 @@ class SourceCheck(NamedTuple):
     - `read`: rows read, those in quarantine among them; `whole`: these are all that it has.
     - `rows`: rows that it has: exact when `whole`, else from bytes read and size on disk (None: not known).
     - `quarantined`: rows that could not be taken in; `bad`: the first five, in words.
-    - `left`: rows read that no step drops.
+    - `pairs`: what a Pairing made of the rows read; None where there is none.
+    - `left`: rows read (with a Pairing: pairs) that no step drops.
     - `take`: how much of it goes in, as declared (of a mixture with weights: its weight).
     - `share`: what it is to deliver, by the plan over what it is expected to have; `exact`: that is no guess.
     """
@@ -93,6 +85,7 @@ class SourceCheck(NamedTuple):
     quarantined: int
     bad: tuple[str, ...]
     steps: tuple[StepCheck, ...]
+    pairs: int | None
     left: int
     take: str
     share: Share | None
@@ -136,24 +129,18 @@ def check(mixture: Mixture, rows: int = CHECKED) -> Check:
         message = f"rows={rows!r}: a whole number from 1"
         raise CallError(message)
     kind, opened = open_sources(mixture)
-    jobs = jobs_of(mixture, opened)
-    heads = [first_rows(job, rows) for job in jobs]
-    frame = pl.DataFrame(
-        pa.concat_tables([_keys(*pair) for pair in zip(jobs, heads, strict=True)], promote_options="default")
-    )
-    counts = [sum(done.parsed.body.num_rows for done in head.done) for head in heads]
-    sheets = [Fresh(done.parsed.body.num_rows, done.passed.signed) for head in heads for done in head.done]
-    standing, verdicts = stand(mixture, frame, np.repeat(np.arange(len(jobs), dtype=np.int16), counts), sheets)
-    view = View(mixture, tuple(jobs), tuple(heads), standing, verdicts, tuple(np.cumsum([0, *counts]).tolist()))
-    found = [_source(view, number) for number in range(len(jobs))]
-    shares, short = _shares(mixture, found, standing)
+    views = views_of(mixture, opened, rows)
+    found = [_source(views, number) for number in range(len(mixture.sources))]
+    shares, short = _shares(mixture, found, views[-1].standing)
     whole = all(source.whole for source in found)
     told = tuple(
         source._replace(share=share, exact=share is not None and (whole or _is_promised(mixture, declared, share)))
         for source, declared in zip(found, mixture.sources, strict=True)
         for share in [shares.get(source.name)]
     )
-    stops = (*_quarantine(mixture, told), *large_drops(mixture, standing), *short)
+    drops = (message for view in views for message in large_drops(view.half, view.standing))
+    stops = (*_quarantine(mixture, told), *drops, *short)
+    heads = [head for view in views for head in view.heads]
     return Check(mixture.name, kind, told, stops, tuple(_warnings(mixture, told)), tuple(_tests(mixture, heads)))
 
 
@@ -165,35 +152,11 @@ def _tests(mixture: Mixture, heads: list[Head]) -> Iterator[SelfTest]:
         yield self_test(step, stage.label, (one.body for one in passed), totals)
 
 
-class View(NamedTuple):
-    """All that was read: the row of number `n` in the check is row `n - starts[i]` of source `i`."""
-
-    mixture: Mixture
-    jobs: tuple[Job, ...]
-    heads: tuple[Head, ...]
-    standing: Standing
-    verdicts: Verdicts
-    starts: tuple[int, ...]
-
-    def row(self, number: int) -> tuple[int, int]:
-        """Return the source of a row, and its place there."""
-        source = int(self.standing.source[number])
-        return source, number - self.starts[source]
-
-    def name(self, number: int) -> str:
-        """Return the id of a row."""
-        source, place = self.row(number)
-        ids = self.heads[source].lines["id"].combine_chunks().slice(place, 1)
-        return str(numbered(ids, self.standing.occurrence[number : number + 1])[0].as_py())
-
-
-def _keys(job: Job, head: Head) -> pa.Table:
-    return pa.Table.from_batches([keys(job, one) for one in head.done])
-
-
-def _source(view: View, number: int) -> SourceCheck:
-    head, job, source = view.heads[number], view.jobs[number], view.mixture.sources[number]
-    own = slice(view.starts[number], view.starts[number + 1])
+def _source(views: Sequence[View], number: int) -> SourceCheck:
+    mine = [view for view in views if number in view.half.sources]
+    view, last = mine[0], mine[-1]
+    head, job, source = view.heads[number], view.jobs[number], view.half.mixture.sources[number]
+    own = view.own(number)
     fate = view.standing.fate[own]
     clashes = int((fate == Fate.QUARANTINED).sum())
     bad = [*bad_rows(head.lines, SHOWN), *_clashes(view, own)]
@@ -208,9 +171,10 @@ def _source(view: View, number: int) -> SourceCheck:
         rows=head.rows,
         quarantined=head.read - len(fate) + clashes,
         bad=tuple(bad[:SHOWN]),
-        steps=tuple(_step(view, number, stage) for stage in job.stages),
-        left=int((fate == Fate.KEPT).sum()),
-        take=_take(view.mixture, source),
+        steps=tuple(_step(view, number, stage) for view in mine for stage in view.half.pipelines[number]),
+        pairs=None if last is view else last.heads[number].read,
+        left=int((last.standing.fate[last.own(number)] == Fate.KEPT).sum()),
+        take=_take(view.half.mixture, source),
         share=None,
         exact=False,
     )
@@ -226,14 +190,15 @@ def _clashes(view: View, own: slice) -> Iterator[str]:
 
 
 def _step(view: View, number: int, stage: Stage) -> StepCheck:
-    start, end = view.starts[number], view.starts[number + 1]
-    fate, place = view.standing.fate[start:end], view.standing.place[start:end]
-    reached = (fate != Fate.QUARANTINED) & ((fate == Fate.KEPT) | (place >= stage.place))
-    told = view.heads[number].lines.slice(0, end - start)
+    own = view.own(number)
+    start, end = own.start, own.stop
+    fate, place = view.standing.fate[own], view.standing.place[own]
+    reached = (fate != Fate.QUARANTINED) & ((fate != Fate.DROPPED) | (place >= stage.place))
+    told, of = view.heads[number].lines.slice(0, end - start), view.heads[number].read
     match stage.step:
         case Edit():
             changed = pl.Series(told["edited"]).list.contains(stage.label).to_numpy()
-            return StepCheck(stage.label, "edit", int(reached.sum()), int((changed & reached).sum()), (), None)
+            return StepCheck(stage.label, "edit", of, int(reached.sum()), int((changed & reached).sum()), (), None)
         case Group():
             fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
             falls = between(view.verdicts.falls, start, end - start).filter(pl.col("step") == stage.label)
@@ -242,9 +207,9 @@ def _step(view: View, number: int, stage: Stage) -> StepCheck:
         case _:
             fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
             reasons = _reasons(pl.Series(told["reason"]), fell)
-            kind = "filter"
-    seen = _seen(view, start + int(fell[0]), stage) if len(fell) else None
-    return StepCheck(stage.label, kind, int(reached.sum()), len(fell), reasons, seen)
+            kind = "pairing" if isinstance(stage.step, Pairing) else "filter"
+    seen = view.seen(start + int(fell[0]), stage) if len(fell) else None
+    return StepCheck(stage.label, kind, of, int(reached.sum()), len(fell), reasons, seen)
 
 
 def _reasons(reason: pl.Series, fell: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
@@ -252,38 +217,6 @@ def _reasons(reason: pl.Series, fell: NDArray[np.int64]) -> tuple[tuple[str, int
     counted = reason.gather(fell).rename("reason").to_frame().group_by("reason").len()
     top = counted.sort(["len", "reason"], descending=[True, False]).head(REASONS)
     return tuple((str(name), int(count)) for name, count in top.rows())
-
-
-def _seen(view: View, number: int, stage: Stage) -> Seen:
-    """Return a row that fell to `stage` as the build would show it."""
-    source, place = view.row(number)
-    line = view.heads[source].lines.slice(place, 1).to_pydict()
-    told = {name: values[0] for name, values in line.items()}
-    told |= {"source": view.mixture.sources[source].name, "id": view.name(number), "match": None, "fate": "dropped"}
-    twin = None
-    match stage.step:
-        case Group() as step:
-            verdict = between(view.verdicts.falls, number, 1).row(0, named=True)
-            kept = -1 if verdict["kept"] is None else int(verdict["kept"])
-            told |= {name: verdict[name] for name in ("step", "reason", "score", "match")} | {"bound": step.bound}
-            hits = between(view.verdicts.met, number, 1).select(pl.exclude("row")).to_dicts()
-            told["evidence"] = [*told["evidence"], *hits]
-            if 0 <= kept < view.starts[-1]:
-                told["match"] = f"{view.mixture.sources[view.row(kept)[0]].name}/{view.name(kept)}"
-                twin = _body(view, kept)
-            elif kept >= 0:
-                told["match"] = f"against/{view.verdicts.references[kept - view.starts[-1]].as_py()}"
-        case Filter():
-            hits = [hit for hit in told["evidence"] if (hit["step"], hit["reason"]) == (told["step"], told["reason"])]
-            told["match"] = hits[0]["match"] if hits else None
-    return Seen(told, _body(view, number), twin)
-
-
-def _body(view: View, number: int) -> dict[str, Any]:
-    """Return what a row says after its steps."""
-    source, place = view.row(number)
-    bodies = pa.Table.from_batches([one.passed.body for one in view.heads[source].done])
-    return {name: values[0] for name, values in bodies.slice(place, 1).to_pydict().items()}
 
 
 def _shares(mixture: Mixture, found: list[SourceCheck], standing: Standing) -> tuple[dict[str, Share], list[str]]:
@@ -328,7 +261,7 @@ def _warnings(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[str]
         for stage, step in zip(stages(mixture, source), told.steps, strict=True):
             if step.kind == "edit" or step.rows < SUSPICIOUS_ROWS or step.rows <= WORTH_A_LOOK * step.reached:
                 continue
-            if stage.step.allow_large_drop or step.rows <= SUSPICIOUS_SHARE * told.read:
+            if stage.step.allow_large_drop or step.rows <= SUSPICIOUS_SHARE * step.of:
                 share = step.rows / step.reached
                 yield f"step {step.label!r} drops {share:.0%} of the rows of source {told.name!r} that reach it"
 

@@ -7,44 +7,47 @@ from typing import Any
 
 import numpy as np
 
-from curate.build.pipeline import stages
+from curate.build.halves import Half, pairing
 from curate.build.reading import ALWAYS_QUARANTINED, Reading
 from curate.build.settle import Fate, Standing
 from curate.errors import ConservationError, LargeDropError, QuarantineError
 from curate.io.again import changed
 from curate.io.door import Opened
-from curate.mix.spec import Mixture
 
 SUSPICIOUS_SHARE = 0.5
 SUSPICIOUS_ROWS = 10
 """A step that drops over half of a source, and at least ten rows of it, needs `allow_large_drop=True`."""
 
 
-def check_drops(mixture: Mixture, standing: Standing) -> None:
+def check_drops(half: Half, standing: Standing) -> None:
     """Raise `LargeDropError` naming the first step and source with a suspicious drop."""
-    for message in large_drops(mixture, standing):
+    for message in large_drops(half, standing):
         told = f"{message}; if not, `curate check` shows what it catches"
         raise LargeDropError(told)
 
 
-def large_drops(mixture: Mixture, standing: Standing) -> Iterator[str]:
-    """Say of each step and source with a suspicious drop what is wrong, and what to do."""
-    for number, source in enumerate(mixture.sources):
+def large_drops(half: Half, standing: Standing) -> Iterator[str]:
+    """Say of each step and source with a suspicious drop what is wrong, and what to do.
+
+    A step behind a Pairing is held against the pairs that were made.
+    """
+    for number, (source, pipeline) in enumerate(zip(half.mixture.sources, half.pipelines, strict=True)):
         own = standing.source == number
         rows = int(own.sum())
-        for stage in stages(mixture, source):
+        what = "pairs" if half.final and pairing(half.mixture, source) is not None else "rows"
+        for stage in pipeline:
             fell = int((own & (standing.fate == Fate.DROPPED) & (standing.place == stage.place)).sum())
             if fell < SUSPICIOUS_ROWS or fell <= SUSPICIOUS_SHARE * rows or stage.step.allow_large_drop:
                 continue
             yield (
-                f"step {stage.label!r} drops {fell:,} of the {rows:,} rows of source {source.name!r} "
+                f"step {stage.label!r} drops {fell:,} of the {rows:,} {what} of source {source.name!r} "
                 f"({fell / rows:.0%}). If that is meant, say so: allow_large_drop=True on the step"
             )
 
 
-def check_clashes(mixture: Mixture, standing: Standing, reading: Reading) -> None:
+def check_clashes(half: Half, standing: Standing, reading: Reading) -> None:
     """Raise `QuarantineError` when too many rows of a source share an id with a row that says something else."""
-    for number, (source, count) in enumerate(zip(mixture.sources, reading.counts, strict=True)):
+    for number, (source, count) in enumerate(zip(half.mixture.sources, reading.counts, strict=True)):
         clashes = int(((standing.source == number) & (standing.fate == Fate.QUARANTINED)).sum())
         total = count.quarantined + clashes
         if clashes and total > max(ALWAYS_QUARANTINED, source.max_quarantine * count.rows):

@@ -1,15 +1,18 @@
-"""The first rows of a source, read and worked as a build would, with nothing written."""
+"""The first rows of a source, and the pairs they give, read and worked as a build would, with nothing written."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from curate.build.pairing import pair_names, pair_numbers
 from curate.build.piece import Job, Worked, lines, work
 from curate.build.reading import NOTHING
-from curate.io.collect import Parsed
+from curate.io.collect import Collector, Parsed
 from curate.io.door import Opened
 from curate.rows.gather import take
 
@@ -20,10 +23,12 @@ BLOCK: Final = 1 << 18
 class Head(NamedTuple):
     """The first rows of one source, worked.
 
-    `read` rows were read, all if `whole`; `rows` is how many it has (a guess unless `whole`; None: not known).
+    `files` names the file of each block. `read` rows were read, all if `whole`; `rows` is how many it has (a guess
+    unless `whole`; None: not known).
     """
 
     done: tuple[Worked, ...]
+    files: tuple[str, ...]
     lines: pa.Table
     read: int
     whole: bool
@@ -50,12 +55,32 @@ def first_rows(job: Job, rows: int) -> Head:
         whole = kept == held
         done.append(work(job, first))
         files.append(block.file)
+    table = _lines(job, files, done)
+    return Head(tuple(done), tuple(files), table, read, whole, read if whole else _rows(opened, read, taken))
+
+
+def pairs_of(job: Job, head: Head, stands: NDArray[np.bool_], occurrence: NDArray[np.uint64]) -> Head:
+    """Work the pairs of the rows of `head` that stand, as rows of their own."""
+    nothing = Collector("preference").parsed()
+    made = [(one, one.passed.pairs) for one in head.done if one.passed.pairs is not None]
+    done, start = [], 0
+    for one, (body, every, _) in made:
+        here = slice(start, start + one.parsed.body.num_rows)
+        start = here.stop
+        place = np.flatnonzero(stands[here][every]).astype(np.int32)
+        row = every[place]
+        ids = pair_names(one.ids.take(pa.array(row)), occurrence[here][row], pair_numbers(every)[place])
+        done.append(work(job, Parsed(take(body, place), ids, one.parsed.line[row], nothing.bad)))
+    table = _lines(job, head.files, done)
+    return Head(tuple(done), head.files, table, table.num_rows, head.whole, None)
+
+
+def _lines(job: Job, files: Sequence[str], done: Sequence[Worked]) -> pa.Table:
+    """Return the ledger lines of blocks: rows that were read first, then all in quarantine."""
     batches = [lines(job, file, one) for file, one in zip(files, done, strict=True)]
     good = [batch.slice(0, one.parsed.body.num_rows) for batch, one in zip(batches, done, strict=True)]
     bad = [batch.slice(one.parsed.body.num_rows) for batch, one in zip(batches, done, strict=True)]
-    return Head(
-        tuple(done), pa.Table.from_batches([*good, *bad]), read, whole, read if whole else _rows(opened, read, taken)
-    )
+    return pa.Table.from_batches([*good, *bad])
 
 
 def _first(parsed: Parsed, most: int) -> Parsed:

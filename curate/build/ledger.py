@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +50,7 @@ LEDGER = pa.schema(
 """The columns of the ledger, before the scores, which are named `step.score`.
 
 - `file`, `line`: where the row stood; the line in JSON Lines, CSV and TSV, else the number of the row, from 1.
-- `fate`: kept, dropped, unsampled or quarantined.
+- `fate`: kept, dropped, unsampled or quarantined; of a rated row that gave pairs, paired.
 - `step`, `reason`, `score`, `bound`: of a dropped row, what it fell to.
 - `match`: the phrase a dropped row was caught by, or `source/id` of the row that a duplicate fell to.
 - `copies`, `split`: how often a kept row is in the data files, and in which split.
@@ -62,8 +62,15 @@ WORDS = ("file", "fate", "step", "reason", "split", "column", "expected", "match
 """Columns of few different values, written with a dictionary."""
 
 
+FATES: Final = {
+    True: (Fate.KEPT, Fate.DROPPED, Fate.UNSAMPLED, Fate.QUARANTINED),
+    False: (Fate.PAIRED, Fate.DROPPED, Fate.QUARANTINED),
+}
+"""What may become of the rows of a half of a build, by whether it is the final one."""
+
+
 class Books(NamedTuple):
-    """What ledger lines are written from."""
+    """What ledger lines of one half of a build are written from."""
 
     names: tuple[str, ...]
     pipelines: tuple[tuple[Stage, ...], ...]
@@ -73,13 +80,14 @@ class Books(NamedTuple):
     verdicts: Verdicts
     kept: RowNames
     score_types: dict[str, pa.DataType]
+    final: bool
 
 
 def write_source(books: Books, number: int, ledger: Path, dropped: Path) -> dict[str, int]:
     """Write the ledger and the dropped rows of one source; returns how many rows met each fate."""
     pieces = [piece for piece in books.pieces if piece.source == number]
     schema = pa.schema([*LEDGER, *books.score_types.items()])
-    fates = dict.fromkeys((fate.name.lower() for fate in Fate), 0)
+    fates = dict.fromkeys((fate.name.lower() for fate in FATES[books.final]), 0)
     with replacing(ledger) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema, WORDS)) as writer:
         for piece in pieces:
             lines = _lines(books, piece, schema)
@@ -209,8 +217,9 @@ def _dropped(books: Books, piece: PieceOf) -> pa.RecordBatch:
     """Return the rows of a piece that fell to filters, which lie apart, and to groups, which lie among the others."""
     standing = books.standing
     here = slice(piece.first, piece.first + piece.rows)
-    grouped = standing.grouped[here]
     parts = [read_ipc(piece.paths.dropped)]
+    grouped = standing.grouped[here].copy()
+    grouped[np.asarray(parts[0]["row"])] = False  # it fell to a filter behind the group too, and is there
     stays = books.lines.start[here] >= 0
     if (grouped & ~stays).any():
         parts += _picked(read_pile(piece.paths.rows), grouped & ~stays)

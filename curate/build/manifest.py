@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from curate.build.fingerprint import canonical, fingerprint
+from curate.build.halves import final_labels
 from curate.build.pipeline import all_stages
 from curate.io.door import Opened
 from curate.mix.plan import Share
@@ -24,6 +25,17 @@ VERSIONS = {name: version(name) for name in ("curate", "msgspec", "numba", "nump
 """Of `curate` and of what a byte of the output may depend on; looked up once, while the process may still read them."""
 
 
+class Counts(NamedTuple):
+    """What one source held, and what became of it: by content hash, fates of its rows, and fates of its pairs.
+
+    `pairs` is None for a source whose rows pass no Pairing.
+    """
+
+    content: str
+    fates: dict[str, int]
+    pairs: dict[str, int] | None
+
+
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as stream:
@@ -34,8 +46,7 @@ def manifest(
     mixture: Mixture,
     kind: Kind,
     opened: Iterable[Opened],
-    contents: Iterable[str],
-    fates: Iterable[dict[str, int]],
+    counts: Iterable[Counts],
     shares: Iterable[tuple[Share, int]],
     splits: dict[str, Any],
     held: Mapping[str, Sequence[str]],
@@ -46,8 +57,8 @@ def manifest(
     of the inputs it was held against.
     """
     sources = [
-        _source(source, found, content, counts, share)
-        for source, found, content, counts, share in zip(mixture.sources, opened, contents, fates, shares, strict=True)
+        _source(source, found, counted, share)
+        for source, found, counted, share in zip(mixture.sources, opened, counts, shares, strict=True)
     ]
     found = {
         "format": FORMAT,
@@ -65,18 +76,18 @@ def manifest(
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
-def _source(
-    source: Source, opened: Opened, content: str, fates: dict[str, int], planned: tuple[Share, int]
-) -> dict[str, Any]:
+def _source(source: Source, opened: Opened, counts: Counts, planned: tuple[Share, int]) -> dict[str, Any]:
     share, delivered = planned
+    pairs = {} if counts.pairs is None else {"pairs": {"made": sum(counts.pairs.values()), "fates": counts.pairs}}
     return {
         "name": source.name,
-        "content": content,
+        "content": counts.content,
         "format": opened.describe(),
         "licence": source.licence,
         "protect": source.protect,
-        "read": sum(fates.values()),
-        "fates": fates,
+        "read": sum(counts.fates.values()),
+        "fates": counts.fates,
+        **pairs,
         "plan": {
             "take": repr(source.take),
             "unit": share.unit,
@@ -88,11 +99,14 @@ def _source(
 
 
 def _steps(mixture: Mixture, held: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Return what ran; in a mixture with a Pairing, `of` marks the steps that worked on rated rows."""
     kinds = {Filter: "filter", Edit: "edit", Group: "group"}
+    final = final_labels(mixture)
     return [
         {
             "label": stage.label,
             "kind": next((name for kind, name in kinds.items() if isinstance(stage.step, kind)), "pairing"),
+            **({"of": "rated"} if stage.label not in final else {}),
             "step": canonical(stage.step),
             **_held(stage.step, held.get(stage.label, ())),
         }

@@ -1,4 +1,4 @@
-"""One unit of work: a block of a source, read, identified, passed through its steps and put down in four files.
+"""One unit of work: a block of a source, read, identified, passed through its steps and put down in a few files.
 
 A piece is a pure function of its block, so pieces can be made in any order, on any thread or machine, and again after
 an interruption. Its rows lie sorted into buckets of their final order, so that a shard reads only what it holds.
@@ -17,17 +17,21 @@ from numpy.typing import NDArray
 from curate.build.groups import sheet_batch
 from curate.build.in_place import LONGEST
 from curate.build.pile import pile_schema, write_pile
-from curate.build.pipeline import Passed, Stage, only, run
+from curate.build.pipeline import Passed, Stage, run
 from curate.io.atomic import write_ipc
 from curate.io.door import Block, Opened, Parsed
 from curate.mix.tokens import Tokenizer, tokens
 from curate.rows.gather import take, text_bytes
 from curate.rows.identity import Identities, identities, names
+from curate.rows.schema import BODIES
 from curate.rows.scores import best_scores
 from curate.rows.segments import Segments, select
-from curate.steps.base import Bound, Filter
+from curate.steps.base import Bound, Filter, Paired, Pairing
 from curate.steps.exact_dedup import ExactDedup
 from curate.text.hashing import ranks
+
+ROW = pa.field("row", pa.int32())
+"""The number of a row within its piece."""
 
 FILE = b"file"
 """Where the keys of a piece name the file it was made from."""
@@ -37,6 +41,7 @@ class Job(NamedTuple):
     """What every piece of one source shares.
 
     `score_types` names the score columns of the whole mixture; with `may_stay`, lines of plain files need no copy.
+    `again`: rows that no filter drops are needed again, by the data files or by a group that may drop them.
     """
 
     opened: Opened
@@ -47,10 +52,13 @@ class Job(NamedTuple):
     tokenizer: Tokenizer | None
     test_split: bool
     may_stay: bool = False
+    again: bool = True
 
 
 class Paths(NamedTuple):
     """The files of a piece; `rows` is not there when all its rows stay in their file, `signed` without a group.
+
+    `pairs` is there when a Pairing ends the pipeline.
 
     `lines` is written last: where it is, the piece is whole.
     """
@@ -58,6 +66,7 @@ class Paths(NamedTuple):
     rows: Path
     dropped: Path
     signed: Path
+    pairs: Path
     keys: Path
     lines: Path
 
@@ -96,15 +105,23 @@ def make_piece(job: Job, block: Block, place: Paths) -> Count:
     parsed, found, passed, ids, span = done
     named = with_names(passed.body, ids, np.arange(passed.body.num_rows))
     moving = np.flatnonzero((passed.fell < 0) & (span[:, 0] < 0)).astype(np.int32)
-    if len(moving):
+    if len(moving) and job.again:
         rank = ranks(found.key, np.zeros(len(found.own), np.uint64), job.order_key)
         write_pile(place.rows, named, moving, rank[moving])
     write_ipc(place.dropped, [take(named, np.flatnonzero(passed.fell >= 0).astype(np.int32))])
     if passed.signed:
         write_ipc(place.signed, [sheet_batch(passed.signed)])
+    if passed.pairs is not None:
+        write_ipc(place.pairs, [pairs_batch(passed.pairs)])
     write_ipc(place.keys, [_placed(keys(job, done), block, span)])
     write_ipc(place.lines, [lines(job, block.file, done)])
     return Count(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
+
+
+def pairs_batch(pairs: Paired) -> pa.RecordBatch:
+    """Return pairs as a piece keeps them: the number of their row within the piece, then the pair."""
+    schema = pa.schema([ROW, *BODIES["preference"]])
+    return pa.RecordBatch.from_arrays([pa.array(pairs.row), *pairs.body.columns], schema=schema)
 
 
 def work(job: Job, parsed: Parsed) -> Worked:
@@ -169,7 +186,7 @@ def lines(job: Job, file: str, done: Worked) -> pa.RecordBatch:
     parsed, passed = done.parsed, done.passed
     rows, bad = parsed.body.num_rows, parsed.bad.num_rows
     step, reason, bound = _verdicts(job.stages, passed)
-    score = pa.array(passed.score, mask=passed.fell < 0)
+    score = pa.array(passed.score, mask=np.isnan(passed.score))
     good: dict[str, pa.Array] = {
         "id": done.ids,
         "line": pa.array(parsed.line),
@@ -193,13 +210,17 @@ def lines(job: Job, file: str, done: Worked) -> pa.RecordBatch:
 
 
 def _verdicts(stages: tuple[Stage, ...], passed: Passed) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """Spell out, for rows that fell, the step, the reason and the bound; null for the others."""
+    """Spell out, for rows that fell, the step, the reason and the bound (null where none was held)."""
     labels = pa.array([stage.label for stage in stages], pa.string())
     bounds: list[Bound] = []
     first = np.zeros(len(stages), np.int64)
-    for stage, step in only(stages, Filter):
+    for stage in stages:
         first[stage.place] = len(bounds)
-        bounds += step.bounds()
+        match stage.step:
+            case Filter() as step:
+                bounds += step.bounds()
+            case Pairing() as step:
+                bounds += [Bound(reason, "") for reason in step.reasons()]
     fell = np.flatnonzero(passed.fell >= 0)
     which = np.full(len(passed.fell), -1, np.int64)
     which[fell] = first[passed.fell[fell]] + passed.bound[fell]
@@ -210,4 +231,8 @@ def _verdicts(stages: tuple[Stage, ...], passed: Passed) -> tuple[pa.Array, pa.A
     low = passed.score[fell] < at_least[which[fell]]
     held[fell] = np.where(low, at_least[which[fell]], at_most[which[fell]])
     reasons = pa.array([bound.reason for bound in bounds], pa.string())
-    return labels.take(pa.array(passed.fell, mask=passed.fell < 0)), reasons.take(pick), pa.array(held, mask=which < 0)
+    return (
+        labels.take(pa.array(passed.fell, mask=passed.fell < 0)),
+        reasons.take(pick),
+        pa.array(held, mask=np.isnan(held)),
+    )

@@ -18,7 +18,7 @@ from curate.mix.spec import Mixture, Source
 from curate.rows.edits import apply_edits
 from curate.rows.gather import take
 from curate.rows.segments import SIDES, Segments, segments, select
-from curate.steps.base import Edit, Evidence, Filter, Group, Scores, Signed, Step, decide
+from curate.steps.base import Edit, Evidence, Filter, Group, Paired, Pairing, Scores, Signed, Step, decide
 
 HIT = pa.struct(
     [
@@ -53,6 +53,8 @@ class Passed(NamedTuple):
 
     `segments` are all of its segments. `fell` is the place of the first filter that a row falls to, -1 where it falls
     to none; `bound` and `score` say by which of that filter's bounds. `scores`, `signed` and `edited` go by label.
+    `pairs` are those of rows that fall to none, where a Pairing ends the pipeline; to it falls a row that gives none,
+    `bound` being the place of its reason.
     """
 
     body: pa.RecordBatch
@@ -64,6 +66,7 @@ class Passed(NamedTuple):
     signed: dict[str, Signed]
     edited: pa.ListArray
     evidence: pa.ListArray
+    pairs: Paired | None = None
 
 
 def stages(mixture: Mixture, source: Source) -> tuple[Stage, ...]:
@@ -102,7 +105,11 @@ def score_columns(found: Iterable[Stage]) -> dict[str, pa.DataType]:
 
 
 def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Passed:
-    """Run the row-local part of every stage over `body`. Rows of a protected source are scored and never fall."""
+    """Run the row-local part of every stage over `body`; a Pairing may only be the last.
+
+    Rows of a protected source are scored and fall to no filter. To a Pairing they do: a row that gives no pair has
+    nothing to keep.
+    """
     rows = body.num_rows
     whole, versions, version = segments(body), [body], np.zeros(rows, np.int32)
     fell, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
@@ -110,6 +117,7 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
     signed: dict[str, Signed] = {}
     edited: list[tuple[str, NDArray[np.bool_]]] = []
     hits: list[tuple[Stage, Evidence]] = []
+    pairs: Paired | None = None
     for stage in found:
         seen = select(whole, stage.step.reads)
         match stage.step:
@@ -130,10 +138,25 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
                 edited.append((stage.label, changed & (fell < 0)))
             case Group() as step:
                 signed[stage.label] = step.sign(seen)
+            case Pairing() as step:
+                pairs = _pair(step, stage.place, body, fell, bound)
     if (version < len(versions) - 1).any():
         body = _of_versions(versions, version)
         whole = segments(body)
-    return Passed(body, whole, fell, bound, score, scores, signed, _edited(edited, rows), _evidence(hits, rows))
+    told = _edited(edited, rows), _evidence(hits, rows)
+    return Passed(body, whole, fell, bound, score, scores, signed, *told, pairs)
+
+
+def _pair(step: Pairing, place: int, body: pa.RecordBatch, fell: NDArray[np.int16], bound: NDArray[np.int16]) -> Paired:
+    """Pair the rows that have not fallen, and let those fall that give no pair."""
+    paired = step.pair(body)
+    falls = (paired.reason >= 0) & (fell < 0)
+    fell[falls] = place
+    bound[falls] = paired.reason[falls]
+    stands = fell[paired.row] < 0
+    if stands.all():
+        return paired
+    return Paired(take(paired.body, np.flatnonzero(stands).astype(np.int32)), paired.row[stands], paired.reason)
 
 
 def _on_rows(mask: NDArray[np.bool_], found: Evidence) -> Evidence:

@@ -1,4 +1,4 @@
-"""The first half of a build: every block of every source becomes a piece."""
+"""The first part of a build, and of each of its halves: every block of every source becomes a piece."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from curate.build.engine import run_all
+from curate.build.halves import Half, kind_of_rows, pairing
 from curate.build.in_place import may_stay
 from curate.build.piece import Count, Job, Paths, make_piece, piece_paths
-from curate.build.pipeline import all_stages, score_columns, stages
+from curate.build.pipeline import all_stages, score_columns
 from curate.build.progress import Watch
-from curate.errors import FormatError, MixtureError, QuarantineError, SourceNotFoundError
+from curate.errors import FormatError, QuarantineError, SourceNotFoundError
 from curate.io.atomic import read_ipc, write_text
 from curate.io.blocks import Items
 from curate.io.door import Block, Opened
 from curate.mix.sample import ORDER, key
 from curate.mix.spec import Mixture, Source
 from curate.rows.schema import Kind
+from curate.steps.base import Group
 
 NOTHING = Block("", 1, Items([], None), 0)
 """Stands for the blocks of a source without rows, so that every source has a piece, and its steps their columns."""
@@ -47,16 +49,12 @@ class Reading(NamedTuple):
 
 
 def open_sources(mixture: Mixture) -> tuple[Kind, tuple[Opened, ...]]:
-    """Open every source; raises `MixtureError` when they hold rows of different kinds."""
+    """Open every source, and tell the kind of row that goes into the data files.
+
+    Raises `MixtureError` when they come to rows of different kinds, and for a Pairing of rows that are not rated.
+    """
     opened = tuple(_open(source) for source in mixture.sources)
-    kinds = {found.kind for found in opened}
-    if len(kinds) > 1:
-        told = ", ".join(
-            f"{source.name} holds {found.kind} rows" for source, found in zip(mixture.sources, opened, strict=True)
-        )
-        message = f"mixture {mixture.name!r}: one build holds rows of one kind, but {told}; make a mixture of each kind"
-        raise MixtureError(message)
-    return opened[0].kind, opened
+    return kind_of_rows(mixture, opened), opened
 
 
 def _open(source: Source) -> Opened:
@@ -67,8 +65,8 @@ def _open(source: Source) -> Opened:
         raise type(error)(message) from error
 
 
-def read(mixture: Mixture, opened: tuple[Opened, ...], pieces: Path, threads: int, watch: Watch) -> Reading:
-    """Make the pieces of every source that are not there yet.
+def read(half: Half, pieces: Path, threads: int, watch: Watch) -> Reading:
+    """Make the pieces of every source of one half that are not there yet.
 
     Raises `QuarantineError` for a source with too many unreadable rows.
     """
@@ -76,22 +74,29 @@ def read(mixture: Mixture, opened: tuple[Opened, ...], pieces: Path, threads: in
     if note.is_file():
         told = json.loads(note.read_text(encoding="utf-8"))
         return Reading(tuple(told["pieces"]), tuple(Count(*count) for count in told["counts"]))
-    jobs = jobs_of(mixture, opened)
+    jobs = jobs_of(half)
     number = [0] * len(jobs)
     rows, bad = [0] * len(jobs), [0] * len(jobs)
-    for source, found in zip(mixture.sources, opened, strict=True):
-        watch.start(source.name, found.size)
-    for task, count in run_all(_make, _tasks(jobs, pieces), threads):
+    bars = [_bar(half, source) for source in half.mixture.sources]
+    for i in half.sources:
+        watch.start(bars[i], half.opened[i].size)
+    for task, count in run_all(_make, _tasks(half, jobs, pieces), threads):
         number[task.source] += 1
         rows[task.source] += count.rows
         bad[task.source] += count.quarantined
-        watch.advance(mixture.sources[task.source].name, task.block.size, count.rows)
-    for i, source in enumerate(mixture.sources):
-        watch.done(source.name)
-        check_quarantine(source, Count(rows[i], bad[i]), pieces, i, number[i])
+        watch.advance(bars[task.source], task.block.size, count.rows)
+    for i in half.sources:
+        watch.done(bars[i])
+        check_quarantine(half.mixture.sources[i], Count(rows[i], bad[i]), pieces, i, number[i])
     counts = tuple(Count(*pair) for pair in zip(rows, bad, strict=True))
     write_text(note, json.dumps({"pieces": number, "counts": counts}))
     return Reading(tuple(number), counts)
+
+
+def _bar(half: Half, source: Source) -> str:
+    """Return what the progress of a source is called."""
+    paired = half.final and pairing(half.mixture, source) is not None
+    return f"{source.name}, pairs" if paired else source.name
 
 
 def check_quarantine(source: Source, count: Count, pieces: Path, number: int, blocks: int) -> None:
@@ -133,26 +138,30 @@ def bad_rows(lines: pa.Table | pa.RecordBatch, most: int) -> list[str]:
     return found
 
 
-def jobs_of(mixture: Mixture, opened: tuple[Opened, ...]) -> list[Job]:
+def jobs_of(half: Half) -> list[Job]:
     """Return what the pieces of each source share."""
+    mixture = half.mixture
     types = score_columns(all_stages(mixture))
+    groups = any(isinstance(stage.step, Group) for stage in half.stages)
     return [
         Job(
             opened=found,
-            stages=stages(mixture, source),
+            stages=pipeline,
             score_types=types,
             protect=source.protect,
             order_key=key(mixture.seed, source.name, ORDER),
             tokenizer=mixture.tokenizer,
-            test_split=mixture.test is not None,
-            may_stay=may_stay(opened),
+            test_split=mixture.test is not None and half.final,
+            may_stay=may_stay(half.opened),
+            again=half.final or groups,
         )
-        for source, found in zip(mixture.sources, opened, strict=True)
+        for source, found, pipeline in zip(mixture.sources, half.opened, half.pipelines, strict=True)
     ]
 
 
-def _tasks(jobs: list[Job], pieces: Path) -> Iterator[Task]:
-    for number, job in enumerate(jobs):
+def _tasks(half: Half, jobs: list[Job], pieces: Path) -> Iterator[Task]:
+    for number in half.sources:
+        job = jobs[number]
         blocks = job.opened.blocks()
         for i, block in enumerate(chain([next(blocks, NOTHING)], blocks)):
             yield Task(number, job, block, piece_paths(pieces, number, i))

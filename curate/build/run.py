@@ -1,11 +1,14 @@
-"""A build from beginning to end: read, settle, write, move into place."""
+"""A build from beginning to end: read, settle, write, move into place.
+
+A mixture with a Pairing goes through the first two twice: rated rows become pairs, and these the rows that are built.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,15 +19,17 @@ from numpy.typing import NDArray
 from curate.build.checks import check_clashes, check_delivery, check_drops, check_unchanged
 from curate.build.engine import run_all
 from curate.build.fingerprint import Json, canonical
-from curate.build.groups import Written
+from curate.build.groups import Verdicts, Written
+from curate.build.halves import Half, final_half, pairing_sources, rated_half
 from curate.build.in_place import InPlace
 from curate.build.ledger import Books, check_conservation, write_source
-from curate.build.manifest import VERSIONS, file_hash, manifest
+from curate.build.manifest import VERSIONS, Counts, file_hash, manifest
+from curate.build.pairing import PairsOf, check_pairs
 from curate.build.piece import FILE, piece_paths
-from curate.build.pipeline import all_stages, score_columns, stages
+from curate.build.pipeline import all_stages, score_columns
 from curate.build.progress import Watch, watching
 from curate.build.reading import Reading, open_sources, read
-from curate.build.settle import Standing, choose, delivered, lifting, moved, order, stand
+from curate.build.settle import Fate, Standing, choose, delivered, lifting, moved, order, stand
 from curate.build.shards import Shard, cut, write_shard
 from curate.build.stockroom import Pile, Stockroom, move
 from curate.build.verdicts import PieceOf, numbered_columns, row_names, table_path, write_table
@@ -73,41 +78,122 @@ def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
     }
 
 
+class Settled(NamedTuple):
+    """One half of a build, read and settled; `contents` are hashes of what the sources hold, `prompt` of each row's."""
+
+    half: Half
+    reading: Reading
+    pieces: tuple[PieceOf, ...]
+    standing: Standing
+    verdicts: Verdicts
+    contents: list[str]
+    lines: InPlace
+    prompt: NDArray[np.uint64] | None
+
+
+class Rated(NamedTuple):
+    """What the rated half leaves: pairs in place of the sources that pair, what these held, and their rows' fates."""
+
+    opened: tuple[Opened, ...]
+    contents: list[str]
+    fates: dict[int, dict[str, int]]
+    held: dict[str, list[str]]
+
+
 def _make(
     mixture: Mixture, kind: Kind, opened: tuple[Opened, ...], space: Workspace, threads: int, watch: Watch
 ) -> None:
-    reading = read(mixture, opened, space.pieces, threads, watch)
-    pieces = _pieces(space, reading)
-    keys = load_keys(pieces)
-    sheets = [Written(piece.rows, piece.paths.signed) for piece in pieces]
-    standing, verdicts = stand(mixture, keys, np.repeat(*_sources(pieces)), sheets)
-    check_clashes(mixture, standing, reading)
-    check_drops(mixture, standing)
-    shares = choose(mixture, standing, keys["prompt"].to_numpy() if mixture.test is not None else None)
-    contents = _contents(mixture, standing, keys)
-    lines = _in_place(opened, pieces, standing, keys)
-    del keys
-    names = tuple(source.name for source in mixture.sources)
-    pipelines = tuple(stages(mixture, source) for source in mixture.sources)
-    kept = row_names(standing.kept, names, standing, pieces, verdicts)
-    books = Books(names, pipelines, standing, pieces, lines, verdicts, kept, score_columns(all_stages(mixture)))
+    rated = _pair(mixture, opened, space, threads, watch) if pairing_sources(mixture) else Rated(opened, [], {}, {})
+    done = _settle(final_half(mixture, rated.opened), space.pieces, threads, watch)
+    shares = choose(mixture, done.standing, done.prompt)
+    books = _books(done)
     _write_tables(books, space.out)
-    fates, splits = _write(mixture, kind, books, space, threads, watch)
-    for name, count, found in zip(names, reading.counts, fates, strict=True):
-        check_conservation(name, count.rows, found)
+    fates, splits = _write(mixture, kind, books, rated, space, threads, watch)
+    counts = [_counts(done, rated, number, found) for number, found in enumerate(fates)]
     check_unchanged(opened)
-    check_delivery(standing, splits)
-    text = manifest(mixture, kind, opened, contents, fates, delivered(shares, standing), splits, verdicts.held)
+    check_delivery(done.standing, splits)
+    held = {**rated.held, **done.verdicts.held}
+    text = manifest(mixture, kind, opened, counts, delivered(shares, done.standing), splits, held)
     write_text(space.out / MANIFEST, text)
 
 
-def _pieces(space: Workspace, reading: Reading) -> tuple[PieceOf, ...]:
+def _pair(mixture: Mixture, opened: tuple[Opened, ...], space: Workspace, threads: int, watch: Watch) -> Rated:
+    """Read the sources that pair up to their pairs, and write the ledger of their rated rows."""
+    half = rated_half(mixture, opened)
+    done = _settle(half, space.pieces / "rated", threads, watch)
+    done.standing.fate[done.standing.fate == Fate.KEPT] = Fate.PAIRED
+    books = _books(done)
+    _write_tables(books, space.out)
+    for folder in ("rated", "pairs"):
+        (space.out / folder).mkdir()
+    fates = dict(
+        zip(
+            half.sources,
+            run_all(partial(_write_source, books, ("ledger", "rated"), space.out), half.sources, threads),
+            strict=True,
+        )
+    )
+    for number, found in fates.items():
+        check_conservation(books.names[number], done.reading.counts[number].rows, found)
+    pairs = tuple(
+        PairsOf.of(found, (piece for piece in done.pieces if piece.source == number), done.standing)
+        if number in fates
+        else found
+        for number, found in enumerate(opened)
+    )
+    return Rated(pairs, done.contents, fates, done.verdicts.held)
+
+
+def _settle(half: Half, folder: Path, threads: int, watch: Watch) -> Settled:
+    """Make the pieces of one half, and settle what only all of its rows together can tell."""
+    folder.mkdir(exist_ok=True)
+    reading = read(half, folder, threads, watch)
+    pieces = _pieces(folder, reading)
+    keys = load_keys(pieces)
+    sheets = [Written(piece.rows, piece.paths.signed) for piece in pieces]
+    standing, verdicts = stand(half, keys, np.repeat(*_sources(pieces)), sheets)
+    check_clashes(half, standing, reading)
+    check_drops(half, standing)
+    return Settled(
+        half,
+        reading,
+        pieces,
+        standing,
+        verdicts,
+        _contents(half.mixture, standing, keys),
+        _in_place(half.opened, pieces, standing, keys),
+        keys["prompt"].to_numpy() if "prompt" in keys.columns else None,
+    )
+
+
+def _books(done: Settled) -> Books:
+    mixture = done.half.mixture
+    names = tuple(source.name for source in mixture.sources)
+    kept = row_names(done.standing.kept, names, done.standing, done.pieces, done.verdicts)
+    types = score_columns(all_stages(mixture))
+    return Books(
+        names, done.half.pipelines, done.standing, done.pieces, done.lines, done.verdicts, kept, types, done.half.final
+    )
+
+
+def _counts(done: Settled, rated: Rated, number: int, fates: dict[str, int]) -> Counts:
+    """Return what became of one source; raises `ConservationError` where something of it has no fate."""
+    name, found = done.half.mixture.sources[number].name, done.half.opened[number]
+    if not isinstance(found, PairsOf):
+        check_conservation(name, done.reading.counts[number].rows, fates)
+        return Counts(done.contents[number], fates, None)
+    of_rows = rated.fates[number]
+    check_pairs(name, found.taken(), of_rows["paired"], fates)
+    return Counts(rated.contents[number], of_rows, fates)
+
+
+def _pieces(folder: Path, reading: Reading) -> tuple[PieceOf, ...]:
     """Return the pieces in order, with the number of their first row in the build."""
     found: list[PieceOf] = []
     first = 0
     for source, count in enumerate(reading.pieces):
         for block in range(count):
-            place = piece_paths(space.pieces, source, block)
+            place = piece_paths(folder, source, block)
             keys = pa.ipc.open_file(pa.OSFile(str(place.keys), "rb"))
             rows, file = keys.get_batch(0).num_rows, keys.schema.metadata[FILE].decode()
             found.append(PieceOf(place, source, first, rows, file))
@@ -148,7 +234,7 @@ def _contents(mixture: Mixture, standing: Standing, keys: pl.DataFrame) -> list[
 
 
 def _write(
-    mixture: Mixture, kind: Kind, books: Books, space: Workspace, threads: int, watch: Watch
+    mixture: Mixture, kind: Kind, books: Books, rated: Rated, space: Workspace, threads: int, watch: Watch
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """Write ledger, dropped rows and shards; returns the fates of each source, and the splits for the manifest."""
     standing = books.standing
@@ -165,7 +251,10 @@ def _write(
     shards = {name: cut(name, found, standing.bytes[found.row]) for name, found in splits.items() if len(found.row)}
     shards = shards or {"train": cut("train", splits["train"], standing.bytes[:0])}
     out = space.out
-    tasks: list[Callable[[], Any]] = [partial(_write_source, books, i, out) for i in range(len(books.names))]
+    tasks: list[Callable[[], Any]] = [
+        partial(_write_source, books, ("pairs" if number in rated.fates else "ledger", "dropped"), out, number)
+        for number in range(len(books.names))
+    ]
     tasks += [partial(_write_shard, shard, stock, out / "data") for found in shards.values() for shard in found]
     done = list(run_all(_call, tasks, threads))
     watch.done("writing")
@@ -187,9 +276,11 @@ def _call(task: Callable[[], Any]) -> Any:  # noqa: ANN401  each task has its ow
     return task()
 
 
-def _write_source(books: Books, number: int, out: Path) -> dict[str, int]:
+def _write_source(books: Books, folders: tuple[str, str], out: Path, number: int) -> dict[str, int]:
+    """Write the lines of a source, and the rows that fell, into these folders of the build."""
+    lines, fell = folders
     stem = f"{number:03d}-{books.names[number]}.parquet"
-    return write_source(books, number, out / "ledger" / stem, out / "dropped" / stem)
+    return write_source(books, number, out / lines / stem, out / fell / stem)
 
 
 def _write_shard(shard: Shard, stock: Stockroom, folder: Path) -> dict[str, Any]:

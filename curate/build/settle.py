@@ -14,7 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.build.groups import Place, Reached, Sheet, Verdicts, settle_groups
-from curate.build.pipeline import Stage, all_stages, only, stages
+from curate.build.halves import Half
+from curate.build.pipeline import Stage, only
 from curate.mix.plan import Share, Stock, plan
 from curate.mix.sample import ORDER, SAMPLE, copies, key, split_off
 from curate.mix.spec import Mixture
@@ -29,6 +30,7 @@ class Fate(IntEnum):
     DROPPED = 1
     UNSAMPLED = 2
     QUARANTINED = 3
+    PAIRED = 4
 
 
 class Standing(NamedTuple):
@@ -64,9 +66,9 @@ class Order(NamedTuple):
 
 
 def stand(
-    mixture: Mixture, frame: pl.DataFrame, source: NDArray[np.int16], sheets: Sequence[Sheet]
+    half: Half, frame: pl.DataFrame, source: NDArray[np.int16], sheets: Sequence[Sheet]
 ) -> tuple[Standing, Verdicts]:
-    """Settle ids and groups; sampling is still to come.
+    """Settle ids and groups of one half of a build; sampling is still to come.
 
     `frame` has the keys of all rows (`curate.build.piece`), `source` the number of each row's source, and `sheets` what
     the groups signed them with.
@@ -87,7 +89,7 @@ def stand(
     )
     _settle_ids(standing, frame)
     best = frame["best_score"].to_numpy() if "best_score" in frame.columns else None
-    return standing, _settle_groups(mixture, standing, sheets, best)
+    return standing, _settle_groups(half, standing, sheets, best)
 
 
 def choose(mixture: Mixture, standing: Standing, prompt: NDArray[np.uint64] | None) -> tuple[Share, ...]:
@@ -195,14 +197,13 @@ def _repeated(words: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def _settle_groups(
-    mixture: Mixture, standing: Standing, sheets: Sequence[Sheet], best: NDArray[np.float64] | None
+    half: Half, standing: Standing, sheets: Sequence[Sheet], best: NDArray[np.float64] | None
 ) -> Verdicts:
     """Let each group decide over the rows that reached it, in the order of the pipeline."""
-    pipelines = [stages(mixture, source) for source in mixture.sources]
-    protect = np.array([source.protect for source in mixture.sources])
+    protect = np.array([source.protect for source in half.mixture.sources])
     places = [
-        Place(stage.label, group, np.array([_place(pipeline, stage) for pipeline in pipelines], np.int16))
-        for stage, group in only(all_stages(mixture), Group)
+        Place(stage.label, group, np.array([_place(pipeline, stage) for pipeline in half.pipelines], np.int16))
+        for stage, group in only(half.stages, Group)
     ]
 
     def reach(place: Place) -> Reached:
@@ -211,7 +212,7 @@ def _settle_groups(
         reached &= (standing.fate == Fate.KEPT) | (standing.place > at)
         row = np.flatnonzero(reached)
         source = standing.source[row]
-        with_key = key(mixture.seed, place.label, SAMPLE)
+        with_key = key(half.mixture.seed, place.label, SAMPLE)
         rank = _ranks(standing, row, standing.occurrence[row], with_key)
         return Reached(row, source, rank, protect[source], None if best is None else best[row])
 

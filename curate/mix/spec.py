@@ -24,8 +24,10 @@ class Source:
     """A named origin of rows.
 
     - `take`: how much of it goes in; counted after the steps, so a count is a count of clean rows.
-    - `steps`: run for this source only, before the mixture's.
-    - `protect`: exempt from filters and from removal as a duplicate; its rows still remove others' duplicates.
+    - `steps`: run for this source only, before the mixture's. A Pairing among them makes its rated rows preference
+      rows, which may stand beside those of sources with ready-made pairs.
+    - `protect`: exempt from filters and from removal as a duplicate; its rows still remove others' duplicates. A rated
+      row that gives no pair falls all the same: there is nothing of it to keep.
     - `max_quarantine`: the share of rows that may be unreadable before the build stops; ten rows always may.
     - `licence`: carried into manifest and card.
 
@@ -43,6 +45,7 @@ class Source:
     def __post_init__(self) -> None:
         _check_name("source", self.name)
         object.__setattr__(self, "steps", _steps(self.steps, f"source {self.name!r}"))
+        _check_pairings(self.steps, f"source {self.name!r}")
         if not isinstance(self.take, Take):
             message = (
                 f"source {self.name!r}: take={self.take!r} is none of All(), Rows(n), Fraction(f), Tokens(n), Repeat(k)"
@@ -61,7 +64,8 @@ class Mixture:
     """Sources, steps and a plan: everything that decides what a build holds.
 
     - `sources`: their order is their priority when duplicates meet.
-    - `steps`: run for every source, in this order.
+    - `steps`: run for every source, in this order. Steps before a Pairing see rated rows, those after it pairs; what
+      goes in (`take`, `weights`, `test`) is counted in pairs. A row passes one Pairing at most.
     - `weights` with `total`: shares of sources instead of their `take`s; `"size"` weighs by what is left of each.
       A weight is raised to `1 / temperature` before shares are taken, so a temperature over 1 evens them out.
     - `on_shortage`: what happens when a source has less than is asked of it. `"error"` names it; `"repeat"` uses rows
@@ -113,6 +117,8 @@ class Mixture:
         if twice:
             message = f"mixture {self.name!r} names {', '.join(twice)} twice; a source's name is its identity"
             raise MixtureError(message)
+        for source in self.sources:
+            _check_pairings((*source.steps, *self.steps), f"source {source.name!r}, its steps and the mixture's")
 
     def _check_weights(self) -> None:
         if (self.weights is None) != (self.total is None):
@@ -162,10 +168,17 @@ def _steps(steps: Iterable[Step], where: str) -> tuple[Step, ...]:
             hint = "; call it" if callable(step) else ""
             message = f"{where}: {step!r} is not a step{hint}"
             raise MixtureError(message)
-        if isinstance(step, Pairing):
-            message = f"{where}: {step.name} is a Pairing, and builds do not run these yet; pair the rows before"
-            raise MixtureError(message)
     return found
+
+
+def _check_pairings(steps: Iterable[Step], where: str) -> None:
+    """Raise `MixtureError` when rows would be paired twice."""
+    names = [step.name for step in steps if isinstance(step, Pairing)]
+    if len(names) > 1:
+        message = (
+            f"{where}: rows are paired once, and these are {len(names)} Pairings: {', '.join(names)}; keep one of them"
+        )
+        raise MixtureError(message)
 
 
 def _is_number(value: object) -> bool:

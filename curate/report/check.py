@@ -9,7 +9,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from curate.build.check import Check, Seen, SourceCheck, StepCheck
+from curate.build.check import Check, SourceCheck, StepCheck
+from curate.build.view import Seen
 from curate.report.fallen import TWIN, Fallen, Twin, holds, turns_of
 from curate.report.marks import plain
 from curate.report.planted import planted_part
@@ -53,6 +54,8 @@ def _source(source: SourceCheck) -> Text:
         )
         for line in source.bad:
             text.append(f"    {plain(line)}\n")
+    if source.pairs is not None:
+        text.append(f"  they give {source.pairs:,} {'pair' if source.pairs == 1 else 'pairs'}\n")
     text.rstrip()
     return text
 
@@ -88,12 +91,12 @@ def _seen(found: Check) -> Iterator[RenderableType]:
         yield Text("a row that falls to each step\n", style="bold underline")
     for step in met.values():
         if step.seen is not None:
-            row = _fallen(found.kind, step.seen)
+            row = _fallen(step.seen)
             yield row_text(row._replace(holds=holds(step.seen.line)) if step.label in tested else row)
 
 
-def _fallen(kind: str, seen: Seen) -> Fallen:
-    line = seen.line
+def _fallen(seen: Seen) -> Fallen:
+    kind, line = seen.kind, seen.line
     names = ("source", "id", "file", "line", "step", "reason", "score", "bound", "match")
     twin = Twin(line["match"], "which stays", turns_of(kind, seen.twin, whole=TWIN)) if seen.twin is not None else None
     return Fallen(**{name: line[name] for name in names}, turns=turns_of(kind, seen.body, line["evidence"]), twin=twin)

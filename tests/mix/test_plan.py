@@ -133,7 +133,7 @@ def test_a_wrong_declaration_says_what_is_wrong(make: Callable[[], object], mess
 
 @dataclass(frozen=True, kw_only=True)
 class Best(Pairing):
-    """A Pairing that no build runs."""
+    """A Pairing; nothing runs it here."""
 
     name: ClassVar[str] = "best"
 
@@ -144,6 +144,10 @@ class Best(Pairing):
         return Paired(body, np.zeros(0, np.int32), np.zeros(0, np.int16))
 
 
-def test_a_pairing_is_refused_rather_than_passed_over() -> None:
-    with pytest.raises(MixtureError, match="best is a Pairing"):
-        Mixture("m", (rows_of(All()),), (Best(),))
+def test_rows_are_paired_once() -> None:
+    assert Mixture("m", (rows_of(All()),), (Best(),)).steps == (Best(),)
+    with pytest.raises(MixtureError, match="source 's': rows are paired once, and these are 2 Pairings: best, best"):
+        Source("s", rows_of(All()).input, steps=(Best(), Best()))
+    twice = Source("s", rows_of(All()).input, steps=(Best(),))
+    with pytest.raises(MixtureError, match="source 's', its steps and the mixture's: rows are paired once"):
+        Mixture("m", (twice,), (Best(),))
