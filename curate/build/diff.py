@@ -29,6 +29,7 @@ class Words(NamedTuple):
     dropped: str
     unsampled: str
     unread: str
+    unpaired: str
 
 
 WAS: Final = Words(
@@ -36,12 +37,14 @@ WAS: Final = Words(
     "was dropped by",
     "was not sampled",
     "was not read: no row had its id",
+    "its row was paired otherwise",
 )
 IS: Final = Words(
     "its source is not in the mixture any more",
     "is dropped by",
     "is not sampled",
     "is not read: no row has its id",
+    "its row is paired otherwise",
 )
 
 
@@ -157,14 +160,16 @@ def _kept(build: Build) -> pl.LazyFrame:
     kind: Kind = build.manifest["kind"]
     said = build.kept().select(*ROW, said=pl.struct(BODIES[kind].names).hash())
     edits = pl.col("edited").list.join(", ").alias("edits")
-    lines = build.ledger.filter(pl.col("fate") == "kept").select(*ROW, "copies", "split", edits)
+    lines = build.lines.filter(pl.col("fate") == "kept").select(*ROW, "copies", "split", edits)
     return lines.join(said.unique(ROW), on=ROW)
 
 
 def _absent(here: pl.LazyFrame, there: pl.LazyFrame, other: Build, own: Build, change: Change) -> pl.LazyFrame:
     """Return the rows of `here` that are not in `there`, the rows of the build `other`, and why."""
-    read = other.ledger.filter(pl.col("fate") != "quarantined").select(*ROW, *FATE)
+    read = other.lines_of(other.kind).filter(pl.col("fate") != "quarantined").select(*ROW, *FATE)
     lines = here.join(there, on=ROW, how="anti").select(ROW).join(read, on=ROW, how="left")
+    if other.paired:
+        lines = _of_rated(lines, other)
     none = sorted(set(own.sources) - set(other.sources))
     words = WAS if change == "entered" else IS
     why = (
@@ -174,9 +179,21 @@ def _absent(here: pl.LazyFrame, there: pl.LazyFrame, other: Build, own: Build, c
         .then(pl.format(f"{words.dropped} {{}}: {{}}", "step", "reason"))
         .when(pl.col("fate") == "unsampled")
         .then(pl.lit(words.unsampled))
+        .when(pl.col("fate") == "paired")
+        .then(pl.lit(words.unpaired))
         .otherwise(pl.lit(words.unread))
     )
     return lines.with_columns(change=pl.lit(change), why=why)
+
+
+def _of_rated(lines: pl.LazyFrame, other: Build) -> pl.LazyFrame:
+    """Say of pairs that `other` did not make what became there of the rated row that they would have come from."""
+    rated = other.lines_of("rated").filter(pl.col("fate") != "quarantined").select(*ROW, *FATE)
+    row = pl.col("id").str.replace(r"/[0-9]+$", "").alias("row")
+    found = lines.with_columns(row).join(rated, left_on=["source", "row"], right_on=ROW, how="left", suffix="_rated")
+    known = pl.col("fate").is_not_null()
+    told = [pl.when(known).then(pl.col(name)).otherwise(pl.col(f"{name}_rated")).alias(name) for name in FATE]
+    return found.with_columns(told).select(*ROW, *FATE)
 
 
 def _changed(both: pl.LazyFrame) -> pl.LazyFrame:

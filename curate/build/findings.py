@@ -127,7 +127,7 @@ LANGUAGE: Final = ".language"
 
 
 def languages(ledger: pl.LazyFrame) -> pl.DataFrame:
-    """Count the rows of each source and language: those `read`, and those `kept`, with their shares of the source's.
+    """Count the rows of each source and language: those `read`, and those `kept` or paired, with their shares.
 
     Columns: `source`, `language`, `read`, `read_share`, `kept`, `kept_share`; the most frequent language of a source
     first. Where several steps name languages, the first counts. Raises `CallError` where none does.
@@ -138,7 +138,8 @@ def languages(ledger: pl.LazyFrame) -> pl.DataFrame:
         raise CallError(message)
     told = pl.coalesce(names).alias("language")
     counts = ledger.filter(told.is_not_null()).group_by("source", told)
-    found = counts.agg(read=pl.len().cast(pl.Int64), kept=(pl.col("fate") == "kept").sum().cast(pl.Int64)).with_columns(
+    stays = pl.col("fate").is_in(["kept", "paired"])
+    found = counts.agg(read=pl.len().cast(pl.Int64), kept=stays.sum().cast(pl.Int64)).with_columns(
         read_share=pl.col("read") / pl.col("read").sum().over("source"),
         kept_share=(pl.col("kept") / pl.col("kept").sum().over("source")).fill_nan(0.0),
     )

@@ -15,7 +15,7 @@ from curate.build import findings
 from curate.build.tables import STYLE, composition_html, funnel_html, languages_html
 from curate.build.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
-from curate.rows.schema import Kind
+from curate.rows.schema import Kind, row_schema
 
 Split: TypeAlias = Literal["train", "test"]
 
@@ -80,20 +80,74 @@ class Build:
         """The ledger: a line for each input row (columns: `curate.build.ledger.LEDGER`, then the scores)."""
         return pl.scan_parquet(self.path / "ledger" / "*.parquet")
 
+    @property
+    def paired(self) -> list[str]:
+        """The names of the sources whose rated rows were paired; none where the mixture has no Pairing."""
+        return [str(source["name"]) for source in self.manifest["sources"] if "pairs" in source]
+
+    @property
+    def pairs(self) -> pl.LazyFrame:
+        """A line for each pair that a Pairing made, with the columns of the ledger.
+
+        The pairs of the row `x` are called `x/0`, `x/1` and so on; their `file` and `line` are those of the row.
+        """
+        return pl.scan_parquet(self.path / "pairs" / "*.parquet") if self.paired else self.ledger.clear()
+
+    @property
+    def lines(self) -> pl.LazyFrame:
+        """All there is to tell: the lines of the ledger, then those of pairs."""
+        return pl.concat([self.ledger, self.pairs]) if self.paired else self.ledger
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds of row that lines tell of: the build's own, and rated before it where rows were paired."""
+        return ["rated", self.kind] if self.paired else [self.kind]
+
+    def kind_of_step(self, step: str) -> Kind:
+        """Return the kind of row that a step worked on."""
+        of = next(found.get("of", self.kind) for found in self.manifest["steps"] if found["label"] == step)
+        kind: Kind = of
+        return kind
+
+    def lines_of(self, kind: Kind) -> pl.LazyFrame:
+        """Return the lines of rows of one of `kinds`; each has a source and id of its own among them."""
+        if not self.paired:
+            return self.ledger
+        is_rated = pl.col("source").is_in(self.paired)
+        if kind != self.kind:
+            return self.ledger.filter(is_rated)
+        return pl.concat([self.ledger.filter(~is_rated), self.pairs])
+
+    def folder_of(self, kind: Kind) -> str:
+        """Return the folder that has the text of dropped rows of one of `kinds`."""
+        return "dropped" if kind == self.kind else "rated"
+
     @cached_property
     def funnel(self) -> pl.DataFrame:
         """How many rows of each source were read, fell to each step, and stayed: a line a source, then their sum.
 
         Columns: `source`, `read`, `quarantined`, one for each step that drops, `unsampled`, `kept` (different rows),
-        `rows` (rows in the data files: kept rows with their copies).
+        `rows` (rows in the data files: kept rows with their copies). Where rows were paired, `paired` and `pairs` (what
+        they gave) stand behind the Pairing; what comes after them counts pairs.
         """
-        fates = self.ledger.group_by("source").agg(
-            read=pl.len(),
-            quarantined=(pl.col("fate") == "quarantined").sum(),
-            **{step: (pl.col("step") == step).sum() for step in self.steps if self._drops(step)},
-            unsampled=(pl.col("fate") == "unsampled").sum(),
-            kept=(pl.col("fate") == "kept").sum(),
-            rows=pl.col("copies").sum().cast(pl.Int64),
+        is_pair = pl.col("pair")
+        steps = {step: (pl.col("step") == step).sum() for step in self.steps if self._drops(step)}
+        early = {step: count for step, count in steps.items() if self.kind_of_step(step) != self.kind}
+        if self.paired:
+            early |= {"paired": (pl.col("fate") == "paired").sum(), "pairs": is_pair.sum()}
+        told = [self.ledger.with_columns(pair=False), *([self.pairs.with_columns(pair=True)] if self.paired else [])]
+        fates = (
+            pl.concat(told)
+            .group_by("source")
+            .agg(
+                read=(~is_pair).sum(),
+                quarantined=(pl.col("fate") == "quarantined").sum(),
+                **early,
+                **{step: count for step, count in steps.items() if step not in early},
+                unsampled=(pl.col("fate") == "unsampled").sum(),
+                kept=(pl.col("fate") == "kept").sum(),
+                rows=pl.col("copies").sum().cast(pl.Int64),
+            )
         )
         return _with_total(self._in_order(fates))
 
@@ -106,7 +160,7 @@ class Build:
         `token_share`.
         """
         plan = pl.DataFrame([{"source": source["name"], **source["plan"]} for source in self.manifest["sources"]])
-        brought = self.ledger.group_by("source").agg(
+        brought = self.lines.group_by("source").agg(
             rows=pl.col("copies").sum().cast(pl.Int64), tokens=(pl.col("tokens") * pl.col("copies")).sum()
         )
         found = plan.join(self._in_order(brought), on="source", how="left", maintain_order="left").with_columns(
@@ -126,11 +180,16 @@ class Build:
         """How many rows of each source are in which language, of those read and of those kept.
 
         Columns: `source`, `language` (`und` where the text is too short to tell), `read`, `read_share`, `kept`,
-        `kept_share` (shares of the source's rows); the most frequent of a source first. Raises `CallError` where no
-        step of the mixture is `language()`.
+        `kept_share` (shares of the source's rows); the most frequent of a source first. Where rated rows were told
+        apart before they were paired, these are what counts, and those that were paired are kept. Raises `CallError`
+        where no step of the mixture is `language()`.
         """
-        order = pl.DataFrame({"source": self.sources})
-        return order.join(findings.languages(self.ledger), on="source", maintain_order="left_right")
+        told = pl.DataFrame()
+        for kind in self.kinds:
+            found = findings.languages(self.lines_of(kind))
+            new = found.filter(~pl.col("source").is_in(told["source"].unique().implode())) if told.width else found
+            told = pl.concat([told, new]) if told.width else new
+        return pl.DataFrame({"source": self.sources}).join(told, on="source", maintain_order="left_right")
 
     def kept(self, split: Split | None = None) -> pl.LazyFrame:
         """Return the rows of the data files, of one split or of all."""
@@ -143,16 +202,25 @@ class Build:
         """Return the rows that fell, with the verdict of the ledger beside their text.
 
         Columns: `source`, `id`, `step`, `reason`, `score`, `bound`, `match`, `evidence`, `file`, `line`, then the body.
+        Of a Pairing and the steps before it these are rated rows, of steps after it pairs; without a step they are
+        both, with the columns of both.
         """
         self._check("step", step, self.steps)
         self._check("source", source, self.sources)
-        lines = self._lines("dropped", step=step, reason=reason, source=source)
+        kinds = self.kinds if step is None else [self.kind_of_step(step)]
+        found = [self._dropped(kind, step=step, reason=reason, source=source) for kind in kinds]
+        return found[0] if len(found) == 1 else pl.concat(found, how="diagonal")
+
+    def _dropped(self, kind: Kind, **wanted: str | None) -> pl.DataFrame:
+        chosen = [pl.col(name) == value for name, value in wanted.items() if value is not None]
+        lines = self.lines_of(kind).filter(pl.col("fate") == "dropped", *chosen)
         verdict = lines.select(
             "source", "id", "step", "reason", "score", "bound", "match", "evidence", "file", "line"
         ).collect()
-        if not list((self.path / "dropped").glob("*.parquet")):
-            return verdict.join(self.kept().clear().collect(), on=["source", "id"])
-        texts = pl.scan_parquet(self.path / "dropped" / "*.parquet").join(
+        folder = self.path / self.folder_of(kind)
+        if not list(folder.glob("*.parquet")):
+            return verdict.join(pl.DataFrame(row_schema(kind).empty_table()), on=["source", "id"])
+        texts = pl.scan_parquet(folder / "*.parquet").join(
             verdict.lazy().select("source", "id"), on=["source", "id"], how="semi"
         )
         return verdict.join(texts.collect(), on=["source", "id"], how="left", maintain_order="left")
@@ -163,18 +231,19 @@ class Build:
         Columns: `source`, `file`, `line`, `id`, `column`, `expected`, `excerpt`.
         """
         self._check("source", source, self.sources)
-        lines = self._lines("quarantined", source=source)
+        own = [pl.col("source") == source] if source is not None else []
+        lines = self.ledger.filter(pl.col("fate") == "quarantined", *own)
         return lines.select("source", "file", "line", "id", "column", "expected", "excerpt").collect()
 
     def scores(self, step: str) -> pl.DataFrame:
-        """Return what a filter measured on every row that could be read: `source`, `id`, `fate`, then its scores."""
+        """Return what a filter measured on every row that came to it: `source`, `id`, `fate`, then its scores."""
         self._check("step", step, self.steps)
         prefix = f"{step}."
         names = [name for name in self.ledger.collect_schema().names() if name.startswith(prefix)]
         if not names:
             message = f"step {step!r} keeps no scores: it is no filter"
             raise CallError(message)
-        lines = self.ledger.filter(pl.col(names[0]).is_not_null())
+        lines = self.lines_of(self.kind_of_step(step)).filter(pl.col(names[0]).is_not_null())
         return lines.select(
             "source", "id", "fate", *(pl.col(name).alias(name.removeprefix(prefix)) for name in names)
         ).collect()
@@ -185,7 +254,7 @@ class Build:
         Columns: `source`, `kept_source`, `rows`, `share` (of the rows read from `source`).
         """
         self._check("step", step, self.steps)
-        return findings.overlap(self.ledger, step)
+        return findings.overlap(self.lines_of(self.kind_of_step(step)), step)
 
     def clusters(self, step: str) -> pl.DataFrame:
         """Return the rows that fell to `step`, each with the row that stands for it; the largest clusters first.
@@ -193,7 +262,7 @@ class Build:
         Columns: `cluster` (`source/id` of that row), `source`, `id`, `score`, `size` (with the row that stays).
         """
         self._check("step", step, self.steps)
-        return findings.clusters(self.ledger, step)
+        return findings.clusters(self.lines_of(self.kind_of_step(step)), step)
 
     def signatures(self, step: str) -> findings.Signatures:
         """Return the MinHash signatures of the rows in the data files, as the dedup step `step` would sign them.
@@ -224,11 +293,8 @@ class Build:
     def contamination(self, step: str) -> pl.DataFrame:
         """Tell how much of each eval a decontaminate step found in each source, in rows and in items."""
         self._check("step", step, self.steps)
-        return findings.contamination(self.hits(step), findings.table(self.path, step, "items"), self.ledger)
-
-    def _lines(self, fate: str, **wanted: str | None) -> pl.LazyFrame:
-        chosen = [pl.col(name) == value for name, value in wanted.items() if value is not None]
-        return self.ledger.filter(pl.col("fate") == fate, *chosen)
+        lines = self.lines_of(self.kind_of_step(step))
+        return findings.contamination(self.hits(step), findings.table(self.path, step, "items"), lines)
 
     def _in_order(self, lines: pl.LazyFrame) -> pl.DataFrame:
         """Put a line a source into the order of the mixture; a source without rows has zeros."""

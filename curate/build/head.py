@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.build.pairing import pair_names, pair_numbers
+from curate.build.pairing import pair_keys, pair_names, pair_numbers
 from curate.build.piece import Job, Worked, lines, work
 from curate.build.reading import NOTHING
 from curate.io.collect import Collector, Parsed
 from curate.io.door import Opened
 from curate.rows.gather import take
+from curate.text.hashing import Hashes
 
 BLOCK: Final = 1 << 18
 """Bytes of a block: small, so that little more than the rows asked for is read and parsed."""
@@ -59,7 +60,7 @@ def first_rows(job: Job, rows: int) -> Head:
     return Head(tuple(done), tuple(files), table, read, whole, read if whole else _rows(opened, read, taken))
 
 
-def pairs_of(job: Job, head: Head, stands: NDArray[np.bool_], occurrence: NDArray[np.uint64]) -> Head:
+def pairs_of(job: Job, head: Head, stands: NDArray[np.bool_], key: Hashes, occurrence: NDArray[np.uint64]) -> Head:
     """Work the pairs of the rows of `head` that stand, as rows of their own."""
     nothing = Collector("preference").parsed()
     made = [(one, one.passed.pairs) for one in head.done if one.passed.pairs is not None]
@@ -68,9 +69,11 @@ def pairs_of(job: Job, head: Head, stands: NDArray[np.bool_], occurrence: NDArra
         here = slice(start, start + one.parsed.body.num_rows)
         start = here.stop
         place = np.flatnonzero(stands[here][every]).astype(np.int32)
-        row = every[place]
-        ids = pair_names(one.ids.take(pa.array(row)), occurrence[here][row], pair_numbers(every)[place])
-        done.append(work(job, Parsed(take(body, place), ids, one.parsed.line[row], nothing.bad)))
+        row, number = every[place], pair_numbers(every)[place]
+        of_rows = occurrence[here][row]
+        ids = pair_names(one.ids.take(pa.array(row)), of_rows, number)
+        keys = pair_keys(Hashes(key.high[here][row], key.low[here][row]), of_rows, number)
+        done.append(work(job, Parsed(take(body, place), ids, one.parsed.line[row], nothing.bad, key=keys)))
     table = _lines(job, head.files, done)
     return Head(tuple(done), head.files, table, table.num_rows, head.whole, None)
 

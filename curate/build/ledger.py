@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -62,11 +62,22 @@ WORDS = ("file", "fate", "step", "reason", "split", "column", "expected", "match
 """Columns of few different values, written with a dictionary."""
 
 
-FATES: Final = {
-    True: (Fate.KEPT, Fate.DROPPED, Fate.UNSAMPLED, Fate.QUARANTINED),
-    False: (Fate.PAIRED, Fate.DROPPED, Fate.QUARANTINED),
+What: TypeAlias = Literal["rows", "rated", "pairs"]
+"""What ledger lines tell of: rows on their way into the data files, rated rows to be paired, or their pairs."""
+
+FATES: Final[dict[What, tuple[Fate, ...]]] = {
+    "rows": (Fate.KEPT, Fate.DROPPED, Fate.UNSAMPLED, Fate.QUARANTINED),
+    "rated": (Fate.PAIRED, Fate.DROPPED, Fate.QUARANTINED),
+    "pairs": (Fate.KEPT, Fate.DROPPED, Fate.UNSAMPLED),
 }
-"""What may become of the rows of a half of a build, by whether it is the final one."""
+"""What may become of them."""
+
+FOLDERS: Final[dict[What, tuple[str, str]]] = {
+    "rows": ("ledger", "dropped"),
+    "rated": ("ledger", "rated"),
+    "pairs": ("pairs", "dropped"),
+}
+"""Where in a build folder their lines lie, and those of them that fell."""
 
 
 class Books(NamedTuple):
@@ -80,14 +91,14 @@ class Books(NamedTuple):
     verdicts: Verdicts
     kept: RowNames
     score_types: dict[str, pa.DataType]
-    final: bool
 
 
-def write_source(books: Books, number: int, ledger: Path, dropped: Path) -> dict[str, int]:
-    """Write the ledger and the dropped rows of one source; returns how many rows met each fate."""
+def write_source(books: Books, what: What, out: Path, number: int) -> dict[str, int]:
+    """Write the lines and the dropped rows of one source into a build folder; returns how many rows met each fate."""
+    ledger, dropped = (out / folder / f"{number:03d}-{books.names[number]}.parquet" for folder in FOLDERS[what])
     pieces = [piece for piece in books.pieces if piece.source == number]
     schema = pa.schema([*LEDGER, *books.score_types.items()])
-    fates = dict.fromkeys((fate.name.lower() for fate in FATES[books.final]), 0)
+    fates = dict.fromkeys((fate.name.lower() for fate in FATES[what]), 0)
     with replacing(ledger) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema, WORDS)) as writer:
         for piece in pieces:
             lines = _lines(books, piece, schema)

@@ -21,6 +21,7 @@ from curate.io.door import Opened
 from curate.rows.gather import take, text_bytes
 from curate.rows.identity import numbered
 from curate.rows.schema import BODIES, Kind
+from curate.text.hashing import Hashes, combine
 
 
 class Taken(NamedTuple):
@@ -34,19 +35,20 @@ class Taken(NamedTuple):
 class PairsOf(Opened):
     """The pairs of a source whose rated rows stand, opened like the input that these came from.
 
-    `pieces` are those of its rated rows; `stands` and `occurrence` run over all rows of the rated half. A pair is
-    called `<id of its row>/<number>`, from 0 on, and its file and line are those of its row.
+    `pieces` are those of its rated rows; `stands`, `key` and `occurrence` run over all rows of the rated half. A pair
+    is called `<id of its row>/<number>`, from 0 on, and its file and line are those of its row.
     """
 
     pieces: tuple[PieceOf, ...]
     stands: NDArray[np.bool_]
+    key: Hashes
     occurrence: NDArray[np.uint64]
 
     @classmethod
     def of(cls, opened: Opened, pieces: Iterable[PieceOf], standing: Standing) -> PairsOf:
         """Return the pairs of the source that was opened as `opened`; `pieces` are those of its rated rows."""
         stands = standing.fate == Fate.PAIRED
-        return cls(opened.input, (), opened.found, tuple(pieces), stands, standing.occurrence)
+        return cls(opened.input, (), opened.found, tuple(pieces), stands, standing.key, standing.occurrence)
 
     @property
     def kind(self) -> Kind:
@@ -83,7 +85,8 @@ class PairsOf(Opened):
             return nothing
         schema = BODIES[self.kind]
         body = pa.RecordBatch.from_arrays([block.data[name] for name in schema.names], schema=schema)
-        return Parsed(body, block.data["id"], block.data["line"].to_numpy(), nothing.bad)
+        key = Hashes(block.data["high"].to_numpy(), block.data["low"].to_numpy())
+        return Parsed(body, block.data["id"], block.data["line"].to_numpy(), nothing.bad, key=key)
 
     def _stand(self, piece: PieceOf) -> NDArray[np.bool_]:
         """Tell of each pair of a piece whether its row stands."""
@@ -92,11 +95,17 @@ class PairsOf(Opened):
     def _named(
         self, piece: PieceOf, pairs: pa.RecordBatch, number: NDArray[np.int64], lines: pa.RecordBatch
     ) -> pa.RecordBatch:
-        """Return pairs with `id` and `line`."""
+        """Return pairs with `id`, `line` and the two words of their key."""
         row = pairs["row"].to_numpy()
-        ids = pair_names(lines["id"].take(pa.array(row)), self.occurrence[piece.first + row], number)
-        line = lines["line"].take(pa.array(row))
-        return pairs.remove_column(0).append_column("id", ids).append_column("line", line)
+        at = piece.first + row
+        key = pair_keys(Hashes(self.key.high[at], self.key.low[at]), self.occurrence[at], number)
+        more = {
+            "id": pair_names(lines["id"].take(pa.array(row)), self.occurrence[at], number),
+            "line": lines["line"].take(pa.array(row)),
+            "high": pa.array(key.high),
+            "low": pa.array(key.low),
+        }
+        return pa.RecordBatch.from_arrays([*pairs.columns[1:], *more.values()], names=[*pairs.schema.names[1:], *more])
 
 
 def _mapped(path: Path) -> pa.RecordBatch:
@@ -111,6 +120,15 @@ def pair_names(ids: pa.StringArray, occurrence: NDArray[np.uint64], number: NDAr
     ['a/0', 'a-2/2']
     """
     return pc.binary_join_element_wise(numbered(ids, occurrence), pa.array(number).cast(pa.string()), "/")
+
+
+def pair_keys(key: Hashes, occurrence: NDArray[np.uint64], number: NDArray[np.int64]) -> Hashes:
+    """Return what tells pairs apart, from what tells their rows apart, and their number within the row.
+
+    It is no hash of the pair's id: an own id `a-2` and the second row of an id `a` would give pairs of one id.
+    """
+    more = (occurrence << np.uint64(32)) | number.astype(np.uint64)
+    return combine(key, Hashes(more, more))
 
 
 def pair_numbers(row: NDArray[np.int32]) -> NDArray[np.int64]:

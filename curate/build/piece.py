@@ -127,6 +127,8 @@ def pairs_batch(pairs: Paired) -> pa.RecordBatch:
 def work(job: Job, parsed: Parsed) -> Worked:
     """Identify the rows of a block and pass them through their steps."""
     found = identities(parsed.body, parsed.ids)
+    if parsed.key is not None:
+        found = found._replace(key=parsed.key)
     passed = run(job.stages, parsed.body, protect=job.protect)
     return Worked(parsed, found, passed, pc.coalesce(parsed.ids, names(found.content)), _staying(parsed, passed))
 

@@ -126,13 +126,8 @@ def _pair(mixture: Mixture, opened: tuple[Opened, ...], space: Workspace, thread
     _write_tables(books, space.out)
     for folder in ("rated", "pairs"):
         (space.out / folder).mkdir()
-    fates = dict(
-        zip(
-            half.sources,
-            run_all(partial(_write_source, books, ("ledger", "rated"), space.out), half.sources, threads),
-            strict=True,
-        )
-    )
+    written = run_all(partial(write_source, books, "rated", space.out), half.sources, threads)
+    fates = dict(zip(half.sources, written, strict=True))
     for number, found in fates.items():
         check_conservation(books.names[number], done.reading.counts[number].rows, found)
     pairs = tuple(
@@ -171,9 +166,7 @@ def _books(done: Settled) -> Books:
     names = tuple(source.name for source in mixture.sources)
     kept = row_names(done.standing.kept, names, done.standing, done.pieces, done.verdicts)
     types = score_columns(all_stages(mixture))
-    return Books(
-        names, done.half.pipelines, done.standing, done.pieces, done.lines, done.verdicts, kept, types, done.half.final
-    )
+    return Books(names, done.half.pipelines, done.standing, done.pieces, done.lines, done.verdicts, kept, types)
 
 
 def _counts(done: Settled, rated: Rated, number: int, fates: dict[str, int]) -> Counts:
@@ -252,7 +245,7 @@ def _write(
     shards = shards or {"train": cut("train", splits["train"], standing.bytes[:0])}
     out = space.out
     tasks: list[Callable[[], Any]] = [
-        partial(_write_source, books, ("pairs" if number in rated.fates else "ledger", "dropped"), out, number)
+        partial(write_source, books, "pairs" if number in rated.fates else "rows", out, number)
         for number in range(len(books.names))
     ]
     tasks += [partial(_write_shard, shard, stock, out / "data") for found in shards.values() for shard in found]
@@ -274,13 +267,6 @@ def _write_tables(books: Books, out: Path) -> None:
 
 def _call(task: Callable[[], Any]) -> Any:  # noqa: ANN401  each task has its own answer
     return task()
-
-
-def _write_source(books: Books, folders: tuple[str, str], out: Path, number: int) -> dict[str, int]:
-    """Write the lines of a source, and the rows that fell, into these folders of the build."""
-    lines, fell = folders
-    stem = f"{number:03d}-{books.names[number]}.parquet"
-    return write_source(books, number, out / lines / stem, out / fell / stem)
 
 
 def _write_shard(shard: Shard, stock: Stockroom, folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ KEPT, UNSAMPLED, QUARANTINED = "#2f9e6b", "#98a1ab", "#c8453b"
 DROPPED: Final = ("#dd8a26", "#a763b5", "#4c87cf", "#b8a021", "#d2608f", "#3f9fa6")
 """A colour for each step, taken in turn."""
 
-ENDS: Final = ("source", "read", "quarantined", "unsampled", "kept", "rows")
+ENDS: Final = ("source", "read", "quarantined", "paired", "pairs", "unsampled", "kept", "rows")
 """The columns of a funnel that are no step."""
 
 LANGUAGES: Final = 6
@@ -54,15 +54,27 @@ def funnel_html(funnel: pl.DataFrame) -> str:
     heads = [_head("source", "name"), _head("fates", "name"), *(_head(name, "", colours.get(name)) for name in counted)]
     lines = []
     for number, line in enumerate(funnel.to_dicts(), 1):
-        bar = _bar([(name, line[name], colour) for name, colour in colours.items()], line["read"])
         cells = [
             _cell(line["source"], "name"),
-            f'<td class="name">{bar}</td>',
+            f'<td class="name">{_bars(line, colours)}</td>',
             *(_cell(line[name]) for name in counted),
         ]
         is_sum = number == funnel.height and line["source"] == "total"
         lines.append(_line(cells, total=is_sum))
     return _table(heads, lines)
+
+
+def _bars(line: dict[str, Any], colours: dict[str, str]) -> str:
+    """Return the bar of a source's fates; where its rows were paired, a second one of the fates of its pairs."""
+    if not line.get("pairs"):
+        return _bar([(name, line[name], colour) for name, colour in colours.items()], line["read"])
+    behind = list(line).index("pairs")
+    early = {name: list(line).index(name) < behind for name in colours}
+    shown = [(name, line[name], colour) for name, colour in colours.items()]
+    rows = [part for part in shown if early[part[0]]]
+    final = [part for part in shown if not early[part[0]]]
+    second = _bar(final, sum(size for _, size, _ in final))
+    return f'{_bar(rows, line["read"])}<div style="margin-top: 2px">{second}</div>'
 
 
 def composition_html(composition: pl.DataFrame, *, estimated: bool) -> str:
@@ -140,7 +152,7 @@ def _colours(columns: Iterable[str]) -> dict[str, str]:
     """Return the colour of each fate, in the order of the bar: what stays first."""
     columns = list(columns)
     steps = [name for name in columns if name not in ENDS]
-    fates = {"kept": KEPT, "unsampled": UNSAMPLED}
+    fates = {"kept": KEPT, "paired": KEPT, "unsampled": UNSAMPLED}
     fates |= {step: DROPPED[place % len(DROPPED)] for place, step in enumerate(steps)}
     return {name: colour for name, colour in {**fates, "quarantined": QUARANTINED}.items() if name in columns}
 

@@ -22,6 +22,7 @@ from curate.mix.spec import Mixture
 from curate.rows.identity import numbered
 from curate.rows.schema import Kind, kind_of
 from curate.steps.base import Filter, Group
+from curate.text.hashing import Hashes
 
 NOBODY = Head((), (), pa.table({}), 0, whole=True, rows=0)
 """The rows of a source that does not take part."""
@@ -119,7 +120,9 @@ def views_of(mixture: Mixture, opened: tuple[Opened, ...], rows: int) -> tuple[V
 
 def _pairs(view: View, job: Job, source: int) -> Head:
     own = view.own(source)
-    return pairs_of(job, view.heads[source], view.standing.fate[own] == Fate.PAIRED, view.standing.occurrence[own])
+    found, key = view.standing, view.standing.key
+    here = Hashes(key.high[own], key.low[own])
+    return pairs_of(job, view.heads[source], found.fate[own] == Fate.PAIRED, here, found.occurrence[own])
 
 
 def _view(half: Half, jobs: Sequence[Job], heads: Sequence[Head]) -> View:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from curate.io.formats.base import Completion, Conversation, Preference, Rated, Row, as_json
 from curate.rows.schema import BODIES, COMPLETION, MESSAGE, SCORE, Kind
 from curate.rows.validate import Turn
+from curate.text.hashing import Hashes
 
 QUARANTINED = pa.schema(
     [("line", pa.int64()), ("column", pa.string()), ("expected", pa.string()), ("excerpt", pa.string())]
@@ -27,7 +28,7 @@ class Parsed(NamedTuple):
     `body` has the schema `BODIES[kind]`, without a null in roles and contents; `ids` is the source's own id, null where
     it has none; `line` is where each row stood, from 1; `bad` has the schema `QUARANTINED`, in line order. `span` has
     two columns, where in the block the line of each row starts and ends, or -1 for a row that is not all of one plain
-    line; None stands for rows of which none is.
+    line; None stands for rows of which none is. `key` is given where the hash of an id is not what tells rows apart.
     """
 
     body: pa.RecordBatch
@@ -35,6 +36,7 @@ class Parsed(NamedTuple):
     line: NDArray[np.int64]
     bad: pa.RecordBatch
     span: NDArray[np.int64] | None = None
+    key: Hashes | None = None
 
 
 class Lists:

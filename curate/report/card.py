@@ -130,11 +130,16 @@ def _opening(build: Build) -> str:
     counts = ", ".join(f"{split['rows']:,} in {name}" for name, split in build.manifest["splits"].items())
     total = build.funnel.row(-1, named=True)
     sources = "1 source" if len(build.sources) == 1 else f"{len(build.sources)} sources"
+    kept = f"of which {total['kept']:,} were kept"
+    lines = "`ledger/` has a line for every row that was read"
+    if build.paired:
+        kept = f"of which {total['paired']:,} gave {total['pairs']:,} pairs; {total['kept']:,} rows were kept"
+        lines += ", `pairs/` one for every pair"
     return (
         f"# {cell(build.name)}\n\n"
         f"Rows of kind *{build.kind}*: {counts}. Made by `curate` {build.manifest['versions']['curate']} from "
-        f"{total['read']:,} rows of {sources}, of which {total['kept']:,} were kept. "
-        "`report.html` shows what fell and why; `ledger/` has a line for every row that was read."
+        f"{total['read']:,} rows of {sources}, {kept}. "
+        f"`report.html` shows what fell and why; {lines}."
     )
 
 
@@ -161,10 +166,11 @@ Columns: {columns}."""
 def _tables(build: Build) -> list[str]:
     estimated = build.manifest["tokens"] == "estimated"
     note = " No tokenizer was named, so tokens are estimated." if estimated else ""
+    behind = " Behind the Pairing they are of pairs, and add up to those." if build.paired else ""
     brought = build.composition.with_columns(percent("share"), percent("token_share"))
     return [
         f"## Composition\n\nAsked and delivered are in the unit of the plan.{note}\n\n{table(brought)}",
-        "## Funnel\n\nThe fates of the rows of a source add up to those read. *rows* counts copies.\n\n"
+        f"## Funnel\n\nThe fates of the rows of a source add up to those read.{behind} *rows* counts copies.\n\n"
         + table(build.funnel),
         *_languages(build),
     ]

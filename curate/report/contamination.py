@@ -9,7 +9,7 @@ import polars as pl
 from curate.build.findings import coverage as counts
 from curate.build.findings import table
 from curate.build.folder import Build
-from curate.report.fallen import EVALS, Fallen, fallen_row, labels, lines_of, texts_of
+from curate.report.fallen import EVALS, Fallen, fallen_row, labels, lines_of, texts_there
 from curate.report.settings import of_all
 
 NAMED: Final = 12
@@ -141,9 +141,10 @@ def staying(build: Build, step: str, *, source: str | None = None, n: int) -> tu
     first = held.filter(pl.int_range(pl.len()).over("eval", "reason") < n).head(n)
     if not first.height:
         return ()
-    lines = {(line["source"], line["id"]): line for line in lines_of(build.ledger, first.select("source", "id"))}
+    kind = build.kind_of_step(step)
     keys = first.select("source", "id")
-    texts = {**texts_of(build, "dropped", keys), **texts_of(build, "data", keys)}
+    lines = {(line["source"], line["id"]): line for line in lines_of(build.lines_of(kind), keys)}
+    texts = texts_there(build, keys, kind)
     bound = next(found["step"].get("threshold") for found in build.manifest["steps"] if found["label"] == step)
     rows = []
     for hit in first.to_dicts():

@@ -92,7 +92,7 @@ def duplicates(build: Build, step: str) -> Duplicates | None:
     shown = large.head(CLUSTERS)
     near = by_score.filter(pl.col("score") < 1).head(CLOSEST).select("source", "id")
     keys = pl.concat([near, shown.select(pl.col("rows").explode()).unnest("rows")]).unique()
-    rows = {(row.source, row.id): row for row in fallen_rows(build, keys)}
+    rows = {(row.source, row.id): row for row in fallen_rows(build, keys, build.kind_of_step(step))}
     closest = tuple(rows[key] for key in near.rows())
     return Duplicates(
         matrix(build.overlap(step), build.sources),

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from curate.build.folder import Build
 from curate.errors import CallError, did_you_mean
 from curate.report.marks import Hit, Piece, pieces
+from curate.rows.schema import Kind
 
 SHOWN: Final = 10
 """Rows shown for each step and reason."""
@@ -100,22 +101,23 @@ def fallen(
     _check("source", source, build.sources)
     wanted = {"step": step, "reason": reason, "source": source}
     chosen = [pl.col(name) == value for name, value in wanted.items() if value is not None]
-    lines = build.ledger.filter(pl.col("fate") == "dropped", *chosen)
     lowest = pl.col("id", "source").bottom_k_by(["id", "source"], n)
-    keys = lines.group_by("step", "reason").agg(lowest).explode("id", "source").select("source", "id").collect()
-    if not keys.height:
-        return []
+    found: list[Fallen] = []
+    for kind in build.kinds:
+        lines = build.lines_of(kind).filter(pl.col("fate") == "dropped", *chosen)
+        keys = lines.group_by("step", "reason").agg(lowest).explode("id", "source").select("source", "id").collect()
+        found += fallen_rows(build, keys, kind)
     place = {label: number for number, label in enumerate(build.steps)}
-    return sorted(fallen_rows(build, keys), key=lambda row: (place[row.step], row.reason, row.id, row.source))
+    return sorted(found, key=lambda row: (place[row.step], row.reason, row.id, row.source))
 
 
-def fallen_rows(build: Build, keys: pl.DataFrame) -> list[Fallen]:
-    """Return those of some rows (`source`, `id`) that fell, in no order that means anything."""
+def fallen_rows(build: Build, keys: pl.DataFrame, kind: Kind) -> list[Fallen]:
+    """Return those of some rows (`source`, `id`) of one kind that fell, in no order that means anything."""
     if not keys.height:
         return []
-    verdicts = lines_of(build.ledger.filter(pl.col("fate") == "dropped"), keys)
-    texts = texts_of(build, "dropped", keys)
-    twins = _twins(build, verdicts)
+    verdicts = lines_of(build.lines_of(kind).filter(pl.col("fate") == "dropped"), keys)
+    texts = texts_of(build, build.folder_of(kind), keys)
+    twins = _twins(build, verdicts, kind)
     return [fallen_row(build, line, texts, twins) for line in verdicts]
 
 
@@ -140,7 +142,7 @@ def lines_of(lines: pl.LazyFrame, keys: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def texts_of(build: Build, folder: str, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
-    """Read some rows from `data` or `dropped`, by source and id; a row that goes in several times counts once.
+    """Read some rows from a folder of the build, by source and id; a row that goes in several times counts once.
 
     First where they are, from the ids alone, then each by its place: ten rows of 1 GB take 0.3 s, a filter 1.3 s.
     """
@@ -164,7 +166,13 @@ def texts_of(build: Build, folder: str, keys: pl.DataFrame) -> dict[tuple[str, s
     return {(row["source"], row["id"]): row for row in rows}
 
 
-def _twins(build: Build, verdicts: Iterable[dict[str, Any]]) -> dict[str, Twin]:
+def texts_there(build: Build, keys: pl.DataFrame, kind: Kind) -> dict[tuple[str, str], dict[str, Any]]:
+    """Read those of some rows of one kind, by source and id, whose text is in the build folder."""
+    fell = texts_of(build, build.folder_of(kind), keys)
+    return {**fell, **texts_of(build, "data", keys)} if kind == build.kind else fell
+
+
+def _twins(build: Build, verdicts: Iterable[dict[str, Any]], kind: Kind) -> dict[str, Twin]:
     """Return the rows that duplicates fell to, by `source/id`."""
     groups = labels(build, *DEDUPS)
     names = sorted({line["match"] for line in verdicts if line["step"] in groups and line["match"]})
@@ -172,13 +180,14 @@ def _twins(build: Build, verdicts: Iterable[dict[str, Any]]) -> dict[str, Twin]:
     keys = pl.DataFrame(split, schema={"source": pl.String, "id": pl.String}, orient="row")
     if not keys.height:
         return {}
-    readable = build.ledger.filter(pl.col("fate") != "quarantined").select("source", "id", "fate", "step", "split")
-    lines = {(line["source"], line["id"]): line for line in lines_of(readable, keys)}
-    texts = {**texts_of(build, "dropped", keys), **texts_of(build, "data", keys)}
+    readable = build.lines_of(kind).filter(pl.col("fate") != "quarantined")
+    told = lines_of(readable.select("source", "id", "fate", "step", "split"), keys)
+    lines = {(line["source"], line["id"]): line for line in told}
+    texts = texts_there(build, keys, kind)
     found = {}
     for name, (source, row_id) in zip(names, split, strict=True):
         line, row = lines.get((source, row_id)), texts.get((source, row_id))
-        turns = turns_of(build.kind, row, whole=TWIN) if row else ()
+        turns = turns_of(kind, row, whole=TWIN) if row else ()
         found[name] = Twin(name, _fate(source, line), turns)
     return found
 
@@ -191,6 +200,8 @@ def _fate(source: str, line: dict[str, Any] | None) -> str:
         return f"kept, in the {line['split']} split"
     if line["fate"] == "dropped":
         return f"dropped by {line['step']}"
+    if line["fate"] == "paired":
+        return "paired: its text is that of its pairs"
     return "not sampled, so its text is not in the build folder"
 
 
@@ -209,7 +220,7 @@ def fallen_row(
     verdict = {
         name: line[name] for name in ("source", "id", "file", "line", "step", "reason", "score", "bound", "match")
     }
-    turns = turns_of(build.kind, row, fitting) if row else ()
+    turns = turns_of(build.kind_of_step(line["step"]), row, fitting) if row else ()
     held = holds(line) if line["step"] in labels(build, EVALS) else ()
     return Fallen(**verdict, turns=turns, stale=tuple(late), twin=twins.get(line["match"] or ""), holds=held)
 

@@ -69,9 +69,9 @@ def page(build: Build) -> str:
 
 
 def _steps(build: Build) -> list[Ran]:
-    ledger = build.ledger
-    counts = ledger.filter(pl.col("fate") == "dropped").group_by("step", "reason", "source").len().collect().to_dicts()
-    edits = ledger.select(pl.col("edited").explode()).drop_nulls().group_by("edited").len().collect()
+    lines = build.lines
+    counts = lines.filter(pl.col("fate") == "dropped").group_by("step", "reason", "source").len().collect().to_dicts()
+    edits = lines.select(pl.col("edited").explode()).drop_nulls().group_by("edited").len().collect()
     changed = dict(edits.rows())
     rows = fallen(build)
     found = []

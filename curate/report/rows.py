@@ -153,7 +153,7 @@ def _check_reason(build: Build, reason: str | None) -> None:
     if reason is None:
         return
     known = (
-        build.ledger.filter(pl.col("fate") == "dropped").select(pl.col("reason").unique()).collect()["reason"].to_list()
+        build.lines.filter(pl.col("fate") == "dropped").select(pl.col("reason").unique()).collect()["reason"].to_list()
     )
     if reason not in known:
         message = f"no row of this build was dropped for the reason {reason!r}; {did_you_mean(reason, known)}"
@@ -162,7 +162,8 @@ def _check_reason(build: Build, reason: str | None) -> None:
 
 def _lines(build: Build, fate: str, source: str | None) -> pl.LazyFrame:
     chosen = [pl.col("source") == source] if source is not None else []
-    return build.ledger.filter(pl.col("fate") == fate, *chosen)
+    lines = build.ledger if fate == "quarantined" else build.lines_of(build.kind)
+    return lines.filter(pl.col("fate") == fate, *chosen)
 
 
 def _first_lines(build: Build, source: str | None, n: int) -> list[dict[str, Any]]:
