@@ -23,17 +23,27 @@ if TYPE_CHECKING:
     from curate.io.formats.mapping import columns
     from curate.io.formats.pairs import hh, preference
     from curate.io.formats.ratings import rated, ultrafeedback
+    from curate.io.formats.scored import scored
     from curate.io.formats.trees import oasst, oasst_messages
+    from curate.io.hub import hub
+    from curate.io.joined import joined
     from curate.mix.spec import Source
     from curate.mix.takes import All, Fraction, Repeat, Rows, Tokens
     from curate.mix.tokens import Tokenizer
     from curate.mixture import Mixture
+    from curate.steps.balance_length import balance_length
+    from curate.steps.binarize import argilla, at_least, binarize, max_min, tulu3, zephyr
+    from curate.steps.contradictions import contradictions
     from curate.steps.cut_refusals import cut_refusals
     from curate.steps.decontaminate import decontaminate
     from curate.steps.dedup import dedup
     from curate.steps.exact_dedup import exact_dedup
+    from curate.steps.exclude_prompts import exclude_prompts_of
     from curate.steps.language import language
+    from curate.steps.length_bias import length_bias
+    from curate.steps.lint_pairs import lint_pairs
     from curate.steps.quality import quality
+    from curate.steps.rated_scores import mean, weighted
     from curate.steps.refusals import refusals
     from curate.steps.repetition import repetition
     from curate.steps.scoring import score
@@ -58,17 +68,29 @@ HOMES = {
     "Tokenizer": "curate.mix.tokens",
     "Tokens": "curate.mix.takes",
     "alpaca": "curate.io.formats.dialogues",
+    "argilla": "curate.steps.binarize",
+    "at_least": "curate.steps.binarize",
+    "balance_length": "curate.steps.balance_length",
+    "binarize": "curate.steps.binarize",
     "columns": "curate.io.formats.mapping",
+    "contradictions": "curate.steps.contradictions",
     "cut_refusals": "curate.steps.cut_refusals",
     "dataset": "curate.io.door",
     "decontaminate": "curate.steps.decontaminate",
     "dedup": "curate.steps.dedup",
     "evals": "curate.evalsets.choose",
     "exact_dedup": "curate.steps.exact_dedup",
+    "exclude_prompts_of": "curate.steps.exclude_prompts",
     "files": "curate.io.door",
     "frame": "curate.io.door",
     "hh": "curate.io.formats.pairs",
+    "hub": "curate.io.hub",
+    "joined": "curate.io.joined",
     "language": "curate.steps.language",
+    "length_bias": "curate.steps.length_bias",
+    "lint_pairs": "curate.steps.lint_pairs",
+    "max_min": "curate.steps.binarize",
+    "mean": "curate.steps.rated_scores",
     "messages": "curate.io.formats.dialogues",
     "oasst": "curate.io.formats.trees",
     "oasst_messages": "curate.io.formats.trees",
@@ -80,12 +102,16 @@ HOMES = {
     "refusals": "curate.steps.refusals",
     "repetition": "curate.steps.repetition",
     "score": "curate.steps.scoring",
+    "scored": "curate.io.formats.scored",
     "secrets_and_pii": "curate.steps.secrets_and_pii",
     "shape": "curate.steps.shape",
     "sharegpt": "curate.io.formats.dialogues",
     "train_classifier": "curate.classify.train",
     "truecase": "curate.steps.truecase",
+    "tulu3": "curate.steps.binarize",
     "ultrafeedback": "curate.io.formats.ratings",
+    "weighted": "curate.steps.rated_scores",
+    "zephyr": "curate.steps.binarize",
 }
 """Where each public name lives."""
 
@@ -104,17 +130,29 @@ __all__ = [
     "Tokenizer",
     "Tokens",
     "alpaca",
+    "argilla",
+    "at_least",
+    "balance_length",
+    "binarize",
     "columns",
+    "contradictions",
     "cut_refusals",
     "dataset",
     "decontaminate",
     "dedup",
     "evals",
     "exact_dedup",
+    "exclude_prompts_of",
     "files",
     "frame",
     "hh",
+    "hub",
+    "joined",
     "language",
+    "length_bias",
+    "lint_pairs",
+    "max_min",
+    "mean",
     "messages",
     "oasst",
     "oasst_messages",
@@ -126,12 +164,16 @@ __all__ = [
     "refusals",
     "repetition",
     "score",
+    "scored",
     "secrets_and_pii",
     "shape",
     "sharegpt",
     "train_classifier",
     "truecase",
+    "tulu3",
     "ultrafeedback",
+    "weighted",
+    "zephyr",
 ]
 
 
