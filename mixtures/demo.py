@@ -2,7 +2,7 @@
 
     curate build mixtures/demo.py:sft               293 conversations from four sources
     curate build mixtures/demo.py:preferences       40 pairs of answers
-    curate build mixtures/demo.py:ratings           30 prompts with up to four scored answers each
+    curate build mixtures/demo.py:ratings           30 prompts with up to four scored answers each, made into pairs
 
 The funnel in the terminal shows what each step took away: answers that talk about being a language model, empty and
 unanswered turns, prompts that were there before, in other letters or nearly, and questions of an eval set. Two steps
@@ -21,6 +21,7 @@ from pathlib import Path
 import curate as c
 
 HERE = Path(__file__).parent / "demo"
+ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 EVALS = c.evals.files(HERE / "evals.jsonl", question="question", answer="answer", id="id", name="pellow")
 
 sft = c.Mixture(
@@ -49,12 +50,26 @@ preferences = c.Mixture(
     name="demo-preferences",
     seed=42,
     sources=[c.Source("pairs", c.files(HERE / "pairs.jsonl", format="preference"))],
-    steps=[c.refusals(), c.shape(), c.exact_dedup(on="prompt"), c.decontaminate(EVALS)],
+    steps=[
+        c.lint_pairs("all"),  # Filter: empty or equal sides, refusals and foreign answers chosen, names of other makers
+        c.contradictions(),  # Group: one prompt, the labels turned round
+        c.exact_dedup(on="prompt"),
+        c.decontaminate(EVALS),
+        c.balance_length(0.6),  # Group: the longer answer is not to win because it is longer
+    ],
 )
 
 ratings = c.Mixture(
     name="demo-ratings",
     seed=42,
     sources=[c.Source("ratings", c.files(HERE / "ratings.jsonl", format="ultrafeedback"))],
-    steps=[c.shape(), c.exact_dedup(on="prompt"), c.decontaminate(EVALS)],
+    steps=[
+        c.exact_dedup(on="prompt"),
+        c.decontaminate(EVALS),
+        c.lint_pairs(),  # Filter without a limit: ratings that contradict each other, as where a 1 became a 10
+        c.binarize(
+            score=c.mean(*ASPECTS), rejected="worst"
+        ),  # Pairing: rated rows in, pairs out; who gives none says why
+        c.lint_pairs(("refusal_chosen",)),  # Filter: drops pairs that reward a refusal where the other side answers
+    ],
 )
