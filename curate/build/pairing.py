@@ -70,6 +70,8 @@ class PairsOf(Opened):
         for piece in self.pieces:
             pairs = _mapped(piece.paths.pairs)
             place = np.flatnonzero(self._stand(piece)).astype(np.int32)
+            if not len(place):
+                continue
             size = text_bytes(pairs)[place]
             cuts = np.flatnonzero(np.diff((np.cumsum(size) - size) // BLOCK)) + 1
             number = pair_numbers(pairs["row"].to_numpy())
