@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from curate.steps.exact_dedup import exact_dedup
     from curate.steps.exclude_prompts import exclude_prompts_of
     from curate.steps.language import language
-    from curate.steps.length_bias import length_bias
     from curate.steps.lint_pairs import lint_pairs
     from curate.steps.quality import quality
     from curate.steps.rated_scores import mean, weighted
@@ -87,7 +86,6 @@ HOMES = {
     "hub": "curate.io.hub",
     "joined": "curate.io.joined",
     "language": "curate.steps.language",
-    "length_bias": "curate.steps.length_bias",
     "lint_pairs": "curate.steps.lint_pairs",
     "max_min": "curate.steps.binarize",
     "mean": "curate.steps.rated_scores",
@@ -149,7 +147,6 @@ __all__ = [
     "hub",
     "joined",
     "language",
-    "length_bias",
     "lint_pairs",
     "max_min",
     "mean",

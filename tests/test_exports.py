@@ -42,7 +42,6 @@ PUBLIC: Final = [
     "hub",
     "joined",
     "language",
-    "length_bias",
     "lint_pairs",
     "max_min",
     "mean",

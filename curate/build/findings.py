@@ -77,7 +77,7 @@ def table(folder: Path, step: str, name: str) -> pl.DataFrame:
     """Return a table that a group left; raises `CallError` where it left none."""
     path = folder / table_path(step, name)
     if not path.is_file():
-        message = f"step {step!r} has no table {name!r}: it is no decontaminate()"
+        message = f"step {step!r} has no table {name!r}: it is no step that makes one"
         raise CallError(message)
     return pl.read_parquet(path)
 

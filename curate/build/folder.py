@@ -12,9 +12,11 @@ from typing import Any, Literal, TypeAlias
 import polars as pl
 
 from curate.build import findings
+from curate.build.length_bias import bias, length_cost, measured
 from curate.build.tables import STYLE, composition_html, funnel_html, languages_html
 from curate.build.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
+from curate.mix.tokens import Tokenizer
 from curate.rows.schema import Kind, row_schema
 
 Split: TypeAlias = Literal["train", "test"]
@@ -295,6 +297,29 @@ class Build:
         self._check("step", step, self.steps)
         lines = self.lines_of(self.kind_of_step(step))
         return findings.contamination(self.hits(step), findings.table(self.path, step, "items"), lines)
+
+    def length_bias(self, *, bands: int = 4, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
+        """Tell how much longer chosen answers are than rejected ones, and how well length alone tells which is which.
+
+        Of the pairs in the data files, as often as they are there; a line for all, each source, and each band of
+        margins, see `curate.build.length_bias`. Raises `CallError` for a build of other rows.
+        """
+        if self.kind != "preference":
+            message = f"this build holds {self.kind} rows, which have no chosen and rejected answers"
+            raise CallError(message)
+        own = ["source", "chosen", "rejected", "chosen_score", "rejected_score"]
+        paths = sorted((self.path / "data").glob("*.parquet"))
+        return bias(pl.concat([measured(pl.read_parquet(path, columns=own), tokenizer) for path in paths]), bands)
+
+    def length_cost(self, step: str = "balance_length") -> pl.DataFrame:
+        """Return what a balance_length step took of each source: pairs, and margin; see `curate.build.length_bias`."""
+        self._check("step", step, self.steps)
+        return length_cost(findings.table(self.path, step, "lengths"))
+
+    def shared_prompts(self, step: str = "exclude_prompts_of") -> pl.DataFrame:
+        """Return the rows whose prompt another build has: `source`, `id`, and that one's `other_source`, `other_id`."""
+        self._check("step", step, self.steps)
+        return findings.table(self.path, step, "shared")
 
     def _in_order(self, lines: pl.LazyFrame) -> pl.DataFrame:
         """Put a line a source into the order of the mixture; a source without rows has zeros."""

@@ -137,6 +137,47 @@ def languages_html(languages: pl.DataFrame) -> str:
     return _table([*heads, *(_head(name, "", colours[name]) for name in columns)], lines)
 
 
+def length_html(bias: pl.DataFrame) -> str:
+    """Return `Build.length_bias` as a table: a line for all pairs, each source, and each band of margins of all.
+
+    >>> told = {"source": [None], "margin_from": [None], "margin_to": [None], "pairs": [4], "longer": [0.75]}
+    >>> "75.0%" in length_html(pl.DataFrame(told | dict.fromkeys(("mean_words", "median_words", "accuracy"), [1.0])))
+    True
+    """
+    heads = ("pairs", "chosen is longer", "words more, mean", "median", "length alone is right")
+    lines = []
+    for line in bias.filter(pl.col("source").is_null() | pl.col("margin_from").is_null()).to_dicts():
+        banded = line["margin_from"] is not None
+        band = f"margin {line['margin_from']:g} to {line['margin_to']:g}" if banded else "all"
+        more = [f"{line[name]:+,.1f}" for name in ("mean_words", "median_words")]
+        shares = [_share(math.nan if line[name] is None else line[name]) for name in ("longer", "accuracy")]
+        cells = [_cell(line["source"] or band, "name"), _cell(line["pairs"]), shares[0], *map(_right, more), shares[1]]
+        lines.append(_line(cells, total=line["source"] is None and not banded))
+    return _table([_head("", "name"), *(_head(name, "wrap") for name in heads)], lines)
+
+
+def cost_html(cost: pl.DataFrame) -> str:
+    """Return `Build.length_cost` as a table: what balancing lengths took of each source.
+
+    >>> told = {"source": [None], "pairs": [9], "pairs_left": [6], "longer": [0.7], "longer_left": [0.5]}
+    >>> "<td>6</td>" in cost_html(pl.DataFrame(told | {"margin": [2.0], "margin_left": [1.5]}))
+    True
+    """
+    heads = ("pairs of unequal length", "left", "chosen was longer", "is longer", "mean margin before", "after")
+    lines = []
+    for line in cost.to_dicts():
+        margins = ["" if line[name] is None else f"{line[name]:.2f}" for name in ("margin", "margin_left")]
+        shares = [_share(math.nan if line[name] is None else line[name]) for name in ("longer", "longer_left")]
+        counts = [_cell(line[name]) for name in ("pairs", "pairs_left")]
+        cells = [_cell(line["source"] or "all", "name"), *counts, *shares, *map(_right, margins)]
+        lines.append(_line(cells, total=line["source"] is None))
+    return _table([_head("", "name"), *(_head(name, "wrap") for name in heads)], lines)
+
+
+def _right(text: str) -> str:
+    return f"<td>{escape(text)}</td>"
+
+
 def _of(count: dict[str, Any] | None) -> str:
     """Return how many rows of those read are kept."""
     return f"<td>{count['kept']:,} of {count['read']:,}</td>" if count else _cell(None)

@@ -10,7 +10,7 @@ import polars as pl
 from markupsafe import Markup
 
 from curate.build.folder import Build
-from curate.build.tables import STYLE, composition_html, funnel_html, languages_html
+from curate.build.tables import STYLE, composition_html, cost_html, funnel_html, languages_html, length_html
 from curate.report.contamination import Contamination, contamination
 from curate.report.duplicates import Duplicates, duplicates
 from curate.report.fallen import Fallen, fallen
@@ -61,11 +61,21 @@ def page(build: Build) -> str:
             funnel=Markup(funnel_html(funnel)),  # noqa: S704  escaped where it is made
             composition=Markup(composition_html(build.composition, estimated=manifest["tokens"] == "estimated")),  # noqa: S704
             languages=Markup(languages_html(build.languages)) if build.tells_languages else "",  # noqa: S704
+            lengths=_lengths(build),
             total=funnel.row(-1, named=True),
             steps=_steps(build),
             quarantined=_quarantined(build),
         )
     )
+
+
+def _lengths(build: Build) -> list[tuple[str, Markup]]:
+    """Return, of a build of pairs, what length tells of them, and what each step that balances it took; with titles."""
+    if build.kind != "preference" or not build.funnel["kept"][-1]:
+        return []
+    balanced = [step["label"] for step in build.manifest["steps"] if step["step"]["type"] == "BalanceLength"]
+    costs = [(f"What {label} took", cost_html(build.length_cost(label))) for label in balanced]
+    return [(title, Markup(html)) for title, html in [("", length_html(build.length_bias())), *costs]]  # noqa: S704
 
 
 def _steps(build: Build) -> list[Ran]:

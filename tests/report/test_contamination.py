@@ -198,5 +198,5 @@ def test_the_card_has_a_contamination_table(searched: Build, flagged: Build) -> 
 def test_a_build_without_such_a_step_has_no_part(nasty: Build) -> None:
     assert contamination(nasty, "refusals") is None
     assert "Contamination" not in card(nasty)
-    with pytest.raises(CallError, match="it is no decontaminate"):
+    with pytest.raises(CallError, match="it is no step that makes one"):
         contamination_lines(nasty, "exact_dedup")

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pytest
 
 from curate.build.groups import Fresh, SheetLists
+from curate.build.length_bias import length_bias
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
 from curate.steps.balance_length import BalanceLength, balance_length
 from curate.steps.base import Group, Resolved
 from curate.steps.contradictions import contradictions
-from curate.steps.length_bias import length_bias
 from curate.steps.lint_hits import LINTS, Lint
 from curate.steps.lint_pairs import lint_pairs
 from tests.reference import pairs as slow

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.steps.length_bias import BIAS, length_bias
+from curate.build.length_bias import BIAS, length_bias
 
 SIDE = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -49,12 +49,14 @@ def test_each_line_is_as_defined(rows: list[tuple[str, list[str], list[str], flo
         sizes = [tuple(sum(map(len, side)) for side in row[1:3]) for row in inside]
         more = [one - other for one, other in sizes]
         words = [sum(_words(text) for text in one) - sum(_words(text) for text in other) for _, one, other, _ in inside]
+        tokens = [sum(map(_tokens, one)) - sum(map(_tokens, other)) for _, one, other, _ in inside]
         unequal = [each > 0 for each in more if each]
         cross = [(a > b) + (a == b) / 2 for (a, _), (_, b) in product(sizes, sizes)]
         assert line["pairs"] == len(inside)
         assert line["longer"] == (pytest.approx(mean(unequal)) if unequal else None)
         assert line["equal"] == pytest.approx(more.count(0) / len(more))
         assert (line["mean_words"], line["median_words"]) == (pytest.approx(mean(words)), median(words))
+        assert (line["mean_tokens"], line["median_tokens"]) == (pytest.approx(mean(tokens)), median(tokens))
         assert (line["mean_characters"], line["median_characters"]) == (pytest.approx(mean(more)), median(more))
         assert line["accuracy"] == pytest.approx(mean((each > 0) + (each == 0) / 2 for each in more))
         assert line["auc"] == pytest.approx(mean(cross))
@@ -71,3 +73,7 @@ def test_bands_hold_all_pairs_with_a_margin() -> None:
     assert found.filter(pl.col("source").is_null(), pl.col("margin_from").is_null())["pairs"].to_list() == [6]
     same = length_bias(frame([("a", ["x"], ["y"], 1.0)] * 3))
     assert same.filter(pl.col("source") == "a")["margin_from"].to_list() == [None, 1.0]
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text.encode()) // 4) + 4
