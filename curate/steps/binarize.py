@@ -251,7 +251,7 @@ def _check_choices(score: object, chosen: object, rejected: object, ties: object
             raise MixtureError(message)
 
 
-def zephyr(*, seed: int = 0) -> Binarize:
+def zephyr(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
     """Pair as Zephyr's UltraFeedback does: the best overall score, against any of the others at random, ties and all.
 
     Source: the card of HuggingFaceH4/ultrafeedback_binarized (highest `overall_score`; one of the other three at
@@ -262,10 +262,10 @@ def zephyr(*, seed: int = 0) -> Binarize:
     >>> zephyr().rejected, zephyr().ties
     ('random_other', 'keep')
     """
-    return binarize(score="overall", rejected="random_other", ties="keep", seed=seed)
+    return binarize(score="overall", rejected="random_other", ties="keep", seed=seed, allow_large_drop=allow_large_drop)
 
 
-def argilla(*, seed: int = 0) -> Binarize:
+def argilla(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
     """Pair as Argilla's cleaned UltraFeedback does: the best mean of the four aspects, against a random lower one.
 
     Source: the cards of argilla/ultrafeedback-binarized-preferences (-cleaned: without ties and TruthfulQA's prompts;
@@ -275,10 +275,12 @@ def argilla(*, seed: int = 0) -> Binarize:
     >>> argilla().score.weights[0], argilla().ties
     (('helpfulness', 1.0), 'drop')
     """
-    return binarize(score=mean(*ASPECTS), rejected="random_lower", ties="drop", seed=seed)
+    return binarize(
+        score=mean(*ASPECTS), rejected="random_lower", ties="drop", seed=seed, allow_large_drop=allow_large_drop
+    )
 
 
-def max_min(*, score: str | Blend = "overall", seed: int = 0) -> Binarize:
+def max_min(*, score: str | Blend = "overall", seed: int = 0, allow_large_drop: bool = False) -> Binarize:
     """Pair the best with the worst.
 
     Source: distilabel's `FormatTextGenerationDPO` (highest and lowest rating, the first of equal ones, so that a row
@@ -288,10 +290,10 @@ def max_min(*, score: str | Blend = "overall", seed: int = 0) -> Binarize:
     >>> max_min(score="reward").rejected
     'worst'
     """
-    return binarize(score=score, rejected="worst", ties="drop", seed=seed)
+    return binarize(score=score, rejected="worst", ties="drop", seed=seed, allow_large_drop=allow_large_drop)
 
 
-def tulu3(*, seed: int = 0) -> Binarize:
+def tulu3(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
     """Pair as Tulu 3 does: the best mean of the four aspects, against any of the others at random, ties and all.
 
     Source: Lambert et al., "Tulu 3" (arXiv 2411.15124), and its code, open-instruct's `synth_pref/parse_preferences.py`
@@ -301,4 +303,6 @@ def tulu3(*, seed: int = 0) -> Binarize:
     >>> tulu3() == binarize(score=mean(*ASPECTS), rejected="random_other", ties="keep")
     True
     """
-    return binarize(score=mean(*ASPECTS), rejected="random_other", ties="keep", seed=seed)
+    return binarize(
+        score=mean(*ASPECTS), rejected="random_other", ties="keep", seed=seed, allow_large_drop=allow_large_drop
+    )

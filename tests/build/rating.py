@@ -43,7 +43,7 @@ def asks(count: int, seed: int = 0) -> list[Row]:
             case 1:
                 scores = [5.0] * len(scores)
             case 2:
-                scores = [None] * (len(scores) - 1) + scores[:1]
+                scores = [*(None for _ in scores[1:]), *scores[:1]]
             case _:
                 pass
         answers = [(f"Answer {i} {j}. " + "word " * chance.randrange(6), score) for j, score in enumerate(scores)]
