@@ -27,11 +27,14 @@ from curate.rows.identity import content_hashes
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import segments
 from curate.steps.base import Edit, Filter, Group, Signed, Step
+from curate.steps.balance_length import balance_length
+from curate.steps.contradictions import contradictions
 from curate.steps.cut_refusals import cut_refusals
 from curate.steps.decontaminate import decontaminate
 from curate.steps.dedup import dedup
 from curate.steps.exact_dedup import exact_dedup
 from curate.steps.language import language
+from curate.steps.lint_pairs import lint_pairs
 from curate.steps.refusals import Refusals, refusals
 from curate.steps.repetition import repetition
 from curate.steps.scoring import score
@@ -71,6 +74,12 @@ STEPS: Final[dict[str, Step]] = {
     "secrets_and_pii mask": secrets_and_pii("mask"),
     "truecase": truecase(),
     "truecase full": truecase("full", on={"assistant"}),
+    "lint_pairs": lint_pairs(),
+    "lint_pairs all": lint_pairs("all", cut=5, unit="words"),
+    "contradictions": contradictions(),
+    "contradictions flag": contradictions(mode="flag"),
+    "balance_length": balance_length(),
+    "balance_length by source": balance_length(0.4, by="source", first="least_margin", unit="words"),
     "decontaminate": decontaminate(EVALS, fuzzy=0.8),
     "decontaminate all": decontaminate(EVALS, ngram=3, on="all", informative=0),
 }
