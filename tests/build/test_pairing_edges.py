@@ -11,6 +11,8 @@ import pyarrow as pa
 import pytest
 
 from curate.build.check import check
+from curate.build.halves import rated_half
+from curate.build.pipeline import run
 from curate.errors import ConservationError, LargeDropError, MixtureError, QuarantineError
 from curate.io.door import files
 from curate.mix.spec import Source
@@ -19,7 +21,7 @@ from curate.rows.schema import BODIES
 from curate.steps.base import Paired, Pairing
 from curate.steps.binarize import binarize
 from tests.build.making import built, chats, of_rows, source, write_lines
-from tests.build.rating import STEPS, ask, asks, count_fates, of_rated, pair, rated_file, sides
+from tests.build.rating import LONG, STEPS, ask, asks, count_fates, of_rated, pair, rated_file, sides
 
 MAIN: Final = asks(120, seed=1)
 
@@ -128,3 +130,16 @@ def test_a_frame_and_a_file_give_the_same_pairs(tmp_path: Path) -> None:
     told = [sides(built(tmp_path / name, Source("s", one), steps=STEPS).kept().collect()) for name, one in held.items()]
     assert told[0] == told[1]
     assert len(told[0]) > 40
+
+
+def test_rows_that_fell_before_are_not_paired_for_nothing() -> None:
+    rows = [ask(f"Ask? {LONG}", ("a", 1.0), ("b", 2.0)), ask("Ask?", ("c", 1.0), ("d", 2.0))]
+    opened = of_rated(rows).open()
+    body = pa.concat_batches([opened.parse(block).body for block in opened.blocks()])
+    mixture = Mixture("m", (source("s", of_rated(rows)),), STEPS)
+    pipeline = rated_half(mixture, (opened,)).pipelines[0]
+    passed = run(pipeline, body, protect=False)
+    assert passed.pairs is not None
+    assert passed.pairs.row.tolist() == [1]
+    assert passed.fell.tolist() == [0, -1]
+    assert run(pipeline, body, protect=True).pairs.row.tolist() == [0, 1]  # type: ignore[union-attr]
