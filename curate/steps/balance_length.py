@@ -168,8 +168,8 @@ def surplus(longer: int, shorter: int, target: float, within: float) -> tuple[in
         return abs(kept / (kept + shorter) - target)
 
     near = [kept for kept in (most, most - 1) if kept >= 0 and off(kept) <= within]
-    kept = near[0] if near else min(most, most + 1, key=off)
-    return 1, longer - kept
+    many = longer - (near[0] if near else min(most, most + 1, key=off))
+    return min(1, many), many
 
 
 def _fallen(lines: pl.DataFrame) -> pl.DataFrame:
