@@ -78,7 +78,7 @@ def cut_refusals(
     """Keep a dialogue up to the exchange before the one in which the assistant first refuses.
 
     An exchange is a user turn with all that follows it up to the next user turn; what stays ends with an assistant's.
-    A dialogue that refuses in its first exchange is left alone: it is for the filter `refusals`, which takes the same
+    A dialogue that refuses in its first exchange is left alone: it is for the filter `refusals`, which takes these
     arguments and stands after this step. Only conversation rows are cut. Empty and null turns have no hit.
     Raises `MixtureError` for a preset, family or place that is not known.
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import PurePath
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
-from curate.rows.schema import USER
 from curate.rows.segments import Part, Segments
 from curate.steps.refusal_context import valid
+from curate.steps.refusal_model import Judge, judge_of, texts_of
 from curate.steps.refusal_phrases import Search, compile_rules, plain_rules, rule_file
+from curate.steps.refusal_requests import requests
 from curate.text.matching import find
 
 KEPT: Final = "kept_safety"
@@ -21,21 +24,38 @@ KEPT: Final = "kept_safety"
 
 SHIPPED: Final = "phrases/harmful.txt"
 
-Harmful: TypeAlias = tuple[str, ...]
-"""Phrases that tell a harmful request: none, the file `SHIPPED`, or a user's."""
+HARM: Final = "request_harm"
+"""The score that says how probable a model finds it that a refused request is harmful."""
+
+HALF: Final = 0.5
+"""A request is harmful from this probability on: both sides weigh the same in training, so it means undecided."""
+
+Harmful: TypeAlias = tuple[str, ...] | Judge
+"""What tells a harmful request: nothing, the phrases of the file `SHIPPED`, those of a user, or a model."""
+
+KeepSafety: TypeAlias = bool | Iterable[str] | str | os.PathLike[str]
+"""What a user says of it; a string is the path of a model."""
 
 
-def check_harmful(keep_safety: bool | Iterable[str]) -> Harmful:  # noqa: FBT001
-    """Return what tells a harmful request; raises `MixtureError` for one string and for phrases that cannot be met.
+def check_harmful(keep_safety: KeepSafety) -> Harmful:
+    """Return what tells a harmful request.
+
+    Raises `MixtureError` for a string that is no path of a model, and for phrases that cannot be met, and what
+    `judge_of` raises for a model.
 
     >>> check_harmful(True), check_harmful(False), check_harmful(["build a bomb"])
     (('phrases/harmful.txt',), (), ('build a bomb',))
     """
     if isinstance(keep_safety, bool):
         return (SHIPPED,) if keep_safety else ()
-    if isinstance(keep_safety, str):
-        message = f"keep_safety={keep_safety!r}: a list of phrases, or True for the phrases that curate brings"
-        raise MixtureError(message)
+    if isinstance(keep_safety, str | os.PathLike):
+        if isinstance(keep_safety, str) and PurePath(keep_safety).suffix not in {".bin", ".ftz"}:
+            message = (
+                f"keep_safety={keep_safety!r}: a list of phrases, True for the phrases that curate brings, or the "
+            )
+            message += "path of a model (.bin or .ftz)"
+            raise MixtureError(message)
+        return judge_of(keep_safety, "keep_safety")
     phrases = tuple(keep_safety)
     if not phrases:
         message = "keep_safety=() has no phrase that tells a harmful request; give some, True, or False for none"
@@ -45,54 +65,33 @@ def check_harmful(keep_safety: bool | Iterable[str]) -> Harmful:  # noqa: FBT001
 
 
 @lru_cache(maxsize=16)
-def harm(phrases: Harmful) -> Search:
+def harm(phrases: tuple[str, ...]) -> Search:
     """Compile what tells a harmful request; the answer is kept."""
     return compile_rules({0: rule_file("harmful.txt") if phrases == (SHIPPED,) else plain_rules(phrases)}, 1)
 
 
-def answers_harm(segments: Segments, part: Part, places: NDArray[np.int32], harmful: Harmful) -> NDArray[np.bool_]:
-    """Mark the segments of `part` at `places` whose request is harmful: the user's last turn before them.
+def harm_of(
+    segments: Segments, part: Part, places: NDArray[np.int32], harmful: Harmful
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Mark the segments of `part` at `places` whose request is harmful; with a model, tell how probable it finds that.
 
-    That turn stands before them on their own side, or else it is the last one of the prompt. A segment without a
-    request before it answers none. `segments` are those of whole rows.
+    A segment without a request before it answers none, and has no probability (NaN). `segments` are those of whole
+    rows.
     """
-    safe = np.zeros(len(places), np.bool_)
-    if not harmful or len(places) == 0:
-        return safe
-    asked = np.zeros(len(places), np.bool_)
-    for side in (part.side, "prompt"):
-        for other in segments.parts:
-            if other.side == side:
-                turn = part.turn[places] if side == part.side and side != "completion" else LAST
-                _ask(other, part.row[places], np.broadcast_to(turn, len(places)), harmful, asked, safe)
-    return safe
+    safe, probability = np.zeros(len(places), np.bool_), np.full(len(places), np.nan)
+    if not harmful:
+        return safe, probability
+    for found in requests(segments, part, places):
+        if isinstance(harmful, Judge):
+            probability[found.answers] = harmful.probability(texts_of(found.part, found.places))[found.entry]
+        else:
+            safe[found.answers] = is_harmful(found.part, found.places, harmful)[found.entry]
+    return safe | (probability >= HALF), probability
 
 
-LAST: Final = np.int32(2**31 - 1)
-
-
-def _ask(
-    part: Part,
-    row: NDArray[np.int32],
-    turn: NDArray[np.int32],
-    harmful: Harmful,
-    asked: NDArray[np.bool_],
-    safe: NDArray[np.bool_],
-) -> None:
-    """Look in `part` for the user's last turn before each of these turns, where none was found yet."""
-    users = np.flatnonzero(part.role == USER)
-    keys = part.row[users].astype(np.int64) << 32 | part.turn[users]
-    last = np.searchsorted(keys, row.astype(np.int64) << 32 | turn) - 1
-    found = (last >= 0) & ~asked
-    found[found] = part.row[users[last[found]]] == row[found]
-    asked |= found
-    requests, entry = np.unique(users[last[found]], return_inverse=True)
-    safe[found] = is_harmful(part, requests.astype(np.int32), harmful)[entry]
-
-
-def is_harmful(part: Part, places: NDArray[np.int32], harmful: Harmful) -> NDArray[np.bool_]:
+def is_harmful(part: Part, places: NDArray[np.int32], phrases: tuple[str, ...]) -> NDArray[np.bool_]:
     """Mark the segments of `part` at `places` that have a phrase of harm."""
-    search = harm(harmful)
+    search = harm(phrases)
     index = part.index[places]
     marked = np.zeros(len(places), np.bool_)
     if search.automaton is not None:

@@ -5,81 +5,65 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.rows.segments import SIDES, On, Segments
+from curate.rows.segments import SIDES, Segments
 from curate.steps.base import FALLS, MET, Group, Lists, Resolved, Signed
-from curate.steps.harm import KEPT, Harmful
-from curate.steps.refusal_hits import meet
-from curate.steps.refusal_phrases import PRESETS, Preset, Where, compiled
+from curate.steps.harm import KEPT
+from curate.steps.refusal_met import Looking
+from curate.steps.refusal_model import MODEL
+from curate.steps.refusal_phrases import LECTURE
 
 COLUMNS: Final = ("side", "turn", "start", "end", "phrase")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefusalShare(Group):
+class RefusalShare(Looking, Group):
     """Drops refusals beyond a share of them; see `refusals`."""
 
-    name: ClassVar[str] = "refusals"
-    version: ClassVar[int] = 2
-    preset: Preset = "default"
-    families: tuple[str, ...] = tuple(PRESETS["default"].families)
-    where: Where = "anywhere"
-    phrases: tuple[str, ...] = ()
-    keep_safety: Harmful = ()
     max_share: float = 0.0
 
-    @property
-    def reads(self) -> On:
-        """What `on` selects; whole rows where the request decides too."""
-        return "all" if self.keep_safety else self.on
-
     def sign(self, segments: Segments) -> Signed:
-        """Return of each row its first family (-1: none; the number of families: kept for safety), and its first hit.
+        """Return of each row its first reason (-1: none), and its first hit.
 
-        `score` is the hits of that family, or the points of a lecture.
+        `score` is the hits of that reason, the points of a lecture, or what a model and they come to.
         """
-        search = compiled(self.preset, self.families, self.phrases)
-        met = meet(segments, self.on, search, self.where, self.keep_safety)
-        reason = np.where(met.kept, len(self.families), met.family)
-        order = np.lexsort((met.phrase, met.end, met.start, met.turn, met.side, reason, met.row))
-        rows, first = np.unique(met.row[order], return_index=True)
+        met = self.meet(segments)
+        hits = met.hits
+        order = np.lexsort((hits.phrase, hits.end, hits.start, hits.turn, hits.side, hits.reason, hits.row))
+        rows, first = np.unique(hits.row[order], return_index=True)
         first = order[first]
-        columns: dict[str, NDArray[np.generic]] = {"family": np.full(segments.rows, -1, np.int16)}
-        columns["family"][rows] = reason[first]
-        score = np.zeros(segments.rows, np.int32)
-        named = columns["family"][met.row] == reason
-        score += np.bincount(met.row[named], minlength=segments.rows).astype(np.int32)
-        if search.lecture >= 0:
-            score = np.where(columns["family"] == search.lecture, met.points, score)
-        columns["score"] = score
+        reason = np.full(segments.rows, -1, np.int16)
+        reason[rows] = hits.reason[first]
+        score = np.bincount(hits.row[reason[hits.row] == hits.reason], minlength=segments.rows).astype(np.float64)
+        for name, told in ((LECTURE, met.points), (MODEL, met.weighed)):
+            if name in self.reasons:
+                score = np.where(reason == self.reasons.index(name), told, score)
+        columns: dict[str, NDArray[np.generic]] = {"reason": reason, "score": score}
         for name in COLUMNS:
             columns[name] = np.full(segments.rows, -1, np.int32)
-            columns[name][rows] = getattr(met, name)[first]
+            columns[name][rows] = getattr(hits, name)[first]
         return Signed(columns)
 
     def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
         """Return the refusals that fall: those of the highest ranks, beyond the share that stays."""
-        search = compiled(self.preset, self.families, self.phrases)
-        words = pl.Series(pa.concat_arrays([search.text, search.lines]))
-        names = pl.Series([*self.families, KEPT])
-        refused = keys.filter(pl.col("family") >= 0)
+        reasons = pl.Series(self.reasons)
+        refused = keys.filter(pl.col("reason") >= 0)
         met = refused.select(
             "row",
-            names.gather(refused["family"]).alias("reason"),
+            reasons.gather(refused["reason"]).alias("reason"),
             pl.Series(SIDES).gather(refused["side"]).alias("side"),
             "turn",
             "start",
             "end",
-            words.gather(refused["phrase"]).alias("match"),
+            pl.Series(self.words).gather(refused["phrase"]).alias("match"),
         )
         open_ = refused.filter(~pl.col("protect"))
-        safe = pl.col("family") == len(self.families)
+        safe = pl.col("reason") == (self.reasons.index(KEPT) if self.keep_safety else -1)
         stay = int(Fraction(str(self.max_share)) * open_.height) - open_.filter(safe).height
         falls = open_.filter(~safe).sort("rank", "row").slice(max(stay, 0))
         fallen = falls.select("row", "score").with_columns(kept=pl.lit(-1))

@@ -5,9 +5,10 @@ Families of phrases are text files, so a phrase is added without touching code; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+import os
 from dataclasses import dataclass, fields
-from typing import ClassVar, Final, overload
+from typing import Final, overload
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError
 from curate.rows.segments import On, Segments, check_on
 from curate.steps.base import Bound, Evidence, Filter, Scores
-from curate.steps.harm import KEPT, Harmful, check_harmful
+from curate.steps.harm import HARM, KEPT, KeepSafety, check_harmful
 from curate.steps.lecture import LIMIT
-from curate.steps.refusal_hits import Met, meet
-from curate.steps.refusal_phrases import LECTURE, PRESETS, Preset, Search, Where, check_families, compiled
+from curate.steps.refusal_met import Hits, Looking
+from curate.steps.refusal_model import MODEL, PROBABILITY, Judge, judge_of
+from curate.steps.refusal_phrases import LECTURE, PRESETS, Preset, Where, check_families
 from curate.steps.refusal_share import RefusalShare
 
 SHOWN: Final = 8
@@ -27,68 +29,57 @@ SHOWN: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refusals(Filter):
+class Refusals(Looking, Filter):
     """Drops rows with phrases of refusal; see `refusals`. `families` are in the order in which they name the reason."""
-
-    version: ClassVar[int] = 2
-    name: ClassVar[str] = "refusals"
-    preset: Preset = "default"
-    families: tuple[str, ...] = tuple(PRESETS["default"].families)
-    where: Where = "anywhere"
-    phrases: tuple[str, ...] = ()
-    keep_safety: Harmful = ()
-
-    @property
-    def reads(self) -> On:
-        """What `on` selects; whole rows where the request decides too."""
-        return "all" if self.keep_safety else self.on
 
     def bounds(self) -> tuple[Bound, ...]:
         """No hit of any family is let pass, nor a lecture; the first family met names the reason.
 
-        Refusals of harmful requests have a reason of their own, and fell nothing.
+        With a model, points of lectures fell nothing by themselves. Refusals of harmful requests have a reason of their
+        own, and fell nothing.
         """
-        limits = {LECTURE: LIMIT - 1}
-        held = tuple(Bound(family, family, at_most=limits.get(family, 0)) for family in self.families)
-        return (*held, Bound(KEPT, KEPT)) if self.keep_safety else held
+        below = math.nextafter(LIMIT, 0)
+        limits = {LECTURE: None if self.model else LIMIT - 1, MODEL: below, KEPT: None}
+        return tuple(Bound(reason, reason, at_most=limits.get(reason, 0)) for reason in self.reasons)
 
     def score(self, segments: Segments) -> Scores:
         """Count the hits of each family in each row; the evidence lists the first eight of each.
 
-        The score of `lecture` is the points of the row's worst answer. With `keep_safety`, hits in refusals of harmful
-        requests count as `kept_safety` alone.
+        The score of `lecture` is the points of the row's worst answer, that of `model` the same points with the model's
+        odds. With `keep_safety`, hits in refusals of harmful requests count as `kept_safety` alone.
         """
-        search = compiled(self.preset, self.families, self.phrases)
-        met = meet(segments, self.on, search, self.where, self.keep_safety)
-        reason = np.where(met.kept, np.int32(len(self.families)), met.family)
-        width = len(self.families) + 1
-        counts = np.bincount(met.row * np.int64(width) + reason, minlength=segments.rows * width)
+        met = self.meet(segments)
+        width = len(self.reasons)
+        counts = np.bincount(met.hits.row * np.int64(width) + met.hits.reason, minlength=segments.rows * width)
         by_row = counts.reshape(segments.rows, width).astype(np.int32)
-        if search.lecture >= 0:
-            by_row[:, search.lecture] = met.points
-        names = (*self.families, KEPT) if self.keep_safety else self.families
         scores: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {}
-        scores.update((name, by_row[:, place].copy()) for place, name in enumerate(names))
-        return Scores(scores, _shown(met._replace(family=reason), search))
+        scores.update((name, by_row[:, place].copy()) for place, name in enumerate(self.reasons))
+        if LECTURE in self.families:
+            scores[LECTURE] = met.points
+        if self.model:
+            scores |= {MODEL: met.weighed, PROBABILITY: met.probable}
+        if isinstance(self.keep_safety, Judge):
+            scores[HARM] = met.harm
+        return Scores(scores, _shown(met.hits, self.words))
 
 
-def _shown(met: Met, search: Search) -> Evidence:
+def _shown(hits: Hits, words: pa.StringArray) -> Evidence:
     """Order hits by row, side, turn and start, and leave out those beyond the first few of their row and reason."""
-    row, family, side, turn, start, end, phrase = met[:7]
-    order = np.lexsort((phrase, end, start, turn, side, family, row))
-    group = row[order].astype(np.int64) << 16 | family[order]
+    row, reason, side, turn, start, end, phrase = hits
+    order = np.lexsort((phrase, end, start, turn, side, reason, row))
+    group = row[order].astype(np.int64) << 16 | reason[order]
     begins = np.flatnonzero(np.diff(group, prepend=-1))
     rank = np.arange(len(order)) - np.repeat(begins, np.diff(begins, append=len(order)))
     order = np.sort(order[rank < SHOWN])
-    order = order[np.lexsort((family[order], end[order], start[order], turn[order], side[order], row[order]))]
+    order = order[np.lexsort((reason[order], end[order], start[order], turn[order], side[order], row[order]))]
     return Evidence(
         row[order],
-        family[order].astype(np.int16),
+        reason[order].astype(np.int16),
         side[order].astype(np.uint8),
         turn[order],
         start[order],
         end[order],
-        pa.concat_arrays([search.text, search.lines]).take(pa.array(phrase[order])),
+        words.take(pa.array(phrase[order])),
     )
 
 
@@ -100,7 +91,8 @@ def refusals(
     on: On | set[str] | tuple[str, ...] | None = None,
     where: Where = "anywhere",
     phrases: tuple[str, ...] | list[str] = (),
-    keep_safety: bool | Iterable[str] = False,
+    keep_safety: KeepSafety = False,
+    model: str | os.PathLike[str] | None = None,
     max_share: None = None,
     allow_large_drop: bool = False,
 ) -> Refusals: ...
@@ -112,7 +104,8 @@ def refusals(
     on: On | set[str] | tuple[str, ...] | None = None,
     where: Where = "anywhere",
     phrases: tuple[str, ...] | list[str] = (),
-    keep_safety: bool | Iterable[str] = False,
+    keep_safety: KeepSafety = False,
+    model: str | os.PathLike[str] | None = None,
     max_share: float,
     allow_large_drop: bool = False,
 ) -> RefusalShare: ...
@@ -123,7 +116,8 @@ def refusals(
     on: On | set[str] | tuple[str, ...] | None = None,
     where: Where = "anywhere",
     phrases: tuple[str, ...] | list[str] = (),
-    keep_safety: bool | Iterable[str] = False,
+    keep_safety: KeepSafety = False,
+    model: str | os.PathLike[str] | None = None,
     max_share: float | None = None,
     allow_large_drop: bool = False,
 ) -> Refusals | RefusalShare:
@@ -141,9 +135,17 @@ def refusals(
     - `where`: `anywhere`, `opening` (the hit starts in the first 100 characters of a turn), or `first_turn` (the first
       assistant turn of each side of a row; every completion).
     - `phrases`: more phrases, as the family `phrases`.
-    - `keep_safety`: True, or phrases of your own: a refusal stays where the user's last turn before it has a phrase
-      that tells a plainly harmful request (True: those of phrases/harmful.txt). Its
-      hits count under the score and reason `kept_safety`, which fells nothing, and under no other.
+    - `keep_safety`: a refusal stays where the user's last turn before it is plainly harmful: has a phrase of
+      phrases/harmful.txt (True) or of your own list, or is harmful to the model at this path, with a probability from
+      one half on (score `request_harm`; a model of `curate.train_classifier(harmful, harmless, on="prompt")`). The hits
+      count under the score and reason `kept_safety`, which fells nothing, and under no other.
+    - `model`: the path of a second opinion, a model of `curate.train_classifier(refusing, answering, lr=1.0,
+      epochs=25)`; with `on="all"` it counts the request too, which tells a false premise, but also the topic. It judges
+      the first 500 characters of each answer; the score `probability` is the highest of a row. Its log odds, ten points
+      a unit, are added to the points of `lecture`, which then fells nothing by itself. The sum is the score `model`,
+      and from 86 on a row falls as `model`: at 0.9999 without a weak phrase, at 0.9 with 65 points.
+      Train it with thousands of plain answers among those that answer, or it fells some: trained on XSTest alone, 3 to
+      9 of LIMA's 1,029; with 2,500 answers of Alpaca besides, 2.
     - `max_share`: a share from 0 to 1 of the refusals, which stays: the rows of the lowest rank, a keyed hash of their
       id, so that no order of input matters. Those that `keep_safety` keeps count as part of it. It is the whole of all
       rows' refusals, so the step is then a Group, and waits for every row. Protected rows are no part of it.
@@ -154,8 +156,9 @@ def refusals(
 
     Outside the Tulu presets, contractions, apostrophes, ASCII letter case and runs of white space do not matter, and a
     phrase is whole words. Empty and null text has no hit; phrases are English, so text in other languages has few.
-    Raises `MixtureError` for a preset, family, scope or place that is not known, for phrases that cannot be met, and
-    for a share out of range.
+    Raises `MixtureError` for a preset, family, scope or place that is not known, for phrases that cannot be met, for a
+    share out of range, and for a model that learnt from other segments than it is asked about; `SourceNotFoundError`
+    and `FormatError` where there is no model, or none with its card.
 
     Sources: arXiv:2310.16944 (Zephyr), arXiv:2311.10702 (Tulu 2), arXiv:2411.15124 (Tulu 3), arXiv:2308.01263 (XSTest,
     whose labels the points of lectures were fitted on); the files name the rest.
@@ -175,20 +178,26 @@ def refusals(
     """
     more = tuple(phrases)
     chosen = check_families(preset, None if families is None else tuple(families), more, where)
+    step = Refusals(
+        preset=preset,
+        families=chosen,
+        on=_check_read(preset, on, where),
+        where=where,
+        phrases=more,
+        keep_safety=check_harmful(keep_safety),
+        model=None if model is None else judge_of(model, "model"),
+        allow_large_drop=allow_large_drop,
+    )
+    return step if max_share is None else _shared(step, max_share)
+
+
+def _check_read(preset: Preset, on: On | set[str] | tuple[str, ...] | None, where: Where) -> On:
+    """Return the segments to read; raises `MixtureError` where the assistant's first turn is none of them."""
     read = PRESETS[preset].on if on is None else check_on(on)
     if where == "first_turn" and (read == "first_user" or (isinstance(read, frozenset) and "assistant" not in read)):
         message = f"where='first_turn' is the assistant's first turn, and on={on!r} has none; add the role 'assistant'"
         raise MixtureError(message)
-    step = Refusals(
-        preset=preset,
-        families=chosen,
-        on=read,
-        where=where,
-        phrases=more,
-        keep_safety=check_harmful(keep_safety),
-        allow_large_drop=allow_large_drop,
-    )
-    return step if max_share is None else _shared(step, max_share)
+    return read
 
 
 def _shared(step: Refusals, max_share: float) -> RefusalShare:

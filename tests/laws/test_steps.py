@@ -26,8 +26,8 @@ from curate.rows.edits import apply_edits
 from curate.rows.identity import content_hashes
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import segments
-from curate.steps.base import Edit, Filter, Group, Signed, Step
 from curate.steps.balance_length import balance_length
+from curate.steps.base import Edit, Filter, Group, Signed, Step
 from curate.steps.contradictions import contradictions
 from curate.steps.cut_refusals import cut_refusals
 from curate.steps.decontaminate import decontaminate

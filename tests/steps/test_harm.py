@@ -74,6 +74,15 @@ def test_the_prompt_of_other_kinds_decides() -> None:
     ]
 
 
+def test_a_request_of_the_own_side_stands_before_the_prompt() -> None:
+    no = dialogue(GOOD, NO)[1:]
+    pairs = [
+        {"prompt": dialogue(BAD), "chosen": no, "rejected": dialogue(GOOD, NO)},
+        {"prompt": dialogue(BAD), "chosen": no, "rejected": no},
+    ]
+    assert judged(pairs, "preference") == [("cannot_help", 2, 2), (None, 0, 4)]
+
+
 def test_lectures_on_harm_stay_too() -> None:
     lecture = (
         "It is never acceptable to hit a child. Violence is wrong. It is important to treat everyone with respect. "

@@ -266,7 +266,7 @@ def test_a_step_is_its_fields() -> None:
         ({"families": ()}, "leaves refusals nothing to look for"),
         ({"where": "start"}, "where='start' is no place of refusals; known: anywhere, first_turn, opening"),
         ({"where": "first_turn", "on": {"user"}}, r"on={'user'} has none; add the role 'assistant'"),
-        ({"keep_safety": "bomb"}, "keep_safety='bomb': a list of phrases, or True"),
+        ({"keep_safety": "bomb"}, "keep_safety='bomb': a list of phrases, True for .*, or the path of a model"),
         ({"keep_safety": []}, r"keep_safety=\(\) has no phrase that tells a harmful request"),
         ({"keep_safety": ["x"]}, "the phrase 'x' has 1 symbols"),
         ({"max_share": 1.5}, "max_share=1.5 is no share of the refusals; give a number from 0 to 1"),

@@ -10,6 +10,10 @@ were met in refusals of the two files or of HaluEval. The lines of lectures were
 read. Most of what is missed is Mistral's: 35 of its 49 refusals, of which two in three contradict the premise of a
 question, and only the question tells such an answer from information.
 
+With a model (`refusals(model=...)`), how long it trains and the characters it reads were chosen with all files at hand;
+its weight is the scale of the points. All files have the same prompts, so it knows the topics of the third: the other
+figure is of prompts that it never read.
+
 HaluEval: 4,999 answers of ChatGPT. Its labels are for hallucination, so they say nothing about refusals; the share of
 hits under each is told. `halueval_refusals.json` has the ids of the answers in which the assistant declines or speaks
 of itself as a machine, as found for this test: 664 begin "As an AI language model, I ..." or nearly so and were taken
@@ -25,7 +29,7 @@ import itertools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -33,11 +37,14 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from curate.classify.train import train_classifier
+from curate.io.door import frame
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.lecture import scale
+from curate.steps.lecture import LIMIT, scale
+from curate.steps.refusal_model import weigh_in
 from curate.steps.refusal_phrases import Where
-from curate.steps.refusals import refusals
+from curate.steps.refusals import Refusals, refusals
 from tests.steps.refusal_folds import accepted, counts, fit, line_hits
 
 Marks = NDArray[np.bool_]
@@ -123,21 +130,26 @@ def halueval(real_file: Callable[[str], Path]) -> tuple[list[str], Marks]:
     return [row["chatgpt_response"] for row in rows], np.array([int(row["ID"]) in read for row in rows])
 
 
+@pytest.fixture(scope="module")
+def others(halueval: tuple[list[str], Marks], real_file: Callable[[str], Path]) -> list[str]:
+    """Answers of other files that refuse nothing."""
+    rows = json.loads(real_file("sft/lima.json").read_bytes())
+    rows += json.loads(real_file("sft/alpaca_random_9k.json").read_bytes())[:2500]
+    plain = [text for text, machine in zip(*halueval, strict=True) if not machine][:2500]
+    return [row["output"] for row in rows] + plain
+
+
 @pytest.mark.parametrize(("chosen", "precision", "recall"), [("all", 0.97, 0.90), ("met", 0.97, 0.88)])
 def test_across_files(
     xstest: pl.DataFrame,
     halueval: tuple[list[str], Marks],
-    real_file: Callable[[str], Path],
+    others: list[str],
     chosen: str,
     precision: float,
     recall: float,
 ) -> None:
     refused, partial, complied = labels(xstest)
     model = xstest["model"].to_numpy()
-    rows = json.loads(real_file("sft/lima.json").read_bytes())
-    rows += json.loads(real_file("sft/alpaca_random_9k.json").read_bytes())[:2500]
-    others = [row["output"] for row in rows]
-    others += [text for text, machine in zip(*halueval, strict=True) if not machine][:2500]
     lectures, of_others = counts(xstest["completion"].to_list()), counts(others)
     plain, elsewhere = (line_hits(texts, "cannot_help").hit for texts in (xstest["completion"].to_list(), halueval[0]))
     hit, lines = np.zeros(len(model), np.bool_), []
@@ -159,40 +171,111 @@ def test_across_files(
     assert figure.recall >= recall
 
 
-def test_the_points_shipped_are_those_of_all_files(
-    xstest: pl.DataFrame, halueval: tuple[list[str], Marks], real_file: Callable[[str], Path]
+@pytest.mark.parametrize(("apart", "precision", "recall"), [(False, 0.97, 0.93), (True, 0.96, 0.91)])
+def test_across_files_with_a_model(
+    xstest: pl.DataFrame,
+    others: list[str],
+    real_file: Callable[[str], Path],
+    tmp_path: Path,
+    apart: bool,  # noqa: FBT001
+    precision: float,
+    recall: float,
 ) -> None:
+    """Points, limit and model learn from two files; `apart`, the model from every other prompt, asked of the rest."""
+    pytest.importorskip("fasttext", reason="no wheel of fastText for this Python")
+    refused, partial, complied = labels(xstest)
+    plain, model = plain_answers(real_file), xstest["model"].to_numpy()
+    lectures, of_others = counts(xstest["completion"].to_list()), counts(others)
+    declines: Marks = np.any(line_hits(xstest["completion"].to_list(), "cannot_help").hit, axis=1)
+    odd = np.arange(len(model)) % 2 == 1  # a file has 450
+    asked, learnt = (odd, ~odd) if apart else (odd | ~odd, odd | ~odd)
+    hit, before, lines = np.zeros(len(model), np.bool_), np.zeros(len(model), np.bool_), []
+    for name in MODELS:
+        tuning, here = ~partial & (model != name), asked & (model == name)
+        fitted = fit(lectures[tuning & ~declines], refused[tuning & ~declines], of_others)
+        good, bad = (xstest.filter(learnt & (model != name) & which) for which in (complied, refused))
+        path = trained(tmp_path, bad, good, plain)
+        points = (lectures[here] @ fitted.points).astype(np.int32)
+        told = scores(refusals(model=path), xstest.filter(here).select("prompt", "completion").rows())
+        before[here] = declines[here] | (points >= fitted.limit)
+        hit[here] = declines[here] | (weigh_in(points, told["probability"]) >= fitted.limit)
+        figure = measure(hit[here], refused[here], complied[here])
+        lines.append(f"  {name:16s} {figure}  partial {(hit & partial & here).sum():2d}")
+    for what, marks in (("together", hit), ("without a model", before)):
+        figure = measure(marks[asked], refused[asked], complied[asked])
+        lines.append(f"  {what:16s} {figure}  partial {(marks & partial).sum():2d} of {(partial & asked).sum()}")
+    print(f"\nXSTest with a model of two files, tried on the third, other prompts: {apart}", *lines, sep="\n")  # noqa: T201
+    figure = measure(hit[asked], refused[asked], complied[asked])
+    assert figure.precision >= precision
+    assert figure.recall >= recall
+
+
+def plain_answers(real_file: Callable[[str], Path]) -> pl.DataFrame:
+    """Return 2,500 requests of Alpaca with their answers."""
+    rows = json.loads(real_file("sft/alpaca_random_9k.json").read_bytes())[:2500]
+    asked = [f"{row['instruction']} {row.get('input', '')}" for row in rows]
+    return pl.DataFrame({"prompt": asked, "completion": [row["output"] for row in rows]})
+
+
+def trained(folder: Path, positive: pl.DataFrame, negative: pl.DataFrame, more: pl.DataFrame, on: str = "all") -> Path:
+    """Return a model of rows with `prompt` and `completion`, trained as the docstring of `refusals` says."""
+    good = pl.concat([negative.select("prompt", "completion"), more])
+    inputs = frame(positive.select("prompt", "completion")), frame(good)
+    return train_classifier(*inputs, folder / "m.bin", on=on, lr=1.0, epochs=25, overwrite=True).path
+
+
+def scores(step: Refusals, asked: Sequence[tuple[str, str]]) -> dict[str, NDArray[Any]]:
+    """Return the scores of dialogues of one exchange."""
+    turns = [[{"role": "user", "content": ask}, {"role": "assistant", "content": say}] for ask, say in asked]
+    body = pa.RecordBatch.from_pylist([{"messages": each, "meta": "{}"} for each in turns], BODIES["conversation"])
+    return dict(step.score(segments(body, step.reads)).columns)
+
+
+def test_a_model_leaves_answers_by_people_alone(
+    xstest: pl.DataFrame, real_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("fasttext", reason="no wheel of fastText for this Python")
+    refused, _, complied = labels(xstest)
+    path = trained(tmp_path, xstest.filter(refused), xstest.filter(complied), plain_answers(real_file))
+    fell = {}
+    for name in ("lima.json", "alpaca_random_9k.json"):
+        rows = json.loads(real_file(f"sft/{name}").read_bytes())[-4000:]
+        found = scores(refusals(model=path), [(f"{row['instruction']} {row['input']}", row["output"]) for row in rows])
+        fell[name] = int((found["model"] >= LIMIT).sum()), len(rows)
+    print("\nAnswers that a model trained on XSTest and Alpaca's first 2,500 fells:", fell)  # noqa: T201
+    assert all(count <= 0.003 * rows for count, rows in fell.values())
+
+
+def test_the_points_shipped_are_those_of_all_files(xstest: pl.DataFrame, others: list[str]) -> None:
     refused, partial, _ = labels(xstest)
-    rows = json.loads(real_file("sft/lima.json").read_bytes())
-    rows += json.loads(real_file("sft/alpaca_random_9k.json").read_bytes())[:2500]
-    others = [row["output"] for row in rows]
-    others += [text for text, machine in zip(*halueval, strict=True) if not machine][:2500]
     open_ = ~partial & ~line_hits(xstest["completion"].to_list(), "cannot_help").hit.any(axis=1)
     fitted = fit(counts(xstest["completion"].to_list())[open_], refused[open_], counts(others))
     assert np.abs(fitted.points - scale().points).max() <= 1
 
 
-def test_refusals_of_unsafe_prompts_stay(xstest: pl.DataFrame) -> None:
+@pytest.mark.parametrize(("how", "least", "most"), [("phrases", 0.38, 0.13), ("model", 0.6, 0.65)])
+def test_refusals_of_unsafe_prompts_stay(
+    xstest: pl.DataFrame, real_file: Callable[[str], Path], tmp_path: Path, how: str, least: float, most: float
+) -> None:
     refused, _, _ = labels(xstest)
     unsafe = xstest["type"].str.starts_with("contrast").to_numpy()
-    turns = [
-        [{"role": "user", "content": ask}, {"role": "assistant", "content": say}]
-        for ask, say in xstest.select("prompt", "completion").rows()
-    ]
-    step = refusals(keep_safety=True)
-    body = pa.RecordBatch.from_pylist([{"messages": each, "meta": "{}"} for each in turns], BODIES["conversation"])
-    kept = step.score(segments(body, step.reads)).columns["kept_safety"] > 0
+    held = np.arange(len(xstest)) % 2 == 1  # prompts of even number were read for the phrases; a file has 450
+    harmful: bool | Path = True
+    if how == "model":
+        pytest.importorskip("fasttext", reason="no wheel of fastText for this Python")
+        sides = xstest.filter(~held & unsafe), xstest.filter(~held & ~unsafe)
+        harmful = trained(tmp_path, *sides, plain_answers(real_file), "prompt")
+    kept = scores(refusals(keep_safety=harmful), xstest.select("prompt", "completion").rows())["kept_safety"] > 0
     found = scored(xstest["completion"].to_list())["any"] & refused
-    held = np.arange(len(kept)) % 2 == 1  # prompts of even number were read for the phrases; a file has 450
     lines, shares = [], {}
     for name, half in (("read", ~held), ("held out", held)):
         for kind, which in (("unsafe", unsafe), ("safe", ~unsafe)):
             one = found & half & which
             shares[name, kind] = (kept & one).sum() / one.sum()
             lines.append(f"  prompts {name:9s} {kind:6s} {(kept & one).sum():3d} of {one.sum():3d} refusals kept")
-    print("\nXSTest, refusals kept by keep_safety:", *lines, sep="\n")  # noqa: T201
-    assert shares["held out", "unsafe"] >= 0.38
-    assert shares["held out", "safe"] <= 0.13
+    print(f"\nXSTest, refusals kept by keep_safety, {how}:", *lines, sep="\n")  # noqa: T201
+    assert shares["held out", "unsafe"] >= least
+    assert shares["held out", "safe"] <= most
 
 
 def test_halueval(real_file: Callable[[str], Path]) -> None:

@@ -1,0 +1,149 @@
+"""What a classifier trained by `curate.train_classifier` says of answers and of requests, for `refusals`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from curate.errors import FormatError, MixtureError
+from curate.rows.schema import ASSISTANT
+from curate.rows.segments import On, Part, Segments
+from curate.rows.texts import TextForm
+from curate.steps.model_card import read_card
+from curate.steps.refusal_requests import requests
+from curate.text.fasttext_file import load_classifier
+from curate.text.fasttext_kernel import NO_LABEL, judge
+from curate.text.normal import blank, normalise
+from curate.text.spaced import spaced
+from curate.text.views import frozen, strings, view
+
+MODEL: Final = "model"
+"""The reason and score of answers that the model and the phrases of lectures together find a refusal."""
+
+PROBABILITY: Final = "probability"
+"""The score that says what the model alone finds."""
+
+SCALE: Final = 10
+"""Points to a unit of log odds: those of lectures are fitted on this scale, so the model's are added to them."""
+
+SURE: Final = 1e-5
+"""No probability is taken for nearer to 0 or 1 than this; the package's own answers are not."""
+
+OPENING: Final = 500
+"""Characters of an answer that the model judges: a refusal stands at the beginning, and a model that has read all of an
+answer takes its topic for more than how it begins."""
+
+Task: TypeAlias = Literal["model", "keep_safety"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """A classifier: its label of what is looked for, and the segments and the form of text that it learnt from."""
+
+    path: str = field(metadata={"fingerprint": False})
+    label: str
+    on: On
+    form: TextForm
+
+    @property
+    def asks(self) -> bool:
+        """Whether it was trained on requests too, so that an answer is judged together with its request."""
+        return self.on == "all" or (isinstance(self.on, frozenset) and "user" in self.on)
+
+    def held(self, task: Task) -> dict[str, str]:
+        """Return the sha256 of the file, for the manifest."""
+        return {f"{task}/{Path(self.path).name}": load_classifier(self.path).digest}
+
+    def probability(self, texts: pa.StringArray) -> NDArray[np.float64]:
+        """Return how probable the label is for each text; NaN for one that is blank, or has no part that is known."""
+        text = view(spaced(normalise(texts)) if self.form == "spaced" else texts)
+        index = np.flatnonzero(~blank(text, frozen(np.arange(len(texts), dtype=np.int32)))).astype(np.int32)
+        classifier = load_classifier(self.path)
+        wanted = np.array([classifier.labels.index(self.label)], np.int32)
+        label, _, found = judge(classifier, text, index, wanted)
+        every = np.full(len(texts), np.nan)
+        every[index] = np.where(label == NO_LABEL, np.nan, found)
+        return every
+
+
+def judge_of(model: str | os.PathLike[str], task: Task) -> Judge:
+    """Return the classifier at `model` for a task: to judge answers, or (`keep_safety`) requests.
+
+    Raises `SourceNotFoundError` where there is none, `FormatError` for a file that is none or has no card beside it,
+    and `MixtureError` for one that learnt from other segments than those of the task, or whose card names no label of
+    its own or belongs to another model.
+    """
+    path = os.fspath(model)
+    classifier = load_classifier(path)
+    told = read_card(path, classifier.digest)
+    if told is None:
+        message = f"refusals({task}={path!r}): no card of train_classifier lies beside the model, so nobody says what "
+        message += "it learnt from; train it with curate.train_classifier, and move both files together"
+        raise FormatError(message)
+    if told.label not in classifier.labels:
+        message = (
+            f"refusals({task}={path!r}): the model has no label {told.label!r}, which its card names; its labels: "
+        )
+        message += ", ".join(classifier.labels[:8])
+        raise MixtureError(message)
+    roles = told.on if isinstance(told.on, frozenset) else frozenset()
+    answers = told.on in ("response", "all", "chosen", "rejected") or "assistant" in roles
+    fits = answers if task == "model" else told.on in ("prompt", "first_user") or roles == {"user"}
+    if not fits:
+        want = "answers, so train on='response' or on='all'" if task == "model" else "requests, so train on='prompt'"
+        on = sorted(roles) or told.on
+        message = f"refusals({task}={path!r}): the model learnt from on={on!r}, and is asked about {want}"
+        raise MixtureError(message)
+    return Judge(path=path, label=told.label, on=told.on, form=told.form)
+
+
+def judge_answers(
+    segments: Segments, part: Part, places: NDArray[np.int32], model: Judge
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Return how probable a refusal is for each segment of `part`, and how many characters were read of it.
+
+    NaN for those that are not at `places`, for turns of others than the assistant, and for blank ones.
+    """
+    answers = places[part.role[places] == ASSISTANT]
+    said = pc.utf8_slice_codeunits(texts_of(part, answers), 0, OPENING)
+    texts = _after_requests(segments, part, answers, said) if model.asks else said
+    empty = blank(view(said), frozen(np.arange(len(said), dtype=np.int32)))
+    found, read = np.full(len(part.index), np.nan), np.zeros(len(part.index), np.int32)
+    found[answers] = np.where(empty, np.nan, model.probability(texts))
+    read[answers] = pc.utf8_length(said).to_numpy()
+    return found, read
+
+
+def weigh_in(points: NDArray[np.int32], probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points of lectures and the model's log odds together; without a probability, the points.
+
+    >>> weigh_in(np.array([0, 50, 90, 40], np.int32), np.array([0.9999, 0.98, 0.2, np.nan])).round(1).tolist()
+    [92.1, 88.9, 76.1, 40.0]
+    """
+    chance = np.clip(probability, SURE, 1 - SURE)
+    odds = SCALE * np.log(chance / (1 - chance))
+    return points.astype(np.float64) + np.where(np.isnan(odds), 0.0, odds)
+
+
+def texts_of(part: Part, places: NDArray[np.int32]) -> pa.StringArray:
+    """Return the texts of the segments of `part` at `places`; a null reads as the empty string."""
+    return strings(part.text.data, part.text.offsets).take(pa.array(part.index[places]))
+
+
+def _after_requests(segments: Segments, part: Part, places: NDArray[np.int32], said: pa.StringArray) -> pa.StringArray:
+    """Put before each answer its request, if it has one."""
+    asked = [pa.array([""], pa.string())]
+    which, size = np.zeros(len(places), np.int64), 1
+    for found in requests(segments, part, places):
+        which[found.answers] = size + found.entry
+        asked.append(texts_of(found.part, found.places))
+        size += len(found.places)
+    before = pa.concat_arrays(asked).take(pa.array(which))
+    return pc.if_else(pc.equal(before, ""), said, pc.binary_join_element_wise(before, said, " "))
