@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
 from curate.io.blocks import Block, Delimiting, Items, Lines, Table, file_blocks, table_rows
+from curate.io.hub import said
 from curate.io.paths import PACKED, SUFFIXES, File, resolve, suffix_of
 from curate.rows.validate import Fault
 
@@ -79,11 +80,11 @@ class Hub:
         try:
             return load_dataset(self.id, split=self.split, revision=self.revision, **what)
         except (pa.ArrowException, DatasetBuildError) as error:
-            message = f"{self.id} on the Hub cannot be read: {_said(error)}. {_ADVICE}"
+            message = f"{self.id} on the Hub cannot be read: {said(error)}. {_ADVICE}"
             raise FormatError(message) from error
         except (OSError, ValueError, RuntimeError, DatasetsError, HTTPError) as error:
             where = f"{self.id}{f', config {config}' if config else ''}, split {self.split}"
-            message = f"{where} cannot be had from the Hub: {_said(error)}. {_ADVICE}"
+            message = f"{where} cannot be had from the Hub: {said(error)}. {_ADVICE}"
             raise SourceNotFoundError(message) from error
 
 
@@ -102,10 +103,6 @@ _ADVICE: Final = (
     "Log in and accept its terms if it is gated; without a network, fetch its files elsewhere and point the set at "
     "them: EvalSet.at(path)."
 )
-
-
-def _said(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 @dataclass(frozen=True, kw_only=True)

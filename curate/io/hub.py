@@ -48,12 +48,20 @@ class HubFiles(Files):
                 self.repository, repo_type="dataset", revision=self.revision, allow_patterns=wanted
             )
         except (OSError, ValueError, RuntimeError, HTTPError) as error:
-            said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             message = (
-                f"{self.repository} cannot be had from the Hub: {said}. Log in and accept its terms if it is gated; "
-                "without a network, fetch its files elsewhere and give them to files()"
+                f"{self.repository} cannot be had from the Hub: {said(error)}. Log in and accept its terms if it is "
+                "gated; without a network, fetch its files elsewhere and give them to files()"
             )
             raise SourceNotFoundError(message) from error
+
+
+def said(error: BaseException) -> str:
+    r"""Return what an error says on one line, without a full stop; its type where it says nothing.
+
+    >>> said(ValueError("No such\n repository.")), said(TimeoutError())
+    ('No such repository', 'TimeoutError')
+    """
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def hub(

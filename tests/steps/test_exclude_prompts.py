@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.errors import MixtureError, SourceNotFoundError
+from curate.errors import CallError, MixtureError, SourceNotFoundError
 from curate.io.door import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
@@ -62,6 +62,9 @@ def test_a_list_drops_nothing_and_protected_rows_are_listed_too(tmp_path: Path, 
     listed = pl.read_parquet(build.path / "steps" / "exclude_prompts_of" / "shared.parquet")
     assert sorted(listed["id"]) == ["p0", "p3", "p4"]
     assert sorted(listed["other_id"].str.split("/").list.last()) == ["s0", "s3", "s3"]
+    assert build.shared_prompts().equals(listed)
+    with pytest.raises(CallError, match="has no step 'other'"):
+        build.shared_prompts("other")
 
 
 def test_a_folder_of_no_build_and_an_unknown_mode(tmp_path: Path) -> None:
