@@ -1,144 +1,57 @@
-"""The command line: `build` and `check` take a mixture file, `show` and `diff` build folders.
+"""The command line: `build` and `check` take a mixture file, the other commands build folders.
 
 Exit codes: 0 done, 1 the data or the build failed, 2 the call was wrong, 130 interrupted.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import io
 import os
-import re
 import sys
-import traceback
-from collections.abc import Sequence
+import warnings
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
-from rich.console import Console, RenderableType
 from rich.text import Text
-from typer.core import TyperGroup
 
 from curate.build.script import run_file, split_place
-from curate.errors import CallError, CurateError, did_you_mean
-
-
-class Lazy(ModuleType):
-    """A module that loads when first used.
-
-    `curate --help` takes 0.15 s; the rooms, which bring polars, pyarrow and numba, would add 0.7 s.
-    """
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the module holds
-        return getattr(importlib.import_module(self.__name__), name)
-
+from curate.console import DEBUG, Commands, Lazy, show_parts, surprise
+from curate.errors import CallError, did_you_mean
 
 if TYPE_CHECKING:
+    from curate import answers
     from curate import mixture as declared
     from curate.build import check as checks
     from curate.build import diff as diffs
     from curate.build import folder, workspace
+    from curate.fit import fit as fits
+    from curate.fit import recipes
     from curate.report import check as check_report
     from curate.report import diff as diff_report
+    from curate.report import fit as fit_report
+    from curate.report import frames, terminal
     from curate.report import rows as row_report
-    from curate.report import terminal
+    from curate.train import planned as plans
+    from curate.train import run as training
 else:
     declared = Lazy("curate.mixture")
     checks = Lazy("curate.build.check")
     diffs = Lazy("curate.build.diff")
     folder = Lazy("curate.build.folder")
+    fits = Lazy("curate.fit.fit")
+    recipes = Lazy("curate.fit.recipes")
     workspace = Lazy("curate.build.workspace")
     check_report = Lazy("curate.report.check")
     diff_report = Lazy("curate.report.diff")
+    fit_report = Lazy("curate.report.fit")
+    frames = Lazy("curate.report.frames")
     row_report = Lazy("curate.report.rows")
     terminal = Lazy("curate.report.terminal")
-
-DEBUG: Final = "--debug"
-INTERRUPTED: Final = 130
-"""The exit code of what a person stopped: 128 and the number of the signal."""
-
-UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Controls and direction marks: a message may quote what users wrote, and a terminal would obey it."""
-
-WIDE: Final = 200
-"""Columns, where there is no terminal: a table in a log is not folded."""
-
-KEPT_WORK: Final = "interrupted; the work so far is kept, run the same command to go on"
-
-
-class Output(Console):
-    """Standard output; a reader that has had enough (`curate show DIR | head`) ends the command without a word."""
-
-    def on_broken_pipe(self) -> None:
-        """Throw away what is still to be written."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0)
-
-
-class Commands(TyperGroup):
-    """Runs a command; an error is one message on standard error, after a traceback only with `--debug`."""
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,  # noqa: FBT001, FBT002, ARG002  typer's signature
-        windows_expand_args: bool = True,  # noqa: FBT001, FBT002
-        **extra: object,
-    ) -> Any:  # noqa: ANN401
-        """Run the command that `args` (the command line) names, and exit."""
-        line = list(sys.argv[1:] if args is None else args)
-        try:
-            code = super().main(line, prog_name or "curate", complete_var, False, windows_expand_args, **extra)  # noqa: FBT003
-        except typer.TyperException as error:
-            told = error.format_message().rstrip(".")  # empty after the help that no arguments ask for
-            fail(f"{told}; see curate {_command(line)}--help" if told else "", error.exit_code)
-        except (CurateError, OSError) as error:
-            if DEBUG in line:
-                traceback.print_exception(error)
-            fail(message_of(error), 2 if isinstance(error, CallError) else 1)
-        if code == INTERRUPTED:
-            sys.stderr.write(f"\n{KEPT_WORK if _command(line) == 'build ' else 'interrupted'}\n")
-        sys.exit(code or 0)
-
-
-def _command(line: list[str]) -> str:
-    return f"{line[0]} " if line and line[0] in {"build", "check", "show", "diff"} else ""
-
-
-def message_of(error: Exception) -> str:
-    """Return what an error says, for a person.
-
-    >>> message_of(PermissionError(13, "Permission denied", "a.py"))
-    'a.py: Permission denied'
-    """
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    return str(error)
-
-
-def fail(message: str, code: int) -> NoReturn:
-    """Write an error, if there is one to write, and exit with `code`."""
-    if not message:
-        sys.exit(code)
-    shown = UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", message)
-    console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), shown), soft_wrap=True)
-    sys.exit(code)
-
-
-def surprise(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say of an error that nobody foresaw, in place of a traceback, what to do."""
-    del trace
-    told = f"{kind.__name__}: {error}" if str(error) else kind.__name__
-    sys.stderr.write(
-        f"error: {told}\nThis is a defect of curate. Run the command again with {DEBUG}, and report what it says.\n"
-    )
-
+    answers = Lazy("curate.answers")
+    plans = Lazy("curate.train.planned")
+    training = Lazy("curate.train.run")
 
 app = typer.Typer(
     cls=Commands,
@@ -210,7 +123,7 @@ def build(
         if quiet:
             typer.echo(str(target))
             continue
-        _print(Text(mixture.name, style="bold"), terminal.funnel_table(made), *terminal.findings(made), _next(made))
+        show_parts(Text(mixture.name, style="bold"), terminal.funnel_table(made), *terminal.findings(made), _next(made))
 
 
 def _targets(found: list[declared.Mixture], out: Path | None) -> list[Path]:
@@ -246,7 +159,7 @@ def check(
     """Read the first rows of each source and say what a build would do; writes nothing."""
     found = [checks.check(mixture, rows) for mixture in mixtures_in(path)]
     for one in found:
-        _print(Text(f"{one.name}: {one.kind} rows\n", style="bold underline"), *check_report.check_parts(one))
+        show_parts(Text(f"{one.name}: {one.kind} rows\n", style="bold underline"), *check_report.check_parts(one))
     if any(one.stops or any(test.failed for test in one.tests) for one in found):
         raise typer.Exit(1)
 
@@ -268,10 +181,10 @@ def show(
     made = folder.Build(build_folder)
     found = row_report.show(made, fate, step=step, reason=reason, source=source, n=n)
     if not found:
-        _print(Text("no rows to show"))
-    _print(*found)
+        show_parts(Text("no rows to show"))
+    show_parts(*found)
     if fate == "dropped" and source is reason is None:
-        _print(*terminal.findings(made, step))
+        show_parts(*terminal.findings(made, step))
 
 
 @app.command()
@@ -286,16 +199,115 @@ def diff(
 ) -> None:
     """Say which rows entered, left or changed from one build to another, and why."""
     found = diffs.diff(folder.Build(before), folder.Build(after))
-    _print(*diff_report.diff_parts(found, n))
+    show_parts(*diff_report.diff_parts(found, n))
 
 
-def _print(*parts: RenderableType) -> None:
-    """Print to standard output: folded at the width of a terminal, elsewhere not at all."""
-    console = Output(highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = max(console.width, WIDE)
-    for part in parts:
-        console.print(part, soft_wrap=isinstance(part, Text) and not console.is_terminal)
+Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="A build folder.", show_default=False)]
+ChatTemplate: TypeAlias = Annotated[
+    str | None, typer.Option(help="tulu, zephyr, chatml, or a Jinja file. Default: the tokenizer's own.")
+]
+
+
+@app.command()
+def fit(
+    build_folder: Folder,
+    *,
+    tokenizer: Annotated[str, typer.Option(help="A folder, or an id on the Hub.")],
+    recipe: Annotated[str | None, typer.Option(help="Take limit, batch and packing from this recipe.")] = None,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Tokens a row may have.")] = None,
+    chat_template: ChatTemplate = None,
+    packing: Annotated[bool, typer.Option("--packing", help="Pack conversations into blocks.")] = False,
+    batch: Annotated[int | None, typer.Option(min=1, help="Rows (or blocks) a step.")] = None,
+    max_lost: Annotated[float, typer.Option(min=0, max=1, help="The share of rows that may be left out.")] = 0.05,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Say what training would see of a build: tokens, rows that are cut or left out, steps."""
+    _hush()
+    found = folder.Build(build_folder)
+    chosen = recipes.recipe_of(recipe, recipes.stage_of(found.kind)) if recipe else None
+    limit, rows = (max_length, batch) if chosen is None else (max_length or chosen.max_length, batch or chosen.batch)
+    if limit is None:
+        message = "how many tokens may a row have? Give --max-length, or a --recipe that says"
+        raise CallError(message)
+    packs = packing or (chosen is not None and chosen.packing)
+    told = fits.fit(found, tokenizer=tokenizer, limit=limit, chat_template=chat_template, packing=packs)
+    show_parts(*fit_report.fit_parts(told, rows))
+    fits.check(told, max_lost)
+
+
+@app.command()
+def train(
+    stage: Annotated[Literal["sft", "dpo"], typer.Argument(help="sft takes conversations, dpo pairs.")],
+    build_folder: Folder,
+    *,
+    model: Annotated[str, typer.Option(help="A folder, or an id on the Hub.")],
+    recipe: Annotated[str, typer.Option(help="tulu2, tulu3, zephyr or zephyr-handbook.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The model's folder.")] = None,
+    chat_template: ChatTemplate = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Rows a step, in place of the recipe's.")] = None,
+    lora: Annotated[bool, typer.Option("--lora", help="Train adapters only.")] = False,
+    qlora: Annotated[bool, typer.Option("--qlora", help="Train adapters over weights in four bits.")] = False,
+    given: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, by TRL's name of it.")
+    ] = None,
+    max_lost: Annotated[float, typer.Option(min=0, max=1, help="The share of rows that may be left out.")] = 0.05,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, show the settings, train nothing.")
+    ] = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Train a model on a build with a published recipe, by TRL; `accelerate launch -m curate.train` for many GPUs."""
+    _hush()
+    settings = dict(_setting(text) for text in given or ())
+    adapter: Literal["lora", "qlora"] | None = "qlora" if qlora else "lora" if lora else None
+    if dry_run:
+        found = plans.plan(
+            stage, build_folder, model=model, recipe=recipe, chat_template=chat_template, batch=batch, adapter=adapter,
+            settings=settings, max_lost=max_lost,
+        )  # fmt: skip
+        show_parts(*fit_report.fit_parts(found.fit, found.settings.batch), fit_report.settings_table(found.told))
+        return
+    if out is None:
+        message = "where shall the model go? Give --out, or --dry-run to see what would be done"
+        raise CallError(message)
+    training.train(
+        stage, build_folder, model=model, recipe=recipe, out=out, chat_template=chat_template, batch=batch,
+        adapter=adapter, settings=settings, max_lost=max_lost, resume=resume,
+    )  # fmt: skip
+    show_parts(Text(f"The model is in {out}. Open {out / 'training.html'}"))
+
+
+@app.command()
+def lengths(
+    prompts: Annotated[Path, typer.Argument(metavar="FILE", help="Rows to ask, or a text file with a prompt a line.")],
+    *,
+    model: Annotated[list[str], typer.Option(help="A trained model; more than once to hold them side by side.")],
+    build_folder: Annotated[Path | None, typer.Option("--build", help="A build of pairs, for its length bias.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Tokens an answer may have.")] = 512,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Say how long the answers of models are, beside how much longer the chosen answers of a build are."""
+    _hush()
+    data = folder.Build(build_folder).length_bias(bands=0) if build_folder else None
+    show_parts(frames.frame_table(answers.answer_lengths(prompts, model, limit=limit)))
+    if data is not None:
+        show_parts(Text("\nHow well length alone tells which answer was chosen, and how much longer that one is:\n"))
+        show_parts(frames.frame_table(data.select("source", "pairs", "longer", "auc", "mean_words", "mean_tokens")))
+
+
+def _hush() -> None:
+    """Keep what TRL stands on from warning its own developers, and from drawing a bar for each small table."""
+    warnings.simplefilter("ignore", FutureWarning)
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, given, value = text.partition("=")
+    if not given:
+        message = f"--set {text}: write NAME=VALUE"
+        raise CallError(message)
+    return name.strip(), value.strip()
 
 
 def mixtures_in(place: str) -> list[declared.Mixture]:

@@ -10,7 +10,8 @@ CurateError
     ├── ShortageError                a source that cannot deliver what its `take` asks for
     ├── LargeDropError               a step that removes a suspicious share of a source
     ├── ConservationError            fates that do not add up to the rows read (a defect of `curate`)
-    └── BuildFolderError             a build folder that is missing, taken, incomplete or cannot be written
+    ├── BuildFolderError             a build folder that is missing, taken, incomplete or cannot be written
+    └── FitError                     a build that would be trained wrongly, without a word, as it is
 
 A message says what is wrong, where, what exists, and what to do.
 """
@@ -29,6 +30,7 @@ __all__ = [
     "CallError",
     "ConservationError",
     "CurateError",
+    "FitError",
     "FormatError",
     "LargeDropError",
     "MixtureError",
@@ -81,6 +83,10 @@ class ConservationError(BuildError):
 
 class BuildFolderError(BuildError):
     """A build folder is missing, taken, incomplete or cannot be written."""
+
+
+class FitError(BuildError):
+    """Training on a build, as it is, would be silently wrong."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -31,29 +31,32 @@ ROOMS: Final = (
     "classify",
     "mix",
     "build",
+    "fit",
     "report",
     "export",
     "mixture",
-    "cli",
     "train",
+    "answers",
+    "console",
+    "cli",
 )
 """The import order: a room imports from itself and from those before it."""
 
 HEAVY: Final[dict[str, tuple[str, ...]]] = {
     "altair": ("report",),
-    "datasets": ("train",),
+    "datasets": (),
     "pandas": (),
     "ray": (),
     "tokenizers": (),
-    "torch": ("train",),
-    "transformers": ("train",),
-    "trl": ("train",),
+    "torch": (),
+    "transformers": (),
+    "trl": (),
 }
 """Packages that take long to load, and the rooms that may import them at the top of a file."""
 
 ROW_LOOPS: Final = {"iter_rows", "map_elements", "to_pandas", "to_pylist"}
-ROW_LOOPS_ALLOWED: Final = {("curate/mix/tokens.py", "to_pylist")}
-"""A tokenizer takes Python strings."""
+ROW_LOOPS_ALLOWED: Final = {("curate/mix/tokens.py", "to_pylist"), ("curate/fit/measure.py", "to_pylist")}
+"""A tokenizer takes Python strings, a chat template Python dicts."""
 
 VAGUE_NAMES: Final = {"common.py", "helper.py", "helpers.py", "misc.py", "util.py", "utils.py"}
 FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -70,6 +73,8 @@ class Code(NamedTuple):
     def room(self) -> str:
         """The room of a file in `curate/`; empty for the facade and for files elsewhere."""
         parts = self.path.with_suffix("").parts
+        if parts[-1] == "__main__":
+            return "cli"  # `python -m` is a command line, wherever it lies
         return parts[1] if parts[0] == "curate" and parts[1] in ROOMS else ""
 
     @property

@@ -13,6 +13,7 @@ import polars as pl
 
 from curate.build import findings
 from curate.build.length_bias import bias, length_cost, measured
+from curate.build.manifest import file_hash
 from curate.build.tables import STYLE, composition_html, funnel_html, languages_html
 from curate.build.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
@@ -192,6 +193,20 @@ class Build:
             new = found.filter(~pl.col("source").is_in(told["source"].unique().implode())) if told.width else found
             told = pl.concat([told, new]) if told.width else new
         return pl.DataFrame({"source": self.sources}).join(told, on="source", maintain_order="left_right")
+
+    def verify(self) -> None:
+        """Check that the data files are those that the build wrote; raises `BuildFolderError` where one is not."""
+        written = {
+            shard["file"]: shard["sha256"] for split in self.manifest["splits"].values() for shard in split["shards"]
+        }
+        there = {f"data/{path.name}" for path in (self.path / "data").glob("*")}
+        faults = [f"{name} is missing" for name in sorted(written.keys() - there)]
+        faults += [f"{name} is no file of this build" for name in sorted(there - written.keys())]
+        same = sorted(written.keys() & there)
+        faults += [f"{name} was changed since" for name in same if file_hash(self.path / name) != written[name]]
+        if faults:
+            message = f"the data of {self.path} is not what was built: {'; '.join(faults)}; build it again"
+            raise BuildFolderError(message)
 
     def kept(self, split: Split | None = None) -> pl.LazyFrame:
         """Return the rows of the data files, of one split or of all."""

@@ -94,14 +94,14 @@ def _front_matter(build: Build) -> str:
     rows = sum(split["rows"] for split in build.manifest["splits"].values())
     lines = [
         "---",
-        f"pretty_name: {_quoted(build.name)}",
+        f"pretty_name: {quoted(build.name)}",
         *_licence(build),
         "size_categories:",
-        f"- {_quoted(size_category(rows))}",
+        f"- {quoted(size_category(rows))}",
     ]
     lines += ["configs:", "- config_name: default", "  data_files:"]
     for split in _written(build):
-        lines += [f"  - split: {split}", f"    path: {_quoted(f'data/{split}-*.parquet')}"]
+        lines += [f"  - split: {split}", f"    path: {quoted(f'data/{split}-*.parquet')}"]
     return "\n".join([*lines, "---"])
 
 
@@ -117,11 +117,11 @@ def _licence(build: Build) -> list[str]:
     if not licence:
         return []
     if licence.lower() in LICENCES:
-        return [f"license: {_quoted(licence.lower())}"]
-    return ['license: "other"', f"license_name: {_quoted(licence)}"]
+        return [f"license: {quoted(licence.lower())}"]
+    return ['license: "other"', f"license_name: {quoted(licence)}"]
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Write a YAML string; JSON's are YAML's."""
     return json.dumps(plain(text), ensure_ascii=False)
 

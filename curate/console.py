@@ -1,0 +1,124 @@
+"""How commands run and speak: modules that load late, tables for a terminal, errors as one message.
+
+Exit codes: 0 done, 1 the data or the build failed, 2 the call was wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from types import ModuleType, TracebackType
+from typing import Any, Final, NoReturn
+
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+from typer.core import TyperGroup
+
+from curate.errors import CallError, CurateError
+
+DEBUG: Final = "--debug"
+INTERRUPTED: Final = 130
+"""The exit code of what a person stopped: 128 and the number of the signal."""
+
+UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Controls and direction marks: a message may quote what users wrote, and a terminal would obey it."""
+
+WIDE: Final = 200
+"""Columns, where there is no terminal: a table in a log is not folded."""
+
+KEPT_WORK: Final = "interrupted; the work so far is kept, run the same command to go on"
+
+
+class Lazy(ModuleType):
+    """A module that loads when first used.
+
+    `curate --help` takes 0.15 s; the rooms, which bring polars, pyarrow and numba, would add 0.7 s.
+    """
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the module holds
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+class Output(Console):
+    """Standard output; a reader that has had enough (`curate show DIR | head`) ends the command without a word."""
+
+    def on_broken_pipe(self) -> None:
+        """Throw away what is still to be written."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0)
+
+
+class Commands(TyperGroup):
+    """Runs a command; an error is one message on standard error, after a traceback only with `--debug`."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: FBT001, FBT002, ARG002  typer's signature
+        windows_expand_args: bool = True,  # noqa: FBT001, FBT002
+        **extra: object,
+    ) -> Any:  # noqa: ANN401
+        """Run the command that `args` (the command line) names, and exit."""
+        line = list(sys.argv[1:] if args is None else args)
+        try:
+            code = super().main(line, prog_name or "curate", complete_var, False, windows_expand_args, **extra)  # noqa: FBT003
+        except typer.TyperException as error:
+            told = error.format_message().rstrip(".")  # empty after the help that no arguments ask for
+            fail(f"{told}; see curate {_command(line)}--help" if told else "", error.exit_code)
+        except (CurateError, OSError) as error:
+            if DEBUG in line:
+                traceback.print_exception(error)
+            fail(message_of(error), 2 if isinstance(error, CallError) else 1)
+        if code == INTERRUPTED:
+            sys.stderr.write(f"\n{KEPT_WORK if _command(line) == 'build ' else 'interrupted'}\n")
+        sys.exit(code or 0)
+
+
+def _command(line: list[str]) -> str:
+    return f"{line[0]} " if line and line[0] in {"build", "check", "diff", "fit", "show", "train"} else ""
+
+
+def message_of(error: Exception) -> str:
+    """Return what an error says, for a person.
+
+    >>> message_of(PermissionError(13, "Permission denied", "a.py"))
+    'a.py: Permission denied'
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Write an error, if there is one to write, and exit with `code`."""
+    if not message:
+        sys.exit(code)
+    shown = UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", message)
+    console = Console(stderr=True, highlight=False)
+    console.print(Text.assemble(("error: ", "bold red"), shown), soft_wrap=True)
+    sys.exit(code)
+
+
+def surprise(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say of an error that nobody foresaw, in place of a traceback, what to do."""
+    del trace
+    told = f"{kind.__name__}: {error}" if str(error) else kind.__name__
+    sys.stderr.write(
+        f"error: {told}\nThis is a defect of curate. Run the command again with {DEBUG}, and report what it says.\n"
+    )
+
+
+def show_parts(*parts: RenderableType) -> None:
+    """Print to standard output: folded at the width of a terminal, elsewhere not at all."""
+    console = Output(highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, Text) and not console.is_terminal)

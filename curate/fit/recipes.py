@@ -1,0 +1,97 @@
+"""Published recipes, each with its source. A recipe is a value: what it does not say, TRL's defaults decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from curate.errors import CallError, did_you_mean
+from curate.rows.schema import Kind
+
+Stage: TypeAlias = Literal["sft", "dpo"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a published model was trained.
+
+    - `batch`: rows a step, over all devices and accumulated steps; where rows are packed, blocks.
+    - `max_length`: tokens a row, of a pair a side with its prompt. `warmup`: share of all steps.
+    - `loss`: TRL's name of the DPO loss; `"sigmoid_norm"` is length-normalised DPO. `beta`: of DPO only.
+    """
+
+    name: str
+    stage: Stage
+    source: str
+    epochs: int
+    learning_rate: float
+    batch: int
+    max_length: int
+    warmup: float
+    schedule: Literal["linear", "cosine"] = "linear"
+    packing: bool = False
+    optimizer: str = "adamw_torch"
+    loss: str = "sigmoid"
+    beta: float | None = None
+
+    def settings(self) -> dict[str, object]:
+        """Return it in TRL's names, without the batch, which depends on the devices."""
+        told: dict[str, object] = {
+            "num_train_epochs": self.epochs,
+            "learning_rate": self.learning_rate,
+            "max_length": self.max_length,
+            "warmup_steps": self.warmup,  # below 1 a share of all steps
+            "lr_scheduler_type": self.schedule,
+            "optim": self.optimizer,
+            "weight_decay": 0.0,
+        }
+        own = {"packing": self.packing} if self.stage == "sft" else {"beta": self.beta, "loss_type": [self.loss]}
+        return told | own
+
+
+RECIPES: Final = (
+    Recipe(name="tulu2", stage="sft", source="Tulu 2, arXiv:2311.10702, appendix B; schedule: open-instruct",
+           epochs=2, learning_rate=2e-5, batch=128, max_length=8192, warmup=0.03),
+    Recipe(name="tulu2", stage="dpo", source="Tulu 2, arXiv:2311.10702, appendix B; schedule: open-instruct",
+           epochs=3, learning_rate=5e-7, batch=32, max_length=8192, warmup=0.1, beta=0.1),
+    Recipe(name="tulu3", stage="sft", source="Tulu 3 8B, arXiv:2411.15124, section 4",
+           epochs=2, learning_rate=5e-6, batch=128, max_length=4096, warmup=0.03),
+    Recipe(name="tulu3", stage="dpo", source="Tulu 3 8B, arXiv:2411.15124, section 5",
+           epochs=1, learning_rate=5e-7, batch=128, max_length=2048, warmup=0.1,
+           loss="sigmoid_norm", beta=5.0),
+    Recipe(name="zephyr", stage="sft", source="Zephyr, arXiv:2310.16944, section 4",
+           epochs=1, learning_rate=2e-5, batch=512, max_length=2048, warmup=0.1,
+           schedule="cosine", packing=True),
+    Recipe(name="zephyr", stage="dpo", source="Zephyr, arXiv:2310.16944, section 4; length and optimizer: "
+           "alignment-handbook before f0ffa0d (which also cut prompts at 512 tokens)",
+           epochs=3, learning_rate=5e-7, batch=32, max_length=1024, warmup=0.1,
+           optimizer="rmsprop", beta=0.1),
+    Recipe(name="zephyr-handbook", stage="sft", source="alignment-handbook 925acdf, zephyr-7b-beta",
+           epochs=1, learning_rate=2e-5, batch=128, max_length=2048, warmup=0.1,
+           schedule="cosine", packing=True),
+    Recipe(name="zephyr-handbook", stage="dpo", source="alignment-handbook 925acdf, zephyr-7b-beta",
+           epochs=1, learning_rate=5e-7, batch=128, max_length=1024, warmup=0.1,
+           schedule="cosine", beta=0.01),
+)  # fmt: skip
+"""Tulu 2's repository has other numbers in one of its files (3 epochs, 4,096); these are the paper's."""
+
+
+def recipe_of(name: str, stage: Stage) -> Recipe:
+    """Return the recipe of this name for a stage; raises `CallError` for a name that is none.
+
+    >>> recipe_of("tulu2", "dpo").beta
+    0.1
+    """
+    known = {found.name: found for found in RECIPES if found.stage == stage}
+    if name not in known:
+        message = f"no recipe {name!r} for {stage}; {did_you_mean(name, known)}"
+        raise CallError(message)
+    return known[name]
+
+
+def stage_of(kind: Kind) -> Stage:
+    """Return the stage that trains on rows of a kind; raises `CallError` for rated rows, which nothing trains on."""
+    if kind == "rated":
+        message = "the build holds rated rows, which nothing trains on; make pairs of them with binarize()"
+        raise CallError(message)
+    return "sft" if kind == "conversation" else "dpo"

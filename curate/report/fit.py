@@ -1,0 +1,36 @@
+"""How a build fits training, for a terminal: a table a source, what it comes to, and what is worth knowing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from curate.fit.fit import Fit
+from curate.report.frames import frame_table
+from curate.report.marks import plain
+from curate.report.settings import of_all
+
+
+def fit_parts(fit: Fit, batch: int | None = None) -> Iterator[RenderableType]:
+    """Give the table of a fit, steps an epoch at `batch` rows a step, and its notes."""
+    yield frame_table(fit.table, total=True)
+    total = fit.total
+    share = of_all(total["trained"] / total["left"]) if total["left"] else "none"
+    told = [f"{fit.rows:,} rows are trained: {total['left']:,} tokens, of which the loss counts {share}."]
+    if fit.packs is not None and fit.efficiency is not None:
+        told.append(f"Packed into {fit.packs:,} blocks of {fit.limit:,} tokens, {of_all(fit.efficiency)} full.")
+    if batch is not None:
+        told.append(f"{fit.steps(batch):,} steps an epoch, of {batch:,} {'rows' if fit.packs is None else 'blocks'}.")
+    yield Text("\n" + "\n".join(told))
+    for note in fit.notes():
+        warning, grave, rest = note.rpartition("warning: ")
+        yield Text.assemble(("warning: ", "bold yellow") if grave else warning, plain(rest))
+
+
+def settings_table(told: Mapping[str, object]) -> Table:
+    """Return settings as a table, a line each."""
+    return frame_table(pl.DataFrame([{"setting": name, "value": str(value)} for name, value in told.items()]))

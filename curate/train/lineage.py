@@ -1,0 +1,64 @@
+"""What a model was made from, in its folder: before the first step as a file, after the last as a card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from curate.errors import CallError
+from curate.fit.machine import LINEAGE
+from curate.io.atomic import write_text
+from curate.report.model_card import model_card
+from curate.report.training import page
+from curate.train.planned import Plan
+
+PACKAGES = ("curate", "accelerate", "datasets", "tokenizers", "torch", "transformers", "trl")
+
+
+def lineage(planned: Plan) -> dict[str, Any]:
+    """Return what a model is made from: build, recipe, settings, rows, versions; no clock, host or path."""
+    manifest = planned.build.manifest
+    shards = [shard["sha256"] for split in manifest["splits"].values() for shard in split["shards"]]
+    return {
+        "format": 1,
+        "stage": planned.stage,
+        "model": {
+            "name": planned.model.title,
+            "parameters": planned.model.parameters,
+            "lineage": planned.model.lineage,
+        },
+        "build": {"name": planned.build.name, "fingerprint": manifest["fingerprint"], "data": shards},
+        "recipe": asdict(planned.recipe),
+        "settings": {"batch": planned.settings.batch, **planned.settings.trainer, **planned.settings.model},
+        "processes": planned.machine.processes,
+        "chat_template": sha256(planned.tokenizer.chat_template.encode()).hexdigest(),
+        "rows": planned.fit.table.to_dicts(),
+        "packs": planned.fit.packs,
+        "notes": planned.fit.notes(),
+        "licences": {source["name"]: source["licence"] for source in manifest["sources"]},
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def start(planned: Plan, folder: Path, *, resumed: bool) -> None:
+    """Write the lineage; raises `CallError` where a run that goes on had begun with something else."""
+    told = json.loads(json.dumps(lineage(planned), default=str))
+    path = folder / LINEAGE
+    if resumed and path.is_file():
+        before = json.loads(path.read_text("utf-8"))
+        apart = sorted(name for name in told if told[name] != before.get(name))
+        if apart:
+            message = f"{folder} was begun with another {', '.join(apart)} ({LINEAGE}); name another folder"
+            raise CallError(message)
+    if planned.machine.first:
+        write_text(path, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+
+
+def finish(folder: Path) -> None:
+    """Write the chart and the card of a trained model."""
+    write_text(folder / "training.html", page(folder))
+    write_text(folder / "README.md", model_card(folder))

@@ -1,0 +1,82 @@
+"""Everything that is known before training: settings, rows, steps. Nothing large is downloaded or allocated here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curate.build.folder import Build
+from curate.errors import CallError
+from curate.fit.chat import ChatTokenizer, chat_tokenizer
+from curate.fit.fit import LOST_SHARE, Fit, check, counted
+from curate.fit.machine import Machine, Model, check_room, machine, model_of
+from curate.fit.measure import measured, schema_of, stored
+from curate.fit.recipes import Recipe, Stage, recipe_of, stage_of
+from curate.train.settings import Adapter, Resolved, resolve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a training comes to. `settings` is what TRL is told, `fit` what of the build is trained."""
+
+    stage: Stage
+    build: Build
+    model: Model
+    recipe: Recipe
+    settings: Resolved
+    machine: Machine
+    fit: Fit
+    tokenizer: ChatTokenizer = field(repr=False)
+
+    @property
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return self.fit.steps(self.settings.batch)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """All settings by name, and what they come to on the devices at hand."""
+        here = {"devices": f"{self.machine.processes} x {self.machine.kind}", "rows a step": self.settings.batch}
+        return {**here, "steps an epoch": self.steps, **self.settings.trainer, **self.settings.model}
+
+
+def plan(
+    stage: Stage,
+    build: Build | str | Path,
+    *,
+    model: str,
+    recipe: str,
+    chat_template: str | None = None,
+    batch: int | None = None,
+    adapter: Adapter | None = None,
+    settings: Mapping[str, object] | None = None,
+    max_lost: float = LOST_SHARE,
+    store: Path | None = None,
+) -> Plan:
+    """Check all that can be checked before training, what costs least first; arguments are those of `train`.
+
+    `store` keeps the measured rows in a file.
+    """
+    chosen = recipe_of(recipe, stage)
+    found = build if isinstance(build, Build) else Build(build)
+    takes = stage_of(found.kind)
+    if takes != stage:
+        message = f"{found.path} holds {found.kind} rows, which {stage} does not train on: give it to {takes}"
+        raise CallError(message)
+    found.verify()
+    on_cpu = str((settings or {}).get("use_cpu")).lower() == "true"
+    here = machine(use_cpu=on_cpu)
+    told = resolve(chosen, settings or {}, here, batch=batch, adapter=adapter)
+    sized = model_of(model)
+    limit = told.trainer["max_length"]
+    check_room(sized, here, limit, use_cpu=on_cpu)
+    tokenizer = chat_tokenizer(model, chat_template)
+    rows = measured(found, tokenizer, limit)
+    kept = stored(rows, schema_of(found.kind), store) if store else rows
+    fit = counted(found, kept, limit, packing=told.trainer.get("packing", False))
+    check(fit, max_lost)
+    return Plan(
+        stage=stage, build=found, model=sized, recipe=chosen, settings=told, machine=here, fit=fit, tokenizer=tokenizer
+    )

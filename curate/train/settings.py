@@ -1,0 +1,129 @@
+"""What TRL is told: the recipe, what the machine asks for, and what the user sets by TRL's own names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, Union, get_args, get_type_hints
+
+import msgspec
+
+from curate.errors import CallError, did_you_mean
+from curate.fit.machine import Machine
+from curate.fit.recipes import Recipe, Stage
+
+Adapter: TypeAlias = Literal["lora", "qlora"]
+
+ADAPTERS: Final[dict[Adapter, dict[str, object]]] = {
+    "lora": {"use_peft": True, "lora_target_modules": ["all-linear"]},
+    "qlora": {"use_peft": True, "lora_target_modules": ["all-linear"], "load_in_4bit": True, "dtype": "bfloat16"},
+}
+"""QLoRA as its paper has it (arXiv:2305.14314): 4-bit weights, adapters on every linear layer."""
+
+OURS: Final[dict[str, str]] = {
+    "output_dir": "out=",
+    "model_name_or_path": "model=",
+    "use_peft": "adapter=",
+    "load_in_4bit": "adapter=",
+    "chat_template_path": "chat_template=",
+    "resume_from_checkpoint": "resume=",
+    "assistant_only_loss": "nothing: answers alone are trained",
+    "completion_only_loss": "nothing: answers alone are trained",
+    "dataset_kwargs": "nothing: the build is the data",
+    "dataset_text_field": "nothing: the build is the data",
+    "truncation_mode": "nothing: curate fit counts rows that are cut at their end",
+    "trust_remote_code": "nothing: code that a model ships is never run",
+}
+"""Settings that this stage decides, and the argument that does."""
+
+
+class Resolved(NamedTuple):
+    """Settings of TRL's trainer and of TRL's `ModelConfig`, and the rows of a step."""
+
+    trainer: dict[str, Any]
+    model: dict[str, Any]
+    batch: int
+
+
+def resolve(
+    recipe: Recipe, given: Mapping[str, object], here: Machine, *, batch: int | None, adapter: Adapter | None
+) -> Resolved:
+    """Return what TRL is told; the user's settings go before the recipe's.
+
+    Raises `CallError` for a name that TRL does not know, a value of another type, one that this stage decides, and a
+    batch that the devices cannot share.
+    """
+    from trl import ModelConfig
+
+    known = _types(recipe.stage)
+    of_model = {one.name for one in fields(ModelConfig)} - {"trust_remote_code"}
+    wanted = {name: _value(name, value, known) for name, value in given.items()}
+    base = recipe.settings() | {
+        "bf16": here.bf16,
+        "use_cpu": here.kind == "cpu",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # it would put the mean in place of a NaN
+        "save_steps": 0.2,  # five times in a run
+        "save_total_limit": 1,
+        "report_to": "none",
+        "disable_tqdm": True,  # a line a step is written instead
+        "dataloader_pin_memory": here.kind == "cuda",
+    }
+    trainer = base | {name: value for name, value in wanted.items() if name not in of_model}
+    model = dict(ADAPTERS[adapter]) if adapter else {}
+    model |= {name: value for name, value in wanted.items() if name in of_model}
+    rows = _share(trainer, batch or recipe.batch, here.processes)
+    return Resolved(trainer, model, rows)
+
+
+def _types(stage: Stage) -> dict[str, Any]:
+    """Return the type of every setting."""
+    from trl import DPOConfig, ModelConfig, SFTConfig
+
+    return get_type_hints(ModelConfig) | get_type_hints(SFTConfig if stage == "sft" else DPOConfig)
+
+
+def _value(name: str, value: object, known: Mapping[str, Any]) -> object:
+    """Return a setting in its type; text, as a command line gives it, may be JSON."""
+    if name in OURS:
+        message = f"{name} cannot be set: use {OURS[name]}"
+        raise CallError(message)
+    if name not in known or name.startswith("_"):
+        message = f"TRL has no setting {name!r}; {_near(name, known)}"
+        raise CallError(message)
+    try:
+        if isinstance(value, str) and value[:1] in {"[", "{"}:
+            value = json.loads(value)
+        return msgspec.convert(value, _without_text(known[name]), strict=False)
+    except ValueError as error:  # of msgspec, or of json
+        message = f"{name}={value!r}: {str(error)[:1].lower()}{str(error)[1:]}"
+        raise CallError(message) from error
+
+
+def _without_text(kind: Any) -> Any:  # noqa: ANN401  a type
+    """Return a type without `str` where it names the values of an Enum too, which alone are right."""
+    choices = get_args(kind)
+    if not any(isinstance(one, type) and issubclass(one, Enum) for one in choices):
+        return kind
+    return Union[tuple(one for one in choices if one is not str)]  # noqa: UP007  of as many as there are
+
+
+def _near(name: str, known: Mapping[str, Any]) -> str:
+    """Return a hint; all names would be over a hundred."""
+    hint = did_you_mean(name, known)
+    return hint if hint.startswith("did") else "its SFTConfig, DPOConfig and ModelConfig list them"
+
+
+def _share(trainer: dict[str, Any], batch: int, processes: int) -> int:
+    """Spread the rows of a step over devices and accumulated steps; returns how many there are in the end."""
+    each = trainer.setdefault("per_device_train_batch_size", 1)
+    steps, rest = divmod(batch, each * processes)
+    if "gradient_accumulation_steps" not in trainer and (rest or not steps):
+        message = (
+            f"{batch} rows a step cannot be shared by {processes} device(s) with {each} rows each; set "
+            "per_device_train_batch_size to a divisor, or batch= to a multiple"
+        )
+        raise CallError(message)
+    return int(each * processes * trainer.setdefault("gradient_accumulation_steps", steps))
