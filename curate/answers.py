@@ -10,6 +10,7 @@ import polars as pl
 
 from curate.errors import CallError
 from curate.fit.chat import chat_tokenizer
+from curate.fit.machine import check_extra
 from curate.io.door import files
 from curate.rows.segments import segments
 from curate.rows.texts import row_texts
@@ -25,6 +26,7 @@ def answer_lengths(prompts: str | Path, models: Sequence[str], *, limit: int = 5
     spaces), `cut` (the share of answers that did not end within `limit`). Raises `CallError` for a file without
     prompts, or a model that cannot be had.
     """
+    check_extra()
     asked = _prompts(Path(prompts))
     if not asked:
         message = f"no prompts in {prompts}"

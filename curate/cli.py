@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from curate.report import fit as fit_report
     from curate.report import frames, terminal
     from curate.report import rows as row_report
+    from curate.report import training as reports
     from curate.train import planned as plans
     from curate.train import run as training
 else:
@@ -48,6 +49,7 @@ else:
     fit_report = Lazy("curate.report.fit")
     frames = Lazy("curate.report.frames")
     row_report = Lazy("curate.report.rows")
+    reports = Lazy("curate.report.training")
     terminal = Lazy("curate.report.terminal")
     answers = Lazy("curate.answers")
     plans = Lazy("curate.train.planned")
@@ -275,6 +277,7 @@ def train(
         stage, build_folder, model=model, recipe=recipe, out=out, chat_template=chat_template, batch=batch,
         adapter=adapter, settings=settings, max_lost=max_lost, resume=resume,
     )  # fmt: skip
+    show_parts(*(Text(note) for note in reports.notes_of(out)))
     show_parts(Text(f"The model is in {out}. Open {out / 'training.html'}"))
 
 

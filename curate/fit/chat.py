@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from curate.errors import CallError, did_you_mean
+from curate.fit.machine import check_extra
 
 ChatTokenizer: TypeAlias = Any
 """A `PreTrainedTokenizerFast` of transformers, which is not there without the extra `curate[train]`."""
@@ -45,11 +46,9 @@ def chat_tokenizer(name: str, chat_template: str | None = None) -> ChatTokenizer
 
 def load(name: str) -> ChatTokenizer:
     """Return the tokenizer `name` as it stands."""
-    try:
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        message = "chat templates need the extra: pip install 'curate[train]'"
-        raise CallError(message) from error
+    check_extra()
+    from transformers import AutoTokenizer
+
     try:
         loaded = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:

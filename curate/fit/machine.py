@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,6 +26,37 @@ class Machine(NamedTuple):
     kind: str
     bf16: bool
     first: bool
+
+    def share(self, batch: int, each: int) -> int:
+        """Return how many times each device has to take `each` rows until `batch` rows make a step.
+
+        >>> Machine(8, "cuda", bf16=True, first=True).share(128, 2)
+        8
+        """
+        steps, rest = divmod(batch, each * self.processes)
+        if rest or not steps:
+            message = (
+                f"{batch} rows a step cannot be shared by {self.processes} device(s) with {each} rows each; set "
+                "per_device_train_batch_size to a divisor, or batch to a multiple"
+            )
+            raise CallError(message)
+        return steps
+
+    def check_four_bits(self) -> None:
+        """Raise `CallError` where weights cannot be held in four bits: without a GPU of NVIDIA's, or bitsandbytes."""
+        if self.kind != "cuda" or find_spec("bitsandbytes") is None:
+            message = (
+                f"weights in four bits want an NVIDIA GPU and the extra 'curate[qlora]'; here is {self.kind}: use lora"
+            )
+            raise CallError(message)
+
+
+def check_extra() -> None:
+    """Raise `CallError` where what fitting and training stand on is not installed."""
+    missing = [name for name in ("torch", "transformers", "trl") if find_spec(name) is None]
+    if missing:
+        message = f"{', '.join(missing)}: not installed; this needs the extra: pip install 'curate[train]'"
+        raise CallError(message)
 
 
 def machine(*, use_cpu: bool = False) -> Machine:

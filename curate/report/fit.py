@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import polars as pl
 from rich.console import RenderableType
@@ -31,6 +31,7 @@ def fit_parts(fit: Fit, batch: int | None = None) -> Iterator[RenderableType]:
         yield Text.assemble(("warning: ", "bold yellow") if grave else warning, plain(rest))
 
 
-def settings_table(told: Mapping[str, object]) -> Table:
-    """Return settings as a table, a line each."""
-    return frame_table(pl.DataFrame([{"setting": name, "value": str(value)} for name, value in told.items()]))
+def settings_table(told: Iterable[tuple[str, object, str]]) -> Table:
+    """Return settings as a table, a line each: its name, its value, and who decided it."""
+    lines = [{"setting": name, "value": str(value), "from": origin} for name, value, origin in told]
+    return frame_table(pl.DataFrame(lines))

@@ -11,7 +11,7 @@ import polars as pl
 
 from curate.fit.machine import LINEAGE
 from curate.report.card import cell, code, quoted, table
-from curate.report.training import SHOWN, notes, read_log
+from curate.report.training import SHOWN, notes_of, read_log
 
 
 def model_card(folder: Path) -> str:
@@ -27,7 +27,7 @@ def model_card(folder: Path) -> str:
         f"Fingerprint of the build: {code(told['build']['fingerprint'])}. Rows that were trained are `rows` less `lost`"
         + (" and `equal`." if told["stage"] == "dpo" else "."),
         table(pl.DataFrame(told["rows"])),
-        *_listed([*told["notes"], *notes(logged)]),
+        *_listed(notes_of(folder)),
         "## Licences of the data\n",
         _pairs("source", "licence", {name: own or "not named" for name, own in told["licences"].items()}),
         "## At the end\n",

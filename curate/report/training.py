@@ -114,12 +114,17 @@ def _falls(values: Sequence[float]) -> bool:
     return sum(values[-third:]) < sum(values[:third])
 
 
+def notes_of(folder: Path) -> list[str]:
+    """Return what is to be said of the model in a folder: of its rows, then of its training."""
+    return [*json.loads((folder / LINEAGE).read_text("utf-8"))["notes"], *notes(read_log(folder))]
+
+
 def page(folder: Path) -> str:
     """Return the page of a training: a pure function of `lineage.json` and `training.jsonl` in its folder."""
     logged = read_log(folder)
     lineage = json.loads((folder / LINEAGE).read_text("utf-8"))
+    told = notes_of(folder)
     charts = [(title, Markup(drawn)) for title, lines in CHARTS if (drawn := _chart(logged, lines))]  # noqa: S704
-    told = [*lineage["notes"], *notes(logged)]
     last = {name: _number(values[-1]) for key, name in SHOWN.items() if (values := _values(logged, key))}
     template = templates().get_template("training.html.j2")
     return template.render(lineage=lineage, charts=charts, notes=told, last=last, style=Markup(STYLE))  # noqa: S704

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from curate.build.folder import Build
 from curate.errors import CallError
 from curate.fit.chat import ChatTokenizer, chat_tokenizer
 from curate.fit.fit import LOST_SHARE, Fit, check, counted
-from curate.fit.machine import Machine, Model, check_room, machine, model_of
+from curate.fit.machine import Machine, Model, check_extra, check_room, machine, model_of
 from curate.fit.measure import measured, schema_of, stored
 from curate.fit.recipes import Recipe, Stage, recipe_of, stage_of
-from curate.train.settings import Adapter, Resolved, resolve
+from curate.train.settings import OURS, Adapter, Resolved, config_of, resolve
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a training comes to. `settings` is what TRL is told, `fit` what of the build is trained."""
+    """What a training comes to: `settings` is what TRL is told, `fit` what of the build is trained."""
 
     stage: Stage
     build: Build
@@ -36,10 +35,14 @@ class Plan:
         return self.fit.steps(self.settings.batch)
 
     @property
-    def told(self) -> dict[str, Any]:
-        """All settings by name, and what they come to on the devices at hand."""
+    def told(self) -> list[tuple[str, object, str]]:
+        """Every setting, its value, and who decided it: what you gave, the recipe, `curate`, or TRL by default."""
         here = {"devices": f"{self.machine.processes} x {self.machine.kind}", "rows a step": self.settings.batch}
-        return {**here, "steps an epoch": self.steps, **self.settings.trainer, **self.settings.model}
+        given = here | {"steps an epoch": self.steps} | self.settings.trainer | self.settings.model
+        others = [one for one in fields(config_of(self.stage)) if one.name not in {*given, *OURS}]
+        whole = {one.name: one.default if one.default_factory is MISSING else one.default_factory() for one in others}
+        origin = dict.fromkeys(whole, "trl") | dict.fromkeys(given, "machine") | self.settings.origin
+        return [(name, value, origin[name]) for name, value in (given | whole).items()]
 
 
 def plan(
@@ -59,6 +62,7 @@ def plan(
 
     `store` keeps the measured rows in a file.
     """
+    check_extra()
     chosen = recipe_of(recipe, stage)
     found = build if isinstance(build, Build) else Build(build)
     takes = stage_of(found.kind)
@@ -68,6 +72,8 @@ def plan(
     found.verify()
     on_cpu = str((settings or {}).get("use_cpu")).lower() == "true"
     here = machine(use_cpu=on_cpu)
+    if adapter == "qlora":
+        here.check_four_bits()
     told = resolve(chosen, settings or {}, here, batch=batch, adapter=adapter)
     sized = model_of(model)
     limit = told.trainer["max_length"]

@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 from curate.build.folder import Build, Split
 from curate.errors import CallError, FitError
 from curate.fit.fit import LOST_SHARE, counted
+from curate.fit.machine import check_extra
 from curate.fit.measure import LABELLED, data_files, measured, schema_of, stored
 from curate.fit.recipes import Stage
 from curate.train.lineage import finish, start
 from curate.train.planned import Plan, plan
-from curate.train.settings import Adapter
+from curate.train.settings import Adapter, config_of
 from curate.train.watch import watching
 
 DATA: Final = ".data"
@@ -56,6 +57,7 @@ def train(
     Raises `CallError` for a wrong call, `BuildFolderError` for a build whose data changed, and `FitError` where
     training would be silently wrong, all before weights are loaded.
     """
+    check_extra()
     folder = Path(out)
     new = not folder.exists()
     last = _place(folder, resume=resume)
@@ -94,7 +96,7 @@ def _place(folder: Path, *, resume: bool) -> str | None:
 def _trainer(planned: Plan, folder: Path) -> Any:  # noqa: ANN401  of TRL
     """Return TRL's trainer on the rows of the plan; raises `FitError` where it sees other rows than were measured."""
     from transformers import PrinterCallback
-    from trl import DPOConfig, DPOTrainer, ModelConfig, SFTConfig, SFTTrainer, get_peft_config, get_quantization_config
+    from trl import DPOTrainer, ModelConfig, SFTTrainer, get_peft_config, get_quantization_config
 
     told, of_model = dict(planned.settings.trainer), ModelConfig(**planned.settings.model)
     names = planned.settings.model.keys() & {"dtype", "attn_implementation"}
@@ -109,10 +111,9 @@ def _trainer(planned: Plan, folder: Path) -> Any:  # noqa: ANN401  of TRL
     if planned.model.embeddings is not None and len(planned.tokenizer) > planned.model.embeddings:
         model, adapters = _with_room(planned, {**loading, "quantization_config": quantization}, adapters)
         loading, quantization = {}, None
-    config, kind = (SFTConfig, SFTTrainer) if planned.stage == "sft" else (DPOConfig, DPOTrainer)
-    trainer = kind(
+    trainer = (SFTTrainer if planned.stage == "sft" else DPOTrainer)(
         model,
-        args=config(output_dir=str(folder), model_init_kwargs=loading or None, **told),
+        args=config_of(planned.stage)(output_dir=str(folder), model_init_kwargs=loading or None, **told),
         train_dataset=rows,
         eval_dataset=test,
         processing_class=planned.tokenizer,

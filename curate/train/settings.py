@@ -40,11 +40,12 @@ OURS: Final[dict[str, str]] = {
 
 
 class Resolved(NamedTuple):
-    """Settings of TRL's trainer and of TRL's `ModelConfig`, and the rows of a step."""
+    """Settings of TRL's trainer and of TRL's `ModelConfig`, the rows of a step, and where each setting comes from."""
 
     trainer: dict[str, Any]
     model: dict[str, Any]
     batch: int
+    origin: dict[str, str]
 
 
 def resolve(
@@ -57,7 +58,7 @@ def resolve(
     """
     from trl import ModelConfig
 
-    known = _types(recipe.stage)
+    known = get_type_hints(ModelConfig) | get_type_hints(config_of(recipe.stage))
     of_model = {one.name for one in fields(ModelConfig)} - {"trust_remote_code"}
     wanted = {name: _value(name, value, known) for name, value in given.items()}
     base = recipe.settings() | {
@@ -71,18 +72,21 @@ def resolve(
         "disable_tqdm": True,  # a line a step is written instead
         "dataloader_pin_memory": here.kind == "cuda",
     }
-    trainer = base | {name: value for name, value in wanted.items() if name not in of_model}
+    trainer: dict[str, Any] = base | {name: value for name, value in wanted.items() if name not in of_model}
     model = dict(ADAPTERS[adapter]) if adapter else {}
     model |= {name: value for name, value in wanted.items() if name in of_model}
-    rows = _share(trainer, batch or recipe.batch, here.processes)
-    return Resolved(trainer, model, rows)
+    each = trainer.setdefault("per_device_train_batch_size", 1)
+    steps = trainer.get("gradient_accumulation_steps") or here.share(batch or recipe.batch, each)
+    trainer["gradient_accumulation_steps"] = steps
+    origin = dict.fromkeys([*trainer, *model], "curate") | dict.fromkeys(recipe.settings(), "recipe")
+    return Resolved(trainer, model, each * steps * here.processes, origin | dict.fromkeys(wanted, "you"))
 
 
-def _types(stage: Stage) -> dict[str, Any]:
-    """Return the type of every setting."""
-    from trl import DPOConfig, ModelConfig, SFTConfig
+def config_of(stage: Stage) -> Any:  # noqa: ANN401  of TRL
+    """Return TRL's class of the settings of a stage."""
+    from trl import DPOConfig, SFTConfig
 
-    return get_type_hints(ModelConfig) | get_type_hints(SFTConfig if stage == "sft" else DPOConfig)
+    return SFTConfig if stage == "sft" else DPOConfig
 
 
 def _value(name: str, value: object, known: Mapping[str, Any]) -> object:
@@ -114,16 +118,3 @@ def _near(name: str, known: Mapping[str, Any]) -> str:
     """Return a hint; all names would be over a hundred."""
     hint = did_you_mean(name, known)
     return hint if hint.startswith("did") else "its SFTConfig, DPOConfig and ModelConfig list them"
-
-
-def _share(trainer: dict[str, Any], batch: int, processes: int) -> int:
-    """Spread the rows of a step over devices and accumulated steps; returns how many there are in the end."""
-    each = trainer.setdefault("per_device_train_batch_size", 1)
-    steps, rest = divmod(batch, each * processes)
-    if "gradient_accumulation_steps" not in trainer and (rest or not steps):
-        message = (
-            f"{batch} rows a step cannot be shared by {processes} device(s) with {each} rows each; set "
-            "per_device_train_batch_size to a divisor, or batch= to a multiple"
-        )
-        raise CallError(message)
-    return int(each * processes * trainer.setdefault("gradient_accumulation_steps", steps))

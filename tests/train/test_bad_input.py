@@ -108,6 +108,10 @@ def test_settings(chats: Build, model: Path, tmp_path: Path, settings: dict[str,
     wrong(match, chats, model, tmp_path / "out", settings={"max_length": 512} | settings)
 
 
+def test_four_bits_without_a_gpu(chats: Build, model: Path, tmp_path: Path) -> None:
+    wrong("weights in four bits want an NVIDIA GPU", chats, model, tmp_path / "out", adapter="qlora")
+
+
 def test_names(chats: Build, model: Path, tmp_path: Path) -> None:
     wrong("no recipe 'tulu' for sft; did you mean 'tulu", chats, model, tmp_path / "out", recipe="tulu")
     wrong("no chat template 'tulip', and no such file", chats, model, tmp_path / "out", chat_template="tulip")

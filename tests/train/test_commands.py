@@ -46,9 +46,11 @@ def test_fit(chats: Build, model: Path) -> None:
 def test_a_dry_run_shows_everything_and_writes_nothing(chats: Build, model: Path, tmp_path: Path) -> None:
     line = ["train", "sft", chats.path, "--model", model, "--recipe", "tulu2", "--chat-template", "tulu"]
     told = said(*line, "--batch", 16, *SET, "--set", "per_device_train_batch_size=4", "--dry-run")
-    for part in ("devices 1 x cpu", "rows a step 16", "steps an epoch 13", "learning_rate 0.005", "warmup_steps 0.03"):
+    for part in ("devices 1 x cpu machine", "rows a step 16 machine", "steps an epoch 13 machine"):
         assert part in told
-    assert "gradient_accumulation_steps 4" in told
+    for part in ("learning_rate 0.005 you", "warmup_steps 0.03 recipe", "gradient_accumulation_steps 4 curate"):
+        assert part in told
+    assert "adam_beta2 0.999 trl" in told
     assert "where shall the model go?" in said(*line, *SET, code=2)
     assert "--set oops: write NAME=VALUE" in said(*line, "--set", "oops", code=2)
     assert list(tmp_path.iterdir()) == []

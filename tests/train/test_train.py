@@ -53,8 +53,12 @@ def test_the_margins_of_dpo_rise(dpo: Path) -> None:
 def test_steps_are_those_of_the_plan(chats: Build, sft: Path, model: Path) -> None:
     planned = plan("sft", chats, model=str(model), recipe="tulu2", chat_template="tulu", batch=8, settings=FAST)
     assert len(logged(sft, "loss")) == 4 * planned.steps
-    assert planned.told["rows a step"] == 8
-    assert planned.told["devices"] == "1 x cpu"
+    told = {name: (value, origin) for name, value, origin in planned.told}
+    assert told["rows a step"] == (8, "machine")
+    assert told["devices"] == ("1 x cpu", "machine")
+    assert told["learning_rate"] == (FAST["learning_rate"], "you")
+    assert told["num_train_epochs"] == (2, "recipe")
+    assert told["max_grad_norm"] == (1.0, "trl")
 
 
 def test_the_folder_tells_what_the_model_was_made_from(sft: Path, dpo: Path, chats: Build) -> None:
