@@ -23,8 +23,8 @@ def demo(name: str, out: Path) -> Build:
     return mixture.build(out, quiet=True)
 
 
-def tiny_tokenizer(build: Build, out: Path) -> ChatTokenizer:
-    """Save and return a byte-level BPE of 600 tokens, trained on what a build says; it has no chat template."""
+def tiny_tokenizer(build: Build, out: Path, size: int = 600) -> ChatTokenizer:
+    """Save and return a byte-level BPE of `size` tokens, trained on what a build says; it has no chat template."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -33,7 +33,7 @@ def tiny_tokenizer(build: Build, out: Path) -> ChatTokenizer:
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
     letters = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=["<s>", "</s>"], initial_alphabet=letters)
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=["<s>", "</s>"], initial_alphabet=letters)
     bare.train_from_iterator(turns.to_series(), trainer)
     ends = {"bos_token": "<s>", "eos_token": "</s>"}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bare, **ends)

@@ -17,6 +17,7 @@ class Recipe:
 
     - `batch`: rows a step, over all devices and accumulated steps; where rows are packed, blocks.
     - `max_length`: tokens a row, of a pair a side with its prompt. `warmup`: share of all steps.
+    - `optimizer`: TRL's name of it; None: AdamW, as TRL has it.
     - `loss`: TRL's name of the DPO loss; `"sigmoid_norm"` is length-normalised DPO. `beta`: of DPO only.
     """
 
@@ -30,7 +31,7 @@ class Recipe:
     warmup: float
     schedule: Literal["linear", "cosine"] = "linear"
     packing: bool = False
-    optimizer: str = "adamw_torch"
+    optimizer: str | None = None
     loss: str = "sigmoid"
     beta: float | None = None
 
@@ -42,9 +43,9 @@ class Recipe:
             "max_length": self.max_length,
             "warmup_steps": self.warmup,  # below 1 a share of all steps
             "lr_scheduler_type": self.schedule,
-            "optim": self.optimizer,
             "weight_decay": 0.0,
         }
+        told |= {"optim": self.optimizer} if self.optimizer else {}
         own = {"packing": self.packing} if self.stage == "sft" else {"beta": self.beta, "loss_type": [self.loss]}
         return told | own
 
