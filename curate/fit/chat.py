@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from curate.errors import CallError, did_you_mean
-from curate.fit.machine import check_extra
+from curate.fit.machine import check_extra, said
 
 ChatTokenizer: TypeAlias = Any
 """A `PreTrainedTokenizerFast` of transformers, which is not there without the extra `curate[train]`."""
@@ -52,7 +52,7 @@ def load(name: str) -> ChatTokenizer:
     try:
         loaded = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        message = f"no tokenizer could be loaded from {name!r}: {str(error).strip().splitlines()[0]}"
+        message = f"no tokenizer could be loaded from {name!r}: {said(error)}"
         raise CallError(message) from error
     if not loaded.is_fast:
         message = f"the tokenizer {name} has no tokenizer.json, so its tokens cannot be told apart by their letters"
@@ -66,7 +66,11 @@ def _give(tokenizer: ChatTokenizer, chat_template: str) -> None:
     if chat_template in known:
         tokenizer.chat_template = (files("curate.fit") / "templates" / f"{chat_template}.jinja").read_text("utf-8")
     elif Path(chat_template).is_file():
-        tokenizer.chat_template = Path(chat_template).read_text("utf-8")
+        try:
+            tokenizer.chat_template = Path(chat_template).read_text("utf-8")
+        except (OSError, ValueError) as error:
+            message = f"the chat template {chat_template} cannot be read: {error}"
+            raise CallError(message) from error
     else:
         message = f"no chat template {chat_template!r}, and no such file; {did_you_mean(chat_template, known)}"
         raise CallError(message)

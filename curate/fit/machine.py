@@ -12,6 +12,9 @@ from curate.errors import CallError
 LINEAGE: Final = "lineage.json"
 """What a model was made from, in its folder."""
 
+SAID: Final = 200
+"""Letters of an error of transformers that are told."""
+
 LARGE: Final = 1_000_000_000
 """Parameters from which on a processor is no place to train: an epoch of Tulu 2 would take years."""
 
@@ -75,6 +78,12 @@ def machine(*, use_cpu: bool = False) -> Machine:
     return Machine(state.num_processes, kind, kind == "cuda" and torch.cuda.is_bf16_supported(), state.is_main_process)
 
 
+def said(error: Exception) -> str:
+    """Return what transformers says, which may be a page, in some words."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= SAID else f"{words[:SAID]} ..."
+
+
 class Model(NamedTuple):
     """What a configuration says of a model.
 
@@ -105,7 +114,7 @@ def model_of(name: str) -> Model:
         with torch.device("meta"):
             count = sum(one.numel() for one in AutoModelForCausalLM.from_config(config).parameters())
     except (OSError, ValueError, KeyError) as error:
-        message = f"no model could be found at {name!r}: {str(error).strip().splitlines()[0]}"
+        message = f"no model could be found at {name!r}: {said(error)}"
         raise CallError(message) from error
     text, folder = config.get_text_config(), Path(name)
     made = folder / LINEAGE

@@ -9,9 +9,10 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jinja2 import TemplateError
 
 from curate.build.folder import Build, Split
-from curate.errors import CallError
+from curate.errors import CallError, FitError
 from curate.fit.chat import ChatTokenizer
 from curate.fit.tokens import Pair, Spoken, Tokens, conversations, pairs
 from curate.rows.schema import Kind
@@ -66,21 +67,40 @@ def measured(build: Build, tokenizer: ChatTokenizer, limit: int, split: Split = 
     """Give the rows of a split, in the order of the data files: a `Length` each, and of conversations the tokens.
 
     `tokenizer` is that of `chat_tokenizer`. Columns: those of `LENGTHS`, for conversations those of `LABELLED` too
-    (empty lists for a row that is left out). Raises `CallError` for a limit below 1.
+    (empty lists for a row that is left out). Raises `CallError` for a limit below 1, `FitError` for a row that the
+    chat template turns away, as some do with system turns.
     """
     if limit < 1:
         message = f"a limit of {limit} tokens leaves nothing to train on; give a whole number from 1"
         raise CallError(message)
     for path in data_files(build, split):
         for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
-            if build.kind == "conversation":
-                chats = batch["messages"].to_pylist()
-                spoken = list(conversations(chats, tokenizer))
-                lengths = [_of_chat(row, chat, limit) for row, chat in zip(spoken, chats, strict=True)]
-                yield _batch(batch, lengths, _labelled(spoken, lengths))
-            else:
-                prompt, chosen, rejected = (batch[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
-                yield _batch(batch, [_of_pair(row, limit) for row in pairs(prompt, chosen, rejected, tokenizer)], {})
+            try:
+                yield _measure(batch, tokenizer, limit)
+            except (TemplateError, TypeError) as error:
+                raise _turned_away(batch, tokenizer, error) from error
+
+
+def _measure(batch: pa.RecordBatch, tokenizer: ChatTokenizer, limit: int) -> pa.RecordBatch:
+    if "messages" in batch.schema.names:
+        chats = batch["messages"].to_pylist()
+        spoken = list(conversations(chats, tokenizer))
+        lengths = [_of_chat(row, chat, limit) for row, chat in zip(spoken, chats, strict=True)]
+        return _batch(batch, lengths, _labelled(spoken, lengths))
+    prompt, chosen, rejected = (batch[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
+    return _batch(batch, [_of_pair(row, limit) for row in pairs(prompt, chosen, rejected, tokenizer)], {})
+
+
+def _turned_away(batch: pa.RecordBatch, tokenizer: ChatTokenizer, error: Exception) -> FitError:
+    """Name the first row of a batch that the chat template raises an error for."""
+    for place in range(batch.num_rows):
+        row = batch.slice(place, 1)
+        try:
+            _measure(row, tokenizer, 1)
+        except (TemplateError, TypeError) as own:
+            name = f"{row['source'][0]}/{row['id'][0]}"
+            return FitError(f"the chat template turns {name} away: {own}; choose another, or leave such rows out")
+    return FitError(f"the chat template cannot be filled in: {error}")
 
 
 def schema_of(kind: Kind) -> pa.Schema:

@@ -66,8 +66,8 @@ def train(
             stage, build, model=model, recipe=recipe, chat_template=chat_template, batch=batch, adapter=adapter,
             settings=settings, max_lost=max_lost, store=folder / DATA / "train.arrow",
         )  # fmt: skip
-        start(planned, folder, resumed=last is not None)
         trainer = _trainer(planned, folder)
+        start(planned, folder, resumed=last is not None)
         trainer.train(resume_from_checkpoint=last)
         trainer.save_model(str(folder))
         if trainer.is_world_process_zero():

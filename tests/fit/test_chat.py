@@ -48,6 +48,13 @@ def test_a_template_of_the_user(tokenizer: Path, tmp_path: Path) -> None:
     assert chat_tokenizer(str(tokenizer), str(path)).chat_template == path.read_text()
 
 
+def test_a_file_that_is_no_text(tokenizer: Path, tmp_path: Path) -> None:
+    path = tmp_path / "picture.jinja"
+    path.write_bytes(b"\x89PNG")
+    with pytest.raises(CallError, match=r"picture.jinja cannot be read"):
+        chat_tokenizer(str(tokenizer), str(path))
+
+
 def test_no_template_is_a_choice(tokenizer: Path) -> None:
     with pytest.raises(CallError, match="has no chat template; choose one: chat_template='tulu' or 'zephyr'"):
         chat_tokenizer(str(tokenizer))

@@ -150,6 +150,27 @@ def test_a_template_that_drops_an_answer_is_found(chats: Build, tokenizer: Path,
         check(fit(chats, tokenizer=str(tokenizer), limit=500, chat_template=str(path)))
 
 
+@pytest.mark.parametrize(
+    ("condition", "match"),
+    [
+        (
+            "{% if 'the' in m.content %}{{ raise_exception('No!') }}{% endif %}",
+            r"turns \w+/\S+ away: No!; choose",
+        ),
+        ("{{ m.content + 1 }}", r"turns \w+/\S+ away: can only concatenate str"),
+        ("{{ oops", r"turns \w+/\S+ away: expected token"),
+    ],
+)
+def test_a_row_that_the_template_turns_away_is_named(
+    chats: Build, tokenizer: Path, tmp_path: Path, condition: str, match: str
+) -> None:
+    path = tmp_path / "strict.jinja"
+    marked = "{% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}"
+    path.write_text("{% for m in messages %}" + condition + marked + "{% endfor %}")
+    with pytest.raises(FitError, match=match):
+        fit(chats, tokenizer=str(tokenizer), limit=500, chat_template=str(path))
+
+
 def test_rated_rows_and_limits_of_nothing(tokenizer: Path, chats: Build, tmp_path: Path) -> None:
     row = {
         "messages": [{"role": "user", "content": "a"}],

@@ -77,6 +77,14 @@ def test_models(chats: Build, model: Path, tmp_path: Path) -> None:
     wrong("reads 1,024 tokens, fewer than max_length=8,192; set max_length=1024", chats, model, out, settings={})
 
 
+def test_weights_that_are_not_there(chats: Build, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # they may be asked for
+    bare, out = tmp_path / "bare", tmp_path / "out"
+    shutil.copytree(model, bare, ignore=shutil.ignore_patterns("*.safetensors"))
+    with pytest.raises(OSError, match=r"no file named model.safetensors"):
+        call(chats, bare, out)
+
+
 def test_seven_billion_parameters_without_a_gpu(chats: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import LlamaConfig
 
