@@ -74,15 +74,15 @@ def inputs_of(given: Stored | Sequence[Stored], name: Name) -> tuple[Input, ...]
     return tuple(rows_of(each, f"train_classifier({name}=") for each in several)
 
 
-def read_side(inputs: tuple[Input, ...], on: On) -> Read:
-    """Read every row of `inputs`, and make one text of what `on` selects of each."""
+def read_side(inputs: tuple[Input, ...], on: On, opening: int | None = None) -> Read:
+    """Read every row of `inputs`, and make one text of what `on` selects of each (see `row_texts`)."""
     texts: list[pa.StringArray] = []
     hashes: list[Hashes] = []
     bad = 0
     for opened in [each.open() for each in inputs]:
         for block in opened.blocks():
             parsed = opened.parse(block)
-            texts.append(row_texts(segments(parsed.body, on)))
+            texts.append(row_texts(segments(parsed.body, on), opening=opening))
             hashes.append(content_hashes(parsed.body))
             bad += parsed.bad.num_rows
     none = np.zeros(0, np.uint64)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.rows.schema import ASSISTANT
 from curate.rows.segments import Part, Segments
 from curate.text.normal import normalise
 from curate.text.spaced import spaced
@@ -21,11 +22,12 @@ trains on. `plain`: as they are; what models made elsewhere were trained on, for
 """
 
 
-def row_texts(segments: Segments, form: TextForm = "spaced") -> pa.StringArray:
+def row_texts(segments: Segments, form: TextForm = "spaced", opening: int | None = None) -> pa.StringArray:
     r"""Return the segments of each row as one text, a space between two, in the order of sides and turns.
 
     Sides come as `Segments` has them: a prompt before the completions of a rated row, or before what was chosen and
-    rejected. A row without a selected segment has the empty text; so has, spaced, one of nothing but white space.
+    rejected. Of what the assistant says, only the first `opening` characters are read, if it says how many. A row
+    without a selected segment has the empty text; so has, spaced, one of nothing but white space.
     Raises `OverflowError` where an array cannot hold all texts (2 GiB).
 
     >>> from curate.rows.schema import BODIES
@@ -34,13 +36,17 @@ def row_texts(segments: Segments, form: TextForm = "spaced") -> pa.StringArray:
     >>> batch = pa.RecordBatch.from_pylist([{"messages": turns, "meta": "{}"}], BODIES["conversation"])
     >>> row_texts(segments(batch)).to_pylist(), row_texts(segments(batch, "prompt"), "plain").to_pylist()
     (["hi hello . i'm here ."], ['Hi'])
+    >>> row_texts(segments(batch), "plain", opening=5).to_pylist()
+    ['Hi Hello']
     """
-    joined = _joined([_texts(part, form) for part in segments.parts], segments)
+    joined = _joined([_texts(part, form, opening) for part in segments.parts], segments)
     return joined if form == "plain" else spaced(joined)
 
 
-def _texts(part: Part, form: TextForm) -> pa.StringArray:
+def _texts(part: Part, form: TextForm, opening: int | None) -> pa.StringArray:
     texts = strings(part.text.data, part.text.offsets).take(pa.array(part.index))
+    if opening is not None:
+        texts = pc.if_else(pa.array(part.role == ASSISTANT), pc.utf8_slice_codeunits(texts, 0, opening), texts)
     return texts if form == "plain" else normalise(texts)
 
 

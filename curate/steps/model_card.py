@@ -21,12 +21,16 @@ LONGEST: Final = 1 << 20
 
 
 class Told(NamedTuple):
-    """What training settled: the label of the rows to keep, the segments read, the form of their text, the model."""
+    """What training settled: the label of the rows to keep, the segments read, the form of their text, the model.
+
+    `opening` is how many characters were read of each assistant turn; None: all.
+    """
 
     label: str
     on: On
     form: TextForm
     sha256: str
+    opening: int | None = None
 
 
 def card_path(model: str | Path) -> Path:
@@ -72,11 +76,12 @@ def read_card(model: str | Path, digest: str) -> Told | None:
 def _told(path: Path, text: str) -> Told:
     try:
         told: Any = json.loads(text)
-        label, on, form, sha256 = (told[name] for name in Told._fields)
-        if not isinstance(label, str) or form not in get_args(TextForm) or not isinstance(on, str | list):
-            message = f"label {label!r}, form {form!r}, on {on!r}"
+        label, on, form, sha256, opening = *(told[name] for name in Told._fields[:-1]), told.get("opening")
+        known = isinstance(label, str) and form in get_args(TextForm) and isinstance(on, str | list)
+        if not known or not isinstance(opening, int | None):
+            message = f"label {label!r}, form {form!r}, on {on!r}, opening {opening!r}"
             raise ValueError(message)  # noqa: TRY301  one way out for all that a card may hold
-        return Told(label, check_on(on), form, str(sha256))
+        return Told(label, check_on(on), form, str(sha256), opening)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         message = f"the model card {path} holds a block that this version of curate cannot read ({error}); train the "
         message += "classifier again"

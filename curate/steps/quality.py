@@ -24,13 +24,14 @@ from curate.text.views import frozen, view
 
 @dataclass(frozen=True, kw_only=True)
 class Quality(Filter):
-    """See `quality`. `form` is how the text of a row was made when the model was trained."""
+    """See `quality`. `form` and `opening` are how the text of a row was made when the model was trained."""
 
     name: ClassVar[str] = "quality"
     on: On = "response"
     model: str = field(metadata={"fingerprint": False})
     label: str
     form: TextForm
+    opening: int | None = None
     at_least: float | None = 0.5
 
     def bounds(self) -> tuple[Bound, ...]:
@@ -41,7 +42,7 @@ class Quality(Filter):
         """Return the probability of the label for each row; NaN for a row of no text, or none that the model knows."""
         classifier = load_classifier(self.model)
         wanted = np.array([_place(classifier, self.label, self.model)], np.int32)
-        text = view(row_texts(segments, self.form))
+        text = view(row_texts(segments, self.form, self.opening))
         every = frozen(np.arange(segments.rows, dtype=np.int32))
         index = np.flatnonzero(~blank(text, every)).astype(np.int32)
         label, _, found = judge(classifier, text, index, wanted)
@@ -106,6 +107,7 @@ def quality(
         label=chosen,
         on=trained_on if on is None else check_on(on),
         form=told.form if told is not None else "plain",
+        opening=told.opening if told is not None else None,
         allow_large_drop=allow_large_drop,
     )
 

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from curate.rows.segments import SIDES, On, Segments, select
 from curate.steps.base import Step
 from curate.steps.harm import KEPT, Harmful, harm_of
-from curate.steps.lecture import LIMIT
 from curate.steps.refusal_hits import Found, hits_in, places_in
-from curate.steps.refusal_model import MODEL, Judge, judge_answers, weigh_in
+from curate.steps.refusal_model import MODEL, SURE, Judge, judge_answers
 from curate.steps.refusal_phrases import PRESETS, Preset, Search, Where, compiled
 
 OPINION: Final = "the model"
@@ -37,14 +36,13 @@ class Hits(NamedTuple):
 class Met(NamedTuple):
     """The hits of a batch, and an entry a row for what else is told: NaN where there is nothing to tell.
 
-    `points` are those of the worst lecture; a model finds a refusal `probable`, and `weighed` is both together, the
-    highest of the row's answers; a model of harm finds it probable (`harm`) that a refused request is harmful.
+    `points` are those of the worst lecture; a model finds a refusal `probable`, the highest of the row's answers; a
+    model of harm finds it probable (`harm`) that a refused request is harmful.
     """
 
     hits: Hits
     points: NDArray[np.int32]
     probable: NDArray[np.float64]
-    weighed: NDArray[np.float64]
     harm: NDArray[np.float64]
 
 
@@ -52,7 +50,7 @@ class Met(NamedTuple):
 class Looking(Step):
     """The settings that the filter and the group of `refusals` share; see there."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     name: ClassVar[str] = "refusals"
     preset: Preset = "default"
     families: tuple[str, ...] = tuple(PRESETS["default"].families)
@@ -89,29 +87,27 @@ class Looking(Step):
     def meet(self, segments: Segments) -> Met:
         """Return what is met in a batch, handed as `reads` says."""
         points = np.zeros(segments.rows, np.int32)
-        probable, weighed, harm = (np.full(segments.rows, np.nan) for _ in range(3))
+        probable, harm = (np.full(segments.rows, np.nan) for _ in range(2))
         chunks = [Hits(*(np.zeros(0, np.int32) for _ in Hits._fields))]
         for part in (segments if self.reads == self.on else select(segments, self.on)).parts:
             found = hits_in(part, self.search, self.where)
-            sums = found.points.astype(np.float64)
+            told = np.full(len(part.index), np.nan)
             if self.model is not None:
                 told, read = judge_answers(segments, part, places_in(part, self.where), self.model)
-                np.fmax.at(probable, part.row, told)
-                sums = weigh_in(found.points, told)
-                found = self._overruled(found, np.flatnonzero(sums >= LIMIT).astype(np.int32), read)
+                found = self._overruled(found, np.flatnonzero(told >= SURE).astype(np.int32), read)
             refused, entry = np.unique(found.place, return_inverse=True)
             safe, chance = harm_of(segments, part, refused, self.keep_safety)
             np.fmax.at(harm, part.row[refused], chance)
             open_ = np.ones(len(part.index), np.bool_)
             open_[refused[safe]] = False
             np.maximum.at(points, part.row[open_], found.points[open_])
-            np.fmax.at(weighed, part.row[open_], sums[open_])
+            np.fmax.at(probable, part.row[open_], told[open_])
             reason = np.where(safe[entry], np.int32(len(self.reasons) - 1), found.family)
             side = np.full(len(found.place), SIDES.index(part.side), np.int32)
             row, turn = part.row[found.place], part.turn[found.place]
             chunks.append(Hits(row, reason, side, turn, found.start, found.end, found.phrase))
         hits = Hits(*(np.concatenate(column) for column in zip(*chunks, strict=True)))
-        return Met(hits, points, probable, weighed, harm)
+        return Met(hits, points, probable, harm)
 
     def _overruled(self, found: Found, fell: NDArray[np.int32], read: NDArray[np.int32]) -> Found:
         """Return the hits without those of lectures, and with one, over what was read, for each answer that fell."""

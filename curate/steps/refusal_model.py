@@ -25,20 +25,21 @@ from curate.text.spaced import spaced
 from curate.text.views import frozen, strings, view
 
 MODEL: Final = "model"
-"""The reason and score of answers that the model and the phrases of lectures together find a refusal."""
+"""The reason of answers that the model finds a refusal; the score is how probable it finds that."""
 
-PROBABILITY: Final = "probability"
-"""The score that says what the model alone finds."""
+SURE: Final = 0.75
+"""Probability from which on an answer is a refusal. Trained on two files of XSTest and tried on the third, precision
+and recall are 0.975 and 0.959 (from 0.5 on 0.973 and 0.965); on prompts that it never read 0.955 and 0.933 (0.948 and
+0.944)."""
 
-SCALE: Final = 10
-"""Points to a unit of log odds: those of lectures are fitted on this scale, so the model's are added to them."""
-
-SURE: Final = 1e-5
+CLIPPED: Final = 1e-5
 """No probability is taken for nearer to 0 or 1 than this; the package's own answers are not."""
 
-OPENING: Final = 500
-"""Characters of an answer that the model judges: a refusal stands at the beginning, and a model that has read all of an
-answer takes its topic for more than how it begins."""
+OPENINGS: Final = (200, 300, 400, 500)
+"""Characters of an answer that the model judges, one opening after the other. A refusal stands at the beginning, and a
+model that has read all of an answer takes its topic for more than how it begins; where exactly a sentence is cut should
+not decide, so the log odds of four openings are averaged. With the limit chosen on two files, precision and recall on
+the third are 0.973 and 0.963; with the last opening alone 0.965 and 0.955."""
 
 Task: TypeAlias = Literal["model", "keep_safety"]
 
@@ -112,24 +113,21 @@ def judge_answers(
     NaN for those that are not at `places`, for turns of others than the assistant, and for blank ones.
     """
     answers = places[part.role[places] == ASSISTANT]
-    said = pc.utf8_slice_codeunits(texts_of(part, answers), 0, OPENING)
-    texts = _after_requests(segments, part, answers, said) if model.asks else said
+    texts = texts_of(part, answers)
+    odds = np.zeros(len(answers))
+    for opening in OPENINGS:
+        said = pc.utf8_slice_codeunits(texts, 0, opening)
+        odds += _log_odds(model.probability(_after_requests(segments, part, answers, said) if model.asks else said))
     empty = blank(view(said), frozen(np.arange(len(said), dtype=np.int32)))
     found, read = np.full(len(part.index), np.nan), np.zeros(len(part.index), np.int32)
-    found[answers] = np.where(empty, np.nan, model.probability(texts))
+    found[answers] = np.where(empty, np.nan, 1 / (1 + np.exp(-odds / len(OPENINGS))))
     read[answers] = pc.utf8_length(said).to_numpy()
     return found, read
 
 
-def weigh_in(points: NDArray[np.int32], probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return points of lectures and the model's log odds together; without a probability, the points.
-
-    >>> weigh_in(np.array([0, 50, 90, 40], np.int32), np.array([0.9999, 0.98, 0.2, np.nan])).round(1).tolist()
-    [92.1, 88.9, 76.1, 40.0]
-    """
-    chance = np.clip(probability, SURE, 1 - SURE)
-    odds = SCALE * np.log(chance / (1 - chance))
-    return points.astype(np.float64) + np.where(np.isnan(odds), 0.0, odds)
+def _log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    chance = np.clip(probability, CLIPPED, 1 - CLIPPED)
+    return np.log(chance / (1 - chance))
 
 
 def texts_of(part: Part, places: NDArray[np.int32]) -> pa.StringArray:

@@ -30,7 +30,7 @@ class RefusalShare(Looking, Group):
     def sign(self, segments: Segments) -> Signed:
         """Return of each row its first reason (-1: none), and its first hit.
 
-        `score` is the hits of that reason, the points of a lecture, or what a model and they come to.
+        `score` is the hits of that reason, the points of a lecture, or how probable a model finds it.
         """
         met = self.meet(segments)
         hits = met.hits
@@ -40,7 +40,7 @@ class RefusalShare(Looking, Group):
         reason = np.full(segments.rows, -1, np.int16)
         reason[rows] = hits.reason[first]
         score = np.bincount(hits.row[reason[hits.row] == hits.reason], minlength=segments.rows).astype(np.float64)
-        for name, told in ((LECTURE, met.points), (MODEL, met.weighed)):
+        for name, told in ((LECTURE, met.points), (MODEL, met.probable)):
             if name in self.reasons:
                 score = np.where(reason == self.reasons.index(name), told, score)
         columns: dict[str, NDArray[np.generic]] = {"reason": reason, "score": score}

@@ -20,7 +20,7 @@ from curate.steps.base import Bound, Evidence, Filter, Scores
 from curate.steps.harm import HARM, KEPT, KeepSafety, check_harmful
 from curate.steps.lecture import LIMIT
 from curate.steps.refusal_met import Hits, Looking
-from curate.steps.refusal_model import MODEL, PROBABILITY, Judge, judge_of
+from curate.steps.refusal_model import MODEL, SURE, Judge, judge_of
 from curate.steps.refusal_phrases import LECTURE, PRESETS, Preset, Where, check_families
 from curate.steps.refusal_share import RefusalShare
 
@@ -38,15 +38,15 @@ class Refusals(Looking, Filter):
         With a model, points of lectures fell nothing by themselves. Refusals of harmful requests have a reason of their
         own, and fell nothing.
         """
-        below = math.nextafter(LIMIT, 0)
+        below = math.nextafter(SURE, 0)
         limits = {LECTURE: None if self.model else LIMIT - 1, MODEL: below, KEPT: None}
         return tuple(Bound(reason, reason, at_most=limits.get(reason, 0)) for reason in self.reasons)
 
     def score(self, segments: Segments) -> Scores:
         """Count the hits of each family in each row; the evidence lists the first eight of each.
 
-        The score of `lecture` is the points of the row's worst answer, that of `model` the same points with the model's
-        odds. With `keep_safety`, hits in refusals of harmful requests count as `kept_safety` alone.
+        The score of `lecture` is the points of the row's worst answer, that of `model` how probable a model finds a
+        refusal. With `keep_safety`, hits in refusals of harmful requests count as `kept_safety` alone.
         """
         met = self.meet(segments)
         width = len(self.reasons)
@@ -57,7 +57,7 @@ class Refusals(Looking, Filter):
         if LECTURE in self.families:
             scores[LECTURE] = met.points
         if self.model:
-            scores |= {MODEL: met.weighed, PROBABILITY: met.probable}
+            scores[MODEL] = met.probable
         if isinstance(self.keep_safety, Judge):
             scores[HARM] = met.harm
         return Scores(scores, _shown(met.hits, self.words))
@@ -139,13 +139,12 @@ def refusals(
       phrases/harmful.txt (True) or of your own list, or is harmful to the model at this path, with a probability from
       one half on (score `request_harm`; a model of `curate.train_classifier(harmful, harmless, on="prompt")`). The hits
       count under the score and reason `kept_safety`, which fells nothing, and under no other.
-    - `model`: the path of a second opinion, a model of `curate.train_classifier(refusing, answering, lr=1.0,
-      epochs=25)`; with `on="all"` it counts the request too, which tells a false premise, but also the topic. It judges
-      the first 500 characters of each answer; the score `probability` is the highest of a row. Its log odds, ten points
-      a unit, are added to the points of `lecture`, which then fells nothing by itself. The sum is the score `model`,
-      and from 86 on a row falls as `model`: at 0.9999 without a weak phrase, at 0.9 with 65 points.
-      Train it with thousands of plain answers among those that answer, or it fells some: trained on XSTest alone, 3 to
-      9 of LIMA's 1,029; with 2,500 answers of Alpaca besides, 2.
+    - `model`: the path of a second opinion, a model of `curate.train_classifier(refusing, answering, opening=400,
+      refit=True, lr=1.0, epochs=25)`; with `on="all"` it counts the request too, which tells a false premise, but also
+      the topic. It judges the first 200, 300, 400 and 500 characters of each answer, and averages the log odds; the
+      highest probability of a row is the score `model`, and from 0.75 on the row falls as `model`. It stands in for
+      `lecture`, whose points are told, and fell nothing. Train it with thousands of plain answers among those that
+      answer.
     - `max_share`: a share from 0 to 1 of the refusals, which stays: the rows of the lowest rank, a keyed hash of their
       id, so that no order of input matters. Those that `keep_safety` keeps count as part of it. It is the whole of all
       rows' refusals, so the step is then a Group, and waits for every row. Protected rows are no part of it.

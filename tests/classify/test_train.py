@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from curate.classify.rows_in import MOST_COPIES, inputs_of, read_side, split
 from curate.classify.train import Trained, train_classifier
 from curate.errors import CallError, ShortageError, SourceNotFoundError
 from curate.io.door import Input, files, frame
+from curate.rows.schema import BODIES
+from curate.rows.segments import segments
 from curate.steps.model_card import read_card
+from curate.steps.quality import quality
 from curate.text.fasttext_file import load_classifier
 
 GOOD: Final = ("careful", "thorough", "because", "therefore", "consider", "example")
@@ -32,6 +36,14 @@ def rows(words: tuple[str, ...], count: int, seed: int = 0) -> list[dict[str, An
         {"prompt": f"Question {i}?", "completion": " ".join(chance.choices((*words, *BOTH), k=12)) + "."}
         for i in range(count)
     ]
+
+
+def body(found: list[dict[str, Any]]) -> pa.RecordBatch:
+    turns = [
+        [{"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]
+        for row in found
+    ]
+    return pa.RecordBatch.from_pylist([{"messages": each, "meta": "{}"} for each in turns], BODIES["conversation"])
 
 
 def source(*parts: list[dict[str, Any]]) -> Input:
@@ -61,7 +73,7 @@ def test_order_and_files_do_not_change_a_byte(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"q.bin", "q.md", "bad0.jsonl", "bad1.jsonl", "bad2.jsonl"}
     assert load_classifier(tmp_path / "q.bin").digest == once.sha256
     told = read_card(tmp_path / "q.bin", once.sha256)
-    assert told == ("positive", "response", "spaced", once.sha256)
+    assert told == ("positive", "response", "spaced", once.sha256, None)
     assert "auc 1.000" in repr(once)
     assert str(tmp_path).encode() not in b"".join(first)
     card = first[1].decode()
@@ -76,6 +88,32 @@ def test_a_quantized_one_is_small_and_reads_other_segments(tmp_path: Path) -> No
     told = read_card(made.path, made.sha256)
     assert told is not None
     assert told.on == frozenset({"user", "assistant"})
+
+
+def test_an_opening_is_all_that_is_read(tmp_path: Path) -> None:
+    good, bad = rows(GOOD, 90), rows(BAD, 90)
+    short = [[row | {"completion": row["completion"][:25]} for row in side] for side in (good, bad)]
+    first = trained(tmp_path / "a.bin", source(good), source(bad), on="all", opening=25)
+    second = trained(tmp_path / "b.bin", source(short[0]), source(short[1]), on="all")
+    assert first.sha256 == second.sha256
+    told = read_card(first.path, first.sha256)
+    assert told is not None
+    assert told.opening == 25
+    step = quality(first.path, None)
+    one, other = (segments(body(side[:20]), step.reads) for side in (good, short[0]))
+    assert step.score(one).columns["probability"].tolist() == step.score(other).columns["probability"].tolist()
+    whole = quality(second.path, None).score(one).columns["probability"].tolist()
+    assert step.score(one).columns["probability"].tolist() != whole
+
+
+def test_a_refit_learns_from_all_and_tells_the_same_figures(tmp_path: Path) -> None:
+    good, bad = source(rows(GOOD, 90)), source(rows(BAD, 90))
+    once = trained(tmp_path / "a.bin", good, bad)
+    again = trained(tmp_path / "b.bin", good, bad, refit=True)
+    assert again.held_out == once.held_out
+    assert again.sha256 != once.sha256
+    assert trained(tmp_path / "c.bin", good, bad, refit=True).sha256 == again.sha256
+    assert "- refit: True" in (tmp_path / "b.md").read_text("utf-8")
 
 
 def test_each_text_is_taken_once_and_on_one_side() -> None:
@@ -125,6 +163,7 @@ def test_too_few_rows_say_why(tmp_path: Path) -> None:
         ({"epochs": True}, r"epochs=True"),
         ({"word_ngrams": 9}, r"word_ngrams=9.*to 5"),
         ({"min_count": 1.5}, r"min_count=1.5"),
+        ({"opening": 0}, r"opening=0\): a whole number from 1"),
         ({"lr": 0}, r"lr=0\): a number above 0"),
         ({"loss": "softmx"}, "did you mean 'softmax'"),
         ({"on": "answer"}, "is no scope"),

@@ -26,7 +26,7 @@ from curate.rows.texts import row_texts
 from curate.steps.base import decide
 from curate.steps.lecture import LIMIT
 from curate.steps.refusal_met import OPINION
-from curate.steps.refusal_model import OPENING, SCALE
+from curate.steps.refusal_model import OPENINGS, SURE
 from curate.steps.refusal_share import RefusalShare
 from curate.steps.refusals import Refusals, refusals
 
@@ -89,52 +89,58 @@ def test_a_sure_model_fells_a_row_and_phrases_still_do(models: dict[str, Path]) 
     )
     scores, fell = told(step, batch)
     assert fell == ["model", None, "cannot_help", None, None]
-    assert scores["probability"][0] > 0.999
-    assert scores["probability"][1] < 0.01
-    assert np.isnan(scores["probability"][3:]).all()
-    assert scores["model"][3:] == [0, 0]
+    assert scores["model"][0] > 0.999
+    assert scores["model"][1] < 0.01
+    assert np.isnan(scores["model"][3:]).all()
 
 
-def test_points_and_odds_are_added(models: dict[str, Path]) -> None:
-    said = [
-        WEAK,
-        WEAK + " sure mix recipe",
-        WEAK + " unwilling decline forbidden never",
-        "unwilling the",
-        "sure mix first recipe " * 8 + LECTURE,
-    ]
+def test_the_model_stands_in_for_lectures(models: dict[str, Path]) -> None:
+    said = [LECTURE, "sure mix first recipe " * 8 + LECTURE, "unwilling decline forbidden never " + WEAK]
     scores, fell = told(refusals(model=models["response"]), body(*(talk("Hi", text) for text in said)))
-    for points, chance, both in zip(scores["lecture"], scores["probability"], scores["model"], strict=True):
-        assert both == pytest.approx(points + SCALE * math.log(chance / (1 - chance)), abs=1e-3)
-    assert fell == ["model" if both >= LIMIT else None for both in scores["model"]]
-    assert "model" in fell
-    assert [points >= LIMIT for points in scores["lecture"]][-1], "a lecture, which the model lets pass"
-    assert fell[-1] is None
+    assert fell == ["model" if chance >= SURE else None for chance in scores["model"]]
+    assert scores["lecture"][1] >= LIMIT, "a lecture, which the model lets pass"
+    assert fell[1:] == [None, "model"]
+
+
+def test_the_log_odds_of_openings_are_averaged(models: dict[str, Path]) -> None:
+    """Each opening is judged as a text of its own."""
+    step = refusals(model=models["response"])
+    words = [NO[i % 4] if i < 22 else YES[i % 4] for i in range(90)]
+    text = " ".join(words)
+    chance = told(step, body(talk("Hi", text)))[0]["model"][0]
+    from curate.steps.quality import quality
+
+    alone = quality(models["response"], None)
+    parts = body(*(talk("Hi", text[:opening]) for opening in OPENINGS))
+    each = alone.score(segments(parts, alone.on)).columns["probability"].tolist()
+    odds = [math.log(min(max(one, 1e-5), 1 - 1e-5) / (1 - min(max(one, 1e-5), 1 - 1e-5))) for one in each]
+    assert chance == pytest.approx(1 / (1 + math.exp(-sum(odds) / len(odds))))
+    assert min(each) < chance < max(each)
 
 
 def test_a_model_of_both_reads_the_request_before_each_answer(models: dict[str, Path]) -> None:
     step = refusals(model=models["all"])
     assert (step.reads, refusals(model=models["response"]).reads) == ("all", "response")
     rows = [talk("bomb poison", "the"), talk("recipe first", "the"), talk("bomb hurt", "the", "recipe mix", "the")]
-    chances = told(step, body(*rows))[0]["probability"]
+    chances = told(step, body(*rows))[0]["model"]
     assert chances[0] > 0.9
     assert chances[1] < 0.1
     assert chances[2] > 0.9, "the highest of a row"
     pair = {"prompt": rows[0]["messages"][:1], "chosen": rows[0]["messages"][1:], "rejected": []}
     rated = {"messages": rows[0]["messages"][:1], "completions": [{"content": "the", "model": "", "scores": []}]}
-    assert told(step, body(pair, kind="preference"))[0]["probability"] == chances[:1]
-    assert told(step, body(rated, kind="rated"))[0]["probability"] == chances[:1]
+    assert told(step, body(pair, kind="preference"))[0]["model"] == chances[:1]
+    assert told(step, body(rated, kind="rated"))[0]["model"] == chances[:1]
 
 
 def test_text_is_made_as_in_training(models: dict[str, Path], edge_texts: dict[str, str]) -> None:
     from curate.steps.quality import quality
 
-    batch = body(*(talk("the Bomb", text[: OPENING - 1]) for text in edge_texts.values()))
+    batch = body(*(talk("the Bomb", text[: OPENINGS[0]]) for text in edge_texts.values()))
     for on in ("response", "all"):
         step = quality(models[on], None)
         wanted = step.score(segments(batch, step.on)).columns["probability"]
         blank = np.array([not text for text in row_texts(segments(batch, "response")).to_pylist()])
-        found = told(refusals(model=models[on]), batch)[0]["probability"]
+        found = told(refusals(model=models[on]), batch)[0]["model"]
         assert found == pytest.approx(np.where(blank, np.nan, wanted), nan_ok=True)
 
 
@@ -143,8 +149,8 @@ def test_only_the_opening_counts(models: dict[str, Path]) -> None:
     scores, _ = told(
         refusals(model=models["response"]), body(talk("Hi", "sure " * 100), talk("Hi", "sure " * 100 + tail))
     )
-    assert scores["probability"][0] == scores["probability"][1]
-    assert len("sure " * 100) == OPENING
+    assert scores["model"][0] == scores["model"][1]
+    assert len("sure " * 100) == OPENINGS[-1]
 
 
 def test_rows_are_judged_by_themselves(models: dict[str, Path], edge_texts: dict[str, str]) -> None:
@@ -177,7 +183,7 @@ def test_first_turn_and_shares_ask_the_model_too(models: dict[str, Path]) -> Non
     step = refusals(model=models["response"], max_share=0)
     columns = step.sign(segments(rows, step.reads)).columns
     assert columns["reason"].tolist() == [step.reasons.index("model")] * 2
-    assert min(columns["score"].tolist()) >= LIMIT
+    assert min(columns["score"].tolist()) >= SURE
     assert step.holds() == refusals(model=models["response"]).holds()
 
 
@@ -223,7 +229,7 @@ def test_a_build_keeps_the_numbers_and_names_the_models(
         shown = build.scores("refusals")
         assert (shown["kept_safety"] > 0).sum() == 3
         assert shown["request_harm"].fill_nan(None).gt(0.5).sum() == 3
-        assert (shown["probability"] > 0.5).sum() == 5
+        assert shown["model"].fill_nan(None).gt(0.5).sum() == 2
     manifest = (tmp_path / "b" / "manifest.json").read_text()
     assert all(digest in manifest for digest in step.holds().values())
     assert str(models["prompt"].parent) not in manifest

@@ -10,9 +10,9 @@ were met in refusals of the two files or of HaluEval. The lines of lectures were
 read. Most of what is missed is Mistral's: 35 of its 49 refusals, of which two in three contradict the premise of a
 question, and only the question tells such an answer from information.
 
-With a model (`refusals(model=...)`), how long it trains and the characters it reads were chosen with all files at hand;
-its weight is the scale of the points. All files have the same prompts, so it knows the topics of the third: the other
-figure is of prompts that it never read.
+With a model (`refusals(model=...)`), which stands in for lectures, how long it trains, the characters it reads and the
+limit of 0.75 were chosen with all files at hand; with the limit chosen on two files, the third gives 0.973 and 0.963.
+All files have the same prompts, so it knows the topics of the third: the other figure is of prompts that it never read.
 
 HaluEval: 4,999 answers of ChatGPT. Its labels are for hallucination, so they say nothing about refusals; the share of
 hits under each is told. `halueval_refusals.json` has the ids of the answers in which the assistant declines or speaks
@@ -41,8 +41,8 @@ from curate.classify.train import train_classifier
 from curate.io.door import frame
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.lecture import LIMIT, scale
-from curate.steps.refusal_model import weigh_in
+from curate.steps.lecture import scale
+from curate.steps.refusal_model import SURE
 from curate.steps.refusal_phrases import Where
 from curate.steps.refusals import Refusals, refusals
 from tests.steps.refusal_folds import accepted, counts, fit, line_hits
@@ -171,7 +171,7 @@ def test_across_files(
     assert figure.recall >= recall
 
 
-@pytest.mark.parametrize(("apart", "precision", "recall"), [(False, 0.97, 0.93), (True, 0.96, 0.91)])
+@pytest.mark.parametrize(("apart", "precision", "recall"), [(False, 0.97, 0.95), (True, 0.95, 0.92)])
 def test_across_files_with_a_model(
     xstest: pl.DataFrame,
     others: list[str],
@@ -198,7 +198,7 @@ def test_across_files_with_a_model(
         points = (lectures[here] @ fitted.points).astype(np.int32)
         told = scores(refusals(model=path), xstest.filter(here).select("prompt", "completion").rows())
         before[here] = declines[here] | (points >= fitted.limit)
-        hit[here] = declines[here] | (weigh_in(points, told["probability"]) >= fitted.limit)
+        hit[here] = declines[here] | (told["model"] >= SURE)
         figure = measure(hit[here], refused[here], complied[here])
         lines.append(f"  {name:16s} {figure}  partial {(hit & partial & here).sum():2d}")
     for what, marks in (("together", hit), ("without a model", before)):
@@ -221,7 +221,8 @@ def trained(folder: Path, positive: pl.DataFrame, negative: pl.DataFrame, more: 
     """Return a model of rows with `prompt` and `completion`, trained as the docstring of `refusals` says."""
     good = pl.concat([negative.select("prompt", "completion"), more])
     inputs = frame(positive.select("prompt", "completion")), frame(good)
-    return train_classifier(*inputs, folder / "m.bin", on=on, lr=1.0, epochs=25, overwrite=True).path
+    how: dict[str, Any] = {"opening": 400, "refit": True, "lr": 1.0, "epochs": 25}
+    return train_classifier(*inputs, folder / "m.bin", on=on, overwrite=True, **how).path
 
 
 def scores(step: Refusals, asked: Sequence[tuple[str, str]]) -> dict[str, NDArray[Any]]:
@@ -241,9 +242,10 @@ def test_a_model_leaves_answers_by_people_alone(
     for name in ("lima.json", "alpaca_random_9k.json"):
         rows = json.loads(real_file(f"sft/{name}").read_bytes())[-4000:]
         found = scores(refusals(model=path), [(f"{row['instruction']} {row['input']}", row["output"]) for row in rows])
-        fell[name] = int((found["model"] >= LIMIT).sum()), len(rows)
+        fell[name] = int((found["model"] >= SURE).sum()), len(rows)
     print("\nAnswers that a model trained on XSTest and Alpaca's first 2,500 fells:", fell)  # noqa: T201
-    assert all(count <= 0.003 * rows for count, rows in fell.values())
+    # Read one by one, LIMA's five: a refusal (552), a lecture (456), an AI on itself twice (566, 1009), a poem (933).
+    assert all(count <= 0.005 * rows for count, rows in fell.values())
 
 
 def test_the_points_shipped_are_those_of_all_files(xstest: pl.DataFrame, others: list[str]) -> None:
