@@ -15,10 +15,12 @@ import os
 import string
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -33,13 +35,13 @@ from curate.text.casing_kernel import (
     TITLE,
     UNKNOWN,
     Casing,
-    Rows,
     choose,
     recognise,
     spell,
 )
+from curate.text.casing_rows_kernel import Rows
 from curate.text.casing_table import compile_table
-from curate.text.views import frozen, strings, view
+from curate.text.views import Text, frozen, strings, view
 
 OutOfVocabulary: TypeAlias = Literal["title", "capitalize", "lower", "as-is"]
 WRITTEN: Final = {"title": TITLE, "capitalize": CAPITALISED, "lower": LOWERED, "as-is": LOWERED}
@@ -96,19 +98,31 @@ def true_case(tokens: pa.ListArray, out_of_vocabulary: OutOfVocabulary = "title"
     sentences = frozen(sentences - sentences[0])
     text = view(words)
     word, stands = recognise(text.data, text.offsets[:-1], text.offsets[1:], table)
+    data, starts, ends = text.data, text.offsets[:-1], text.offsets[1:]
     odd = np.flatnonzero(word == ODD)
     if len(odd):
         told = _odd(words.take(pa.array(odd)), out_of_vocabulary, table)
         word[odd], stands[odd] = told.word, told.stands
-        mask = np.zeros(len(words), np.bool_)
-        mask[odd] = True
-        text = view(pc.replace_with_mask(words, pa.array(mask), told.text))
+        data, starts, ends = _with(text, odd, view(told.text))
     choose(sentences, word, stands, table, table.capital)
-    data, offsets = spell(text.data, text.offsets, stands, WRITTEN[out_of_vocabulary], table)
+    data, offsets = spell(data, starts, ends, stands, WRITTEN[out_of_vocabulary], table)
     cased = strings(data, offsets)
     if words.null_count:
         cased = pc.if_else(words.is_valid(), cased, pa.scalar(None, pa.string()))
     return pa.ListArray.from_arrays(pa.array(sentences), cased, mask=tokens.is_null() if tokens.null_count else None)
+
+
+def _with(
+    text: Text, odd: NDArray[np.int64], told: Text
+) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
+    """Return a buffer, and where each token begins and ends in it, with the `odd` tokens of `text` told otherwise."""
+    size = len(text.data)
+    if size + len(told.data) > np.iinfo(np.int32).max:
+        message = "tokens of more than 2 GiB; give fewer sentences at once"
+        raise OverflowError(message)
+    starts, ends = text.offsets[:-1].copy(), text.offsets[1:].copy()
+    starts[odd], ends[odd] = size + told.offsets[:-1], size + told.offsets[1:]
+    return frozen(np.concatenate([text.data, told.data])), frozen(starts), frozen(ends)
 
 
 def _odd(tokens: pa.StringArray, out_of_vocabulary: OutOfVocabulary, table: Casing) -> _Odd:
@@ -116,17 +130,41 @@ def _odd(tokens: pa.StringArray, out_of_vocabulary: OutOfVocabulary, table: Casi
     once = tokens.dictionary_encode()
     seen = once.dictionary.to_numpy(zero_copy_only=False).tolist()
     lower = [token.lower() for token in seen]
-    number = pc.index_in(pa.array(lower, pa.string()), value_set=strings(table.word_data, table.word_offsets))
-    word = number.fill_null(UNKNOWN).to_numpy()
+    words, forms = _past_ascii()
+    word = _numbers(lower, words, UNKNOWN, strings(table.word_data, table.word_offsets))
     kept = np.array([token.isdigit() or token in string.punctuation for token in seen])
     cases = {"title": str.title, "capitalize": str.capitalize}
     write = cases.get(out_of_vocabulary, str.lower)
     texts = [token if as_is else write(low) for token, low, as_is in zip(seen, lower, kept, strict=True)]
-    forms = strings(table.form_data, table.form_offsets[: len(table.capital) + 1])
-    form = pc.index_in(pa.array(texts, pa.string()), value_set=forms).fill_null(KEPT).to_numpy()
+    form = _numbers(texts, forms, KEPT, _forms(table))
     stands = np.where((word != UNKNOWN) & ~kept, SCORED, form)
     place = once.indices.to_numpy()
     return _Odd(word[place], stands[place], pa.array(texts, pa.string()).take(once.indices))
+
+
+def _numbers(texts: list[str], known: Mapping[str, int], other: int, every: pa.StringArray) -> NDArray[np.int32]:
+    """Return the number of each text among `every`, or `other`; `known` has those past ASCII."""
+    found = np.array([known.get(text, other) for text in texts], np.int32)
+    plain = [place for place, text in enumerate(texts) if text.isascii()]  # "K", the Kelvin sign, has a small "k"
+    if plain:
+        told = pc.index_in(pa.array([texts[place] for place in plain], pa.string()), value_set=every)
+        found[plain] = told.fill_null(other).to_numpy()
+    return found
+
+
+@functools.cache
+def _past_ascii() -> tuple[dict[str, int], dict[str, int]]:
+    """Return words and forms past ASCII with their numbers: a few hundred, where a set of all takes 7 ms to make."""
+    table = load()
+    found = []
+    for every in (strings(table.word_data, table.word_offsets), _forms(table)):
+        past = np.flatnonzero(~pc.string_is_ascii(every).to_numpy(zero_copy_only=False))[::-1]  # the first one counts
+        found.append(dict(zip(pl.Series(every.take(pa.array(past))), past.tolist(), strict=True)))
+    return found[0], found[1]
+
+
+def _forms(table: Casing) -> pa.StringArray:
+    return strings(table.form_data, table.form_offsets[: len(table.capital) + 1])
 
 
 def load() -> Casing:

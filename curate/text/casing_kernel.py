@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.text.casing_rows_kernel import Rows, row_of
 from curate.text.hashing import mix
 from curate.text.kernel import inline, kernel, load64
 
@@ -36,31 +37,17 @@ ALIKE: Final = 2
 NOTHING: Final = 3
 """The row of zeros: there is no context to ask about."""
 
+AHEAD: Final = 512
+"""Tokens whose rows are looked up at once: what is held of them fits into the nearest cache."""
+
 WORD_BITS: Final = 17
 SEVERAL_BITS: Final = 14
-ROW_BITS: Final = 16
 """A key is 48 bits: the form before and the word after, each from 1 (0: none, or unknown), and between them a word with
 several forms."""
 
-SPREAD, SCATTER = np.uint64(0x9E3779B97F4A7C15), np.uint64(0x87C37B91114253D5)
-MOVE_BITS: Final = 46
-SLOT_BITS: Final = 43
-"""What of a 64-bit product is left out to name one of 2**18 moves, and of 2**21 slots."""
-MOVE_SIZE: Final = 16
 TOPS, EVERY = np.uint64(0x8080808080808080), np.uint64(0xFFFFFFFFFFFFFFFF)
 PAST_Z, FROM_A = np.uint64(0x2525252525252525), np.uint64(0x3F3F3F3F3F3F3F3F)
 REST = np.uint64(0x7F7F7F7F7F7F7F7F)
-
-
-class Rows(NamedTuple):
-    """A perfect hash of keys to rows: where a key may lie is told by its hash and by the move of its hash.
-
-    A slot is `key << 16 | row`, or 0. Each key is found, or not, at one look: no branch to guess wrong, which took the
-    scoring from 106 ns a token to 91.
-    """
-
-    slots: NDArray[np.uint64]
-    moves: NDArray[np.uint16]
 
 
 class Casing(NamedTuple):
@@ -157,82 +144,6 @@ def fill_words(words: NDArray[np.uint8], offsets: NDArray[np.int32], slots: NDAr
 
 
 @inline
-def spot(key: int | np.integer, moves: NDArray[np.uint16]) -> np.int64:
-    """Return the slot where `key` lies if it lies anywhere."""
-    product = np.uint64(key) * SPREAD
-    return _spot(product, moves[product >> np.uint64(MOVE_BITS)])
-
-
-@inline
-def _spot(product: np.uint64, move: int | np.integer) -> np.int64:
-    return np.int64((product ^ np.uint64(move) * SPREAD) * SCATTER >> np.uint64(SLOT_BITS))
-
-
-@inline
-def row_of(
-    slots: NDArray[np.uint64], moves: NDArray[np.uint16], key: int | np.integer, unseen: int | np.integer
-) -> int | np.integer:
-    """Return the row of `key`, or `unseen`."""
-    entry = slots[spot(key, moves)]
-    found = np.int64(entry & np.uint64((1 << ROW_BITS) - 1))
-    return found if entry >> np.uint64(ROW_BITS) == np.uint64(key) else unseen
-
-
-@kernel
-def fill_rows(
-    keys: NDArray[np.uint64], rows: NDArray[np.uint64], slots: NDArray[np.uint64], moves: NDArray[np.uint16]
-) -> bool:
-    """Enter the row of each key in `slots` and `moves`, zeros so far; tell whether there was a place for all.
-
-    `keys` that share a move move together, the most numerous first, until they all fall on free slots (hash and
-    displace: Belazzougui, Botelho and Dietzfelbinger, ESA 2009).
-    """
-    sizes = np.zeros(len(moves) + 1, np.int64)
-    for key in keys:
-        sizes[(key * SPREAD >> np.uint64(MOVE_BITS)) + np.uint64(1)] += 1
-    most = sizes.max()
-    ends = np.cumsum(sizes)
-    order = np.empty(len(keys), np.int64)
-    at = ends[:-1].copy()
-    for i in range(len(keys)):
-        bucket = keys[i] * SPREAD >> np.uint64(MOVE_BITS)
-        order[at[bucket]] = i
-        at[bucket] += 1
-    for size in range(most, 0, -1):
-        for bucket in range(len(moves)):
-            if ends[bucket + 1] - ends[bucket] != size:
-                continue
-            move = 0
-            while not _settle(keys, rows, order, ends[bucket], ends[bucket + 1], move, slots):
-                move += 1
-                if move >> MOVE_SIZE:
-                    return False
-            moves[bucket] = move
-    return True
-
-
-@inline
-def _settle(
-    keys: NDArray[np.uint64],
-    rows: NDArray[np.uint64],
-    order: NDArray[np.int64],
-    first: int,
-    last: int,
-    move: int,
-    slots: NDArray[np.uint64],
-) -> bool:
-    """Enter `keys[order[first:last]]` where `move` moves them, if all those slots are free."""
-    for k in range(first, last):
-        slot = _spot(keys[order[k]] * SPREAD, move)
-        if slots[slot]:
-            for back in range(first, k):
-                slots[_spot(keys[order[back]] * SPREAD, move)] = 0
-            return False
-        slots[slot] = keys[order[k]] << np.uint64(ROW_BITS) | rows[order[k]]
-    return True
-
-
-@inline
 def is_kept(data: NDArray[np.uint8], start: int, end: int) -> bool:
     """Tell whether ASCII bytes are all digits, or a part of `string.punctuation`, which is in order of its bytes."""
     if start == end:
@@ -299,31 +210,91 @@ def choose(
     """Put the best form in place of each `SCORED` token; `sentences` are offsets into the tokens.
 
     `openings` is what becomes of the first word: `table.capital` or `table.opened`. The form before counts as it was
-    decided.
+    decided. To wait for it at each token would cost the whole way to memory and back, so rows are looked up for some
+    sentences at once, as if each word had come out in its most frequent form, and again where it did not (79 ns a token
+    to 41).
     """
-    first_form, alone, rows = table.first_form, table.alone, table.rows
-    pairs, pair_moves = table.pairs.slots, table.pairs.moves
-    triples, triple_moves = table.triples.slots, table.triples.moves
-    several, known = len(alone) // MOST, len(openings)
-    for sentence in range(len(sentences) - 1):
-        first, last = sentences[sentence], sentences[sentence + 1] - 1
-        for i in range(first, last + 1):
-            if stands[i] != SCORED:
-                continue
-            form, word = np.int64(first_form[words[i]]), np.int64(words[i])
+    count = len(sentences) - 1
+    size = AHEAD
+    for sentence in range(count):
+        size = max(size, sentences[sentence + 1] - sentences[sentence])
+    likely, seen = np.empty(size, np.int32), np.empty((size, 3), np.int32)
+    begin = 0
+    while begin < count:
+        end = begin + 1
+        while end < count and sentences[end + 1] - sentences[begin] <= AHEAD:
+            end += 1
+        base = sentences[begin]
+        for sentence in range(begin, end):
+            look_ahead(sentences[sentence], sentences[sentence + 1], base, words, stands, table, openings, likely, seen)
+        for sentence in range(begin, end):
+            decide(sentences[sentence], sentences[sentence + 1], base, words, stands, table, openings, likely, seen)
+        begin = end
+
+
+@inline
+def look_ahead(
+    first: int,
+    end: int,
+    base: int,
+    words: NDArray[np.int32],
+    stands: NDArray[np.int32],
+    table: Casing,
+    openings: NDArray[np.int32],
+    likely: NDArray[np.int32],
+    seen: NDArray[np.int32],
+) -> None:
+    """Write for the tokens of a sentence their most frequent forms, and the rows that these lead to."""
+    first_form, several, known = table.first_form, len(table.alone) // MOST, len(openings)
+    before = np.int64(0)
+    for i in range(first, end):
+        form, word, k = np.int64(stands[i]), np.int64(words[i]), i - base
+        if form == SCORED:
+            form = np.int64(first_form[word])
             if word < several:
-                before = np.int64(stands[i - 1] + 1 if i > first else 0)
-                before = before << (WORD_BITS + SEVERAL_BITS) if 0 < before <= known else np.int64(0)
-                after = np.int64(max(words[i + 1] + 1, 0) if i < last else 0)
+                after = np.int64(max(words[i + 1] + 1, 0) if i + 1 < end else 0)
                 middle, unseen = word << WORD_BITS, first_form[word + 1] - form - ALIKE
-                back = row_of(pairs, pair_moves, before | middle, unseen)
-                fore = row_of(pairs, pair_moves, middle | after, unseen)
-                both = row_of(triples, triple_moves, before | middle | after, unseen)
-                back = back if i > first else NOTHING
-                fore = fore if i < last else NOTHING
-                both = both if first < i < last else NOTHING
-                form += best(alone, rows, word * MOST, back * MOST, fore * MOST, both * MOST)
-            stands[i] = openings[form] if i == first else form
+                back = row_of(table.pairs.slots, table.pairs.moves, before | middle, unseen)
+                fore = row_of(table.pairs.slots, table.pairs.moves, middle | after, unseen)
+                both = unseen
+                if unseen not in (back, fore):  # three that were seen together were seen in pairs
+                    both = row_of(table.triples.slots, table.triples.moves, before | middle | after, unseen)
+                seen[k, 0] = back if i > first else NOTHING
+                seen[k, 1] = fore if i + 1 < end else NOTHING
+                seen[k, 2] = both if first < i < end - 1 else NOTHING
+            form = np.int64(openings[form]) if i == first else form
+        likely[k] = form
+        before = (form + 1) << (WORD_BITS + SEVERAL_BITS) if 0 <= form < known else np.int64(0)
+
+
+@inline
+def decide(
+    first: int,
+    end: int,
+    base: int,
+    words: NDArray[np.int32],
+    stands: NDArray[np.int32],
+    table: Casing,
+    openings: NDArray[np.int32],
+    likely: NDArray[np.int32],
+    seen: NDArray[np.int32],
+) -> None:
+    """Put the best form in place of each `SCORED` token of a sentence, one after the other."""
+    first_form, several = table.first_form, len(table.alone) // MOST
+    for i in range(first, end):
+        if stands[i] != SCORED:
+            continue
+        form, word, k = np.int64(first_form[words[i]]), np.int64(words[i]), i - base
+        if word < several:
+            if i > first and stands[i - 1] != likely[k - 1]:
+                before = np.int64(stands[i - 1] + 1) << (WORD_BITS + SEVERAL_BITS)
+                after = np.int64(max(words[i + 1] + 1, 0) if i + 1 < end else 0)
+                middle, unseen = word << WORD_BITS, first_form[word + 1] - form - ALIKE
+                seen[k, 0] = row_of(table.pairs.slots, table.pairs.moves, before | middle, unseen)
+                both = row_of(table.triples.slots, table.triples.moves, before | middle | after, unseen)
+                seen[k, 2] = both if i + 1 < end else NOTHING
+            form += best(table.alone, table.rows, word * MOST, seen[k, 0] * MOST, seen[k, 1] * MOST, seen[k, 2] * MOST)
+        stands[i] = openings[form] if i == first else form
 
 
 @inline
@@ -347,7 +318,8 @@ def best(
 @kernel
 def spell(
     data: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
+    starts: NDArray[np.int32],
+    stops: NDArray[np.int32],
     stands: NDArray[np.int32],
     unknown: int,
     table: Casing,
@@ -356,19 +328,26 @@ def spell(
     forms, form_offsets = table.form_data, table.form_offsets
     ends = np.zeros(len(stands) + 1, np.int32)
     for i in range(len(stands)):
-        size = offsets[i + 1] - offsets[i]
+        size = stops[i] - starts[i]
         if stands[i] >= 0:
             size = form_offsets[stands[i] + 1] - form_offsets[stands[i]]
         ends[i + 1] = ends[i] + size
-    out = np.empty(ends[-1], np.uint8)
+    out = np.empty(ends[-1] + 8, np.uint8)
     for i in range(len(stands)):
         at, size = ends[i], ends[i + 1] - ends[i]
         if stands[i] >= 0:
             start = form_offsets[stands[i]]
-            for k in range(size):
+            done = 0
+            if start + 8 <= len(forms):
+                # Eight bytes at once, whatever the length: what is too much, the next token writes over.
+                letters = load64(forms, start)
+                for k in range(8):
+                    out[at + k] = np.uint8(letters >> np.uint64(8 * k))
+                done = 8
+            for k in range(done, size):
                 out[at + k] = forms[start + k]
             continue
-        start, inside = offsets[i], False
+        start, inside = starts[i], False
         for k in range(size):
             byte = data[start + k]
             letter = 0x61 <= (byte | 0x20) <= 0x7A and byte < 0x80
@@ -377,4 +356,4 @@ def spell(
                 byte = byte & 0xDF if up else byte | 0x20
             inside = letter
             out[at + k] = byte
-    return out, ends
+    return out[: ends[-1]], ends

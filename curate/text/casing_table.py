@@ -20,16 +20,13 @@ from curate.errors import FormatError
 from curate.text.casing_kernel import (
     ALIKE,
     MOST,
-    MOVE_BITS,
     NOTHING,
     SEVERAL_BITS,
-    SLOT_BITS,
     WORD_BITS,
     Casing,
-    Rows,
-    fill_rows,
     fill_words,
 )
+from curate.text.casing_rows_kernel import MOVE_BITS, SLOT_BITS, Rows, fill_rows
 from curate.text.hashing import hash_bytes, hash_strings
 from curate.text.kernel import inline, kernel, load64
 from curate.text.views import Text, frozen, strings
