@@ -66,6 +66,18 @@ def test_pairs_against_a_loop(preferences: Build, tokenizer: Path, limit: int) -
     assert {name: found.total[name] for name in counts} == counts
 
 
+def test_sides_that_are_the_same_up_to_the_limit_are_left_out(tokenizer: Path, tmp_path: Path) -> None:
+    ends = [("the same", "the other"), ("a", "b"), ("", "more")]
+    rows = [{"prompt": "Say it", "chosen": f"{'so ' * 30}{a}", "rejected": f"{'so ' * 30}{b}"} for a, b in ends]
+    rows.append({"prompt": "Say it", "chosen": "yes", "rejected": "no"})
+    source = Source("pairs", frame(pl.DataFrame(rows), "preference"))
+    build = Mixture("pairs", [source]).build(tmp_path / "pairs", quiet=True)
+    found = {n: fit(build, tokenizer=str(tokenizer), limit=n, chat_template="tulu") for n in (50, 500)}
+    assert [(one.total["equal"], one.rows) for one in found.values()] == [(3, 1), (0, 4)]
+    told = found[50].lengths.filter(pl.col("outcome") == "equal")
+    assert told.select("left", "trained").sum().row(0) == (0, 0)
+
+
 def test_trl_prepares_the_same_conversations(chats: Build, model: Path) -> None:
     import datasets
     from trl import SFTConfig, SFTTrainer
