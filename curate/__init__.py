@@ -13,48 +13,48 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from curate.build.folder import Build
-    from curate.classify.train import train_classifier
+    from curate.classify.train_classifier import train_classifier
     from curate.errors import BuildError, CallError, CurateError
-    from curate.evalsets.choose import evals
+    from curate.evalsets.evals import evals
     from curate.evalsets.items import EvalSet
-    from curate.io.door import dataset, files, frame
+    from curate.io.formats.columns import columns
     from curate.io.formats.dialogues import alpaca, messages, prompt_completion, question_answer, sharegpt
-    from curate.io.formats.mapping import columns
-    from curate.io.formats.pairs import hh, preference
-    from curate.io.formats.ratings import rated, ultrafeedback
+    from curate.io.formats.oasst import oasst, oasst_messages
+    from curate.io.formats.preference import hh, preference
+    from curate.io.formats.rated import rated, ultrafeedback
     from curate.io.formats.scored import scored
-    from curate.io.formats.trees import oasst, oasst_messages
     from curate.io.hub import hub
+    from curate.io.inputs import dataset, files, frame
     from curate.io.joined import joined
     from curate.mix.spec import Source
     from curate.mix.takes import All, Fraction, Repeat, Rows, Tokens
     from curate.mix.tokens import Tokenizer
     from curate.mixture import Mixture
-    from curate.steps.balance_length import balance_length
-    from curate.steps.binarize import argilla, at_least, binarize, max_min, tulu3, zephyr
-    from curate.steps.contradictions import contradictions
-    from curate.steps.cut_refusals import cut_refusals
-    from curate.steps.decontaminate import decontaminate
-    from curate.steps.dedup import dedup
-    from curate.steps.exact_dedup import exact_dedup
-    from curate.steps.exclude_prompts import exclude_prompts_of
-    from curate.steps.language import language
-    from curate.steps.lint_pairs import lint_pairs
-    from curate.steps.quality import quality
-    from curate.steps.rated_scores import mean, weighted
-    from curate.steps.refusals import refusals
-    from curate.steps.repetition import repetition
-    from curate.steps.scoring import score
-    from curate.steps.secrets_and_pii import secrets_and_pii
-    from curate.steps.shape import shape
-    from curate.steps.truecase import truecase
+    from curate.result.build import Build
+    from curate.steps.decontaminate.decontaminate import decontaminate
+    from curate.steps.dedup.dedup import dedup
+    from curate.steps.dedup.exact_dedup import exact_dedup
+    from curate.steps.dedup.exclude_prompts import exclude_prompts_of
+    from curate.steps.filters.language import language
+    from curate.steps.filters.quality import quality
+    from curate.steps.filters.repetition import repetition
+    from curate.steps.filters.score import score
+    from curate.steps.filters.secrets_and_pii import secrets_and_pii
+    from curate.steps.filters.shape import shape
+    from curate.steps.filters.truecase import truecase
+    from curate.steps.pairs.balance_length import balance_length
+    from curate.steps.pairs.binarize import argilla, at_least, binarize, max_min, tulu3, zephyr
+    from curate.steps.pairs.completion_scores import mean, weighted
+    from curate.steps.pairs.contradictions import contradictions
+    from curate.steps.pairs.lint_pairs import lint_pairs
+    from curate.steps.refusals.cut_refusals import cut_refusals
+    from curate.steps.refusals.refusals import refusals
 
 __version__ = "0.1.0"
 
 HOMES = {
     "All": "curate.mix.takes",
-    "Build": "curate.build.folder",
+    "Build": "curate.result.build",
     "BuildError": "curate.errors",
     "CallError": "curate.errors",
     "CurateError": "curate.errors",
@@ -67,49 +67,49 @@ HOMES = {
     "Tokenizer": "curate.mix.tokens",
     "Tokens": "curate.mix.takes",
     "alpaca": "curate.io.formats.dialogues",
-    "argilla": "curate.steps.binarize",
-    "at_least": "curate.steps.binarize",
-    "balance_length": "curate.steps.balance_length",
-    "binarize": "curate.steps.binarize",
-    "columns": "curate.io.formats.mapping",
-    "contradictions": "curate.steps.contradictions",
-    "cut_refusals": "curate.steps.cut_refusals",
-    "dataset": "curate.io.door",
-    "decontaminate": "curate.steps.decontaminate",
-    "dedup": "curate.steps.dedup",
-    "evals": "curate.evalsets.choose",
-    "exact_dedup": "curate.steps.exact_dedup",
-    "exclude_prompts_of": "curate.steps.exclude_prompts",
-    "files": "curate.io.door",
-    "frame": "curate.io.door",
-    "hh": "curate.io.formats.pairs",
+    "argilla": "curate.steps.pairs.binarize",
+    "at_least": "curate.steps.pairs.binarize",
+    "balance_length": "curate.steps.pairs.balance_length",
+    "binarize": "curate.steps.pairs.binarize",
+    "columns": "curate.io.formats.columns",
+    "contradictions": "curate.steps.pairs.contradictions",
+    "cut_refusals": "curate.steps.refusals.cut_refusals",
+    "dataset": "curate.io.inputs",
+    "decontaminate": "curate.steps.decontaminate.decontaminate",
+    "dedup": "curate.steps.dedup.dedup",
+    "evals": "curate.evalsets.evals",
+    "exact_dedup": "curate.steps.dedup.exact_dedup",
+    "exclude_prompts_of": "curate.steps.dedup.exclude_prompts",
+    "files": "curate.io.inputs",
+    "frame": "curate.io.inputs",
+    "hh": "curate.io.formats.preference",
     "hub": "curate.io.hub",
     "joined": "curate.io.joined",
-    "language": "curate.steps.language",
-    "lint_pairs": "curate.steps.lint_pairs",
-    "max_min": "curate.steps.binarize",
-    "mean": "curate.steps.rated_scores",
+    "language": "curate.steps.filters.language",
+    "lint_pairs": "curate.steps.pairs.lint_pairs",
+    "max_min": "curate.steps.pairs.binarize",
+    "mean": "curate.steps.pairs.completion_scores",
     "messages": "curate.io.formats.dialogues",
-    "oasst": "curate.io.formats.trees",
-    "oasst_messages": "curate.io.formats.trees",
-    "preference": "curate.io.formats.pairs",
+    "oasst": "curate.io.formats.oasst",
+    "oasst_messages": "curate.io.formats.oasst",
+    "preference": "curate.io.formats.preference",
     "prompt_completion": "curate.io.formats.dialogues",
-    "quality": "curate.steps.quality",
+    "quality": "curate.steps.filters.quality",
     "question_answer": "curate.io.formats.dialogues",
-    "rated": "curate.io.formats.ratings",
-    "refusals": "curate.steps.refusals",
-    "repetition": "curate.steps.repetition",
-    "score": "curate.steps.scoring",
+    "rated": "curate.io.formats.rated",
+    "refusals": "curate.steps.refusals.refusals",
+    "repetition": "curate.steps.filters.repetition",
+    "score": "curate.steps.filters.score",
     "scored": "curate.io.formats.scored",
-    "secrets_and_pii": "curate.steps.secrets_and_pii",
-    "shape": "curate.steps.shape",
+    "secrets_and_pii": "curate.steps.filters.secrets_and_pii",
+    "shape": "curate.steps.filters.shape",
     "sharegpt": "curate.io.formats.dialogues",
-    "train_classifier": "curate.classify.train",
-    "truecase": "curate.steps.truecase",
-    "tulu3": "curate.steps.binarize",
-    "ultrafeedback": "curate.io.formats.ratings",
-    "weighted": "curate.steps.rated_scores",
-    "zephyr": "curate.steps.binarize",
+    "train_classifier": "curate.classify.train_classifier",
+    "truecase": "curate.steps.filters.truecase",
+    "tulu3": "curate.steps.pairs.binarize",
+    "ultrafeedback": "curate.io.formats.rated",
+    "weighted": "curate.steps.pairs.completion_scores",
+    "zephyr": "curate.steps.pairs.binarize",
 }
 """Where each public name lives."""
 

@@ -6,13 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.build import run
-from curate.build.folder import Build
+from curate.engine import build as run
 from curate.errors import CallError
 from curate.io.atomic import write_text
 from curate.mix import spec
-from curate.report.card import card
 from curate.report.page import page
+from curate.report.run_card import card
+from curate.result.build import Build
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import curate as c
 
 if TYPE_CHECKING:
-    from curate.io.door import Input
+    from curate.io.inputs import Input
     from curate.steps.base import Step
 
 Variant: TypeAlias = Literal["zephyr", "argilla_cleaned", "max_min", "ours"]

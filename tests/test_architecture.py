@@ -19,34 +19,44 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[1]
 TOP: Final = {"curate", "mixtures", "notebooks", "tests"}
-MAX_FILE, MAX_FUNCTION = 400, 80
+MAX_FILE, MAX_FUNCTION, MAX_FILES = 400, 80, 21
 
 ROOMS: Final = (
     "errors",
+    "kernels",
     "text",
+    "text.phrases",
+    "text.casing",
+    "text.fasttext",
+    "text.secrets",
+    "text.repetition",
     "rows",
+    "io.formats",
+    "io.jsonl",
     "io",
     "evalsets",
     "steps",
+    "steps.filters",
+    "steps.refusals",
+    "steps.dedup",
+    "steps.decontaminate",
+    "steps.pairs",
     "classify",
     "mix",
-    "build",
-    "fit",
+    "engine",
+    "result",
+    "preview",
+    "preflight",
     "report",
-    "export",
     "mixture",
     "train",
-    "answers",
-    "console",
     "cli",
 )
-"""The import order: a room imports from itself and from those before it."""
+"""The import order. A module imports its own room, the top files of the room around it, and the rooms before it."""
 
 HEAVY: Final[dict[str, tuple[str, ...]]] = {
-    "altair": ("report",),
     "datasets": (),
     "pandas": (),
-    "ray": (),
     "tokenizers": (),
     "torch": (),
     "transformers": (),
@@ -55,7 +65,7 @@ HEAVY: Final[dict[str, tuple[str, ...]]] = {
 """Packages that take long to load, and the rooms that may import them at the top of a file."""
 
 ROW_LOOPS: Final = {"iter_rows", "map_elements", "to_pandas", "to_pylist"}
-ROW_LOOPS_ALLOWED: Final = {("curate/mix/tokens.py", "to_pylist"), ("curate/fit/measure.py", "to_pylist")}
+ROW_LOOPS_ALLOWED: Final = {("curate/mix/tokens.py", "to_pylist"), ("curate/preflight/row_lengths.py", "to_pylist")}
 """A tokenizer takes Python strings, a chat template Python dicts."""
 
 VAGUE_NAMES: Final = {"common.py", "helper.py", "helpers.py", "misc.py", "util.py", "utils.py"}
@@ -71,11 +81,11 @@ class Code(NamedTuple):
 
     @property
     def room(self) -> str:
-        """The room of a file in `curate/`; empty for the facade and for files elsewhere."""
+        """The room of a file in `curate/`, dotted; empty for the facade and for files elsewhere."""
         parts = self.path.with_suffix("").parts
         if parts[-1] == "__main__":
-            return "cli"  # `python -m` is a command line, wherever it lies
-        return parts[1] if parts[0] == "curate" and parts[1] in ROOMS else ""
+            return "cli"  # `python -m` is a command line, wherever it is
+        return room_of(".".join(part for part in parts if part != "__init__"))
 
     @property
     def product(self) -> bool:
@@ -109,20 +119,47 @@ def imports(tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
             yield from ((node, f"{base}.{alias.name}") for alias in node.names)
 
 
+def room_of(module: str) -> str:
+    """Return the room of a dotted name below `curate`: the longest that it begins with; empty where there is none.
+
+    The name of a room is also the name of its package, so `curate.text` and `curate.text.words` are both in `text`.
+    """
+    if not module.startswith("curate."):
+        return ""
+    inside = module.removeprefix("curate.") + "."
+    return max((room for room in ROOMS if inside.startswith(f"{room}.")), key=len, default="")
+
+
+def within(room: str, other: str) -> bool:
+    """Whether `room` is `other` or a room inside it."""
+    return f"{room}.".startswith(f"{other}.")
+
+
 def import_order(code: Code) -> Iterator[str]:
     if not code.room:
         return
     for node, name in imports(code.tree):
-        top, _, rest = name.partition(".")
-        room = rest.split(".")[0]
+        room = room_of(name)
         if name.startswith("."):
             yield code.fault(node, f"relative import {name}: write curate.room.module")
-        elif top == "curate" and room in ROOMS and ROOMS.index(room) > ROOMS.index(code.room):
-            yield code.fault(node, f"{code.room} may not import {room}, which stands below it")
         elif isinstance(node, ast.Import) and name == "curate":
             yield code.fault(node, "a room imports rooms, never the facade `curate`")
-        elif top == "curate" and rest.count(".") == 0 and rest and room not in ROOMS:
+        elif name.startswith("curate.") and not room and name.count(".") == 1:
             yield code.fault(node, f"{name} is the facade's or no room; rooms: {', '.join(ROOMS)}")
+        elif room and not within(code.room, room) and ROOMS.index(room) > ROOMS.index(code.room):
+            yield code.fault(node, f"{code.room} may not import {room}, which comes after it")
+
+
+def private_files(code: Code) -> Iterator[str]:
+    """Yield imports of a file `_name.py` from outside its room."""
+    for node, name in imports(code.tree) if code.product else ():
+        parts = name.split(".")
+        private = next((place for place, part in enumerate(parts) if place and part.startswith("_")), None)
+        if private is None or parts[0] != "curate" or parts[private].startswith("__"):
+            continue
+        home = ".".join(parts[1:private])
+        if home in ROOMS and not within(code.room, home):
+            yield code.fault(node, f"{name} is private to {home}")
 
 
 def own_imports_inside(code: Code) -> Iterator[str]:
@@ -202,6 +239,7 @@ GATES: Final[dict[str, Callable[[Code], Iterator[str]]]] = {
     gate.__name__: gate
     for gate in (
         import_order,
+        private_files,
         own_imports_inside,
         heavy_imports,
         untyped,
@@ -222,8 +260,16 @@ BAD: Final[list[tuple[str, str, str, str]]] = [
         "curate/text/a.py:1: text may not import rows",
     ),
     ("import_order", "curate/rows/a.py", "\nfrom curate import mix", "curate/rows/a.py:2: rows may not import mix"),
-    ("import_order", "curate/io/a.py", "if TYPE_CHECKING:\n    import curate.build.folder", "io may not import build"),
+    ("import_order", "curate/io/a.py", "if TYPE_CHECKING:\n    import curate.result.build", "io may not import result"),
     ("import_order", "curate/io/a.py", "from ..rows import schema", "relative import"),
+    (
+        "import_order",
+        "curate/steps/dedup/a.py",
+        "from curate.steps.pairs import lint_pairs",
+        "steps.dedup may not import steps.pairs",
+    ),
+    ("private_files", "curate/report/a.py", "from curate.steps.dedup._candidates import x", "private to steps.dedup"),
+    ("private_files", "curate/mix/a.py", "import curate.steps._settings", "curate.steps._settings is private to steps"),
     ("import_order", "curate/io/a.py", "import curate", "never the facade"),
     ("import_order", "curate/io/a.py", "from curate import __version__", "curate.__version__ is the facade's"),
     (
@@ -236,10 +282,10 @@ BAD: Final[list[tuple[str, str, str, str]]] = [
     ("heavy_imports", "curate/report/a.py", "from torch import nn", "torch loads slowly"),
     ("untyped", "tests/a.py", "def f(x, *, y: int) -> int: ...", "f() lacks types: x"),
     ("untyped", "tests/a.py", "class A:\n    def f(self): ...", "a.py:2: f() lacks types: what it returns"),
-    ("broad_except", "curate/cli.py", "try: ...\nexcept (OSError, Exception): ...", "cli.py:2: broad except"),
-    ("broad_except", "curate/cli.py", "try: ...\nexcept: ...", "cli.py:2: broad except"),
-    ("sizes", "curate/cli.py", "\n" * 401, "401 lines"),
-    ("sizes", "curate/cli.py", "def f() -> None:\n" + "    f()\n" * 80, "f() has 81 lines"),
+    ("broad_except", "curate/cli/app.py", "try: ...\nexcept (OSError, Exception): ...", "app.py:2: broad except"),
+    ("broad_except", "curate/cli/app.py", "try: ...\nexcept: ...", "app.py:2: broad except"),
+    ("sizes", "curate/cli/app.py", "\n" * 401, "401 lines"),
+    ("sizes", "curate/cli/app.py", "def f() -> None:\n" + "    f()\n" * 80, "f() has 81 lines"),
     ("names", "curate/rows/utils.py", "", "named after what it holds"),
     ("row_loops", "curate/mix/a.py", "\ntable.column(0).to_pylist()", "a.py:2: .to_pylist walks rows"),
     ("row_loops", "curate/steps/a.py", "walk = frame.map_elements", ".map_elements walks rows"),
@@ -263,9 +309,13 @@ def test_every_gate_was_seen_to_fail() -> None:
     assert {gate for gate, *_ in BAD} == set(GATES)
 
 
-def test_every_room_is_in_the_order() -> None:
-    rooms = {path.stem for path in (ROOT / "curate").iterdir() if path.is_dir() or path.suffix == ".py"}
-    assert rooms - {"__init__", "__pycache__"} <= set(ROOMS), "name the room's place in ROOMS"
+def test_the_rooms_are_the_folders() -> None:
+    """The order names each folder with Python files and each module beside them, and nothing else."""
+    paths = [path.relative_to(ROOT / "curate") for path in (ROOT / "curate").rglob("*.py")]
+    rooms = {".".join((path.parent if path.parent.parts else path.with_suffix("")).parts) for path in paths}
+    assert rooms - {"__init__"} == set(ROOMS)
+    crowded = [room for room in rooms if sum(".".join(path.parent.parts) == room for path in paths) > MAX_FILES]
+    assert not crowded, f"{MAX_FILES} files a room at most: {crowded}"
 
 
 def test_the_top_level_holds_nothing_else() -> None:

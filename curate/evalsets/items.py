@@ -15,7 +15,7 @@ from curate.errors import FormatError, MixtureError, did_you_mean
 from curate.evalsets.fields import Fields, Item, items_of
 from curate.evalsets.origins import Hub, Local, Raw
 from curate.io.blocks import Delimiting
-from curate.io.collect import strings
+from curate.io.row_collector import strings
 
 _SEEN: Final = 100
 """Rows whose fields an error names."""
@@ -67,7 +67,7 @@ class EvalSet:
 
         Takes files, patterns and folders, as `evals.files` does. Raises `MixtureError` without a path.
 
-        >>> from curate.evalsets.choose import evals
+        >>> from curate.evalsets.evals import evals
         >>> (gsm8k,) = evals("gsm8k")
         >>> gsm8k.at("gsm8k_test.jsonl").origin.told()
         'gsm8k_test.jsonl'

@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.errors import FormatError
+from curate.io.containers import chunks, container_of, json_array, malformed, packing, reading, whole
 from curate.io.delimited import MALFORMED, Cells, cell_text, split
 from curate.io.formats.base import Fields, json_fields
 from curate.io.parse import MAX_LINE
 from curate.io.paths import File
-from curate.io.streams import chunks, container_of, json_array, malformed, packing, reading, whole
+from curate.kernels.buffers import frozen
+from curate.kernels.compile import kernel
 from curate.rows.validate import Fault, refuse
-from curate.text.kernel import kernel
-from curate.text.views import frozen
 
 BLOCK: Final = 16 << 20
 """Bytes of a block, about: enough to keep per-block costs under 1 %, small enough for many in flight."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.text.kernel import inline, kernel
+from curate.kernels.compile import inline, kernel
 
 PLAIN, DOUBLED, MALFORMED = range(3)
 """A cell's sort: text as it stands, text with doubled quotes in it, text after a closing quote."""

@@ -12,9 +12,9 @@ import pyarrow as pa
 from curate.errors import FormatError, MixtureError, did_you_mean
 from curate.io.formats.base import Format, json_fields, present
 from curate.io.formats.dialogues import alpaca, messages, prompt_completion, question_answer, sharegpt
-from curate.io.formats.pairs import hh, preference
-from curate.io.formats.ratings import rated, ultrafeedback
-from curate.io.formats.trees import oasst, oasst_messages
+from curate.io.formats.oasst import oasst, oasst_messages
+from curate.io.formats.preference import hh, preference
+from curate.io.formats.rated import rated, ultrafeedback
 from curate.io.parse import parse_lines, parse_objects
 from curate.rows.validate import Fault
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from curate.errors import MixtureError, SourceNotFoundError
 from curate.io.blocks import Delimiting
 from curate.io.detect import FormatName, named
-from curate.io.door import Files, Input
 from curate.io.formats.base import Format
+from curate.io.inputs import Files, Input
 from curate.io.paths import PACKED, SUFFIXES, File, resolve
 
 __all__ = ["hub"]

@@ -14,13 +14,13 @@ import msgspec
 
 from curate.errors import MixtureError
 from curate.io.blocks import BLOCK, Block, Delimiting, Items, Refused
-from curate.io.collect import Parsed
 from curate.io.detect import Found
-from curate.io.door import Files, Input, Opened
 from curate.io.formats.base import Fields, Format, json_fields
-from curate.io.formats.ratings import rated
+from curate.io.formats.rated import rated
 from curate.io.formats.scored import Scored, scored
+from curate.io.inputs import Files, Input, Opened
 from curate.io.paths import File, resolve
+from curate.io.row_collector import Parsed
 
 __all__ = ["joined"]
 

@@ -17,11 +17,11 @@ import numpy as np
 from msgspec import Raw, Struct
 from numpy.typing import NDArray
 
-from curate.io.collect import Collector, Parsed, excerpt_of, meta_of
 from curate.io.formats.base import Fields, Format, json_fields, present
-from curate.io.formats.trees import FlatMessages, Node
+from curate.io.formats.oasst import FlatMessages, Node
+from curate.io.row_collector import Collector, Parsed, excerpt_of, meta_of
+from curate.kernels.compile import kernel
 from curate.rows.validate import Fault, check_text, refuse
-from curate.text.kernel import kernel
 
 MAX_LINE: Final = 32 << 20
 """Bytes of the longest line that is read; a longer one is quarantined. Real rows end near 5 MB."""

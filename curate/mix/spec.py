@@ -9,7 +9,7 @@ from math import inf
 from typing import Literal, TypeAlias
 
 from curate.errors import MixtureError
-from curate.io.door import Input
+from curate.io.inputs import Input
 from curate.mix.takes import MAX_REPEAT, All, Fraction, Rows, Take, Tokens
 from curate.mix.tokens import Tokenizer
 from curate.steps.base import Pairing, Step

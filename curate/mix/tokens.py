@@ -13,8 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
+from curate.kernels.buffers import Text, strings
 from curate.rows.segments import Part, Segments
-from curate.text.views import Text, strings
 
 if TYPE_CHECKING:
     import tokenizers

@@ -9,12 +9,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from curate.build.check import Check, SourceCheck, StepCheck
-from curate.build.view import Seen
-from curate.report.fallen import TWIN, Fallen, Twin, holds, turns_of
-from curate.report.marks import plain
-from curate.report.planted import planted_part
-from curate.report.rows import row_text
+from curate.preview.check import Check, SourceCheck, StepCheck
+from curate.preview.resolved import Seen
+from curate.report.dropped_rows import TWIN, Fallen, Twin, holds, turns_of
+from curate.report.highlights import plain
+from curate.report.leak_test import planted_part
+from curate.report.terminal_rows import row_text
 
 GUESS = "~"
 """Before a number that is a guess."""

@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from curate.build.findings import coverage as counts
-from curate.build.findings import table
-from curate.build.folder import Build
-from curate.report.fallen import EVALS, Fallen, fallen_row, labels, lines_of, texts_there
-from curate.report.settings import of_all
+from curate.report.dropped_rows import EVALS, Fallen, fallen_row, labels, lines_of, texts_there
+from curate.report.formatting import of_all
+from curate.result.build import Build
+from curate.result.group_reports import coverage as counts
+from curate.result.group_reports import table
 
 NAMED: Final = 12
 """Items named of those that cannot be found, and of generic ones, for each eval."""

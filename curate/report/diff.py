@@ -13,11 +13,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from curate.build.diff import CHANGES, Diff, texts
-from curate.report.fallen import every_turn
-from curate.report.marks import Hit, pieces, plain
-from curate.report.rows import cut_text, spread
-from curate.report.settings import settings
+from curate.report.dropped_rows import every_turn
+from curate.report.formatting import settings
+from curate.report.highlights import Hit, pieces, plain
+from curate.report.terminal_rows import cut_text, spread
+from curate.result.diff import CHANGES, Diff, texts
 
 SHOWN = 200
 """Characters of a setting, and of the last turn of a row that entered or left, that are shown."""

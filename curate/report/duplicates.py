@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from curate.build.folder import Build
-from curate.report.fallen import DEDUPS, Fallen, Twin, fallen_rows, labels
-from curate.report.settings import of_all
+from curate.report.dropped_rows import DEDUPS, Fallen, Twin, fallen_rows, labels
+from curate.report.formatting import of_all
+from curate.result.build import Build
 
 CLUSTERS: Final = 5
 """Clusters shown of a step, the largest ones."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from curate.fit.machine import LINEAGE
-from curate.report.card import cell, code, quoted, table
+from curate.preflight.hardware import LINEAGE
+from curate.report.run_card import cell, code, quoted, table
 from curate.report.training import SHOWN, notes_of, read_log
 
 

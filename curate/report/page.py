@@ -9,13 +9,13 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 from markupsafe import Markup
 
-from curate.build.folder import Build
-from curate.build.tables import STYLE, composition_html, cost_html, funnel_html, languages_html, length_html
 from curate.report.contamination import Contamination, contamination
+from curate.report.dropped_rows import Fallen, fallen
 from curate.report.duplicates import Duplicates, duplicates
-from curate.report.fallen import Fallen, fallen
-from curate.report.settings import settings
+from curate.report.formatting import settings
 from curate.report.templates import templates
+from curate.result.build import Build
+from curate.result.tables import STYLE, composition_html, cost_html, funnel_html, languages_html, length_html
 
 QUARANTINED: Final = 50
 """Quarantined rows listed for each source."""

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from curate.report.marks import html, html_pieces, plain
-from curate.report.settings import number, of_all
+from curate.report.formatting import number, of_all
+from curate.report.highlights import html, html_pieces, plain
 
 
 @lru_cache(maxsize=1)

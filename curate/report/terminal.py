@@ -10,11 +10,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from curate.build.folder import Build, reading
 from curate.report.contamination import contamination_lines
+from curate.report.dropped_rows import DEDUPS, EVALS, labels
 from curate.report.duplicates import duplicate_lines
-from curate.report.fallen import DEDUPS, EVALS, labels
-from curate.report.marks import plain
+from curate.report.highlights import plain
+from curate.result.build import Build, reading
 
 WIDTH: Final = 80
 """Columns: what a log gives. A table that is wider stands closer."""

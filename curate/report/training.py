@@ -10,11 +10,11 @@ from typing import Any, Final, TypeAlias
 
 from markupsafe import Markup
 
-from curate.build.tables import STYLE
 from curate.errors import BuildFolderError
-from curate.fit.machine import LINEAGE
-from curate.report.lines import chart
+from curate.preflight.hardware import LINEAGE
+from curate.report.charts import chart
 from curate.report.templates import templates
+from curate.result.tables import STYLE
 
 LOG: Final = "training.jsonl"
 

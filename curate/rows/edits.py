@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.rows.gather import take_array
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments, Side
+from curate.rows.take import take_array
 
 
 class Change(NamedTuple):

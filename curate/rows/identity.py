@@ -1,7 +1,7 @@
 """Who a row is: the source's own id, or a hash of everything it says.
 
 Neither depends on the order of rows or on how they are spread over files. Rows of one source with the same content get
-an occurrence number when the whole source has been read (`curate.build.settle`).
+an occurrence number when the whole source has been read (`curate.engine.resolve`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.text.hashing import Hashes, combine, fold_lists, hash_strings
-from curate.text.views import strings, view
+from curate.kernels.buffers import strings, view
+from curate.kernels.hashing import Hashes, combine, fold_lists, hash_strings
 
 OWN_ID_SEED = 1
 """Own ids are hashed with another seed than content, so that an id never passes for a content hash."""

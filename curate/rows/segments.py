@@ -13,13 +13,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError, did_you_mean
+from curate.kernels.buffers import Text, frozen, view
+from curate.kernels.compile import kernel
 from curate.rows.schema import ASSISTANT, ROLES, USER, Kind, Role, kind_of
-from curate.text.kernel import kernel
-from curate.text.views import Text, frozen, view
 
 Side: TypeAlias = Literal["dialogue", "prompt", "completion", "chosen", "rejected"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 """A side's code is its place here. A conversation has one side, `dialogue`."""
+
+DIALOGUE: Final = SIDES.index("dialogue")
+SIDE_CODE: Final = {side: DIALOGUE if side == "prompt" else code for code, side in enumerate(SIDES)}
+"""A conversation's dialogue and the prompt of other kinds count as one side, so their prompts can be equal."""
 
 Scope: TypeAlias = Literal["prompt", "first_user", "response", "all", "chosen", "rejected"]
 On: TypeAlias = Scope | frozenset[Role]

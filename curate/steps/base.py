@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.io.door import Input
+from curate.io.inputs import Input
 from curate.rows.edits import Edits
 from curate.rows.segments import On, Segments
 

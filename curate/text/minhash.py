@@ -19,9 +19,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
-from curate.text.hashing import mix
-from curate.text.kernel import inline, kernel
-from curate.text.views import frozen
+from curate.kernels.buffers import frozen
+from curate.kernels.compile import inline, kernel
+from curate.kernels.hashing import mix
 
 if TYPE_CHECKING:
     from datasketch import LeanMinHash

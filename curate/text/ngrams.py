@@ -19,14 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.text.characters import code_point
-from curate.text.hashing import mix
-from curate.text.kernel import inline, kernel
-from curate.text.matching import count_characters
+from curate.kernels.buffers import Text, frozen, strings, view
+from curate.kernels.compile import inline, kernel
+from curate.kernels.hashing import mix
+from curate.kernels.utf8 import code_point, count_characters
 from curate.text.normal import GROWTH, UNSETTLED, normalise, tables
-from curate.text.views import Text, frozen, strings, view
-from curate.text.word_kernel import LINE_FEED, MARGIN, Found, Space, Table, read_words, word_table
 from curate.text.words import AFTER_ALONE, INSIDE, OTHER, OUTSIDE, classes, read
+from curate.text.words_kernel import LINE_FEED, MARGIN, Found, Space, Table, read_words, word_table
 
 BYTES: Final = 4
 """Of text for each word that there is room for at first; in English a word and what is around it take 5.7."""

@@ -24,11 +24,11 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.text.characters import CHARACTERS, POINTS, code_point
-from curate.text.hashing import Hashes, hash_bytes, hash_strings
-from curate.text.kernel import inline, kernel
-from curate.text.vector_kernel import WIDTH, lower32, trailing, within32
-from curate.text.views import Text, frozen, strings, view
+from curate.kernels.buffers import Text, frozen, strings, view
+from curate.kernels.compile import inline, kernel
+from curate.kernels.hashing import Hashes, hash_bytes, hash_strings
+from curate.kernels.utf8 import CHARACTERS, POINTS, code_point
+from curate.kernels.vector import WIDTH, lower32, trailing, within32
 
 APOSTROPHES: Final = "\u00b4\u02bb\u02bc\u1ffd\u2018\u2019\u201b\u2032\uff07"
 """Acute accent, okina, modifier apostrophe, oxia, single quotation marks, prime, full-width apostrophe."""

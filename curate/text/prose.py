@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.text.characters import code_point
-from curate.text.kernel import inline, kernel
-from curate.text.views import Text, frozen
+from curate.kernels.buffers import Text, frozen
+from curate.kernels.compile import inline, kernel
+from curate.kernels.utf8 import code_point
 from curate.text.words import ALONE, LETTER, classes
 
 MOST: Final = 4096
@@ -46,7 +46,7 @@ def prose(text: Text, index: NDArray[np.int32]) -> Prose:
     that has more of them as capitals than as small letters. At most 4,096 bytes of prose are read of a text.
 
     >>> import pyarrow as pa
-    >>> from curate.text.views import strings, view
+    >>> from curate.kernels.buffers import strings, view
     >>> texts = view(pa.array(["2. Don't `rm -rf` it,\n```sh\nls\n```\nsee https://a.org/b!", "你好 OK"]))
     >>> found = prose(texts, np.arange(2, dtype=np.int32))
     >>> strings(*found.text).to_pylist(), found.letters.tolist()

@@ -18,11 +18,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.text.characters import CHARACTERS, POINTS, code_point
-from curate.text.kernel import inline, kernel
+from curate.kernels.buffers import Text, frozen
+from curate.kernels.compile import inline, kernel
+from curate.kernels.utf8 import CHARACTERS, POINTS, code_point
+from curate.kernels.vector import WIDTH, ones, trailing, within32
 from curate.text.normal import APOSTROPHES
-from curate.text.vector_kernel import WIDTH, ones, trailing, within32
-from curate.text.views import Text, frozen
 
 OTHER, LETTER, MARK, ALONE, APOSTROPHE = range(5)
 """A character's class. A letter or digit is `LETTER` in a spaced script, else `ALONE`: a word by itself."""
@@ -59,7 +59,7 @@ def count_words(text: Text, index: NDArray[np.int32]) -> NDArray[np.int32]:
     """Count the words in the strings of `text` at `index`; none in an empty one.
 
     >>> import pyarrow as pa
-    >>> from curate.text.views import view
+    >>> from curate.kernels.buffers import view
     >>> texts = view(pa.array(["It's a well-known fact.", "東京へ 2024", "สวัสดี", ""]))
     >>> count_words(texts, np.arange(4, dtype=np.int32)).tolist()
     [5, 4, 4, 0]
@@ -76,7 +76,7 @@ def count_characters(text: Text, index: NDArray[np.int32]) -> NDArray[np.int32]:
     """Count the characters (Unicode code points) in the strings of `text` at `index`.
 
     >>> import pyarrow as pa
-    >>> from curate.text.views import view
+    >>> from curate.kernels.buffers import view
     >>> count_characters(view(pa.array(["año", "", "東京"])), np.arange(3, dtype=np.int32)).tolist()
     [3, 0, 2]
     """

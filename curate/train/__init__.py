@@ -3,7 +3,7 @@
 Nothing here loads torch or TRL before something is planned or trained.
 """
 
-from curate.train.planned import Plan, plan
-from curate.train.run import train
+from curate.train.trainer import train
+from curate.train.training_plan import Plan, plan
 
 __all__ = ["Plan", "plan", "train"]

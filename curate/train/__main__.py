@@ -2,7 +2,7 @@
 
 import sys
 
-from curate.cli import main
+from curate.cli.app import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "train")

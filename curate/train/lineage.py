@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import CallError
-from curate.fit.machine import LINEAGE
 from curate.io.atomic import write_text
+from curate.preflight.hardware import LINEAGE
 from curate.report.model_card import model_card
 from curate.report.training import page
-from curate.train.planned import Plan
+from curate.train.training_plan import Plan
 
 PACKAGES = ("curate", "accelerate", "datasets", "tokenizers", "torch", "transformers", "trl")
 

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, Union, get_args, 
 import msgspec
 
 from curate.errors import CallError, did_you_mean
-from curate.fit.machine import Machine
-from curate.fit.recipes import Recipe, Stage
+from curate.preflight.hardware import Machine
+from curate.preflight.recipes import Recipe, Stage
 
 Adapter: TypeAlias = Literal["lora", "qlora"]
 

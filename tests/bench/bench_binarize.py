@@ -14,8 +14,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from curate.rows.schema import BODIES, COMPLETION, MESSAGE, MESSAGES, SCORE
-from curate.steps.binarize import Binarize, argilla, at_least, binarize, max_min, zephyr
-from curate.steps.rated_scores import ASPECTS
+from curate.steps.pairs.binarize import Binarize, argilla, at_least, binarize, max_min, zephyr
+from curate.steps.pairs.completion_scores import ASPECTS
 
 PROMPTS: Final = 60_000
 BATCH: Final = 6_000

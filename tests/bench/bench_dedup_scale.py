@@ -32,7 +32,7 @@ import polars as pl
 import pyarrow as pa
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.dedup import dedup
+from curate.steps.dedup.dedup import dedup
 
 BATCH = 50_000
 WORDS = 60

@@ -18,8 +18,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from curate.rows.schema import BODIES
 from curate.rows.segments import Segments, segments
-from curate.steps.repetition import repetition
-from curate.steps.secrets_and_pii import secrets_and_pii
+from curate.steps.filters.repetition import repetition
+from curate.steps.filters.secrets_and_pii import secrets_and_pii
 
 ENGLISH = "Here are three tips:\n\n1. I like a diet rich in fruit.\n2. I don't skip sleep, ever.\n3. Call 2 friends.\n"
 STEPS: dict[str, Callable[[Segments], object]] = {

@@ -20,12 +20,12 @@ import pyarrow as pa
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from curate.kernels.buffers import view
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.language import _own_model, language
-from curate.text.fasttext_file import load_classifier
-from curate.text.fasttext_kernel import predict
-from curate.text.views import view
+from curate.steps.filters.language import _own_model, language
+from curate.text.fasttext.model_file import load_classifier
+from curate.text.fasttext.predict_kernel import predict
 
 fasttext = pytest.importorskip("fasttext")
 

@@ -20,8 +20,8 @@ import pyarrow as pa
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from curate.kernels.buffers import Text, view
 from curate.text.ngrams import hash_words, ngrams, word_spans
-from curate.text.views import Text, view
 
 ENGLISH = "Here are three tips:\n\n1. Eat a balanced diet, rich in fruits and vegetables.\n2. Don't skip sleep.\n"
 CHINESE = "以下是保持健康的三个提示：\n\n1. 保持身体活动。每天做适当的身体运动，如散步、跑步或游泳。\n"

@@ -14,14 +14,14 @@ import pyarrow as pa
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from curate.build.groups import Fresh, SheetLists
-from curate.build.length_bias import length_bias
+from curate.engine.barrier import Fresh, SheetLists
+from curate.result.length_bias import length_bias
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.balance_length import balance_length
 from curate.steps.base import Group
-from curate.steps.contradictions import contradictions
-from curate.steps.lint_pairs import lint_pairs
+from curate.steps.pairs.balance_length import balance_length
+from curate.steps.pairs.contradictions import contradictions
+from curate.steps.pairs.lint_pairs import lint_pairs
 
 PROMPTS = 60_000
 WORDS = (*"abcdefghijklmnop", "the", "model", "answers", "because", "length", "don't", "chosen.")

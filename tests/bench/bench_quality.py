@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from curate.classify.train import train_classifier
-from curate.io.door import Input, files
+from curate.classify.train_classifier import train_classifier
+from curate.io.inputs import Input, files
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.quality import quality
+from curate.steps.filters.quality import quality
 
 PAIRS: Final = {
     "LIMA against Alpaca": ("sft/lima.json", "sft/alpaca_random_9k.json"),

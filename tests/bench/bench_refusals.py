@@ -19,8 +19,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
 from curate.steps.base import Filter
-from curate.steps.refusal_phrases import PRESETS
-from curate.steps.refusals import refusals
+from curate.steps.refusals.phrase_files import PRESETS
+from curate.steps.refusals.refusals import refusals
 
 ENGLISH = "Here are three tips:\n\n1. I like a diet rich in fruit. As a rule, it is best.\n2. I don't skip sleep.\n"
 THREADS = 2

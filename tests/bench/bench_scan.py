@@ -19,7 +19,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import json as arrow_json
 
-from curate.io.scan import scan_lines
+from curate.io.jsonl.scan import scan_lines
 
 SIZE: Final = 64 << 20
 MESSAGE: Final = pa.struct([("role", pa.string()), ("content", pa.string())])

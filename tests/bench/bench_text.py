@@ -17,13 +17,13 @@ import pyarrow as pa
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from curate.kernels.buffers import view
+from curate.kernels.hashing import hash_strings
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.exact_dedup import exact_dedup
-from curate.steps.shape import shape
-from curate.text.hashing import hash_strings
+from curate.steps.dedup.exact_dedup import exact_dedup
+from curate.steps.filters.shape import shape
 from curate.text.normal import hash_normal, normalise
-from curate.text.views import view
 from curate.text.words import count_characters, count_words
 
 ENGLISH = "Here are three tips:\n\n1. Eat a balanced diet, rich in fruits and vegetables.\n2. Don't skip sleep.\n"

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 import polars as pl
 import pytest
 
-from curate.build.folder import Build
-from curate.fit.chat import chat_tokenizer
-from curate.fit.fit import fit
-from curate.io.door import files
+from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
+from curate.preflight.chat_template import chat_tokenizer
+from curate.preflight.preflight import fit
+from curate.result.build import Build
 from curate.train import train
-from tests.tiny_model import tiny_tokenizer
+from tests.support.tiny_model import tiny_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,12 +21,12 @@ import pyarrow as pa
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from curate.kernels.buffers import view
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.truecase import Mode, truecase
-from curate.text.casing import true_case
-from curate.text.restore import restore
-from curate.text.views import view
+from curate.steps.filters.truecase import Mode, truecase
+from curate.text.casing.model import true_case
+from curate.text.casing.restore import restore
 
 TOKEN: Final = re.compile(r"\w+(?:['’.-]\w+)*|[^\w\s]+")
 START: Final = re.compile(r"(?:(?<=^)|(?<=[.!?]\s))[A-Z]", re.MULTILINE)
@@ -43,7 +43,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.truecase import truecase
+from curate.steps.filters.truecase import truecase
 def peak():  # of this process alone: ru_maxrss begins with that of the parent
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 path, size, mode = sys.argv[1:]

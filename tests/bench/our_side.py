@@ -21,18 +21,18 @@ import polars as pl
 import pyarrow as pa
 
 import curate as c
-from curate.build.groups import Fresh, SheetLists
+from curate.engine.barrier import Fresh, SheetLists
 from curate.mixture import Mixture
 from curate.rows.segments import segments
 from curate.steps.base import Group, Signed
-from curate.steps.decontaminate import Decontaminate, decontaminate
-from curate.steps.dedup import dedup
-from curate.steps.eval_index import compiled
-from tests.real_evals import real_evals, rephrased
+from curate.steps.decontaminate._index import compiled
+from curate.steps.decontaminate.decontaminate import Decontaminate, decontaminate
+from curate.steps.dedup.dedup import dedup
+from tests.support.real_evals import real_evals, rephrased
 
 if TYPE_CHECKING:
     from curate.evalsets.items import EvalSet
-    from curate.io.door import Input
+    from curate.io.inputs import Input
 
 THREADS: Final = 2
 LABEL: Final = "bench"

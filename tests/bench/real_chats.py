@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import curate as c
-from curate.io.door import Input
+from curate.io.inputs import Input
 
 SEED: Final = 7
 COPY_EVERY: Final = 50

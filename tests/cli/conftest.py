@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.making import chat, chats, write_lines
+from tests.support.build_data import chat, chats, write_lines
 
 MIXTURE = """\
 import curate as c

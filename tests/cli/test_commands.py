@@ -9,12 +9,12 @@ from typing import Any, Final
 import pytest
 from typer.testing import CliRunner, Result
 
-from curate import cli
-from curate.build.folder import Build
+from curate.cli import app as cli
 from curate.errors import ConservationError
 from curate.mixture import Mixture
-from tests.build.making import chat, hashes, write_lines
+from curate.result.build import Build
 from tests.cli.conftest import REFUSAL
+from tests.support.build_data import chat, hashes, write_lines
 
 RUNNER: Final = CliRunner()
 
@@ -321,7 +321,7 @@ def test_an_interruption_says_that_work_is_kept(work: Path, monkeypatch: pytest.
     monkeypatch.setattr(Mixture, "build", stopped)
     told = run("build", "mix.py", code=130).stderr
     assert told.strip() == "interrupted; the work so far is kept, run the same command to go on"
-    monkeypatch.setattr("curate.build.check.check", stopped)
+    monkeypatch.setattr("curate.preview.check.check", stopped)
     assert run("check", "mix.py", code=130).stderr.strip() == "interrupted"
 
 

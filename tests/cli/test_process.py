@@ -14,9 +14,9 @@ from typing import Final
 import pytest
 from typer.testing import CliRunner
 
-from curate.cli import app
+from curate.cli.app import app
 
-START: Final = [sys.executable, "-c", "from curate.cli import main; main()"]
+START: Final = [sys.executable, "-c", "from curate.cli.app import main; main()"]
 COLOUR: Final = re.compile(r"\x1b\[[0-9;]*\b(3[0-7]|4[0-7]|38|48|9[0-7]|10[0-7])\b[0-9;]*m")
 ROOT: Final = Path(__file__).parents[2]
 
@@ -80,7 +80,7 @@ def test_a_table_in_a_log_is_not_folded(work: Path) -> None:
 
 def test_a_start_loads_nothing_heavy() -> None:
     script = (
-        "import sys\nfrom curate.cli import main\nsys.argv = ['curate', '--help']\n"
+        "import sys\nfrom curate.cli.app import main\nsys.argv = ['curate', '--help']\n"
         "try:\n    main()\nexcept SystemExit:\n"
         "    print({'numba', 'numpy', 'polars', 'pyarrow', 'msgspec', 'jinja2'} & sys.modules.keys())\n"
     )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.hub_server import COMMIT, CONVERTED, PARQUET, Repositories, client, serving
+from tests.support.hub_server import COMMIT, CONVERTED, PARQUET, Repositories, client, serving
 
 
 def parquet(rows: list[dict[str, Any]]) -> bytes:

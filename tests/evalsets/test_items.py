@@ -13,9 +13,9 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
-from curate.build.fingerprint import canonical
+from curate.engine.fingerprint import canonical
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
-from curate.evalsets.choose import evals
+from curate.evalsets.evals import evals
 from curate.evalsets.fields import Fields
 from curate.evalsets.items import EvalItems, EvalSet
 from curate.evalsets.origins import Hub

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from curate.evalsets.items import EvalItems, EvalSet
-from tests.real_evals import real_evals, rephrased
+from tests.support.real_evals import real_evals, rephrased
 
 ITEMS: Final = {
     "alpaca_eval": 805,

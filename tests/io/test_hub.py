@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from curate.build.fingerprint import canonical
+from curate.engine.fingerprint import canonical
 from curate.errors import MixtureError
 from curate.io.hub import hub
-from tests.hub_server import COMMIT, Repositories, client, serving
+from tests.support.hub_server import COMMIT, Repositories, client, serving
 
 ROW = {
     "instruction": "Name a colour.",

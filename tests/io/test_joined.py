@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from curate.build.fingerprint import canonical
+from curate.engine.fingerprint import canonical
 from curate.errors import MixtureError, SourceNotFoundError
-from curate.io.door import Input, files
 from curate.io.formats.scored import scored
+from curate.io.inputs import Input, files
 from curate.io.joined import joined
 
 

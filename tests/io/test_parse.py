@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.io import parse
-from curate.io.collect import Parsed
 from curate.io.formats.dialogues import Messages, ShareGPT, messages, question_answer, sharegpt
+from curate.io.jsonl.fast_path import parse_block
 from curate.io.parse import MAX_NESTING, parse_lines, parse_objects
-from curate.io.quick import parse_block
+from curate.io.row_collector import Parsed
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 values = st.recursive(

@@ -18,29 +18,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.build.fingerprint import canonical
-from curate.build.groups import Fresh, SheetLists
-from curate.build.pipeline import Column, Stage, run, score_columns
-from curate.evalsets.choose import evals
+from curate.engine.barrier import Fresh, SheetLists
+from curate.engine.fingerprint import canonical
+from curate.engine.pipeline import Column, Stage, run, score_columns
+from curate.evalsets.evals import evals
 from curate.rows.edits import apply_edits
 from curate.rows.identity import content_hashes
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import segments
-from curate.steps.balance_length import balance_length
 from curate.steps.base import Edit, Filter, Group, Signed, Step
-from curate.steps.contradictions import contradictions
-from curate.steps.cut_refusals import cut_refusals
-from curate.steps.decontaminate import decontaminate
-from curate.steps.dedup import dedup
-from curate.steps.exact_dedup import exact_dedup
-from curate.steps.language import language
-from curate.steps.lint_pairs import lint_pairs
-from curate.steps.refusals import Refusals, refusals
-from curate.steps.repetition import repetition
-from curate.steps.scoring import score
-from curate.steps.secrets_and_pii import secrets_and_pii
-from curate.steps.shape import shape
-from curate.steps.truecase import truecase
+from curate.steps.decontaminate.decontaminate import decontaminate
+from curate.steps.dedup.dedup import dedup
+from curate.steps.dedup.exact_dedup import exact_dedup
+from curate.steps.filters.language import language
+from curate.steps.filters.repetition import repetition
+from curate.steps.filters.score import score
+from curate.steps.filters.secrets_and_pii import secrets_and_pii
+from curate.steps.filters.shape import shape
+from curate.steps.filters.truecase import truecase
+from curate.steps.pairs.balance_length import balance_length
+from curate.steps.pairs.contradictions import contradictions
+from curate.steps.pairs.lint_pairs import lint_pairs
+from curate.steps.refusals.cut_refusals import cut_refusals
+from curate.steps.refusals.refusals import Refusals, refusals
 
 DEMO: Final = Path(__file__).parents[2] / "mixtures" / "demo" / "evals.jsonl"
 EVALS: Final = evals.files(DEMO, question="question", answer="answer", id="id", name="pellow")

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import MixtureError, ShortageError
-from curate.io.door import Input, frame
+from curate.io.inputs import Input, frame
 from curate.mix.plan import Share, Stock, largest_remainder, plan
 from curate.mix.spec import Mixture, Source
 from curate.mix.takes import All, Fraction, Repeat, Rows, Take, Tokens
 from curate.steps.base import Paired, Pairing
-from curate.steps.shape import shape
+from curate.steps.filters.shape import shape
 
 
 def rows_of(take: Take) -> Source:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from curate.build.folder import Build
 from curate.errors import LargeDropError
-from curate.io.door import files
+from curate.io.inputs import files
 from curate.mixture import Mixture
+from curate.result.build import Build
 
 SCRIPT = Path(__file__).parents[2] / "mixtures" / "ultrafeedback.py"
 ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curate.steps.binarize import AtLeast, Binarize
+from curate.steps.pairs.binarize import AtLeast, Binarize
 
 
 class Pair(NamedTuple):

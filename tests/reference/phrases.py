@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from curate.text.phrases import APOSTROPHES, SPACES, Phrase, spellings
+from curate.text.phrases.automaton import APOSTROPHES, SPACES, Phrase, spellings
 from curate.text.words import UNSPACED
 
 

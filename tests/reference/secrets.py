@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from curate.text.secrets import COUNTRIES, IBANS, KINDS, LAYOUTS, SETS, WORDS
+from curate.text.secrets.find import COUNTRIES, IBANS, KINDS, LAYOUTS, SETS, WORDS
 
 Found = Iterator[tuple[int, str, int, int]]
 """Where what told of a hit stands, its kind, its start and its stop."""

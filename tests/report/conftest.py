@@ -8,17 +8,17 @@ from typing import Literal
 
 import pytest
 
-from curate.build.folder import Build
-from curate.evalsets.choose import evals
-from curate.io.door import files
+from curate.evalsets.evals import evals
+from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mix.takes import Fraction, Repeat, Rows
 from curate.mixture import Mixture
-from curate.steps.decontaminate import decontaminate
-from curate.steps.dedup import dedup
-from curate.steps.exact_dedup import exact_dedup
-from curate.steps.refusals import refusals
-from curate.steps.shape import shape
+from curate.result.build import Build
+from curate.steps.decontaminate.decontaminate import decontaminate
+from curate.steps.dedup.dedup import dedup
+from curate.steps.dedup.exact_dedup import exact_dedup
+from curate.steps.filters.shape import shape
+from curate.steps.refusals.refusals import refusals
 
 DEMO = Path(__file__).parents[2] / "mixtures" / "demo"
 PHRASE = "I do not have opinions"

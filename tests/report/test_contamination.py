@@ -9,9 +9,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from curate.build.folder import Build
 from curate.errors import CallError
-from curate.report.card import card
 from curate.report.contamination import (
     LINES,
     NAMED,
@@ -22,10 +20,12 @@ from curate.report.contamination import (
     coverage,
     staying,
 )
-from curate.report.fallen import fallen
+from curate.report.dropped_rows import fallen
 from curate.report.page import page
-from curate.report.rows import show
+from curate.report.run_card import card
 from curate.report.terminal import findings
+from curate.report.terminal_rows import show
+from curate.result.build import Build
 from tests.report.conftest import ASKED
 from tests.report.test_page import Reader
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate.build.folder import Build
 from curate.errors import CallError
-from curate.io.door import files
+from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
+from curate.report.dropped_rows import fallen
 from curate.report.duplicates import (
     CLOSEST,
     CLUSTERS,
@@ -24,10 +24,10 @@ from curate.report.duplicates import (
     duplicates,
     matrix,
 )
-from curate.report.fallen import fallen
 from curate.report.page import page
-from curate.report.rows import show
-from curate.steps.dedup import dedup
+from curate.report.terminal_rows import show
+from curate.result.build import Build
+from curate.steps.dedup.dedup import dedup
 from tests.report.conftest import LONG, chat, write
 from tests.report.test_page import Reader
 

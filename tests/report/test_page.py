@@ -11,18 +11,18 @@ import polars as pl
 import pytest
 from jinja2 import UndefinedError
 
-from curate.build.folder import Build
-from curate.io.door import files
+from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
-from curate.report.fallen import fallen
-from curate.report.look import look
+from curate.report.dropped_rows import fallen
+from curate.report.notebook import look
 from curate.report.page import page
 from curate.report.templates import templates
+from curate.result.build import Build
 from curate.steps.base import Bound, Step
-from curate.steps.cut_refusals import cut_refusals
-from curate.steps.exact_dedup import exact_dedup
-from curate.steps.refusals import Refusals, refusals
+from curate.steps.dedup.exact_dedup import exact_dedup
+from curate.steps.refusals.cut_refusals import cut_refusals
+from curate.steps.refusals.refusals import Refusals, refusals
 from tests.report.conftest import NASTY, PHRASE, chat, write
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}

@@ -10,26 +10,26 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from curate.build.check import check
-from curate.build.diff import diff
-from curate.build.folder import Build
 from curate.errors import CallError
-from curate.io.door import files
+from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
-from curate.report.card import card
+from curate.preview.check import check
 from curate.report.check import check_parts
 from curate.report.diff import diff_parts
-from curate.report.fallen import fallen
-from curate.report.look import look
+from curate.report.dropped_rows import fallen
+from curate.report.notebook import look
 from curate.report.page import page
-from curate.report.rows import show
+from curate.report.run_card import card
 from curate.report.terminal import funnel_table
-from curate.steps.binarize import Rejected, binarize
-from curate.steps.exact_dedup import exact_dedup
-from curate.steps.shape import shape
-from tests.build.making import Row, built, source, write_lines
-from tests.build.rating import LONG, STEPS, Tongue, ask, of_rated, pair
+from curate.report.terminal_rows import show
+from curate.result.build import Build
+from curate.result.diff import diff
+from curate.steps.dedup.exact_dedup import exact_dedup
+from curate.steps.filters.shape import shape
+from curate.steps.pairs.binarize import Rejected, binarize
+from tests.support.build_data import Row, built, source, write_lines
+from tests.support.rated_data import LONG, STEPS, Tongue, ask, of_rated, pair
 
 ROWS: Final = [
     ask("Ask 1?", ("best", 9.0), ("good", 5.0), ("bad", 1.0), id="a"),

@@ -8,11 +8,11 @@ import re
 import pytest
 from rich.console import Console, RenderableType
 
-from curate.build.folder import Build
 from curate.errors import CallError
-from curate.report.fallen import fallen
-from curate.report.look import look
+from curate.report.dropped_rows import fallen
+from curate.report.notebook import look
 from curate.report.terminal import funnel_table
+from curate.result.build import Build
 from tests.report.conftest import NASTY, PHRASE
 
 

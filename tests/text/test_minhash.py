@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import MixtureError
+from curate.kernels.buffers import frozen
 from curate.text.minhash import RECALL, Bands, band_hashes, bands_for, lean_minhashes, signatures
-from curate.text.views import frozen
 
 SETS = st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=9), max_size=5)
 

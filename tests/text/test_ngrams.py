@@ -16,10 +16,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from curate.kernels.buffers import view
 from curate.text.ngrams import ROLL, Words, hash_words, ngrams, word_spans
 from curate.text.normal import tables
-from curate.text.views import view
-from curate.text.word_kernel import MARGIN
+from curate.text.words_kernel import MARGIN
 from tests.reference import ngrams as reference
 from tests.reference.ngrams import hash_word, lines
 from tests.reference.normal import normal

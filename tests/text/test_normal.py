@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from curate.text.hashing import hash_strings
+from curate.kernels.buffers import view
+from curate.kernels.hashing import hash_strings
 from curate.text.normal import APOSTROPHES, GROWTH, UNSETTLED, WHITE_SPACE, blank, hash_normal, normalise, tables
-from curate.text.views import view
 from tests.reference import normal as reference
 from tests.reference.normal import normal
 

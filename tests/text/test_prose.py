@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curate.kernels.buffers import strings, view
 from curate.text.prose import MOST, prose
-from curate.text.views import strings, view
 
 
 def found(*texts: str | None) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.text.views import view
+from curate.kernels.buffers import view
 from curate.text.words import ALONE, classes, count_characters, count_words
 from tests.reference.words import words
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.tiny_model import demo, tiny_llama, tiny_tokenizer
+from tests.support.tiny_model import demo, tiny_llama, tiny_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from curate.build.folder import Build
+    from curate.result.build import Build
 
 
 @pytest.fixture(scope="session")

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from curate.build.folder import Build
 from curate.errors import BuildFolderError, CallError, FitError
-from curate.fit import machine as machines
-from curate.io.door import frame
+from curate.io.inputs import frame
 from curate.mix.spec import Source
 from curate.mixture import Mixture
-from curate.train import planned, train
-from tests.train_log import FAST
+from curate.preflight import hardware as machines
+from curate.result.build import Build
+from curate.train import train
+from curate.train import training_plan as planned
+from tests.support.train_log import FAST
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from curate.cli import app
-from tests.train_log import logged
+from curate.cli.app import app
+from tests.support.train_log import logged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from curate.build.folder import Build
+    from curate.result.build import Build
 
 pytest.importorskip("trl", reason="needs the extra curate[train]")
 pytestmark = pytest.mark.filterwarnings("default")  # TRL and what it stands on warn their own developers

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from curate.answers import answer_lengths
 from curate.errors import CallError
-from curate.fit import machine
-from curate.fit.fit import fit
+from curate.preflight import hardware as machine
+from curate.preflight.preflight import fit
 from curate.train import plan, train
+from curate.train.answer_lengths import answer_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from curate.build.folder import Build
+    from curate.result.build import Build
 
 
 @pytest.mark.parametrize(

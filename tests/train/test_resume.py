@@ -9,13 +9,14 @@ import pytest
 
 from curate.errors import CallError
 from curate.report import training
-from curate.train import train, watch
-from tests.train_log import FAST, logged
+from curate.train import callbacks as watch
+from curate.train import train
+from tests.support.train_log import FAST, logged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from curate.build.folder import Build
+    from curate.result.build import Build
 
 pytest.importorskip("trl", reason="needs the extra curate[train]")
 pytestmark = pytest.mark.filterwarnings("default")  # TRL and what it stands on warn their own developers

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from curate.build.folder import Build
 from curate.errors import FitError
-from curate.fit.fit import fit
+from curate.preflight.preflight import fit
+from curate.result.build import Build
 from curate.train import plan, train
-from tests.train_log import FAST, logged
+from tests.support.train_log import FAST, logged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,8 +104,8 @@ def test_packed_rows_do_not_see_each_other(chats: Build, model: Path) -> None:
     from transformers import AutoModelForCausalLM
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-    from curate.fit.chat import chat_tokenizer
-    from curate.fit.measure import measured
+    from curate.preflight.chat_template import chat_tokenizer
+    from curate.preflight.row_lengths import measured
 
     chatty = chat_tokenizer(str(model), "tulu")
     batch = next(iter(measured(chats, chatty, 200)))
@@ -150,7 +150,7 @@ def test_adapters_train_the_tokens_of_a_template(chats: Build, model: Path, tmp_
 def test_other_rows_than_measured_are_an_error(
     chats: Build, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from curate.train import run
+    from curate.train import trainer as run
 
     rows = run._rows
     monkeypatch.setattr(run, "_rows", lambda *told: rows(*told) and rows(*told).select(range(5)))

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from msgspec import Struct
 
 from curate.io.formats.base import Conversation, Fields, Format, renamed
-from curate.io.formats.turns import AnyMessage, Message, take_turns
+from curate.io.formats.messages_common import AnyMessage, Message, take_turns
 from curate.rows.schema import Kind
 from curate.rows.validate import Turn, check_text, check_turns, refuse
 

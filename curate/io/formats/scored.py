@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from curate.errors import MixtureError
 from curate.io.formats.base import Completion, Fields, Format, Rated
-from curate.io.formats.ratings import rating
+from curate.io.formats.rated import rating
 from curate.rows.schema import Kind
 from curate.rows.validate import check_text
 

@@ -1,0 +1,120 @@
+"""What a build was made from and came to, as one JSON file without a clock, a host or a path in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from curate.engine.fingerprint import canonical, fingerprint
+from curate.engine.phases import final_labels
+from curate.engine.pipeline import all_stages
+from curate.io.inputs import Opened
+from curate.mix.plan import Share
+from curate.mix.spec import Mixture, Source
+from curate.rows.schema import Kind
+from curate.steps.base import Edit, Filter, Group, Step
+
+FORMAT = 1
+"""Rises when the build folder changes its shape."""
+
+VERSIONS = {name: version(name) for name in ("curate", "msgspec", "numba", "numpy", "polars", "pyarrow")}
+"""Of `curate` and of what a byte of the output may depend on; looked up once, while the process may still read them."""
+
+
+class Counts(NamedTuple):
+    """What one source held, and what became of it: by content hash, fates of its rows, and fates of its pairs.
+
+    `pairs` is None for a source whose rows pass no Pairing.
+    """
+
+    content: str
+    fates: dict[str, int]
+    pairs: dict[str, int] | None
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def manifest(
+    mixture: Mixture,
+    kind: Kind,
+    opened: Iterable[Opened],
+    counts: Iterable[Counts],
+    shares: Iterable[tuple[Share, int]],
+    splits: dict[str, Any],
+    held: Mapping[str, Sequence[str]],
+) -> str:
+    """Return the manifest's text.
+
+    `shares` has the share of each source and what it delivers of it, `held` by the label of a group the content hashes
+    of the inputs it was held against.
+    """
+    sources = [
+        _source(source, found, counted, share)
+        for source, found, counted, share in zip(mixture.sources, opened, counts, shares, strict=True)
+    ]
+    found = {
+        "format": FORMAT,
+        "name": mixture.name,
+        "kind": kind,
+        "fingerprint": fingerprint(mixture),
+        "seed": mixture.seed,
+        "splits": splits,
+        "sources": sources,
+        "steps": _steps(mixture, held),
+        "mixture": canonical(mixture),
+        "tokens": "exact" if mixture.tokenizer else "estimated",
+        "versions": VERSIONS,
+    }
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def _source(source: Source, opened: Opened, counts: Counts, planned: tuple[Share, int]) -> dict[str, Any]:
+    share, delivered = planned
+    pairs = {} if counts.pairs is None else {"pairs": {"made": sum(counts.pairs.values()), "fates": counts.pairs}}
+    return {
+        "name": source.name,
+        "content": counts.content,
+        "format": opened.describe(),
+        "licence": source.licence,
+        "protect": source.protect,
+        "read": sum(counts.fates.values()),
+        "fates": counts.fates,
+        **pairs,
+        "plan": {
+            "take": repr(source.take),
+            "unit": share.unit,
+            "asked": share.asked,
+            "delivered": delivered,
+            "available": share.stock.rows,
+        },
+    }
+
+
+def _steps(mixture: Mixture, held: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Return what ran; in a mixture with a Pairing, `of` marks the steps that worked on rated rows."""
+    kinds = {Filter: "filter", Edit: "edit", Group: "group"}
+    final = final_labels(mixture)
+    return [
+        {
+            "label": stage.label,
+            "kind": next((name for kind, name in kinds.items() if isinstance(stage.step, kind)), "pairing"),
+            **({"of": "rated"} if stage.label not in final else {}),
+            "step": canonical(stage.step),
+            **_held(stage.step, held.get(stage.label, ())),
+        }
+        for stage in all_stages(mixture)
+    ]
+
+
+def _held(step: Step, against: Sequence[str]) -> dict[str, Any]:
+    """Return the content hashes of data that is no part of the build, and that a step decides by."""
+    told = {"holds": dict(step.holds()), "against": list(against)}
+    return {name: value for name, value in told.items() if value}

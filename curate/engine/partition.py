@@ -1,0 +1,240 @@
+"""One unit of work: a block of a source, read, identified, passed through its steps and put down in a few files.
+
+A piece is a pure function of its block, so pieces can be made in any order, on any thread or machine, and again after
+an interruption. Its rows lie sorted into buckets of their final order, so that a shard reads only what it holds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from curate.engine.barrier import sheet_batch
+from curate.engine.pipeline import Passed, Stage, run
+from curate.engine.source_lines import LONGEST
+from curate.engine.spill import pile_schema, write_pile
+from curate.io.atomic import write_ipc
+from curate.io.inputs import Block, Opened, Parsed
+from curate.kernels.hashing import ranks
+from curate.mix.tokens import Tokenizer, tokens
+from curate.rows.identity import Identities, identities, names
+from curate.rows.schema import BODIES
+from curate.rows.scores import best_scores
+from curate.rows.segments import Segments, select
+from curate.rows.take import take, text_bytes
+from curate.steps.base import Bound, Filter, Paired, Pairing
+from curate.steps.dedup.exact_dedup import ExactDedup
+
+ROW = pa.field("row", pa.int32())
+"""The number of a row within its piece."""
+
+FILE = b"file"
+"""Where the keys of a piece name the file it was made from."""
+
+
+class Job(NamedTuple):
+    """What every piece of one source shares.
+
+    `score_types` names the score columns of the whole mixture; with `may_stay`, lines of plain files need no copy.
+    `again`: rows that no filter drops are needed again, by the data files or by a group that may drop them.
+    """
+
+    opened: Opened
+    stages: tuple[Stage, ...]
+    score_types: dict[str, pa.DataType]
+    protect: bool
+    order_key: int
+    tokenizer: Tokenizer | None
+    test_split: bool
+    may_stay: bool = False
+    again: bool = True
+
+
+class Paths(NamedTuple):
+    """The files of a piece; `rows` is not there when all its rows stay in their file, `signed` without a group.
+
+    `pairs` is there when a Pairing ends the pipeline.
+
+    `lines` is written last: where it is, the piece is whole.
+    """
+
+    rows: Path
+    dropped: Path
+    signed: Path
+    pairs: Path
+    keys: Path
+    lines: Path
+
+
+class Worked(NamedTuple):
+    """The rows of a block, identified and passed through their steps.
+
+    `ids` are their names; `span` is where in the block each row that stays in its file starts and ends, -1 for others.
+    """
+
+    parsed: Parsed
+    found: Identities
+    passed: Passed
+    ids: pa.StringArray
+    span: NDArray[np.int64]
+
+
+class Count(NamedTuple):
+    """How many rows of a block were read, and how many of them were quarantined."""
+
+    rows: int
+    quarantined: int
+
+
+def piece_paths(folder: Path, source: int, block: int) -> Paths:
+    """Return where the piece of a block lies; sorted by name, pieces are in the order of sources and blocks."""
+    stem = f"{source:04d}-{block:08d}"
+    return Paths(*(folder / f"{stem}.{part}.arrow" for part in Paths._fields))
+
+
+def make_piece(job: Job, block: Block, place: Paths) -> Count:
+    """Make the piece of `block`."""
+    read = job.opened.parse(block)
+    stays = job.may_stay and block.start is not None
+    done = work(job, read if stays else read._replace(span=None))
+    parsed, found, passed, ids, span = done
+    named = with_names(passed.body, ids, np.arange(passed.body.num_rows))
+    moving = np.flatnonzero((passed.fell < 0) & (span[:, 0] < 0)).astype(np.int32)
+    if len(moving) and job.again:
+        rank = ranks(found.key, np.zeros(len(found.own), np.uint64), job.order_key)
+        write_pile(place.rows, named, moving, rank[moving])
+    write_ipc(place.dropped, [take(named, np.flatnonzero(passed.fell >= 0).astype(np.int32))])
+    if passed.signed:
+        write_ipc(place.signed, [sheet_batch(passed.signed)])
+    if passed.pairs is not None:
+        write_ipc(place.pairs, [pairs_batch(passed.pairs)])
+    write_ipc(place.keys, [_placed(keys(job, done), block, span)])
+    write_ipc(place.lines, [lines(job, block.file, done)])
+    return Count(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
+
+
+def pairs_batch(pairs: Paired) -> pa.RecordBatch:
+    """Return pairs as a piece keeps them: the number of their row within the piece, then the pair."""
+    schema = pa.schema([ROW, *BODIES["preference"]])
+    return pa.RecordBatch.from_arrays([pa.array(pairs.row), *pairs.body.columns], schema=schema)
+
+
+def work(job: Job, parsed: Parsed) -> Worked:
+    """Identify the rows of a block and pass them through their steps."""
+    found = identities(parsed.body, parsed.ids)
+    if parsed.key is not None:
+        found = found._replace(key=parsed.key)
+    passed = run(job.stages, parsed.body, protect=job.protect)
+    return Worked(parsed, found, passed, pc.coalesce(parsed.ids, names(found.content)), _staying(parsed, passed))
+
+
+def _staying(parsed: Parsed, passed: Passed) -> NDArray[np.int64]:
+    """Return where in the block the lines start and end that are all there is to say of a row; -1 for other rows."""
+    if parsed.span is None:
+        return np.full((parsed.body.num_rows, 2), -1, np.int64)
+    changed = np.diff(passed.edited.offsets.to_numpy()) > 0
+    stays = ~changed & (parsed.span[:, 1] - parsed.span[:, 0] <= LONGEST)
+    return np.where(stays[:, None], parsed.span, -1)
+
+
+def _placed(batch: pa.RecordBatch, block: Block, span: NDArray[np.int64]) -> pa.RecordBatch:
+    """Add to the keys of a piece where in the file the lines of its rows stand (-1: in the pile), and which file."""
+    start = np.where(span[:, 0] >= 0, span[:, 0] + (block.start or 0), -1)
+    length = (span[:, 1] - span[:, 0]).astype(np.int32)
+    placed = batch.append_column("start", pa.array(start)).append_column("length", pa.array(length))
+    return placed.replace_schema_metadata({FILE: block.file})
+
+
+def with_names(body: pa.RecordBatch, ids: pa.StringArray, row: NDArray[np.int64]) -> pa.RecordBatch:
+    """Put the id, the number within the piece and the number of the copy before the body."""
+    columns = [ids, pa.array(row.astype(np.int32)), pa.array(np.zeros(len(row), np.int32)), *body.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=pile_schema(body.schema))
+
+
+def keys(job: Job, done: Worked) -> pa.RecordBatch:
+    """Return what the barrier needs of each row: a few numbers."""
+    found, passed = done.found, done.passed
+    columns: dict[str, NDArray[np.generic]] = {
+        "own": found.own,
+        "key_high": found.key.high,
+        "key_low": found.key.low,
+        "content_high": found.content.high,
+        "content_low": found.content.low,
+        "fell": passed.fell,
+        "bytes": text_bytes(passed.body),
+        "tokens": tokens(passed.segments, job.tokenizer),
+    }
+    best = best_scores(passed.body)
+    if best is not None:
+        columns["best_score"] = best
+    if job.test_split:
+        columns["prompt"] = _prompts(passed.segments, found)
+    return pa.RecordBatch.from_arrays([pa.array(column) for column in columns.values()], names=list(columns))
+
+
+def _prompts(every: Segments, found: Identities) -> NDArray[np.uint64]:
+    """Return a key for each row's prompt, equal where `exact_dedup` finds prompts equal; an empty one equals none."""
+    high = ExactDedup().sign(select(every, "prompt")).columns["high"]
+    return np.where(high == 0, found.content.low, high).astype(np.uint64)
+
+
+def lines(job: Job, file: str, done: Worked) -> pa.RecordBatch:
+    """Return a block's part of the ledger: the rows that were read, then those that could not be."""
+    parsed, passed = done.parsed, done.passed
+    rows, bad = parsed.body.num_rows, parsed.bad.num_rows
+    step, reason, bound = _verdicts(job.stages, passed)
+    score = pa.array(passed.score, mask=np.isnan(passed.score))
+    good: dict[str, pa.Array] = {
+        "id": done.ids,
+        "line": pa.array(parsed.line),
+        "step": step,
+        "reason": reason,
+        "score": score,
+        "bound": bound,
+        "edited": passed.edited,
+        "evidence": passed.evidence,
+    }
+    for name, kind in job.score_types.items():
+        column = passed.scores.get(name)
+        given = column if column is None or isinstance(column, pa.Array) else pa.array(column, kind)
+        good[name] = pa.nulls(rows, kind) if given is None else given
+    told = {"line": parsed.bad["line"], **{name: parsed.bad[name] for name in ("column", "expected", "excerpt")}}
+    columns = {"file": pa.repeat(pa.scalar(file, pa.string()), rows + bad)}
+    for name in dict.fromkeys([*good, *told]):
+        kind = (good[name] if name in good else told[name]).type
+        columns[name] = pa.concat_arrays([good.get(name, pa.nulls(rows, kind)), told.get(name, pa.nulls(bad, kind))])
+    return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _verdicts(stages: tuple[Stage, ...], passed: Passed) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Spell out, for rows that fell, the step, the reason and the bound (null where none was held)."""
+    labels = pa.array([stage.label for stage in stages], pa.string())
+    bounds: list[Bound] = []
+    first = np.zeros(len(stages), np.int64)
+    for stage in stages:
+        first[stage.place] = len(bounds)
+        match stage.step:
+            case Filter() as step:
+                bounds += step.bounds()
+            case Pairing() as step:
+                bounds += [Bound(reason, "") for reason in step.reasons()]
+    fell = np.flatnonzero(passed.fell >= 0)
+    which = np.full(len(passed.fell), -1, np.int64)
+    which[fell] = first[passed.fell[fell]] + passed.bound[fell]
+    pick = pa.array(which, mask=which < 0)
+    at_least = np.array([np.nan if bound.at_least is None else bound.at_least for bound in bounds], np.float64)
+    at_most = np.array([np.nan if bound.at_most is None else bound.at_most for bound in bounds], np.float64)
+    held = np.full(len(which), np.nan)
+    low = passed.score[fell] < at_least[which[fell]]
+    held[fell] = np.where(low, at_least[which[fell]], at_most[which[fell]])
+    reasons = pa.array([bound.reason for bound in bounds], pa.string())
+    return (
+        labels.take(pa.array(passed.fell, mask=passed.fell < 0)),
+        reasons.take(pick),
+        pa.array(held, mask=np.isnan(held)),
+    )

@@ -1,0 +1,233 @@
+"""The steps of a source, run over a batch in one pass.
+
+Every step that works row by row runs here, fused: filters score all rows (also those that an earlier filter felled, so
+that a bound can be moved later), edits change text for the steps after them, groups leave their keys. What falls to a
+group is settled when all keys are in (`curate.engine.resolve`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.mix.spec import Mixture, Source
+from curate.rows.edits import apply_edits
+from curate.rows.segments import SIDES, Segments, segments, select
+from curate.rows.take import take
+from curate.steps.base import Edit, Evidence, Filter, Group, Paired, Pairing, Scores, Signed, Step, decide
+
+HIT = pa.struct(
+    [
+        ("step", pa.string()),
+        ("reason", pa.string()),
+        ("side", pa.string()),
+        ("turn", pa.int32()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
+        ("match", pa.string()),
+    ]
+)
+"""One piece of evidence: what a step met, and where."""
+
+Column: TypeAlias = NDArray[np.float64] | NDArray[np.int32] | pa.StringArray
+"""What a filter says of each row."""
+
+NOBODY = Segments(0, ())
+S = TypeVar("S", bound=Step)
+
+
+class Stage(NamedTuple):
+    """A step with the name that ledger and report use for it; `place` is its position in its source's pipeline."""
+
+    label: str
+    place: int
+    step: Step
+
+
+class Passed(NamedTuple):
+    """A batch after its pipeline; a row that fell to a filter is as it was when it fell.
+
+    `segments` are all of its segments. `fell` is the place of the first filter that a row falls to, -1 where it falls
+    to none; `bound` and `score` say by which of that filter's bounds. `scores`, `signed` and `edited` go by label.
+    `pairs` are those of rows that fall to none, where a Pairing ends the pipeline; to it falls a row that gives none,
+    `bound` being the place of its reason.
+    """
+
+    body: pa.RecordBatch
+    segments: Segments
+    fell: NDArray[np.int16]
+    bound: NDArray[np.int16]
+    score: NDArray[np.float64]
+    scores: dict[str, Column]
+    signed: dict[str, Signed]
+    edited: pa.ListArray
+    evidence: pa.ListArray
+    pairs: Paired | None = None
+
+
+def stages(mixture: Mixture, source: Source) -> tuple[Stage, ...]:
+    """Return the steps that run for `source`: its own first, named `source:step`, then the mixture's.
+
+    A second step of one name gets a number: `shape`, `shape-2`.
+    """
+    own = [f"{source.name}:{label}" for label in _labels(source.steps)]
+    labels = [*own, *_labels(mixture.steps)]
+    return tuple(
+        Stage(label, i, step)
+        for i, (label, step) in enumerate(zip(labels, (*source.steps, *mixture.steps), strict=True))
+    )
+
+
+def all_stages(mixture: Mixture) -> tuple[Stage, ...]:
+    """Return every stage of the mixture once: those of the sources, then the mixture's own."""
+    seen = {stage.label: stage for source in mixture.sources for stage in stages(mixture, source)}
+    own = set(_labels(mixture.steps))
+    return tuple(sorted(seen.values(), key=lambda stage: stage.label in own))
+
+
+def only(found: Iterable[Stage], kind: type[S]) -> list[tuple[Stage, S]]:
+    """Return the stages whose step is of one kind, with the step typed so."""
+    return [(stage, stage.step) for stage in found if isinstance(stage.step, kind)]
+
+
+def score_columns(found: Iterable[Stage]) -> dict[str, pa.DataType]:
+    """Return the name and type of every column of scores and labels that these stages give."""
+    given = [(stage, step.score(NOBODY)) for stage, step in only(found, Filter)]
+    return {
+        f"{stage.label}.{name}": pa.from_numpy_dtype(column.dtype) if isinstance(column, np.ndarray) else column.type
+        for stage, measured in given
+        for name, column in _every(measured).items()
+    }
+
+
+def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Passed:
+    """Run the row-local part of every stage over `body`; a Pairing may only be the last.
+
+    Rows of a protected source are scored and fall to no filter. To a Pairing they do: a row that gives no pair has
+    nothing to keep.
+    """
+    rows = body.num_rows
+    whole, versions, version = segments(body), [body], np.zeros(rows, np.int32)
+    fell, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
+    scores: dict[str, Column] = {}
+    signed: dict[str, Signed] = {}
+    edited: list[tuple[str, NDArray[np.bool_]]] = []
+    hits: list[tuple[Stage, Evidence]] = []
+    pairs: Paired | None = None
+    for stage in found:
+        seen = select(whole, stage.step.reads)
+        match stage.step:
+            case Filter() as step:
+                measured = step.score(seen)
+                scores |= {f"{stage.label}.{name}": column for name, column in _every(measured).items()}
+                if measured.evidence is not None and len(measured.evidence.row):
+                    hits.append((stage, _on_rows(version == len(versions) - 1, measured.evidence)))
+                verdict = decide(measured, step.bounds(), rows)
+                falls = (verdict.bound >= 0) & (fell < 0) & (not protect)
+                fell[falls] = stage.place
+                bound[falls], score[falls] = verdict.bound[falls], verdict.score[falls]
+            case Edit() as step:
+                body, changed = apply_edits(body, seen, step.edit(seen))
+                whole = segments(body)
+                versions.append(body)
+                version[fell < 0] = len(versions) - 1
+                edited.append((stage.label, changed & (fell < 0)))
+            case Group() as step:
+                signed[stage.label] = step.sign(seen)
+            case Pairing() as step:
+                pairs = _pair(step, stage.place, body, fell, bound)
+    if (version < len(versions) - 1).any():
+        body = _of_versions(versions, version)
+        whole = segments(body)
+    told = _edited(edited, rows), _evidence(hits, rows)
+    return Passed(body, whole, fell, bound, score, scores, signed, *told, pairs)
+
+
+def _pair(step: Pairing, place: int, body: pa.RecordBatch, fell: NDArray[np.int16], bound: NDArray[np.int16]) -> Paired:
+    """Pair the rows that have not fallen, and let those fall that give no pair."""
+    paired = step.pair(body)
+    falls = (paired.reason >= 0) & (fell < 0)
+    fell[falls] = place
+    bound[falls] = paired.reason[falls]
+    stands = fell[paired.row] < 0
+    if stands.all():
+        return paired
+    return Paired(take(paired.body, np.flatnonzero(stands).astype(np.int32)), paired.row[stands], paired.reason)
+
+
+def _on_rows(mask: NDArray[np.bool_], found: Evidence) -> Evidence:
+    """Return the hits on the rows of `mask`: those whose text will be shown as the filter saw it."""
+    if mask.all():
+        return found
+    hits = mask[found.row]
+    return Evidence(
+        found.row[hits],
+        found.reason[hits],
+        found.side[hits],
+        found.turn[hits],
+        found.start[hits],
+        found.end[hits],
+        found.match.filter(pa.array(hits)),
+    )
+
+
+def _of_versions(bodies: list[pa.RecordBatch], version: NDArray[np.int32]) -> pa.RecordBatch:
+    """Return each row as it is in its version of the batch."""
+    rows = [np.flatnonzero(version == number).astype(np.int32) for number in range(len(bodies))]
+    parts = pa.concat_batches([take(body, picked) for body, picked in zip(bodies, rows, strict=True)])
+    return take(parts, np.argsort(np.concatenate(rows)).astype(np.int32))
+
+
+def _every(measured: Scores) -> dict[str, Column]:
+    """Return the columns of scores and labels."""
+    return {**measured.columns, **measured.labels}
+
+
+def _labels(steps: Sequence[Step]) -> list[str]:
+    names = [step.name for step in steps]
+    return [name if (n := names[:i].count(name)) == 0 else f"{name}-{n + 1}" for i, name in enumerate(names)]
+
+
+def _edited(changes: list[tuple[str, NDArray[np.bool_]]], rows: int) -> pa.ListArray:
+    """Return, for each row, the labels of the edits that changed it."""
+    if not changes:
+        return _lists(np.zeros(0, np.int64), pa.array([], pa.string()), rows)
+    row, which = np.nonzero(np.stack([changed for _, changed in changes], axis=1))
+    labels = pa.array([label for label, _ in changes], pa.string())
+    return _lists(row, labels.take(pa.array(which)), rows)
+
+
+def _evidence(hits: list[tuple[Stage, Evidence]], rows: int) -> pa.ListArray:
+    """Return, for each row, its hits in the order of the steps."""
+    if not hits:
+        return _lists(np.zeros(0, np.int64), pa.array([], HIT), rows)
+    row = np.concatenate([found.row for _, found in hits])
+    flat = pa.concat_arrays([_spell(stage, found) for stage, found in hits])
+    order = np.argsort(row, kind="stable")
+    return _lists(row[order], flat.take(pa.array(order)), rows)
+
+
+def _spell(stage: Stage, found: Evidence) -> pa.StructArray:
+    reasons = pa.array([bound.reason for bound in stage.step.bounds()], pa.string())  # type: ignore[attr-defined]
+    sides = pa.array(SIDES, pa.string())
+    columns = [
+        pa.repeat(pa.scalar(stage.label, pa.string()), len(found.row)),
+        reasons.take(pa.array(found.reason)),
+        sides.take(pa.array(found.side)),
+        pa.array(found.turn, pa.int32()),
+        pa.array(found.start, pa.int32()),
+        pa.array(found.end, pa.int32()),
+        found.match,
+    ]
+    return pa.StructArray.from_arrays(columns, fields=list(HIT))
+
+
+def _lists(row: NDArray[np.integer], items: pa.Array, rows: int) -> pa.ListArray:
+    """Group `items` by `row`; both are in row order."""
+    counts = np.bincount(row, minlength=rows) if len(row) else np.zeros(rows, np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), items)

@@ -1,0 +1,68 @@
+"""A pile: rows in the order of their rank in one Arrow file, to be read back bucket by bucket.
+
+A bucket holds the ranks that share their highest bits. Ranks are uniform, so buckets are even, and a reader that goes
+through the final order needs no more than one bucket of every pile in memory.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.io.atomic import replacing
+from curate.kernels.hashing import order_of
+from curate.rows.take import take
+
+BUCKETS_LOG2 = 6
+BUCKETS = 1 << BUCKETS_LOG2
+"""64: a bucket of a 16 GB source is 256 MB."""
+
+
+def bucket_of(rank: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the number of the bucket that each rank belongs to.
+
+    >>> bucket_of(np.array([0, 2**63, 2**64 - 1], np.uint64)).tolist()
+    [0, 32, 63]
+    """
+    return (rank >> np.uint64(64 - BUCKETS_LOG2)).astype(np.int64)
+
+
+def pile_schema(body: pa.Schema) -> pa.Schema:
+    """Return the schema of a pile: a row's id, its number within its piece, the number of its copy, and its body."""
+    return pa.schema([("id", pa.string()), ("row", pa.int32()), ("copy", pa.int32()), *body])
+
+
+def write_pile(path: Path, rows: pa.RecordBatch, which: NDArray[np.int32], rank: NDArray[np.uint64]) -> None:
+    """Write the rows at `which`, a batch for each bucket; `rank` is the rank of each of these.
+
+    The file is an Arrow IPC stream with the places of its batches after its end. Arrow's own file format has them too,
+    but reading its footer takes three times as long as reading a bucket.
+    """
+    order = order_of(rank)
+    cuts = np.searchsorted(bucket_of(rank[order]), np.arange(BUCKETS + 1)).tolist()
+    sorted_rows = take(rows, which[order])
+    places = np.empty(BUCKETS, np.int64)
+    with replacing(path) as draft, pa.OSFile(str(draft), "wb") as sink:
+        with pa.ipc.new_stream(sink, sorted_rows.schema) as writer:
+            writer.write_batch(sorted_rows.slice(0, 0))  # the schema goes out with the first batch
+            for number, (start, end) in enumerate(pairwise(cuts)):
+                places[number] = sink.tell()
+                writer.write_batch(sorted_rows.slice(start, end - start))
+        sink.write(places.tobytes())
+
+
+def read_bucket(path: Path, number: int, schema: pa.Schema) -> pa.RecordBatch:
+    """Return one bucket of a pile with this schema, where it lies on disk; only what is touched is read."""
+    source = pa.memory_map(str(path))
+    places = np.frombuffer(source.read_at(8 * BUCKETS, source.size() - 8 * BUCKETS), np.int64)
+    source.seek(int(places[number]))
+    return pa.ipc.read_record_batch(pa.ipc.read_message(source), schema)
+
+
+def read_pile(path: Path) -> list[pa.RecordBatch]:
+    """Return all buckets of a pile where they lie on disk."""
+    return pa.ipc.open_stream(pa.memory_map(str(path))).read_all().to_batches()

@@ -1,0 +1,129 @@
+"""The folder a build is made in: beside its place, moved there when whole, taken up again after an interruption."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from curate.engine.fingerprint import Json
+from curate.errors import BuildFolderError, CurateError
+from curate.io.atomic import write_text
+
+MANIFEST = "manifest.json"
+"""The file that marks a folder as a build; written last."""
+
+LOCK = "lock"
+
+
+class Workspace(NamedTuple):
+    """A hidden sibling of the build folder: `pieces` is scratch, `out` becomes the build."""
+
+    root: Path
+    pieces: Path
+    out: Path
+
+
+@contextmanager
+def workspace(target: Path, recipe: Json, *, resume: bool, overwrite: bool) -> Iterator[Workspace]:
+    """Give a workspace for `target`; when the block ends well, what lies in `out` becomes `target`.
+
+    Work of an interrupted build is taken up when `recipe` (mixture, version, stamps of the input files) is the same and
+    `resume` is set; else it goes. An error of the data or the call, or a full disk, leaves nothing behind; an
+    interruption leaves the workspace. Raises `BuildFolderError`.
+    """
+    check_target(target, overwrite=overwrite)
+    root = target.with_name(f".{target.name}.partial")
+    absent = [folder for folder in root.parents if not folder.exists()]
+    with _locked(root, target):
+        try:
+            space = _open(root, recipe, resume=resume)
+            yield space
+            check_target(target, overwrite=overwrite)
+            _replace(space.out, target)
+            shutil.rmtree(root, ignore_errors=True)
+        except CurateError:
+            _clear(root, absent)
+            raise
+        except OSError as error:
+            _clear(root, absent)
+            raise _unwritable(root, error) from error
+
+
+def _clear(root: Path, absent: Iterable[Path]) -> None:
+    """Remove the workspace, and what folders were made for it (`absent`, innermost first) and are empty."""
+    shutil.rmtree(root, ignore_errors=True)
+    with suppress(OSError):
+        for folder in absent:
+            folder.rmdir()
+
+
+@contextmanager
+def _locked(root: Path, target: Path) -> Iterator[None]:
+    """Hold the workspace at `root`, made if it is not there; nothing in it is touched while another build holds it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / LOCK).open("w")
+    except OSError as error:
+        with suppress(OSError):
+            root.rmdir()
+        raise _unwritable(root, error) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"another build is writing to {target}; wait for it, or choose another folder"
+            raise BuildFolderError(message) from error
+        yield
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Raise `BuildFolderError` when something lies at `target` that may not be replaced."""
+    if not target.exists() and not target.is_symlink():
+        return
+    if not overwrite:
+        message = (
+            f"{target} exists; choose another folder, or say --overwrite (overwrite=True) to replace the build in it"
+        )
+        raise BuildFolderError(message)
+    if not (target / MANIFEST).is_file():
+        message = f"{target} exists and is no build of curate (it has no {MANIFEST}); it will not be replaced"
+        raise BuildFolderError(message)
+
+
+def _open(root: Path, recipe: Json, *, resume: bool) -> Workspace:
+    """Make the workspace's folders; pieces stay only for the recipe they were made by, `out` is always made anew."""
+    space = Workspace(root, root / "pieces", root / "out")
+    text = json.dumps(recipe, sort_keys=True)
+    note = root / "recipe.json"
+    if not (resume and note.is_file() and note.read_text(encoding="utf-8") == text):
+        note.unlink(missing_ok=True)  # first, so that no note ever vouches for half a folder
+        shutil.rmtree(space.pieces, ignore_errors=True)
+    shutil.rmtree(space.out, ignore_errors=True)
+    for folder in (space.pieces, space.out / "data", space.out / "ledger", space.out / "dropped"):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_text(note, text)
+    return space
+
+
+def _replace(out: Path, target: Path) -> None:
+    """Move a finished build into place; an old one steps aside first and goes last."""
+    old = target.with_name(f".{target.name}.old")
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        target.replace(old)
+    out.replace(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _unwritable(root: Path, error: OSError) -> BuildFolderError:
+    if error.errno == errno.ENOSPC:
+        return BuildFolderError(
+            f"the disk that holds {root.parent} is full; free space or choose another folder (nothing was left behind)"
+        )
+    return BuildFolderError(f"cannot write to {root.parent}: {error.strerror or error}; choose another folder")

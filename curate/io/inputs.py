@@ -1,0 +1,341 @@
+"""The one door in: where rows come from, opened, cut into blocks, and parsed into the one shape inside."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+import pyarrow as pa
+
+from curate.errors import MixtureError
+from curate.io.blocks import (
+    BLOCK,
+    Block,
+    Delimiting,
+    Items,
+    Lines,
+    Refused,
+    Table,
+    file_blocks,
+    slices,
+    table_rows,
+    together,
+)
+from curate.io.detect import CANDIDATES, LOOKED_AT, FormatName, Found, call, detect, field_names, fits_json, named
+from curate.io.formats.base import Format
+from curate.io.formats.columns import Columns
+from curate.io.formats.dialogues import messages
+from curate.io.jsonl.fast_path import parse_block
+from curate.io.parse import parse_lines, parse_objects
+from curate.io.paths import File, resolve
+from curate.io.row_collector import Collector, Parsed, excerpt_of
+from curate.rows.schema import Kind
+from curate.rows.validate import Fault
+
+if TYPE_CHECKING:
+    from datasets import Dataset, IterableDataset
+
+__all__ = ["Block", "Input", "Opened", "Parsed", "dataset", "files", "frame"]
+
+PEEK: Final = 1 << 18
+"""Bytes of a block when the first rows are looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input(ABC):
+    """Where rows come from, and in which layout (None: look). Nothing is read before `open`."""
+
+    format: Format | None = None
+    id: str | None = "id"
+
+    def open(self, root: str | None = None) -> Opened:
+        """Find what there is to read, and settle its format; relative paths start at `root` (the working directory).
+
+        Raises `SourceNotFoundError` where there is nothing, `FormatError` where "auto" cannot tell the format.
+        """
+        parts = self.parts(root)
+        found = Found(self.format, "as declared") if self.format is not None else self._detect(parts)
+        return Opened(self, parts, found)
+
+    def _detect(self, parts: tuple[File, ...]) -> Found:
+        """Look at the first rows; an empty input is taken for `messages`, of which it holds none."""
+        rows = self.first_rows(parts, CANDIDATES)
+        return detect(rows, self.told(parts)) if rows else Found(messages(), "auto: there is no row to look at")
+
+    def first_rows(self, parts: tuple[File, ...], formats: Sequence[Format]) -> list[Any]:
+        """Return the first rows, raw: JSON objects as bytes, or Python values."""
+        rows: list[Any] = []
+        for block in self.read(parts, formats, size=PEEK):
+            rows += islice(_first_rows(block), LOOKED_AT - len(rows))
+            if len(rows) == LOOKED_AT:
+                break
+        return rows
+
+    @abstractmethod
+    def parts(self, root: str | None) -> tuple[File, ...]:
+        """Return the files there are; none for what lies in memory."""
+
+    @abstractmethod
+    def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:
+        """Give blocks of about `size` bytes of rows that are in one of `formats`."""
+
+    @abstractmethod
+    def stamps(self, parts: tuple[File, ...]) -> list[tuple[str, int, int]]:
+        """Return what tells that the data changed."""
+
+    @abstractmethod
+    def told(self, parts: tuple[File, ...]) -> str:
+        """Return what an error calls it."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An input that was found, with its format settled."""
+
+    input: Input
+    parts: tuple[File, ...]
+    found: Found
+
+    @property
+    def format(self) -> Format:
+        """The format it is read in."""
+        return self.found.format
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of row that it holds."""
+        return self.format.kind
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of its files on disk; None where it lies in memory."""
+        return sum(file.size for file in self.parts) if self.parts else None
+
+    @property
+    def rows(self) -> int | None:
+        """Rows it has, where it lies in memory and knows; None where only reading tells."""
+        return self.input.rows if isinstance(self.input, Frame) else None
+
+    def describe(self) -> str:
+        """Say which format it is read in, and why."""
+        return f"{call(self.format)} ({self.found.why})"
+
+    def fields(self) -> tuple[str, ...]:
+        """Return the names of the fields that its first rows have, each once, in the order first seen."""
+        rows = self.input.first_rows(self.parts, (self.format, *CANDIDATES))
+        return tuple(dict.fromkeys(name for row in rows for name in field_names(row)))
+
+    def stamp(self) -> list[tuple[str, int, int]]:
+        """Return what tells that the data changed: each file's name, size and time of change; a checksum of a frame."""
+        return self.input.stamps(self.parts)
+
+    def blocks(self) -> Iterator[Block]:
+        """Give its blocks in order, read as they are asked for; raises `FormatError` for a file that cannot be."""
+        return self.input.read(self.parts, (self.format,))
+
+    def parse(self, block: Block) -> Parsed:
+        """Make rows of a block, and quarantine what cannot be one. Pure: blocks may go to any thread or machine."""
+        own = self.format.id if isinstance(self.format, Columns) else None
+        name = own if own is not None else self.input.id
+        data = block.data
+        match data:
+            case Lines():
+                return parse_block(data.data, block.first, self.format, name)
+            case Items():
+                numbers = range(block.first, block.first + len(data.items))
+                return parse_lines(data.items, numbers, self.format, name, data.keys)
+            case Table():
+                rows, lines, raw = table_rows(data, block.first)
+                return parse_objects(rows, lines, self.format, name, raw)
+            case pa.RecordBatch():
+                return parse_objects(_objects(data), range(block.first, block.first + data.num_rows), self.format, name)
+            case Refused():
+                into = Collector(self.kind)
+                into.refuse(block.first, "", data.expected, excerpt_of(data.start))
+                return into.parsed()
+            case _:
+                message = f"the block from {block.first} of {block.file} has been let go"
+                raise ValueError(message)
+
+
+def _objects(batch: pa.RecordBatch) -> list[Any]:
+    """Return the rows of a batch as Python values; a `Fault` for one whose text is not UTF-8."""
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError:
+        return [_object(batch.slice(i, 1)) for i in range(batch.num_rows)]
+
+
+def _object(row: pa.RecordBatch) -> Any:  # noqa: ANN401
+    try:
+        return row.to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return Fault("", f"UTF-8; {error.reason}")
+
+
+def _first_rows(block: Block) -> Iterable[Any]:
+    match block.data:
+        case Lines(data):
+            return (line for line in bytes(data).split(b"\n") if line.strip())
+        case Items(items):
+            return items
+        case Table():
+            return table_rows(block.data, block.first)[0]
+        case pa.RecordBatch():
+            return _objects(block.data.slice(0, LOOKED_AT))
+        case _:
+            return ()
+
+
+_WHERE: Final = {"fingerprint": False}
+"""Marks a field that says where to look, not what is meant: it stays out of a fingerprint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files(Input):
+    """See `files`."""
+
+    paths: tuple[str, ...] = field(metadata=_WHERE)
+    how: Delimiting
+
+    def parts(self, root: str | None) -> tuple[File, ...]:
+        """Return the files, sorted by name."""
+        return tuple(resolve(self.paths, root))
+
+    def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:
+        """Give the blocks of one file after the other."""
+        for file in parts:
+            yield from file_blocks(
+                file, self.how, lambda text: fits_json(formats, text), at_once=_whole(formats), size=size
+            )
+
+    def stamps(self, parts: tuple[File, ...]) -> list[tuple[str, int, int]]:
+        """Return name, size and time of change of each file."""
+        return [(file.name, file.size, file.mtime_ns) for file in parts]
+
+    def told(self, parts: tuple[File, ...]) -> str:
+        """Return the first file's path."""
+        return str(parts[0].path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame(Input):
+    """See `frame` and `dataset`."""
+
+    name: str
+    batches: Callable[[], Iterator[pa.RecordBatch]] = field(metadata=_WHERE, repr=False, compare=False)
+    rows: int | None = field(default=None, metadata=_WHERE, repr=False, compare=False)
+
+    def parts(self, root: str | None) -> tuple[File, ...]:  # noqa: ARG002
+        """Return no file."""
+        return ()
+
+    def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:  # noqa: ARG002
+        """Give its batches."""
+        batches = self.batches()
+        first = 1
+        for part in (
+            together(batches) if _whole(formats) else (part for batch in batches for part in slices(batch, size))
+        ):
+            yield Block(self.name, first, part, part.nbytes)
+            first += part.num_rows
+
+    def stamps(self, parts: tuple[File, ...]) -> list[tuple[str, int, int]]:  # noqa: ARG002
+        """Return a checksum of all that it holds."""
+        size = check = 0
+        for batch in self.batches():
+            data = batch.serialize()
+            size += data.size
+            check = zlib.crc32(data, check)
+        return [(self.name, size, check)]
+
+    def told(self, parts: tuple[File, ...]) -> str:  # noqa: ARG002
+        """Return its name."""
+        return f"the {self.name}"
+
+
+def _whole(formats: Sequence[Format]) -> bool:
+    """Tell whether a file must come in one block; not while formats are tried."""
+    return len(formats) == 1 and formats[0].whole
+
+
+def files(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    format: FormatName | Format = "auto",  # noqa: A002
+    *,
+    id: str | None = "id",  # noqa: A002
+    columns: Sequence[str] | None = None,
+    quoted: bool | None = None,
+    separator: str | None = None,
+    unescape: bool = False,
+) -> Input:
+    r"""Rows from files: JSON, JSON lines, CSV, TSV, Parquet and Arrow, each also as `.gz` or `.zst`.
+
+    - `paths`: a file, a pattern (`data/**/*.jsonl`), a folder (every file in it with a known suffix), or several.
+      Files are read sorted by name. JSON is told from JSON lines by content, whatever the name.
+    - `format`: a layout by name, one made by its function (`messages(column="input")`), or "auto".
+    - `id`: the field with the rows' own ids (text or integers). In JSON keyed by id, the keys are.
+    - `columns`: the names of the columns of CSV or TSV without a header.
+    - `quoted`: whether cells may stand in quotes; if None, in CSV and not in TSV.
+    - `separator`: a character; if None, comma or tab by suffix.
+    - `unescape`: a backslash and an n in a cell of CSV or TSV is a line end, as in FLAN's files.
+
+    An empty file has no rows. Nothing is read before the input is opened.
+
+    >>> files("lima.json", "alpaca").format
+    Alpaca()
+    """
+    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not several:
+        message = "files() takes at least one path"
+        raise MixtureError(message)
+    if separator is not None and (len(separator) != 1 or separator in '"\r\n' or not separator.isascii()):
+        message = f"separator={separator!r} is no single ASCII character"
+        raise MixtureError(message)
+    how = Delimiting(None if columns is None else tuple(columns), quoted, separator, unescape)
+    return Files(format=named(format), id=id, paths=tuple(os.fspath(path) for path in several), how=how)
+
+
+def frame(data: pl.DataFrame, format: FormatName | Format = "auto", *, id: str | None = "id") -> Input:  # noqa: A002
+    """Rows of a polars frame; nulls count as absent. Raises `MixtureError` for anything else, a lazy frame too.
+
+    >>> opened = frame(pl.DataFrame({"question": ["2+2?"], "answer": ["4"]})).open()
+    >>> opened.describe()
+    'question_answer() (auto: 1 of the first 1 rows have answer, question as it reads them)'
+    """
+    if not isinstance(data, pl.DataFrame):
+        hint = "; call .collect() on it" if isinstance(data, pl.LazyFrame) else ""
+        message = f"frame() takes a polars.DataFrame, not {type(data).__name__}{hint}"
+        raise MixtureError(message)
+    return Frame(
+        format=named(format), id=id, name="frame", batches=lambda: iter(data.to_arrow().to_batches()), rows=data.height
+    )
+
+
+def dataset(data: Dataset | IterableDataset, format: FormatName | Format = "auto", *, id: str | None = "id") -> Input:  # noqa: A002
+    """Rows of one split of a Hugging Face `datasets` object, streamed or not; nulls count as absent.
+
+    Raises `MixtureError` for anything else (a `DatasetDict`: choose a split).
+    """
+    if not (hasattr(data, "with_format") and hasattr(data, "iter")):
+        hint = f"; choose a split: {', '.join(map(str, data))}" if isinstance(data, dict) else ""
+        message = f"dataset() takes a datasets.Dataset, not {type(data).__name__}{hint}"
+        raise MixtureError(message)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for table in data.with_format("arrow").iter(batch_size=1000):
+            yield from table.to_batches()
+
+    return Frame(
+        format=named(format),
+        id=id,
+        name="dataset",
+        batches=batches,
+        rows=len(data) if isinstance(data, Sized) else None,
+    )

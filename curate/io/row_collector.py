@@ -1,0 +1,173 @@
+"""Rows one by one into Arrow: flat lists a block, then one array each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.io.formats.base import Completion, Conversation, Preference, Rated, Row, as_json
+from curate.kernels.hashing import Hashes
+from curate.rows.schema import BODIES, COMPLETION, MESSAGE, SCORE, Kind
+from curate.rows.validate import Turn
+
+QUARANTINED = pa.schema(
+    [("line", pa.int64()), ("column", pa.string()), ("expected", pa.string()), ("excerpt", pa.string())]
+)
+"""A row that could not be taken in: where it stood, what was wrong, and its first 200 characters."""
+
+EXCERPT = 200
+"""Characters of a bad row that its line in the quarantine shows."""
+
+
+class Parsed(NamedTuple):
+    """What a block came to.
+
+    `body` has the schema `BODIES[kind]`, without a null in roles and contents; `ids` is the source's own id, null where
+    it has none; `line` is where each row stood, from 1; `bad` has the schema `QUARANTINED`, in line order. `span` has
+    two columns, where in the block the line of each row starts and ends, or -1 for a row that is not all of one plain
+    line; None stands for rows of which none is. `key` is given where the hash of an id is not what tells rows apart.
+    """
+
+    body: pa.RecordBatch
+    ids: pa.StringArray
+    line: NDArray[np.int64]
+    bad: pa.RecordBatch
+    span: NDArray[np.int64] | None = None
+    key: Hashes | None = None
+
+
+class Lists:
+    """Turns of one column of messages, flat."""
+
+    def __init__(self) -> None:
+        self.roles: list[str] = []
+        self.contents: list[str] = []
+        self.ends = [0]
+
+    def add(self, turns: list[Turn]) -> None:
+        """Take one row's messages."""
+        for role, content in turns:
+            self.roles.append(role)
+            self.contents.append(content)
+        self.ends.append(len(self.roles))
+
+    def array(self) -> pa.ListArray:
+        """Return them as Arrow."""
+        flat = [strings(self.roles), strings(self.contents)]
+        return pa.ListArray.from_arrays(offsets(self.ends), pa.StructArray.from_arrays(flat, fields=list(MESSAGE)))
+
+
+class Answers:
+    """Completions of rated rows, flat."""
+
+    def __init__(self) -> None:
+        self.contents: list[str] = []
+        self.models: list[str | None] = []
+        self.names: list[str] = []
+        self.values: list[float] = []
+        self.score_ends = [0]
+        self.ends = [0]
+
+    def add(self, completions: list[Completion]) -> None:
+        """Take one row's completions."""
+        for completion in completions:
+            self.contents.append(completion.content)
+            self.models.append(completion.model)
+            self.names += completion.scores.keys()
+            self.values += completion.scores.values()
+            self.score_ends.append(len(self.names))
+        self.ends.append(len(self.contents))
+
+    def array(self) -> pa.ListArray:
+        """Return them as Arrow."""
+        scores = pa.StructArray.from_arrays([strings(self.names), floats(self.values)], fields=list(SCORE))
+        lists = pa.ListArray.from_arrays(offsets(self.score_ends), scores)
+        flat = [strings(self.contents), strings(self.models), lists]
+        return pa.ListArray.from_arrays(offsets(self.ends), pa.StructArray.from_arrays(flat, fields=list(COMPLETION)))
+
+
+def strings(values: list[str] | list[str | None]) -> pa.StringArray:
+    """Return a string array; None is null."""
+    return pa.array(values, pa.string())
+
+
+def floats(values: list[float] | list[float | None]) -> pa.DoubleArray:
+    """Return a float array; None is null."""
+    return pa.array(values, pa.float64())
+
+
+def offsets(ends: list[int]) -> pa.Int32Array:
+    """Return the offsets of lists."""
+    return pa.array(ends, pa.int32())
+
+
+class Collector:
+    """The rows of a block on their way into Arrow, and those that are turned away."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.lists = [Lists() for _ in range(3 if kind == "preference" else 1)]
+        self.answers = Answers()
+        self.scores: tuple[list[float | None], list[float | None]] = ([], [])
+        self.meta: list[str] = []
+        self.ids: list[str | None] = []
+        self.lines: list[int] = []
+        self.bad: list[tuple[int, str, str, str]] = []
+
+    def add(self, row: Row, meta: str, line: int, own: str | None) -> None:
+        """Take one row, with what `meta_of` made of its leftovers."""
+        match row:
+            case Conversation():
+                self.lists[0].add(row.messages)
+            case Rated():
+                self.lists[0].add(row.messages)
+                self.answers.add(row.completions)
+            case Preference():
+                for lists, turns in zip(self.lists, (row.prompt, row.chosen, row.rejected), strict=True):
+                    lists.add(turns)
+                self.scores[0].append(row.chosen_score)
+                self.scores[1].append(row.rejected_score)
+        self.meta.append(meta)
+        self.ids.append(own)
+        self.lines.append(line)
+
+    def refuse(self, line: int, column: str, expected: str, excerpt: str) -> None:
+        """Turn one row away."""
+        self.bad.append((line, column, expected, excerpt))
+
+    def parsed(self) -> Parsed:
+        """Return everything as Arrow."""
+        arrays = [lists.array() for lists in self.lists]
+        if self.kind == "rated":
+            arrays.append(self.answers.array())
+        if self.kind == "preference":
+            arrays += [floats(scores) for scores in self.scores]
+        body = pa.RecordBatch.from_arrays([*arrays, strings(self.meta)], schema=BODIES[self.kind])
+        return Parsed(body, strings(self.ids), np.array(self.lines, np.int64), quarantined(self.bad))
+
+
+def quarantined(bad: list[tuple[int, str, str, str]]) -> pa.RecordBatch:
+    """Return (line, column, expected, excerpt) of bad rows as Arrow, in line order."""
+    rows = sorted(bad, key=lambda row: row[0])
+    columns = zip(*rows, strict=True) if rows else [[] for _ in QUARANTINED]
+    return pa.RecordBatch.from_arrays(
+        [pa.array(list(values), field.type) for values, field in zip(columns, QUARANTINED, strict=True)],
+        schema=QUARANTINED,
+    )
+
+
+def meta_of(row: Row) -> str:
+    """Return a row's leftovers as a JSON object; raises `UnicodeDecodeError` where undecoded JSON is not UTF-8."""
+    return as_json(row.meta) if row.meta else "{}"
+
+
+def excerpt_of(raw: bytes) -> str:
+    r"""Return the first 200 characters of a raw row, bytes that are no text and NUL escaped.
+
+    >>> excerpt_of(b"caf\xc3\xa9 \xff")
+    'café \\xff'
+    """
+    return raw[: 4 * EXCERPT].decode("utf-8", "backslashreplace").replace("\0", "\\x00")[:EXCERPT]

@@ -1,0 +1,107 @@
+"""The tokenizer with the chat template that training will use: the model's own, or one of three that lie here."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from curate.errors import CallError, did_you_mean
+from curate.preflight.hardware import check_extra, said
+
+ChatTokenizer: TypeAlias = Any
+"""A `PreTrainedTokenizerFast` of transformers, which is not there without the extra `curate[train]`."""
+
+Template: TypeAlias = Literal["tulu", "zephyr", "chatml"]
+"""The templates of this room; each marks what the assistant says, with the token that ends it, as trained."""
+
+NEEDED: Final[dict[str, tuple[str, str]]] = {"chatml": ("<|im_start|>", "<|im_end|>")}
+"""Tokens that a template is made of. A tokenizer that lacks them gets them; the last one ends what the model says."""
+
+CHOICE: Final = (
+    "choose one: chat_template='tulu' or 'zephyr' (they need no new token), 'chatml' (adds <|im_start|> and <|im_end|> "
+    "where they are missing), or the path of a Jinja file that marks what the assistant says with {% generation %}"
+)
+
+
+def chat_tokenizer(name: str, chat_template: str | None = None) -> ChatTokenizer:
+    """Return the tokenizer `name` (a folder, or an id on the Hub) with a chat template that marks what is trained.
+
+    Without `chat_template` it is the model's own; where that has no marks, TRL's training form of it. Code that a
+    tokenizer ships is never run. Raises `CallError` for a tokenizer that cannot be loaded, has no template, or one
+    whose trained part cannot be told.
+    """
+    loaded = load(name)
+    if chat_template is not None:
+        _give(loaded, chat_template)
+    if not loaded.chat_template:
+        message = f"the tokenizer {name} has no chat template; {CHOICE}"
+        raise CallError(message)
+    if loaded.eos_token is None:
+        message = f"the tokenizer {name} has no eos_token, so no answer could end; set one in its tokenizer_config.json"
+        raise CallError(message)
+    loaded.chat_template = _marked(loaded, name)
+    return loaded
+
+
+def load(name: str) -> ChatTokenizer:
+    """Return the tokenizer `name` as it stands."""
+    check_extra()
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        message = f"no tokenizer could be loaded from {name!r}: {said(error)}"
+        raise CallError(message) from error
+    if not loaded.is_fast:
+        message = f"the tokenizer {name} has no tokenizer.json, so its tokens cannot be told apart by their letters"
+        raise CallError(message)
+    return loaded
+
+
+def _give(tokenizer: ChatTokenizer, chat_template: str) -> None:
+    """Put a template in place, and the tokens it is made of."""
+    known = get_args(Template)
+    if chat_template in known:
+        tokenizer.chat_template = (files("curate.preflight") / "templates" / f"{chat_template}.jinja").read_text(
+            "utf-8"
+        )
+    elif Path(chat_template).is_file():
+        try:
+            tokenizer.chat_template = Path(chat_template).read_text("utf-8")
+        except (OSError, ValueError) as error:
+            message = f"the chat template {chat_template} cannot be read: {error}"
+            raise CallError(message) from error
+    else:
+        message = f"no chat template {chat_template!r}, and no such file; {did_you_mean(chat_template, known)}"
+        raise CallError(message)
+    needed = NEEDED.get(chat_template, ())
+    missing = [token for token in needed if token not in tokenizer.get_vocab()]
+    if missing:
+        tokenizer.add_special_tokens({"extra_special_tokens": missing}, replace_extra_special_tokens=False)
+    if needed:
+        tokenizer.eos_token = needed[-1]
+
+
+def _marked(tokenizer: ChatTokenizer, name: str) -> str:
+    """Return the tokenizer's template where it marks what is trained, else TRL's form of it that does."""
+    from trl.chat_template_utils import get_training_chat_template, has_generation_markers
+
+    if has_generation_markers(tokenizer.chat_template):
+        return _default(tokenizer.chat_template)
+    try:
+        found = get_training_chat_template(tokenizer)
+    except ValueError:
+        found = None
+    if found is None:
+        message = (
+            f"the chat template of {name} does not mark what the assistant says with {{% generation %}}, so what is "
+            f"trained cannot be told; {CHOICE}"
+        )
+        raise CallError(message)
+    return str(found)
+
+
+def _default(template: str | dict[str, str]) -> str:
+    return template if isinstance(template, str) else template["default"]

@@ -1,0 +1,161 @@
+"""What becomes of each row under a limit: how long it is, and what is left of it to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jinja2 import TemplateError
+
+from curate.errors import CallError, FitError
+from curate.preflight.chat_template import ChatTokenizer
+from curate.preflight.tokenise import Pair, Spoken, Tokens, conversations, pairs
+from curate.result.build import Build, Split
+from curate.rows.schema import Kind
+
+Outcome: TypeAlias = Literal["whole", "cut", "lost", "equal"]
+"""A row is trained whole, or cut at the limit, or left out: nothing trainable is left of it, or the sides of a pair are
+the same up to the limit."""
+
+BATCH: Final = 512
+"""Rows tokenized at once: enough for the tokenizer's own threads, and about 3 MB of text."""
+
+IGNORED: Final = -100
+"""The label of a token that the loss leaves out (`ignore_index` of PyTorch)."""
+
+LABELLED: Final = {"input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32())}
+"""Conversations as `SFTTrainer` takes them, cut at the limit."""
+
+
+class Length(NamedTuple):
+    """The tokens of one row, and how many of them are `trainable`; what the limit leaves of both (0 of a row left out).
+
+    Of a pair these are the tokens of both sides, each with the prompt; `longest` is the longer side. `sound`: the
+    template marked as many answers as the row has.
+    """
+
+    tokens: int
+    trainable: int
+    longest: int
+    left: int
+    trained: int
+    outcome: Outcome
+    sound: bool
+
+
+LENGTHS: Final = pa.schema(
+    [
+        ("source", pa.string()),
+        ("id", pa.string()),
+        *((name, pa.int32()) for name in ("tokens", "trainable", "longest", "left", "trained")),
+        ("outcome", pa.string()),
+        ("sound", pa.bool_()),
+    ]
+)
+
+
+def data_files(build: Build, split: Split = "train") -> list[Path]:
+    """Return the data files of a split, in order, as the manifest names them; none for a split that is not there."""
+    return [build.path / shard["file"] for shard in build.manifest["splits"].get(split, {"shards": []})["shards"]]
+
+
+def measured(build: Build, tokenizer: ChatTokenizer, limit: int, split: Split = "train") -> Iterator[pa.RecordBatch]:
+    """Give the rows of a split, in the order of the data files: a `Length` each, and of conversations the tokens.
+
+    `tokenizer` is that of `chat_tokenizer`. Columns: those of `LENGTHS`, for conversations those of `LABELLED` too
+    (empty lists for a row that is left out). Raises `CallError` for a limit below 1, `FitError` for a row that the
+    chat template turns away, as some do with system turns.
+    """
+    if limit < 1:
+        message = f"a limit of {limit} tokens leaves nothing to train on; give a whole number from 1"
+        raise CallError(message)
+    for path in data_files(build, split):
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
+            try:
+                yield _measure(batch, tokenizer, limit)
+            except (TemplateError, TypeError) as error:
+                raise _turned_away(batch, tokenizer, error) from error
+
+
+def _measure(batch: pa.RecordBatch, tokenizer: ChatTokenizer, limit: int) -> pa.RecordBatch:
+    if "messages" in batch.schema.names:
+        chats = batch["messages"].to_pylist()
+        spoken = list(conversations(chats, tokenizer))
+        lengths = [_of_chat(row, chat, limit) for row, chat in zip(spoken, chats, strict=True)]
+        return _batch(batch, lengths, _labelled(spoken, lengths))
+    prompt, chosen, rejected = (batch[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
+    return _batch(batch, [_of_pair(row, limit) for row in pairs(prompt, chosen, rejected, tokenizer)], {})
+
+
+def _turned_away(batch: pa.RecordBatch, tokenizer: ChatTokenizer, error: Exception) -> FitError:
+    """Name the first row of a batch that the chat template raises an error for."""
+    for place in range(batch.num_rows):
+        row = batch.slice(place, 1)
+        try:
+            _measure(row, tokenizer, 1)
+        except (TemplateError, TypeError) as own:
+            name = f"{row['source'][0]}/{row['id'][0]}"
+            return FitError(f"the chat template turns {name} away: {own}; choose another, or leave such rows out")
+    return FitError(f"the chat template cannot be filled in: {error}")
+
+
+def schema_of(kind: Kind) -> pa.Schema:
+    """Return the columns of `measured` for a build of rows of a kind."""
+    return pa.schema([*LENGTHS, *(LABELLED.items() if kind == "conversation" else ())])
+
+
+def _of_chat(row: Spoken, chat: Sequence[dict[str, str]], limit: int) -> Length:
+    size, trained = len(row.ids), int(row.trained[:limit].sum())
+    outcome: Outcome = "lost" if not trained else "cut" if size > limit else "whole"
+    sound = row.spans == sum(turn["role"] == "assistant" for turn in chat)
+    return Length(size, int(row.trained.sum()), size, min(size, limit) if trained else 0, trained, outcome, sound)
+
+
+def _of_pair(row: Pair, limit: int) -> Length:
+    start, answers = len(row.prompt), (row.chosen, row.rejected)
+    sizes = [start + len(answer) for answer in answers]
+    room = max(limit - start, 0)
+    equal = np.array_equal(row.chosen[:room], row.rejected[:room])
+    outcome: Outcome = "lost" if not room else "equal" if equal else "cut" if max(sizes) > limit else "whole"
+    stays = outcome in {"cut", "whole"}
+    left = sum(min(size, limit) for size in sizes) if stays else 0
+    trainable = [len(answer) for answer in answers]
+    trained = sum(min(size, room) for size in trainable) if stays else 0
+    return Length(sum(sizes), sum(trainable), max(sizes), left, trained, outcome, all(trainable))
+
+
+def _labelled(rows: Sequence[Spoken], lengths: Sequence[Length]) -> dict[str, pa.Array]:
+    ids = [row.ids[: length.left] for row, length in zip(rows, lengths, strict=True)]
+    trained = [row.trained[: length.left] for row, length in zip(rows, lengths, strict=True)]
+    labels = [np.where(mask, own, np.int32(IGNORED)) for own, mask in zip(ids, trained, strict=True)]
+    return {"input_ids": _lists(ids), "labels": _lists(labels)}
+
+
+def _lists(rows: Sequence[Tokens]) -> pa.ListArray:
+    ends = np.cumsum([len(row) for row in rows], dtype=np.int32)
+    return pa.ListArray.from_arrays(np.append(np.int32(0), ends), np.concatenate([np.zeros(0, np.int32), *rows]))
+
+
+def _batch(batch: pa.RecordBatch, lengths: Sequence[Length], more: dict[str, pa.Array]) -> pa.RecordBatch:
+    told = [batch["source"], batch["id"], *zip(*lengths, strict=True)]
+    columns = {field.name: pa.array(values, field.type) for field, values in zip(LENGTHS, told, strict=True)}
+    return pa.RecordBatch.from_pydict({**columns, **more})
+
+
+def stored(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path) -> Iterator[pa.RecordBatch]:
+    """Write rows to a file, in the first process alone, and give what lies there in each."""
+    from accelerate import PartialState
+
+    state = PartialState()
+    with state.main_process_first():
+        if state.is_main_process:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+    with pa.memory_map(str(path)) as source:
+        yield from pa.ipc.open_stream(source)

@@ -1,0 +1,281 @@
+"""A look before the build: the first rows of every source, through every step, and what they lead one to expect.
+
+Nothing is written. What a source holds beyond the rows read is a guess from its size and from the share that survived;
+where a source was read to its end, the figures are the build's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate.engine.group_results import between
+from curate.engine.guards import SUSPICIOUS_ROWS, SUSPICIOUS_SHARE, large_drops
+from curate.engine.pipeline import Stage, all_stages, only, stages
+from curate.engine.reading import ALWAYS_QUARANTINED, bad_rows, open_sources
+from curate.engine.resolve import Fate, Standing
+from curate.errors import CallError, MixtureError, ShortageError
+from curate.io.meta_fields import meta_names
+from curate.mix.plan import Share, Stock, plan
+from curate.mix.spec import Mixture, Source
+from curate.mix.takes import Rows, Tokens
+from curate.preview.first_rows import Head
+from curate.preview.leak_test import SelfTest, self_test
+from curate.preview.resolved import Seen, View, views_of
+from curate.rows.schema import Kind
+from curate.steps.base import Edit, Group, Pairing
+from curate.steps.decontaminate.decontaminate import Decontaminate
+
+CHECKED: Final = 2_000
+"""Rows of each source that are read, if nothing else is asked."""
+
+SHOWN: Final = 5
+"""Rows in quarantine that are shown for each source."""
+
+REASONS: Final = 3
+"""Reasons that are named for each step."""
+
+WORTH_A_LOOK: Final = 0.25
+"""The share of rows that a step may drop without a warning; from `SUSPICIOUS_SHARE` on it stops the build."""
+
+
+class StepCheck(NamedTuple):
+    """What one step did to the rows read of one source.
+
+    `reached` rows came to it; it dropped (an Edit: changed) `rows` of them, for these `reasons`, the most frequent
+    first. `seen` is the first row that fell. `of` is how many rows were read, those in quarantine among them; of a step
+    behind a Pairing, all of this counts pairs.
+    """
+
+    label: str
+    kind: str
+    of: int
+    reached: int
+    rows: int
+    reasons: tuple[tuple[str, int], ...]
+    seen: Seen | None
+
+
+class SourceCheck(NamedTuple):
+    """What was found in one source.
+
+    - `format`: the layout it is read in, and why; `fields`: those that its first rows have; `carries`: those that go
+      into `meta`.
+    - `read`: rows read, those in quarantine among them; `whole`: these are all that it has.
+    - `rows`: rows that it has: exact when `whole`, else from bytes read and size on disk (None: not known).
+    - `quarantined`: rows that could not be taken in; `bad`: the first five, in words.
+    - `pairs`: what a Pairing made of the rows read; None where there is none.
+    - `left`: rows read (with a Pairing: pairs) that no step drops.
+    - `take`: how much of it goes in, as declared (of a mixture with weights: its weight).
+    - `share`: what it is to deliver, by the plan over what it is expected to have; `exact`: that is no guess.
+    """
+
+    name: str
+    format: str
+    fields: tuple[str, ...]
+    carries: tuple[str, ...]
+    read: int
+    whole: bool
+    rows: int | None
+    quarantined: int
+    bad: tuple[str, ...]
+    steps: tuple[StepCheck, ...]
+    pairs: int | None
+    left: int
+    take: str
+    share: Share | None
+    exact: bool
+
+    @property
+    def expected(self) -> int | None:
+        """Rows that the steps are expected to leave; None where the number of rows is not known."""
+        if self.rows is None:
+            return None
+        return round(self.left * self.rows / self.read) if self.read else 0
+
+
+class Check(NamedTuple):
+    """What a look at the first rows of every source came to.
+
+    `stops` says what would stop the build, `warnings` what is worth a look before it. `tests` tell of each
+    `decontaminate` step what became of eval items planted into the rows.
+    """
+
+    name: str
+    kind: Kind
+    sources: tuple[SourceCheck, ...]
+    stops: tuple[str, ...]
+    warnings: tuple[str, ...]
+    tests: tuple[SelfTest, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every source was read to its end, so that no figure is a guess."""
+        return all(source.whole for source in self.sources)
+
+
+def check(mixture: Mixture, rows: int = CHECKED) -> Check:
+    """Look at the first `rows` rows of every source of `mixture`.
+
+    Groups decide over the rows read alone, so a whole source holds more duplicates than the share says. Raises
+    `MixtureError`, `SourceNotFoundError` and `FormatError` where the build would raise them before it reads.
+    """
+    if rows < 1:
+        message = f"rows={rows!r}: a whole number from 1"
+        raise CallError(message)
+    kind, opened = open_sources(mixture)
+    views = views_of(mixture, opened, rows)
+    found = [_source(views, number) for number in range(len(mixture.sources))]
+    shares, short = _shares(mixture, found, views[-1].standing)
+    whole = all(source.whole for source in found)
+    told = tuple(
+        source._replace(share=share, exact=share is not None and (whole or _is_promised(mixture, declared, share)))
+        for source, declared in zip(found, mixture.sources, strict=True)
+        for share in [shares.get(source.name)]
+    )
+    drops = (message for view in views for message in large_drops(view.half, view.standing))
+    stops = (*_quarantine(mixture, told), *drops, *short)
+    heads = [head for view in views for head in view.heads]
+    return Check(mixture.name, kind, told, stops, tuple(_warnings(mixture, told)), tuple(_tests(mixture, heads)))
+
+
+def _tests(mixture: Mixture, heads: list[Head]) -> Iterator[SelfTest]:
+    for stage, step in only(all_stages(mixture), Decontaminate):
+        passed = [one.passed for head in heads for one in head.done if stage.label in one.passed.signed]
+        told = [one.signed[stage.label].totals for one in passed]
+        totals = {name: np.sum([one[name] for one in told], axis=0) for name in told[0]}
+        yield self_test(step, stage.label, (one.body for one in passed), totals)
+
+
+def _source(views: Sequence[View], number: int) -> SourceCheck:
+    mine = [view for view in views if number in view.half.sources]
+    view, last = mine[0], mine[-1]
+    head, job, source = view.heads[number], view.jobs[number], view.half.mixture.sources[number]
+    own = view.own(number)
+    fate = view.standing.fate[own]
+    clashes = int((fate == Fate.QUARANTINED).sum())
+    bad = [*bad_rows(head.lines, SHOWN), *_clashes(view, own)]
+    carried = meta_names(column for one in head.done for column in [one.parsed.body["meta"]])
+    return SourceCheck(
+        name=source.name,
+        format=job.opened.describe(),
+        fields=job.opened.fields(),
+        carries=carried,
+        read=head.read,
+        whole=head.whole,
+        rows=head.rows,
+        quarantined=head.read - len(fate) + clashes,
+        bad=tuple(bad[:SHOWN]),
+        steps=tuple(_step(view, number, stage) for view in mine for stage in view.half.pipelines[number]),
+        pairs=None if last is view else last.heads[number].read,
+        left=int((last.standing.fate[last.own(number)] == Fate.KEPT).sum()),
+        take=_take(view.half.mixture, source),
+        share=None,
+        exact=False,
+    )
+
+
+def _clashes(view: View, own: slice) -> Iterator[str]:
+    for place in np.flatnonzero(view.standing.fate[own] == Fate.QUARANTINED)[:SHOWN]:
+        number = own.start + int(place)
+        source, at = view.row(number)
+        line = view.heads[source].lines.slice(at, 1)
+        where = f"{line['file'][0]}:{line['line'][0]}: id"
+        yield f"{where}: expected an id that no other row of the source has, found {view.name(number)!r}"
+
+
+def _step(view: View, number: int, stage: Stage) -> StepCheck:
+    own = view.own(number)
+    start, end = own.start, own.stop
+    fate, place = view.standing.fate[own], view.standing.place[own]
+    reached = (fate != Fate.QUARANTINED) & ((fate != Fate.DROPPED) | (place >= stage.place))
+    told, of = view.heads[number].lines.slice(0, end - start), view.heads[number].read
+    match stage.step:
+        case Edit():
+            changed = pl.Series(told["edited"]).list.contains(stage.label).to_numpy()
+            return StepCheck(stage.label, "edit", of, int(reached.sum()), int((changed & reached).sum()), (), None)
+        case Group():
+            fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
+            falls = between(view.verdicts.falls, start, end - start).filter(pl.col("step") == stage.label)
+            reasons = _reasons(falls["reason"], np.arange(falls.height))
+            kind = "group"
+        case _:
+            fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
+            reasons = _reasons(pl.Series(told["reason"]), fell)
+            kind = "pairing" if isinstance(stage.step, Pairing) else "filter"
+    seen = view.seen(start + int(fell[0]), stage) if len(fell) else None
+    return StepCheck(stage.label, kind, of, int(reached.sum()), len(fell), reasons, seen)
+
+
+def _reasons(reason: pl.Series, fell: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
+    """Return the reasons of the rows that fell, with how many each took, the most frequent first."""
+    counted = reason.gather(fell).rename("reason").to_frame().group_by("reason").len()
+    top = counted.sort(["len", "reason"], descending=[True, False]).head(REASONS)
+    return tuple((str(name), int(count)) for name, count in top.rows())
+
+
+def _shares(mixture: Mixture, found: list[SourceCheck], standing: Standing) -> tuple[dict[str, Share], list[str]]:
+    """Plan over what the sources are expected to have; returns the shares, and what the plan falls short of.
+
+    Where a source's rows are not known, the plan has no figures: it needs those of all.
+    """
+    stock = {}
+    for number, source in enumerate(found):
+        if source.expected is None:
+            return {}, []
+        alive = (standing.source == number) & (standing.fate == Fate.KEPT)
+        tokens = int(standing.tokens[alive].sum()) * (source.rows or 0)
+        stock[source.name] = Stock(source.expected, round(tokens / source.read) if source.read else 0)
+    short = []
+    try:
+        shares = plan(mixture, stock)
+    except ShortageError as error:
+        short.append(str(error))
+        shares = plan(replace(mixture, on_shortage="shrink"), stock)
+    except MixtureError as error:
+        return {}, [str(error)]
+    return {share.source: share for share in shares}, short
+
+
+def _take(mixture: Mixture, source: Source) -> str:
+    if mixture.weights is None:
+        return repr(source.take)
+    return "weight by size" if isinstance(mixture.weights, str) else f"weight {mixture.weights[source.name]:g}"
+
+
+def _is_promised(mixture: Mixture, source: Source, share: Share) -> bool:
+    """Say whether what a source delivers is in the declaration, however much it has."""
+    declared = isinstance(mixture.weights, Mapping) or isinstance(source.take, Rows | Tokens)
+    return declared and share.amount == share.asked
+
+
+def _warnings(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[str]:
+    for source, told in zip(mixture.sources, found, strict=True):
+        if not told.read:
+            yield f"source {told.name!r} has no rows"
+        for stage, step in zip(stages(mixture, source), told.steps, strict=True):
+            if step.kind == "edit" or step.rows < SUSPICIOUS_ROWS or step.rows <= WORTH_A_LOOK * step.reached:
+                continue
+            if stage.step.allow_large_drop or step.rows <= SUSPICIOUS_SHARE * step.of:
+                share = step.rows / step.reached
+                yield f"step {step.label!r} drops {share:.0%} of the rows of source {told.name!r} that reach it"
+
+
+def _quarantine(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[str]:
+    """Say of each source with too many rows in quarantine that it stops the build."""
+    for source, told in zip(mixture.sources, found, strict=True):
+        if told.quarantined > max(ALWAYS_QUARANTINED, source.max_quarantine * told.read):
+            yield _too_many(source, told)
+
+
+def _too_many(source: Source, told: SourceCheck) -> str:
+    share = told.quarantined / told.read
+    return (
+        f"source {told.name!r}: {told.quarantined:,} of {told.read:,} rows ({share:.1%}) could not be taken in, more "
+        f"than max_quarantine={source.max_quarantine:g} allows"
+    )

@@ -1,0 +1,276 @@
+"""The dataset card: `README.md` of a build folder, with the front matter that the Hub and `datasets` read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import polars as pl
+
+from curate.report.contamination import LINES, count_staying, evals, findings
+from curate.report.dropped_rows import EVALS, labels
+from curate.report.formatting import percent, settings
+from curate.report.highlights import plain
+from curate.result.build import Build
+from curate.rows.schema import row_schema
+
+LICENCES: Final = {
+    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0"),
+    *("cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0", "cc-by-nd-4.0", "odc-by", "odbl", "pddl"),
+    *("gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0", "unlicense"),
+}
+"""What the Hub calls the licences of most data sets; any other is `other` with its name beside it."""
+
+SIZES: Final = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+"""The Hub's size categories, by rows; larger ones follow the same pattern."""
+
+SEARCHED: Final = {"eval": pl.String, "items": pl.Int64, "matchable": pl.Int64, "generic": pl.Int64}
+"""The columns of the table of what was looked for."""
+
+MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~&#]")
+INTRAWORD: Final = re.compile(r"(?<=\w)_(?=\w)")
+
+
+def card(build: Build) -> str:
+    """Return the card of `build` as Markdown with YAML front matter: a pure function of the files in its folder.
+
+    `datasets.load_dataset(folder)` finds the splits through it, and does not take ledger or dropped rows for data.
+    """
+    parts = [
+        _front_matter(build),
+        _opening(build),
+        _load(build),
+        *_tables(build),
+        *_contamination(build),
+        _steps(build),
+        _sources(build),
+        _rebuild(build),
+    ]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def cell(text: str) -> str:
+    r"""Escape text for a cell of a Markdown table: no markup, no line breaks, no unseen characters.
+
+    >>> cell("a|b" + chr(10) + "<b> exact_dedup")
+    'a\\|b \\<b\\> exact_dedup'
+    """
+    flat = " ".join(plain(text).split())
+    inside = {found.start() for found in INTRAWORD.finditer(flat)}
+    return MARKUP.sub(lambda found: found[0] if found.start() in inside else f"\\{found[0]}", flat)
+
+
+def code(text: str) -> str:
+    """Put text into a code span whose fence it does not hold.
+
+    >>> code("a`b")
+    '`` a`b ``'
+    """
+    flat = " ".join(plain(text).split())
+    longest = max((len(run) for run in re.findall("`+", flat)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {flat} {fence}" if longest else f"`{flat}`"
+
+
+def size_category(rows: int) -> str:
+    """Return the Hub's name for a number of rows.
+
+    >>> size_category(999), size_category(1_000), size_category(20_000_000)
+    ('n<1K', '1K<n<10K', '10M<n<100M')
+    """
+    named = next((name for limit, name in SIZES if rows < limit), None)
+    return named or ("10M<n<100M" if rows < 100_000_000 else "100M<n<1B" if rows < 1_000_000_000 else "n>1B")
+
+
+def _front_matter(build: Build) -> str:
+    rows = sum(split["rows"] for split in build.manifest["splits"].values())
+    lines = [
+        "---",
+        f"pretty_name: {quoted(build.name)}",
+        *_licence(build),
+        "size_categories:",
+        f"- {quoted(size_category(rows))}",
+    ]
+    lines += ["configs:", "- config_name: default", "  data_files:"]
+    for split in _written(build):
+        lines += [f"  - split: {split}", f"    path: {quoted(f'data/{split}-*.parquet')}"]
+    return "\n".join([*lines, "---"])
+
+
+def _written(build: Build) -> list[str]:
+    """Return the splits that have files; `datasets` loads nothing of a folder with a split that has none."""
+    return [name for name, split in build.manifest["splits"].items() if split["shards"]]
+
+
+def _licence(build: Build) -> list[str]:
+    """Return the lines for a licence that all sources share; none where they differ or one has none."""
+    named = {source["licence"] for source in build.manifest["sources"]}
+    licence = next(iter(named)) if len(named) == 1 else None
+    if not licence:
+        return []
+    if licence.lower() in LICENCES:
+        return [f"license: {quoted(licence.lower())}"]
+    return ['license: "other"', f"license_name: {quoted(licence)}"]
+
+
+def quoted(text: str) -> str:
+    """Write a YAML string; JSON's are YAML's."""
+    return json.dumps(plain(text), ensure_ascii=False)
+
+
+def _opening(build: Build) -> str:
+    counts = ", ".join(f"{split['rows']:,} in {name}" for name, split in build.manifest["splits"].items())
+    total = build.funnel.row(-1, named=True)
+    sources = "1 source" if len(build.sources) == 1 else f"{len(build.sources)} sources"
+    kept = f"of which {total['kept']:,} were kept"
+    lines = "`ledger/` has a line for every row that was read"
+    if build.paired:
+        kept = f"of which {total['paired']:,} gave {total['pairs']:,} pairs; {total['kept']:,} rows were kept"
+        lines += ", `pairs/` one for every pair"
+    return (
+        f"# {cell(build.name)}\n\n"
+        f"Rows of kind *{build.kind}*: {counts}. Made by `curate` {build.manifest['versions']['curate']} from "
+        f"{total['read']:,} rows of {sources}, {kept}. "
+        f"`report.html` shows what fell and why; {lines}."
+    )
+
+
+def _load(build: Build) -> str:
+    first = _written(build)[0]
+    columns = ", ".join(f"`{name}`" for name in row_schema(build.kind).names)
+    return f"""## Load
+
+```python
+from datasets import load_dataset
+
+rows = load_dataset("path/to/this/folder", split="{first}")
+```
+
+```python
+import polars as pl
+
+rows = pl.scan_parquet("path/to/this/folder/data/{first}-*.parquet")
+```
+
+Columns: {columns}."""
+
+
+def _tables(build: Build) -> list[str]:
+    estimated = build.manifest["tokens"] == "estimated"
+    note = " No tokenizer was named, so tokens are estimated." if estimated else ""
+    behind = " Behind the Pairing they are of pairs, and add up to those." if build.paired else ""
+    brought = build.composition.with_columns(percent("share"), percent("token_share"))
+    return [
+        f"## Composition\n\nAsked and delivered are in the unit of the plan.{note}\n\n{table(brought)}",
+        f"## Funnel\n\nThe fates of the rows of a source add up to those read.{behind} *rows* counts copies.\n\n"
+        + table(build.funnel),
+        *_languages(build),
+    ]
+
+
+def _languages(build: Build) -> list[str]:
+    """Return a part on languages where a step names them."""
+    if not build.tells_languages:
+        return []
+    told = build.languages.with_columns(percent("read_share"), percent("kept_share"))
+    return [f"## Languages\n\nRows of each source, read and kept; *und* is text too short to tell.\n\n{table(told)}"]
+
+
+def _contamination(build: Build) -> list[str]:
+    """Return a part for each step that looks for eval items: what of them was in which source."""
+    return [_searched(build, label) for label in labels(build, EVALS)]
+
+
+def _searched(build: Build, label: str) -> str:
+    found = findings(build, label)
+    head = pl.DataFrame([cover[:4] for cover in evals(build, label)], schema=SEARCHED, orient="row")
+    parts = [f"## Contamination: {cell(label)}", "Eval items that could be found:", table(head)]
+    if not found:
+        return "\n\n".join([*parts, "No row that reached this step holds one."])
+    more = f" {len(found) - LINES:,} more pairs are not listed." if len(found) > LINES else ""
+    told = (
+        "What each source held before this step; rows with nothing but generic items are apart. A source that touches "
+        f"more than 2 % of an eval's items counts as contaminated by it as a whole.{more}"
+    )
+    parts += [
+        told,
+        table(pl.DataFrame(found[:LINES], orient="row").with_columns(percent("row_share"), percent("item_share"))),
+        *_staying(count_staying(build, label)),
+    ]
+    return "\n\n".join(parts)
+
+
+def _staying(count: int) -> list[str]:
+    return [f"Rows that hold an item and did not fall, flagged or of a protected source: {count:,}."] if count else []
+
+
+def table(frame: pl.DataFrame) -> str:
+    r"""Return a frame as a Markdown table: numbers to the right with thousands apart, zeros as dots.
+
+    >>> print(table(pl.DataFrame({"source": ["a|b"], "rows": [1200]})))
+    | source | rows |
+    |---|---:|
+    | a\|b | 1,200 |
+    """
+    numeric = [kind.is_numeric() for kind in frame.dtypes]
+    lines = [[cell(name) for name in frame.columns], ["---:" if right else "---" for right in numeric]]
+    head, rule = f"| {' | '.join(lines[0])} |", f"|{'|'.join(lines[1])}|"
+    return "\n".join([head, rule, *(_line(row) for row in frame.rows())])
+
+
+def _line(row: Sequence[Any]) -> str:
+    return (
+        f"| {' | '.join(cell(value) if isinstance(value, str) else f'{value:,}' if value else '·' for value in row)} |"
+    )
+
+
+def _steps(build: Build) -> str:
+    lines = [
+        f"{place}. **{cell(step['label'])}** ({step['kind']}, version {step['step']['version']}): "
+        + code(settings(step["step"]) or "defaults")
+        for place, step in enumerate(build.manifest["steps"], 1)
+    ]
+    told = "In this order; settings that are off are left out." if lines else "None."
+    return "\n".join([f"## Steps\n\n{told}\n", *lines])
+
+
+def _sources(build: Build) -> str:
+    told = [
+        (
+            source["name"],
+            source["licence"] or "not stated",
+            source["format"],
+            "yes" if source["protect"] else "",
+            source["content"],
+        )
+        for source in build.manifest["sources"]
+    ]
+    frame = pl.DataFrame(told, schema=["source", "licence", "format", "protected", "content"], orient="row")
+    return f"## Sources and licences\n\nThe rows keep the licences of their sources.\n\n{table(frame)}"
+
+
+def _rebuild(build: Build) -> str:
+    versions = _listed(f"{name} {version}" for name, version in build.manifest["versions"].items())
+    return f"""## Rebuild
+
+The same mixture on the same data gives the same bytes, on any number of threads:
+
+```sh
+curate build MIXTURE.py --out FOLDER
+```
+
+- Mixture: fingerprint `{build.manifest["fingerprint"]}`, seed {build.manifest["seed"]}; `manifest.json` has it all.
+- Data: the column *content* above stands for the rows of each source, in any order.
+- Made with: {versions}."""
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(cell(word) for word in words)

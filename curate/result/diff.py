@@ -1,0 +1,219 @@
+"""Two builds held against each other: which rows entered, which left, which changed, and why.
+
+A row is known by its source and id. Only ids, fates and hashes meet here; texts are read of the few rows shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import polars as pl
+
+from curate.errors import CallError
+from curate.result.build import Build, reading
+from curate.rows.schema import BODIES, Kind
+
+Change: TypeAlias = Literal["entered", "left", "changed"]
+CHANGES: Final[tuple[Change, ...]] = ("entered", "left", "changed")
+
+ROW: Final = ["source", "id"]
+FATE: Final = ["fate", "step", "reason", "match"]
+"""What the ledger of the build without a row says of it."""
+
+
+class Words(NamedTuple):
+    """Why a row is not in a build: the one before, or the one now."""
+
+    no_source: str
+    dropped: str
+    unsampled: str
+    unread: str
+    unpaired: str
+
+
+WAS: Final = Words(
+    "its source was not in the mixture",
+    "was dropped by",
+    "was not sampled",
+    "was not read: no row had its id",
+    "its row was paired otherwise",
+)
+IS: Final = Words(
+    "its source is not in the mixture any more",
+    "is dropped by",
+    "is not sampled",
+    "is not read: no row has its id",
+    "its row is paired otherwise",
+)
+
+
+class Setting(NamedTuple):
+    """One field of the two declarations that differs; `None` where one does not have it."""
+
+    name: str
+    before: object
+    after: object
+
+
+class Diff(NamedTuple):
+    """What sets build `b` apart from build `a`.
+
+    - `settings`: fields of the mixtures that differ; `data`: sources whose rows differ, by the hash of what they hold.
+    - `same`: rows that are in both, and the same.
+    - `rows`: a line for each other row, by change, source and id: `source`, `id`, `change`, `why` in words, then
+      `fate`, `step`, `reason`, `match` of a row in the build that does not have it, and `text` of one that changed:
+      whether it says something else (`texts` reads what).
+    """
+
+    a: Build
+    b: Build
+    settings: tuple[Setting, ...]
+    data: tuple[str, ...]
+    same: int
+    rows: pl.DataFrame
+
+    @property
+    def counts(self) -> pl.DataFrame:
+        """How many rows changed how, and why: `change`, `source`, `why`, `rows`, the most frequent first."""
+        order = pl.col("change").replace_strict(CHANGES, range(len(CHANGES)), return_dtype=pl.Int8)
+        return (
+            self.rows.group_by("change", "source", "why")
+            .agg(rows=pl.len())
+            .sort(order, -pl.col("rows").cast(pl.Int64), "source", "why")
+        )
+
+
+def diff(a: Build, b: Build) -> Diff:
+    """Hold build `b` against build `a`, the one before.
+
+    Raises `CallError` when their rows are of different kinds, and `BuildFolderError` for a build that is not whole.
+    """
+    if a.kind != b.kind:
+        message = f"{a.path} holds {a.kind} rows, {b.path} holds {b.kind} rows; only rows of one kind can be compared"
+        raise CallError(message)
+    before, after = _kept(a), _kept(b)
+    with reading(a.path, b.path):
+        both = before.join(after, on=ROW, suffix="_after")
+        entered = _absent(after, before, a, b, "entered")
+        left = _absent(before, after, b, a, "left")
+        changed = _changed(both)
+        found, count = pl.collect_all(
+            [pl.concat([entered, left, changed], how="diagonal_relaxed"), both.select(pl.len())]
+        )
+    rows = found.sort(pl.col("change").replace_strict(CHANGES, range(len(CHANGES)), return_dtype=pl.Int8), *ROW)
+    same = int(count.item()) - rows.filter(pl.col("change") == "changed").height
+    return Diff(a, b, tuple(settings(a, b)), tuple(_data(a, b)), same, rows)
+
+
+def texts(build: Build, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+    """Read the rows of `keys` (columns `source` and `id`) that are in the data files of `build`."""
+    if not keys.height:
+        return {}
+    with reading(build.path):
+        near = build.kept().filter(pl.col("id").is_in(keys["id"].implode()))
+        found = near.join(keys.lazy().select(ROW), on=ROW, how="semi").unique(ROW).collect().to_dicts()
+    return {(row["source"], row["id"]): row for row in found}
+
+
+def settings(a: Build, b: Build) -> Iterator[Setting]:
+    """Give the fields of the two mixtures that differ. Sources go by name, steps by label; their order is a field too.
+
+    A source or step that only one of them has is one field. The name of a mixture is none: it decides nothing.
+    """
+    before, after = _fields(a), _fields(b)
+    for name in dict.fromkeys([*before, *after]):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, Named) and isinstance(new, Named):
+            yield from (
+                Setting(f"{name}.{key}", old.get(key), new.get(key))
+                for key in old | new
+                if old.get(key) != new.get(key)
+            )
+        elif old != new:
+            yield Setting(name, old, new)
+
+
+class Named(dict[str, Any]):
+    """The fields of a source or step."""
+
+
+def _fields(build: Build) -> dict[str, Any]:
+    mixture = build.manifest["mixture"]
+    sources = {source["name"]: source for source in mixture["sources"]}
+    steps = {step["label"]: step["step"] for step in build.manifest["steps"]}
+    found = {name: value for name, value in mixture.items() if name not in {"type", "name", "sources", "steps"}}
+    found |= {"order of sources": list(sources), "order of steps": list(steps)}
+    for name, source in sources.items():
+        found[f"source {name}"] = Named({key: value for key, value in source.items() if key not in {"name", "steps"}})
+    return found | {f"step {label}": Named(step) for label, step in steps.items()}
+
+
+def _data(a: Build, b: Build) -> Iterator[str]:
+    before = {source["name"]: source["content"] for source in a.manifest["sources"]}
+    after = {source["name"]: source["content"] for source in b.manifest["sources"]}
+    yield from (name for name in after if name in before and before[name] != after[name])
+
+
+def _kept(build: Build) -> pl.LazyFrame:
+    """Return a line for each row in the data files: its copies, its split and a hash of what it says."""
+    kind: Kind = build.manifest["kind"]
+    said = build.kept().select(*ROW, said=pl.struct(BODIES[kind].names).hash())
+    edits = pl.col("edited").list.join(", ").alias("edits")
+    lines = build.lines.filter(pl.col("fate") == "kept").select(*ROW, "copies", "split", edits)
+    return lines.join(said.unique(ROW), on=ROW)
+
+
+def _absent(here: pl.LazyFrame, there: pl.LazyFrame, other: Build, own: Build, change: Change) -> pl.LazyFrame:
+    """Return the rows of `here` that are not in `there`, the rows of the build `other`, and why."""
+    read = other.lines_of(other.kind).filter(pl.col("fate") != "quarantined").select(*ROW, *FATE)
+    lines = here.join(there, on=ROW, how="anti").select(ROW).join(read, on=ROW, how="left")
+    if other.paired:
+        lines = _of_rated(lines, other)
+    none = sorted(set(own.sources) - set(other.sources))
+    words = WAS if change == "entered" else IS
+    why = (
+        pl.when(pl.col("source").is_in(none))
+        .then(pl.lit(words.no_source))
+        .when(pl.col("fate") == "dropped")
+        .then(pl.format(f"{words.dropped} {{}}: {{}}", "step", "reason"))
+        .when(pl.col("fate") == "unsampled")
+        .then(pl.lit(words.unsampled))
+        .when(pl.col("fate") == "paired")
+        .then(pl.lit(words.unpaired))
+        .otherwise(pl.lit(words.unread))
+    )
+    return lines.with_columns(change=pl.lit(change), why=why)
+
+
+def _of_rated(lines: pl.LazyFrame, other: Build) -> pl.LazyFrame:
+    """Say of pairs that `other` did not make what became there of the rated row that they would have come from."""
+    rated = other.lines_of("rated").filter(pl.col("fate") != "quarantined").select(*ROW, *FATE)
+    row = pl.col("id").str.replace(r"/[0-9]+$", "").alias("row")
+    found = lines.with_columns(row).join(rated, left_on=["source", "row"], right_on=ROW, how="left", suffix="_rated")
+    known = pl.col("fate").is_not_null()
+    told = [pl.when(known).then(pl.col(name)).otherwise(pl.col(f"{name}_rated")).alias(name) for name in FATE]
+    return found.with_columns(told).select(*ROW, *FATE)
+
+
+def _changed(both: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the rows that are in both builds and not the same; one line each, which names all that changed."""
+    text = pl.col("said") != pl.col("said_after")
+    copies = pl.col("copies") != pl.col("copies_after")
+    split = pl.col("split") != pl.col("split_after")
+    edits = pl.col("edits") != pl.col("edits_after")
+    told = pl.concat_str(
+        pl.when(text & edits).then(
+            pl.format("text: changed by {}, now by {}", _or_none("edits"), _or_none("edits_after"))
+        ),
+        pl.when(text & ~edits).then(pl.lit("text")),
+        pl.when(copies).then(pl.format("copies: {} to {}", "copies", "copies_after")),
+        pl.when(split).then(pl.format("split: {} to {}", "split", "split_after")),
+        separator=", ",
+        ignore_nulls=True,
+    )
+    return both.filter(text | copies | split).select(*ROW, change=pl.lit("changed"), why=told, text=text)
+
+
+def _or_none(name: str) -> pl.Expr:
+    return pl.when(pl.col(name) == "").then(pl.lit("nothing")).otherwise(pl.col(name))

@@ -1,0 +1,289 @@
+"""A row as the set of its shingles: the n-grams of its segments, each with the side that it is on."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.kernels.buffers import frozen, view
+from curate.kernels.compile import inline, kernel
+from curate.kernels.hashing import mix
+from curate.rows.segments import SIDE_CODE, Segments
+from curate.text.ngrams import hash_words, ngrams
+
+SLICE: Final = 1 << 20
+"""Bytes of text taken at once: the n-grams and sets of a slice stay in the processor's cache."""
+
+
+SMALL: Final = 4096
+"""Shingles that a row may have, repetitions counted, to be sorted as they come."""
+
+
+class Sets(NamedTuple):
+    """Ascending distinct shingles: those of row `i` are `values[offsets[i]:offsets[i + 1]]`.
+
+    `values` begins with the shingles of all slices before this one.
+    """
+
+    values: NDArray[np.uint64]
+    offsets: NDArray[np.int64]
+
+
+class Table(NamedTuple):
+    """Words in an open table (see `_place`), none of them 0."""
+
+    words: NDArray[np.uint64]
+    bits: int
+
+
+def row_sets(segments: Segments, n: int, ignore: tuple[str, ...] = ()) -> Iterator[Sets]:
+    """Give the sets of all rows, slice by slice; one slice where there is no row.
+
+    A shingle is the hash of an n-gram within one segment (`curate.text.ngrams`); on the sides of answers it is mixed
+    with the side, and 0 becomes 1. A segment of fewer than `n` words gives one shingle, one without words none. The
+    shingles of the texts `ignore` are left out, unless the row has no others.
+
+    >>> from curate.rows.schema import BODIES
+    >>> from curate.rows.segments import SIDE_CODE, segments
+    >>> turns = [{"role": "user", "content": "One two three four."}, {"role": "assistant", "content": "five"}]
+    >>> batch = pa.RecordBatch.from_pylist([{"messages": turns, "meta": "{}"}], BODIES["conversation"])
+    >>> [sets.offsets.tolist() for sets in row_sets(segments(batch), 3)]
+    [[0, 3]]
+    """
+    ignored, every, at = _ignored(ignore, n), np.empty(_guess(segments), np.uint64), 0
+    for first, last in _slices(segments):
+        found = []
+        size = np.zeros(last - first + 1, np.int64)
+        for part in segments.parts:
+            low, high = np.searchsorted(part.row, (first, last))
+            row = frozen(part.row[low:high] - np.int32(first))
+            grams, ends = ngrams(hash_words(part.text, part.index[low:high]), n)
+            size[1:] += np.bincount(row, np.diff(ends), last - first).astype(np.int64)
+            found.append((frozen(grams), frozen(ends), row, np.uint64(SIDE_CODE[part.side])))
+        offsets = frozen(np.cumsum(size))
+        if at + int(offsets[-1]) > len(every):
+            every = np.concatenate([every[:at], np.empty(2 * len(every) + int(offsets[-1]), np.uint64)])
+        ends = _distinct(_by_row(found, offsets), offsets, *ignored, every, at)
+        yield Sets(frozen(every), frozen(ends))
+        at = int(ends[-1])
+
+
+def joined(slices: list[Sets]) -> tuple[NDArray[np.int32], pa.ListArray]:
+    """Return the sets of all slices as one list array, and its offsets."""
+    offsets = np.concatenate([slices[0].offsets, *(sets.offsets[1:] for sets in slices[1:])]).astype(np.int32)
+    values = slices[-1].values[: offsets[-1]]
+    return offsets, pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def set_hashes(sets: Sets) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return 128 bits for each set, both halves 0 for an empty one.
+
+    Two sums, in which the order of the shingles plays no part: of the shingles, which are hashes, and of their mixes.
+    """
+    return _set_hashes(*sets)
+
+
+def _guess(segments: Segments) -> int:
+    """Return how many shingles there are at most, but for a text of such characters as NFKC makes many words of.
+
+    A word is a byte and what ends it. Memory that nothing is written to costs nothing, and shingles are written once,
+    not to a slice and again to an array of all slices.
+    """
+    return (
+        sum(
+            int(np.sum(part.text.offsets[part.index + 1] - part.text.offsets[part.index])) // 2 + len(part.row)
+            for part in segments.parts
+        )
+        + 1
+    )
+
+
+def _slices(segments: Segments) -> Iterator[tuple[int, int]]:
+    """Cut the rows where each next `SLICE` bytes of text begins."""
+    size = np.zeros(segments.rows)
+    for part in segments.parts:
+        size += np.bincount(part.row, part.text.offsets[part.index + 1] - part.text.offsets[part.index], segments.rows)
+    cuts = np.flatnonzero(np.diff(np.cumsum(size) // SLICE, prepend=0))
+    edges = [0, *cuts[cuts > 0].tolist(), segments.rows]
+    return itertools.pairwise(edges)
+
+
+Found: TypeAlias = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int32], np.uint64]
+"""The n-grams of the segments of one side, their offsets, the rows of the segments, the code of the side."""
+
+
+def _by_row(found: list[Found], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return the n-grams of all sides, with the side in each, row by row."""
+    if len(found) == 1 and not found[0][3]:
+        return found[0][0]
+    place, every = offsets[:-1].copy(), np.empty(offsets[-1], np.uint64)
+    for one in found:
+        _gather(*one, place, every)
+    return frozen(every)
+
+
+@functools.lru_cache(maxsize=8)
+def _ignored(texts: tuple[str, ...], n: int) -> Table:
+    """Return the shingles of these texts on every side."""
+    grams, ends = ngrams(hash_words(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)), n)
+    row, sides = frozen(np.zeros(len(texts), np.int32)), sorted(set(SIDE_CODE.values()))
+    every, place = np.empty(len(grams) * len(sides), np.uint64), np.zeros(1, np.int64)
+    for side in sides:
+        _gather(frozen(grams), frozen(ends), row, np.uint64(side), place, every)
+    return Table(frozen(_filled(every)), _bits(len(every)))
+
+
+@kernel
+def _gather(
+    grams: NDArray[np.uint64],
+    ends: NDArray[np.int64],
+    row: NDArray[np.int32],
+    side: np.uint64,
+    place: NDArray[np.int64],
+    into: NDArray[np.uint64],
+) -> None:
+    """Write the n-grams of segments to their rows, with the side in each."""
+    for i in range(len(row)):
+        at = place[row[i]]
+        for k in range(ends[i], ends[i + 1]):
+            into[at] = mix(grams[k] ^ side) if side else grams[k]
+            at += 1
+        place[row[i]] = at
+
+
+@kernel
+def _bits(count: int) -> int:
+    """Return how many bits number the places of a table for `count` words: two to four places a word."""
+    bits = 4
+    while 1 << bits < 2 * count:
+        bits += 1
+    return bits
+
+
+@inline
+def _place(table: NDArray[np.uint64], word: np.uint64, bits: int) -> int:
+    """Return the place of `word` in an open table, or the empty place where it belongs: near that of its top bits.
+
+    The table goes on for a place a word and one more, so no search turns back to its start, and reading it from start
+    to end gives the words almost in order.
+    """
+    k = np.int64(word >> np.uint64(64 - bits))
+    while table[k] != np.uint64(0) and table[k] != word:
+        k += 1
+    return int(k)
+
+
+@kernel
+def _filled(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    bits = _bits(len(words))
+    table = np.zeros((1 << bits) + len(words) + 1, np.uint64)
+    for word in words:
+        if word:
+            table[_place(table, word, bits)] = word
+    return table
+
+
+@inline
+def _sort(words: NDArray[np.uint64], count: int, places: NDArray[np.int32], out: NDArray[np.uint64], to: int) -> None:
+    """Sort the first `count` hashes to `out[to:]`: dealt out by their top bits to a place each, then by insertion."""
+    bits = 1
+    while 1 << bits < count:
+        bits += 1
+    away = np.uint64(64 - bits)
+    for k in range(1 << bits):
+        places[k] = 0
+    for k in range(count):
+        places[np.int64(words[k] >> away)] += 1
+    before = to
+    for k in range(1 << bits):
+        before, places[k] = before + places[k], before
+    for k in range(count):
+        bucket = np.int64(words[k] >> away)
+        out[places[bucket]] = words[k]
+        places[bucket] += 1
+    for k in range(to + 1, to + count):
+        word, at = out[k], k
+        while at > to and out[at - 1] > word:
+            out[at] = out[at - 1]
+            at -= 1
+        out[at] = word
+
+
+@inline
+def _once(words: NDArray[np.uint64], size: int, table: NDArray[np.uint64], bits: int) -> int:
+    """Leave each of the first `size` words once, in no order; return how many there are."""
+    for k in range((1 << bits) + size + 1):
+        table[k] = np.uint64(0)
+    count = 0
+    for k in range(size):
+        word = words[k]
+        place = _place(table, word, bits)
+        if table[place] == np.uint64(0):
+            table[place] = word
+            words[count] = word
+            count += 1
+    return count
+
+
+@kernel
+def _distinct(
+    words: NDArray[np.uint64],
+    offsets: NDArray[np.int64],
+    ignored: NDArray[np.uint64],
+    ignored_bits: int,
+    out: NDArray[np.uint64],
+    at: int,
+) -> NDArray[np.int64]:
+    """Write to `out[at:]` the ascending distinct words of each row, and return the offsets of the rows in it.
+
+    Ignored words are left out, unless a row has no others; 0 is 1. There is room for as many words as there are.
+
+    In rows of more than `SMALL` words, repetitions go first: where a few words are repeated a million times, dealing
+    out by top bits may put two of them in one place, and insertion would take a million times a million steps.
+    """
+    rows = len(offsets) - 1
+    ends = np.empty(rows + 1, np.int64)
+    ends[0] = at
+    most = 0
+    for i in range(rows):
+        most = max(most, offsets[i + 1] - offsets[i])
+    left, places = np.empty(most, np.uint64), np.empty(2 * most + 2, np.int32)
+    table = np.empty((1 << _bits(most)) + most + 1 if most > SMALL else 0, np.uint64)
+    picky = ignored.any()
+    for i in range(rows):
+        count = 0
+        for k in range(offsets[i], offsets[i + 1]):
+            left[count] = max(words[k], np.uint64(1))
+            count += not picky or ignored[_place(ignored, left[count], ignored_bits)] == np.uint64(0)
+        if count == 0:
+            for k in range(offsets[i], offsets[i + 1]):
+                left[count] = max(words[k], np.uint64(1))
+                count += 1
+        if count > SMALL:
+            count = _once(left, count, table, _bits(count))
+        to = ends[i]
+        _sort(left, count, places, out, to)
+        end = to
+        for k in range(to, to + count):
+            out[end] = out[k]
+            end += k + 1 == to + count or out[k] != out[k + 1]
+        ends[i + 1] = end
+    return ends
+
+
+@kernel
+def _set_hashes(
+    values: NDArray[np.uint64], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    high, low = np.zeros(len(offsets) - 1, np.uint64), np.zeros(len(offsets) - 1, np.uint64)
+    for i in range(len(high)):
+        for k in range(offsets[i], offsets[i + 1]):
+            high[i] += values[k]
+            low[i] += mix(values[k] ^ np.uint64(0x9E3779B97F4A7C15))
+    return high, low

@@ -1,0 +1,1 @@
+"""Finding the questions of eval sets in the data."""

@@ -1,0 +1,197 @@
+"""The kernels that find the words of a text in a turn where some of them were changed, put in or left out."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.kernels.compile import inline, kernel
+from curate.kernels.hash_table import Table, find, knows
+from curate.steps.decontaminate._ngram_kernel import NONE, Turns, grown, opening
+from curate.text.ngrams import gram, power, roll
+
+N: Final = 4
+"""Words of the n-grams that lead to a text: one changed word spoils four of them. With three, rows lead to six times
+as many texts, for the same recall."""
+
+MISSED: Final = -(1 << 40)
+MOST: Final = 1024
+"""Hits of one text noted in one turn, so that ten megabytes of one sentence stay cheap."""
+
+
+class RareGrams(NamedTuple):
+    """The rare n-grams of texts.
+
+    N-gram `g` is at the place `places[k]` of the text `posts[k]`, for k from `post_begins[g]` to `post_begins[g + 1]`.
+    Text `t` has the words `words[begins[t]:begins[t + 1]]`, and is aligned to a turn that holds `needs[t]` of its
+    n-grams in about its order, and near a stretch that holds `figures_needed[t]` of its `numbers` (words with a digit).
+    `longest` is the most words of one.
+    """
+
+    table: Table
+    bloom: NDArray[np.uint64]
+    posts: NDArray[np.int32]
+    places: NDArray[np.int32]
+    post_begins: NDArray[np.int64]
+    words: NDArray[np.uint64]
+    begins: NDArray[np.int64]
+    needs: NDArray[np.int32]
+    numbers: NDArray[np.bool_]
+    figures_needed: NDArray[np.int32]
+    longest: int
+
+
+@kernel
+def near(turns: Turns, index: RareGrams, least: float) -> tuple[NDArray[np.int32], int]:
+    """Return where turns come near a text, and how often: turn, text, where the stretch begins, words, edits.
+
+    Edits are the words put in, left out or changed: at most a share of 1 - `least` of the words of the longer. A text
+    is given once a turn, where most of its n-grams are.
+    """
+    texts = len(index.needs)
+    head, counts, marks = np.empty(texts, np.int64), np.zeros(texts, np.int32), np.zeros(texts, np.int32)
+    hits, asked = np.empty((1024, 4), np.int32), np.empty(texts, np.int32)
+    costs, froms = np.empty((2, 2 * index.longest + 16), np.int32), np.empty((2, 2 * index.longest + 16), np.int32)
+    out, lines = np.empty((64, 5), np.int32), 0
+    away = power(N)
+    for s in range(len(turns.starts)):
+        total, at = opening(turns, s, N)
+        leaves, count, met = NONE, 0, 0
+        for j in range(at, turns.ends[s]):
+            total = roll(total, turns.words[j], leaves, away)
+            leaves = turns.words[j - N + 1]
+            key = gram(total, N)
+            number = find(index.table, key) if knows(index.bloom, key) else -1
+            if number < 0:
+                continue
+            while count + index.post_begins[number + 1] - index.post_begins[number] > len(hits):
+                hits = grown(hits)
+            count, met = _note(index, number, j - N + 1, s + 1, hits, count, head, counts, marks, asked, met)
+        for text in asked[:met]:
+            if counts[text] < index.needs[text]:
+                continue
+            start = _place(index, text, hits, head[text])
+            if start == MISSED:
+                continue
+            first, size, edits = _align(turns, s, start, index, text, costs, froms)
+            length = index.begins[text + 1] - index.begins[text]
+            if edits > (1.0 - least) * max(length, size) + 1e-9 or not _has_figures(turns, s, first, size, index, text):
+                continue
+            if lines == len(out):
+                out = grown(out)
+            out[lines, 0], out[lines, 1], out[lines, 2] = s, text, first
+            out[lines, 3], out[lines, 4] = size, edits
+            lines += 1
+    return out, lines
+
+
+@inline
+def _has_figures(turns: Turns, s: int, first: int, size: int, index: RareGrams, text: int) -> bool:
+    """Tell whether enough of the numbers of the text stand in a stretch of turn `s`."""
+    count = 0
+    for k in range(index.begins[text], index.begins[text + 1]):
+        if not index.numbers[k]:
+            continue
+        for j in range(turns.starts[s] + first, turns.starts[s] + first + size):
+            if turns.words[j] == index.words[k]:
+                count += 1
+                break
+    return count >= index.figures_needed[text]
+
+
+@inline
+def slack(length: int | np.integer) -> int:
+    """Return how many words a stretch may be longer than its text of `length` words, and lie beside its place."""
+    return int(max(3, length // 4))
+
+
+@inline
+def _note(
+    index: RareGrams,
+    number: int,
+    at: int,
+    mark: int,
+    hits: NDArray[np.int32],
+    count: int,
+    head: NDArray[np.int64],
+    counts: NDArray[np.int32],
+    marks: NDArray[np.int32],
+    asked: NDArray[np.int32],
+    met: int,
+) -> tuple[int, int]:
+    """Note an n-gram of a turn for each text that has it: a chain of hits a text, the last one first."""
+    for k in range(index.post_begins[number], index.post_begins[number + 1]):
+        text = index.posts[k]
+        if marks[text] != mark:
+            marks[text], counts[text], head[text] = mark, 0, -1
+            asked[met] = text
+            met += 1
+        if counts[text] == MOST:
+            continue
+        hits[count, 0], hits[count, 1], hits[count, 2] = at, index.places[k], head[text]
+        counts[text] += 1
+        head[text] = count
+        count += 1
+    return count, met
+
+
+@inline
+def _place(index: RareGrams, text: int, hits: NDArray[np.int32], head: int) -> int:
+    """Return where in the turn, counted in all words of the batch, the text would begin; `MISSED` for too few hits."""
+    length = index.begins[text + 1] - index.begins[text]
+    room = slack(length)
+    most, start = 0, MISSED
+    anchor = head
+    while anchor >= 0:
+        begin = hits[anchor, 0] - hits[anchor, 1]
+        votes, k = 0, anchor
+        while k >= 0 and hits[k, 0] >= hits[anchor, 0] - length - room:
+            votes += abs(hits[k, 0] - hits[k, 1] - begin) <= room
+            k = hits[k, 2]
+        if votes > most:
+            most, start = votes, begin
+        anchor = hits[anchor, 2]
+    return start if most >= index.needs[text] else MISSED
+
+
+@inline
+def _align(
+    turns: Turns,
+    s: int,
+    start: int,
+    index: RareGrams,
+    text: int,
+    costs: NDArray[np.int32],
+    froms: NDArray[np.int32],
+) -> tuple[int, int, int]:
+    """Align the text to the words around `start`: where the best stretch begins in the turn, its words, and the edits.
+
+    `costs[_, j]` are the fewest edits from the text so far to a stretch that ends before word j of the window, and
+    `froms[_, j]` is where that stretch begins.
+    """
+    begin, end = index.begins[text], index.begins[text + 1]
+    room = slack(end - begin)
+    low = max(start - room, turns.starts[s])
+    width = min(start + (end - begin) + room, turns.ends[s]) - low
+    for j in range(width + 1):
+        costs[0, j], froms[0, j] = 0, j
+    for i in range(begin, end):
+        now = (i - begin + 1) & 1
+        costs[now, 0], froms[now, 0] = i - begin + 1, 0
+        for j in range(1, width + 1):
+            changed = index.words[i] != turns.words[low + j - 1]
+            cost, origin = costs[1 - now, j - 1] + changed, froms[1 - now, j - 1]
+            if costs[1 - now, j] + 1 < cost:
+                cost, origin = costs[1 - now, j] + 1, froms[1 - now, j]
+            if costs[now, j - 1] + 1 < cost:
+                cost, origin = costs[now, j - 1] + 1, froms[now, j - 1]
+            costs[now, j], froms[now, j] = cost, origin
+    last, best = (end - begin) & 1, 0
+    for j in range(1, width + 1):
+        # Edits over the words of the longer, compared without division; of equal ones the last, which has most words.
+        mine = costs[last, j] * max(end - begin, best - froms[last, best])
+        if mine <= costs[last, best] * max(end - begin, j - froms[last, j]):
+            best = j
+    return low + froms[last, best] - turns.starts[s], best - froms[last, best], costs[last, best]

@@ -1,0 +1,218 @@
+"""What a batch of rows holds of the texts of eval items, and where."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.kernels.buffers import Element, frozen, strings
+from curate.rows.schema import ASSISTANT
+from curate.rows.segments import SIDES, Part
+from curate.steps.decontaminate._index import Index
+from curate.steps.decontaminate._ngram_kernel import Turns, covered, runs, touched
+from curate.text.ngrams import hash_words, word_spans
+
+REASONS: Final = ("overlap", "whole", "solution", "fuzzy", "generic")
+"""Why a row holds an item, the strongest reason first; a hit's code is its place here."""
+
+OVERLAP, WHOLE, SOLUTION, FUZZY, GENERIC = range(5)
+
+FOUND: Final = pl.Schema(
+    {
+        "row": pl.Int32,
+        "text": pl.Int32,
+        "reason": pl.Int8,
+        "score": pl.Float64,
+        "place": pl.Int32,
+        "at": pl.Int32,
+        "words": pl.Int32,
+        "item_start": pl.Int32,
+        "item_end": pl.Int32,
+        "alone": pl.Boolean,
+    }
+)
+"""A text that a row of a batch holds: from word `at` on, `words` words of the turn at `place` are those of the text
+from `item_start` to `item_end`."""
+
+HIT: Final = pa.struct(
+    [
+        ("text", pa.int32()),
+        ("reason", pa.int8()),
+        ("score", pa.float64()),
+        ("side", pa.uint8()),
+        ("turn", pa.int32()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
+        ("item_start", pa.int32()),
+        ("item_end", pa.int32()),
+        ("alone", pa.bool_()),
+    ]
+)
+"""A hit as a build keeps it: `start` and `end` are characters of the turn."""
+
+
+class Batch(NamedTuple):
+    """The searched turns of a batch of `rows` rows, in order of row, side and turn.
+
+    Turn `i` is string `index[i]` of the text of `parts[part[i]]`.
+    """
+
+    rows: int
+    parts: tuple[Part, ...]
+    turns: Turns
+    part: NDArray[np.int32]
+    index: NDArray[np.int32]  # type: ignore[assignment]  # a tuple has a method of this name
+    side: NDArray[np.uint8]
+    turn: NDArray[np.int32]
+
+    def strings(self, places: NDArray[np.int32]) -> pl.Series:
+        """Return the texts of the turns at `places`."""
+        order = np.argsort(self.part[places], kind="stable")
+        part, index = self.part[places][order], self.index[places][order]
+        texts = [pa.array([], pa.string())]
+        for number, one in enumerate(self.parts):
+            texts.append(strings(one.text.data, one.text.offsets).take(pa.array(index[part == number])))
+        return pl.Series(pa.concat_arrays(texts)).gather(np.argsort(order))
+
+
+def batch_of(rows: int, parts: tuple[Part, ...]) -> Batch:
+    """Return the turns of `parts` with their words."""
+    words = [hash_words(part.text, part.index) for part in parts]
+    sizes = [len(one.hashes) for one in words]
+    bases = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    row = _joined([part.row for part in parts], np.int32)
+    order = np.argsort(row, kind="stable")
+    starts = _joined([one.offsets[:-1] + base for one, base in zip(words, bases, strict=False)], np.int64)[order]
+    ends = _joined([one.offsets[1:] + base for one, base in zip(words, bases, strict=False)], np.int64)[order]
+    turns = Turns(
+        frozen(_joined([one.hashes for one in words], np.uint64)),
+        frozen(_joined([one.opens for one in words], np.bool_)),
+        frozen(starts),
+        frozen(ends),
+        frozen(row[order]),
+        frozen(_joined([part.role == ASSISTANT for part in parts], np.bool_)[order]),
+    )
+    counts = [len(part.index) for part in parts]
+    return Batch(
+        rows,
+        parts,
+        turns,
+        np.repeat(np.arange(len(parts), dtype=np.int32), counts)[order],
+        _joined([part.index for part in parts], np.int32)[order],
+        np.repeat(np.array([SIDES.index(part.side) for part in parts], np.uint8), counts)[order],
+        _joined([part.turn for part in parts], np.int32)[order],
+    )
+
+
+def _joined(arrays: list[NDArray[Element]], kind: type[Element]) -> NDArray[Element]:
+    return arrays[0].astype(kind, copy=False) if len(arrays) == 1 else np.concatenate([np.zeros(0, kind), *arrays])
+
+
+def overlaps(batch: Batch, index: Index) -> pl.DataFrame:
+    """Return the long texts, questions and solutions, that rows hold by the rule of n-grams."""
+    turns, grams = batch.turns, index.grams
+    table, count = covered(turns, frozen(touched(turns, batch.rows, grams)), grams)
+    lines = table[:count]
+    text = lines[:, 1]
+    score = lines[:, 2] / np.diff(grams.word_begins)[text]
+    reason = np.where(grams.solution[text], SOLUTION, OVERLAP)
+    return found_frame(batch, lines[:, 0], index.long[text], reason, score, lines[:, 3], lines[:, 5], lines[:, 4])
+
+
+def short_runs(
+    batch: Batch, index: Index, informative: int
+) -> tuple[pl.DataFrame, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the short texts that rows hold word by word, the rows that hold each word, and each text within others.
+
+    A text of fewer distinct words than `informative` is generic whatever the data: within longer text only counted.
+    """
+    table, count, frequency = runs(batch.turns, index.shorts)
+    lines = table[:count]
+    alone = lines[:, 4] == 1
+    within = np.bincount(lines[~alone, 1], minlength=index.shorts.count).astype(np.int64)
+    worth = np.diff(index.vocabulary.begins) >= informative
+    lines = lines[alone | worth[lines[:, 1]]]
+    score, begin = np.ones(len(lines)), np.zeros(len(lines), np.int32)
+    found = found_frame(
+        batch, lines[:, 0], index.short[lines[:, 1]], WHOLE, score, lines[:, 2], lines[:, 3], begin, lines[:, 4] == 1
+    )
+    return found, frequency[:-1], within
+
+
+def found_frame(
+    batch: Batch,
+    place: NDArray[np.integer],
+    text: NDArray[np.int32],
+    reason: int | NDArray[np.integer],
+    score: NDArray[np.float64],
+    at: NDArray[np.int32],
+    words: NDArray[np.int32],
+    item_start: NDArray[np.int32],
+    alone: NDArray[np.bool_] | None = None,
+    item_end: NDArray[np.int32] | None = None,
+) -> pl.DataFrame:
+    """Return hits as a frame of the schema `FOUND`; those of one run of equal words end after as many in the item."""
+    columns = {
+        "row": batch.turns.row[place],
+        "text": text,
+        "reason": np.broadcast_to(reason, text.shape),
+        "score": score,
+        "place": place,
+        "at": at,
+        "words": words,
+        "item_start": item_start,
+        "item_end": item_start + words if item_end is None else item_end,
+        "alone": np.zeros(len(text), np.bool_) if alone is None else alone,
+    }
+    return pl.DataFrame({name: pl.Series(np.ascontiguousarray(column)) for name, column in columns.items()}).cast(FOUND)
+
+
+def best(found: pl.DataFrame, index: Index) -> pl.DataFrame:
+    """Return each text once a row, by its strongest reason, and the hits of a row in order of strength.
+
+    Of texts matched alike the one that stands there in the longest stretch comes first: a row that repeats one of a
+    thousand prompts made of the same lines holds them all, and that one word for word.
+    """
+    sizes = pl.Series(index.sizes)
+    return (
+        found.with_columns(size=sizes.gather(found["text"]))
+        .sort(
+            ["row", "reason", "alone", "score", "words", "size", "text"],
+            descending=[False, False, True, True, True, True, False],
+        )
+        .unique(["row", "text"], keep="first", maintain_order=True)
+        .select(FOUND.names())
+    )
+
+
+def hit_lists(hits: pl.DataFrame, batch: Batch) -> pa.ListArray:
+    """Return the hits, which are in order of rows, as a list a row."""
+    start, end = characters(batch, hits["place"].to_numpy(), hits["at"].to_numpy(), hits["words"].to_numpy())
+    place = hits["place"].to_numpy()
+    columns = hits.with_columns(
+        side=pl.Series(batch.side[place]), turn=pl.Series(batch.turn[place]), start=pl.Series(start), end=pl.Series(end)
+    )
+    arrays = [columns[field.name].rechunk().to_arrow().cast(field.type) for field in HIT]
+    counts = np.bincount(hits["row"].to_numpy(), minlength=batch.rows)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.StructArray.from_arrays(arrays, fields=list(HIT)))
+
+
+def characters(
+    batch: Batch, place: NDArray[np.int32], at: NDArray[np.int32], words: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the first character, and the one after the last, of runs of words of turns; 0 and 0 for no word."""
+    start, end = np.zeros((2, len(place)), np.int32)
+    for number, part in enumerate(batch.parts):
+        mine = np.flatnonzero((batch.part[place] == number) & (words > 0))
+        if not len(mine):
+            continue
+        strings, which = np.unique(batch.index[place[mine]], return_inverse=True)
+        spans = word_spans(part.text, strings)
+        first = spans.offsets[which] + at[mine]
+        start[mine], end[mine] = spans.start[first], spans.end[first + words[mine] - 1]
+    return start, end

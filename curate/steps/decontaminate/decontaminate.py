@@ -1,0 +1,370 @@
+"""Drop rows that hold an eval item: a question of a benchmark, or the solution to one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal, TypeAlias, get_args
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.errors import MixtureError, did_you_mean
+from curate.evalsets.items import EvalSet
+from curate.rows.segments import SIDES, On, Part, Segments, check_on, select
+from curate.steps.base import FALLS, MET, Group, Lists, Resolved, Signed
+from curate.steps.decontaminate._fuzzy import rephrased, searched
+from curate.steps.decontaminate._index import Index, compiled
+from curate.steps.decontaminate._search import (
+    GENERIC,
+    HIT,
+    REASONS,
+    WHOLE,
+    batch_of,
+    best,
+    hit_lists,
+    overlaps,
+    short_runs,
+)
+
+Mode: TypeAlias = Literal["drop", "flag"]
+Evals: TypeAlias = "EvalSet | Iterable[Evals]"
+
+USERS: Final[On] = frozenset({"user"})
+
+COMMON: Final = 0.01
+"""A word that a larger share of rows holds tells nothing about a question."""
+
+PRIOR: Final = 100
+"""Rows that the questions of the evals stand for when a word's share of rows is taken: few rows alone tell little."""
+
+MOST: Final = 64
+"""Hits kept of a row, the strongest ones."""
+
+HITS: Final = pl.Schema(
+    {
+        "row": pl.Int64,
+        "eval": pl.String,
+        "item": pl.String,
+        "reason": pl.String,
+        "score": pl.Float64,
+        "side": pl.String,
+        "turn": pl.Int32,
+        "start": pl.Int32,
+        "end": pl.Int32,
+        "item_start": pl.Int32,
+        "item_end": pl.Int32,
+        "fell": pl.Boolean,
+    }
+)
+"""The table `hits`: `start` and `end` count characters of the turn, `item_start` and `item_end` words of the item."""
+
+ITEMS: Final = pl.Schema(
+    {
+        "eval": pl.String,
+        "item": pl.String,
+        "kind": pl.String,
+        "words": pl.Int32,
+        "informative": pl.Int32,
+        "rows": pl.Int64,
+        "within": pl.Int64,
+        "why": pl.String,
+    }
+)
+"""The table `items`: `kind` is long, short, generic or unmatchable, `rows` are those with a hit. Short items have their
+informative words, and how many of the rows read hold them only within longer text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decontaminate(Group):
+    """See `decontaminate`. With `answers`, every turn of completions, chosen and rejected is searched beside `on`."""
+
+    name: ClassVar[str] = "decontaminate"
+    evals: tuple[EvalSet, ...]
+    on: On = USERS
+    answers: bool = True
+    ngram: int = 8
+    threshold: float = 0.5
+    numbers: bool = True
+    fuzzy: float | None = None
+    informative: int = 3
+    mode: Mode = "drop"
+
+    @property
+    def reads(self) -> On:
+        """Whole rows where the answers of rated and preference rows are searched too."""
+        return "all" if self.answers else self.on
+
+    @property
+    def bound(self) -> float:
+        """An item is contaminated when more than this share of its words is matched."""
+        return self.threshold
+
+    def holds(self) -> Mapping[str, str]:
+        """Return the eval sets, each with a hash of its items."""
+        index = self._index()
+        return dict(zip(index.items.names, index.digests, strict=True))
+
+    def sign(self, segments: Segments) -> Signed:
+        """Return how many texts of items each row holds, and lists of where the strongest of them are.
+
+        Totals are the rows read, those that hold each word of the short questions (`df`), and those that hold a short
+        question only within longer text (`within`).
+        """
+        index = self._index()
+        batch = batch_of(segments.rows, self._searched(segments))
+        short, frequency, within = short_runs(batch, index, self.informative)
+        found = [overlaps(batch, index), short]
+        if self.fuzzy is not None:
+            near = searched(self.evals, self.ngram, self.threshold, numbers=self.numbers)
+            found.append(rephrased(batch, near, pl.concat(found), self.fuzzy))
+        hits = best(pl.concat(found), index)
+        counts = np.bincount(hits["row"].to_numpy(), minlength=segments.rows).astype(np.int32)
+        kept = hits.filter(pl.int_range(pl.len()).over("row") < MOST)
+        totals = {"rows": np.array([segments.rows], np.int64), "df": frequency, "within": within}
+        return Signed({"hits": counts}, {"hits": hit_lists(kept, batch)}, totals)
+
+    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
+        """Decide which short questions are generic, and let the rows fall that hold an item."""
+        index = self._index()
+        words, texts = len(index.vocabulary.share), len(index.short)
+        df, within = (totals.get(name, np.zeros(size, np.int64)) for name, size in (("df", words), ("within", texts)))
+        told = _informative(index, df, int(totals.get("rows", np.zeros(1))[0]))
+        generic = np.zeros(len(index.sizes), np.bool_)
+        generic[index.short] = told < self.informative
+        hits = _by_item(_settled(_read(keys, lists), generic), index)
+        falls = pl.DataFrame(schema=FALLS)
+        if self.mode == "drop":
+            falls = hits.filter(~pl.col("protect")).unique("row", keep="first", maintain_order=True)
+            falls = falls.select("row", "reason", "score", pl.lit(-1, pl.Int64).alias("kept"), "match").sort("row")
+        hits = hits.with_columns(fell=~pl.col("protect") if self.mode == "drop" else pl.lit(value=False))
+        tables = {
+            "hits": hits.select(HITS.names()).cast(HITS),
+            "items": _items(index, generic, told, hits, within),
+        }
+        return Resolved(falls.cast(FALLS), hits.select(MET.names()).cast(MET), tables)
+
+    def _index(self) -> Index:
+        return compiled(self.evals, self.ngram, self.threshold, numbers=self.numbers)
+
+    def _searched(self, segments: Segments) -> tuple[Part, ...]:
+        if not self.answers:
+            return segments.parts
+        asked = {part.side: part for part in select(segments, self.on).parts}
+        parts = (asked.get(part.side) if part.side in {"dialogue", "prompt"} else part for part in segments.parts)
+        return tuple(part for part in parts if part is not None)
+
+
+def _informative(index: Index, df: NDArray[np.int64], rows: int) -> NDArray[np.int32]:
+    """Return how many informative words each short text has.
+
+    A word is, unless more than `COMMON` of the rows hold it. To the rows come `PRIOR` more, which hold it as often as
+    the questions of the evals do, so that ten rows do not make every word a common one.
+    """
+    vocabulary = index.vocabulary
+    share = (df + PRIOR * vocabulary.share) / (rows + PRIOR)
+    rare = np.concatenate([[0], np.cumsum(share[vocabulary.words] <= COMMON)])
+    return np.diff(rare[vocabulary.begins]).astype(np.int32)
+
+
+def _read(keys: pl.DataFrame, lists: Lists) -> pl.DataFrame:
+    """Return all hits, a line each, with `row` and `protect`."""
+    lines = np.flatnonzero(keys["hits"].to_numpy())
+    read = lists.read("hits", lines) if len(lines) else pa.array([], pa.list_(HIT))
+    counts = read.value_lengths().to_numpy(zero_copy_only=False)
+    line = np.repeat(lines, counts)
+    return pl.DataFrame(
+        {
+            "row": keys["row"].gather(line).cast(pl.Int64),
+            "protect": keys["protect"].gather(line),
+            "hit": pl.Series(read.flatten()),
+        }
+    ).unnest("hit")
+
+
+def _settled(hits: pl.DataFrame, generic: NDArray[np.bool_]) -> pl.DataFrame:
+    """Leave out generic questions within longer text, and give those that stand alone their own reason."""
+    plain = pl.Series(generic[hits["text"].to_numpy()]) & (hits["reason"] == WHOLE)
+    return hits.with_columns(reason=pl.when(plain).then(pl.lit(GENERIC, pl.Int8)).otherwise(pl.col("reason"))).filter(
+        ~plain | hits["alone"]
+    )
+
+
+def _by_item(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
+    """Return the hits item by item, each once a row, in order of rows, then of strength, then of items."""
+    items = index.items
+    number = np.arange(len(items.eval), dtype=np.int32)
+    of = pl.concat(
+        [
+            pl.DataFrame({"text": items.question, "number": number}),
+            pl.DataFrame({"text": items.answer, "number": number}),
+        ]
+    ).filter(pl.col("text") >= 0)
+    names = pl.Series(items.names, dtype=pl.String)
+    found = (
+        hits.join(of, on="text", how="inner")
+        .sort(["row", "reason", "score", "number"], descending=[False, False, True, False])
+        .unique(["row", "number"], keep="first", maintain_order=True)
+    )
+    evals = names.gather(pl.Series(items.eval).gather(found["number"]))
+    ids = pl.Series(items.ids).gather(found["number"])
+    return found.with_columns(
+        eval=evals,
+        item=ids,
+        match=evals + "/" + ids,
+        reason=pl.Series(REASONS, dtype=pl.String).gather(found["reason"]),
+        side=pl.Series(SIDES, dtype=pl.String).gather(found["side"]),
+    )
+
+
+def _items(
+    index: Index,
+    generic: NDArray[np.bool_],
+    told: NDArray[np.int32],
+    hits: pl.DataFrame,
+    within: NDArray[np.int64],
+) -> pl.DataFrame:
+    """Return the table of items."""
+    items, sizes = index.items, index.sizes
+    count, texts = len(items.eval), len(sizes)
+    place = np.full(texts + 1, -1, np.int64)
+    place[index.short] = np.arange(len(index.short))
+    held = items.question >= 0
+    short = place[items.question]  # the last entry, of text -1, is no short text
+    kinds = np.array(["unmatchable", "long", "short", "generic"])
+    kind = held.astype(np.int8) + (short >= 0) + (held & np.append(generic, False)[items.question])
+    words = np.where(held, np.append(sizes, 0)[items.question], 0)
+    frame = pl.DataFrame(
+        {
+            "eval": pl.Series(items.names, dtype=pl.String).gather(pl.Series(items.eval)),
+            "item": pl.Series(items.ids),
+            "kind": pl.Series(kinds[kind]),
+            "words": words,
+            "informative": np.append(told, 0)[short],
+            "rows": np.bincount(hits["number"].to_numpy(), minlength=count),
+            "within": np.append(within, 0)[short],
+        }
+    )
+    short_only = [pl.when(pl.Series(short >= 0)).then(pl.col(name)).alias(name) for name in ("informative", "within")]
+    why = (
+        pl.when(pl.col("kind") == "unmatchable")
+        .then(pl.lit("its question has no word"))
+        .when(pl.col("kind") == "generic")
+        .then(pl.format("{} informative words: it counts where it is a turn or a line of its own", "informative"))
+        .otherwise(None)
+        .alias("why")
+    )
+    return frame.with_columns(*short_only, why).cast(ITEMS).select(ITEMS.names())
+
+
+def decontaminate(
+    evals: Evals,
+    *,
+    ngram: int = 8,
+    threshold: float = 0.5,
+    numbers: bool = True,
+    on: str | Iterable[str] | None = None,
+    fuzzy: float | None = None,
+    mode: Mode = "drop",
+    informative: int = 3,
+    allow_large_drop: bool = False,
+) -> Decontaminate:
+    """Drop rows that hold an item of these eval sets: an `EvalSet`, or several, in tuples or lists however nested.
+
+    Texts are compared as words in normal form (`curate.text.words`, `curate.text.normal`): letter case, white space and
+    punctuation do not count, and a Chinese character is a word. The reasons, the strongest first:
+
+    - `overlap`: a question of `ngram` words or more. A word of it is matched if it lies in an n-gram that stands in one
+      of the row's turns; the row falls when more than `threshold` of the question's words are (all of them, for 1).
+      This is Tulu 3's rule; see `numbers` for what is added to it.
+    - `whole`: a shorter question whose words stand in one turn, one after the other.
+    - `solution`: an answer of `ngram` words or more, in turns of the assistant, by the rule of `overlap`.
+    - `fuzzy`: a question of 10 words or more that a stretch of a turn comes near to; see below.
+    - `generic`: a short question of fewer than `informative` distinct informative words that stands alone: it is a
+      whole turn, or a whole line of one, but for a label ("Q:", "User:", "12."). A word is informative if 1 % of
+      the rows at most hold it. Within longer text such a question is no contamination; the table `items` counts it.
+
+    Passages and choices of items are not searched for. A question without a word cannot be found; the table says so.
+
+    - `on`: the turns to search. None stands for those of users; rated and preference rows are then searched in all of
+      their completions and answers too. "all" also finds solutions that leak through the answers of conversations.
+    - `numbers`: where a long question or answer has numbers (words with a digit 0 to 9), the row must hold more than
+      `threshold` of them, for `fuzzy` the stretch: a problem told with other numbers is another problem, and GSM8K's
+      train split has three such twins of test items. False leaves Tulu 3's rule as it is.
+    - `fuzzy`: a similarity above 0 and up to 1, in words or in characters, whichever is greater: 1 less the share of
+      the longer text that is put in, left out or changed. 0.85 finds one changed word in ten; a text told anew in other
+      words has too little in common with its question. None (default) leaves such texts alone.
+    - `mode`: "drop", or "flag" to keep every row and report what it holds.
+
+    The score of a hit is the share of the item's words that were matched, or the similarity; the ledger names the item
+    ("gsm8k/17") and where it is. Of a row, the 64 strongest hits are kept. The tables `hits` (a line for each row and
+    item) and `items` (a line for each item: what kind it is, and how many rows hold it) go into the build folder.
+
+    Empty and null text holds no item. Protected rows never fall, but have their hits. Raises `MixtureError` for no eval
+    set, two different ones of one name, and numbers out of range; eval sets are read when the first rows come.
+
+    Sources: Tulu 3 (arXiv:2411.15124, section 3.2; open-instruct's decontamination/search.py), GPT-3 (arXiv:2005.14165,
+    appendix C).
+
+    >>> from curate.evalsets.evals import evals
+    >>> step = decontaminate(evals("truthful_qa", "gsm8k"), fuzzy=0.85)
+    >>> [one.name for one in step.evals], step.ngram, step.mode
+    (['truthful_qa', 'gsm8k'], 8, 'drop')
+    """
+    sets = _flat((evals,))
+    _check(sets, ngram, threshold, fuzzy, mode, informative)
+    chosen = None if on is None else check_on(on if isinstance(on, str) else frozenset(on))
+    return Decontaminate(
+        evals=sets,
+        on=USERS if chosen is None else chosen,
+        answers=chosen is None,
+        ngram=ngram,
+        threshold=threshold,
+        numbers=numbers,
+        fuzzy=fuzzy,
+        informative=informative,
+        mode=mode,
+        allow_large_drop=allow_large_drop,
+    )
+
+
+def _flat(evals: Iterable[Evals]) -> tuple[EvalSet, ...]:
+    """Return the eval sets, however nested, each once."""
+    found: list[EvalSet] = []
+    for one in evals:
+        if isinstance(one, EvalSet):
+            found.append(one)
+        elif isinstance(one, Iterable) and not isinstance(one, str):
+            found += _flat(one)
+        else:
+            message = f"decontaminate({one!r}): no eval set; evals('gsm8k') or evals.files('questions.jsonl') makes one"
+            raise MixtureError(message)
+    return tuple(dict.fromkeys(found))
+
+
+def _check(
+    sets: tuple[EvalSet, ...], ngram: int, threshold: float, fuzzy: float | None, mode: str, informative: int
+) -> None:
+    names = [one.name for one in sets]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not sets:
+        message = "decontaminate() has no eval set to search for; evals('tulu3') names a suite of them"
+    elif twice:
+        message = f"decontaminate(): two different eval sets are called {twice[0]!r}; give one of them another name"
+    elif ngram < 2:
+        message = f"decontaminate(ngram={ngram!r}): an n-gram has 2 words or more; 8 is Tulu 3's"
+    elif not 0 < threshold <= 1:
+        message = f"decontaminate(threshold={threshold!r}): a share of an item's words, above 0 and up to 1"
+    elif fuzzy is not None and not 0 < fuzzy <= 1:
+        message = (
+            f"decontaminate(fuzzy={fuzzy!r}): a similarity above 0 and up to 1, or None to leave rephrasings alone"
+        )
+    elif informative < 0:
+        message = f"decontaminate(informative={informative!r}): a number of words, 0 or more"
+    elif mode not in get_args(Mode):
+        message = f"decontaminate(mode={mode!r}): {did_you_mean(str(mode), get_args(Mode))}"
+    else:
+        return
+    raise MixtureError(message)

@@ -1,0 +1,1 @@
+"""Removing duplicates: exact, near, and prompts that another build has."""

@@ -1,0 +1,309 @@
+"""Filter by a number that the user brings: one in the rows' own data, or what a function of theirs gives each row."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias, get_args
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from curate.errors import MixtureError, did_you_mean
+from curate.rows.schema import kind_of
+from curate.rows.segments import Segments
+from curate.steps.base import Bound, Filter, Scores
+from curate.steps.filters.quality import check_limit
+
+Of: TypeAlias = Literal["best", "mean", "worst"]
+"""Which score stands for a rated row: that of its best or worst completion, or the mean over them."""
+
+PAIR: Final = ("chosen_score", "rejected_score")
+FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+"""`package.module:function`."""
+OWN: Final = ("meta.", "completions")
+COLUMNS: Final = "'meta.<field>', 'completions', 'completions.<score name>', 'chosen_score', 'rejected_score'"
+
+
+class Scorer(Protocol):
+    """What gives rows their scores: a reward model, a judge, a rule.
+
+    `rows` has the body columns of one row kind (`curate.rows.schema`), without source and id. The answer has one number
+    a row, in their order, as an array, a list or a series; None or NaN is no score. How many rows come at once, and
+    which together, is no matter of yours, so the score of a row may depend on that row alone. It is called by one
+    thread at a time.
+    """
+
+    def __call__(self, rows: pa.RecordBatch) -> Any:  # noqa: ANN401  whatever NumPy or Arrow can read
+        """Score a batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring(Filter):
+    """See `score`. `what` names the column, or the function as `module:function`."""
+
+    name: ClassVar[str] = "score"
+    what: str
+    of: Of = "best"
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def bounds(self) -> tuple[Bound, ...]:
+        """Return the two limits."""
+        low, high = (
+            Bound("low_score", "value", at_least=self.at_least),
+            Bound("high_score", "value", at_most=self.at_most),
+        )
+        return tuple(bound for bound in (low, high) if bound[2:] != (None, None))
+
+    def score(self, segments: Segments) -> Scores:
+        """Return the number of each row, NaN where there is none; a function is not called for no rows, only found."""
+        if ":" in self.what:
+            found = _called(self.what, segments)
+        elif segments.body is None or segments.rows == 0:
+            found = np.full(segments.rows, np.nan)
+        else:
+            found = _read(self.what, self.of, segments.body)
+        return Scores({"value": found})
+
+    def holds(self) -> Mapping[str, str]:
+        """Return the sha256 of the module that the function is in; nothing for a column."""
+        return {self.what: _source_hash(self.what)} if ":" in self.what else {}
+
+
+def score(
+    what: str | Scorer,
+    *,
+    of: Of = "best",
+    at_least: float | None = None,
+    at_most: float | None = None,
+    allow_large_drop: bool = False,
+) -> Scoring:
+    """Drop rows by a number that comes with them, or that a function of yours gives: a reward model, a judge.
+
+    A row falls with `low_score` below `at_least`, with `high_score` above `at_most`; with neither limit nothing falls.
+    The number is kept as the score `value`, so limits can be moved later. A row without a number has NaN, which breaks
+    no limit: it stays, and the build shows how many there are.
+
+    `what` is one of
+
+    - `"meta.reward"`: a field that the source's format left in `meta`; `"meta.annotations.reward"` one within another
+      (or one whose name has the dot). A string that spells a number ("4.5", as all cells of CSV do) counts as it; true,
+      null, a list, "n/a", "1,000" and an infinite number are none.
+    - `"chosen_score"`, `"rejected_score"`: of preference rows.
+    - `"completions.helpfulness"`: the score of this name that the completions of rated rows have; `"completions"`: the
+      mean over all scores of each. `of` says which completion stands for the row: the `best`, the `worst`, the `mean`
+      over those with a score.
+    - `"judges:fluency"`: a function by name, `package.module:function`, or the function itself if it is one of a
+      module's own; see `Scorer` for what it takes and gives. The module is imported here, as if the mixture imported
+      it, and runs with your rights; nothing in data can name one. The fingerprint has the name, the manifest a hash of
+      the source of this one module.
+
+    Raises `MixtureError` for a name that is none of these, a module or function that is not there, limits that no
+    number can keep, and a function that has no name to be found by; when the build runs, for an answer of the wrong
+    length, one that is not of numbers, or an infinite one.
+
+    >>> from curate.rows.schema import BODIES
+    >>> from curate.rows.segments import segments
+    >>> turns = [{"role": "user", "content": "Hi"}]
+    >>> rows = [{"messages": turns, "meta": meta} for meta in ('{"reward": 0.25}', '{"reward": "4"}', "{}")]
+    >>> step = score("meta.reward", at_least=1)
+    >>> step.score(segments(pa.RecordBatch.from_pylist(rows, BODIES["conversation"]))).columns["value"].tolist()
+    [0.25, 4.0, nan]
+    """
+    low, high = check_limit("score", "at_least", at_least), check_limit("score", "at_most", at_most)
+    if low is not None and high is not None and low > high:
+        message = f"score(at_least={at_least!r}, at_most={at_most!r}): the lower limit is above the upper one"
+        raise MixtureError(message)
+    if of not in get_args(Of):
+        message = f"score(of={of!r}): {did_you_mean(str(of), get_args(Of))}"
+        raise MixtureError(message)
+    name = _check_column(what) if isinstance(what, str) else _name_of(what)
+    if ":" in name:
+        _source_hash(name)
+        _found(name)  # now: a module beside a mixture file is found only while that file is read
+    return Scoring(what=name, of=of, at_least=low, at_most=high, allow_large_drop=allow_large_drop)
+
+
+def _check_column(what: str) -> str:
+    if FUNCTION.fullmatch(what) or what in {*PAIR, "completions"}:
+        return what
+    column, _, rest = what.partition(".")
+    if column == "meta" and all(_can_be_asked(name) for name in [rest, *rest.split(".")]):
+        return what
+    if column == "completions" and rest:
+        return what
+    message = f"score({what!r}) is no number that rows bring: {COLUMNS}; or 'package.module:function'"
+    raise MixtureError(message)
+
+
+def _can_be_asked(name: str) -> bool:
+    """Tell whether a JSON path can spell this name: it has no way to write a backslash, or both quotes."""
+    return bool(name) and "\\" not in name and not {"'", '"'} <= set(name)
+
+
+def _name_of(scorer: Scorer) -> str:
+    """Return `module:function` of a module's own function; raises `MixtureError` for one that no name leads back to."""
+    module, name = getattr(scorer, "__module__", None), getattr(scorer, "__qualname__", None)
+    home = sys.modules.get(str(module))
+    if module in {"__main__", "_curate_mixture_file"} or getattr(home, str(name), None) is not scorer:
+        message = f"score({name or scorer!r}): a build finds a function by its name, and another process must find the "
+        message += "same; put it at the top of a module (judges.py) and name it: score('judges:function')"
+        raise MixtureError(message)
+    return f"{module}:{name}"
+
+
+def _read(what: str, of: Of, body: pa.RecordBatch) -> NDArray[np.float64]:
+    """Return the numbers of a column of the rows' own data."""
+    column, _, rest = what.partition(".")
+    if column == "meta":
+        return _in_meta(body["meta"], rest)
+    kind = kind_of(body.schema)
+    if column in PAIR and kind == "preference":
+        return _finite(body[column].cast(pa.float64()).fill_null(np.nan))
+    if column == "completions" and kind == "rated":
+        return _of_completions(body["completions"], rest or None, of)
+    return np.full(body.num_rows, np.nan)
+
+
+def _finite(values: Any) -> NDArray[np.float64]:  # noqa: ANN401
+    numbers = np.asarray(values, np.float64)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _in_meta(meta: pa.StringArray, name: str) -> NDArray[np.float64]:
+    """Return the number that each JSON object holds at `name`: by its parts, or else by a name that has the dots.
+
+    A number of 16 digits or more may be off in its last bit (polars' JSON reader); shorter ones are exact.
+    """
+    texts = pl.Series(meta, dtype=pl.String)
+    parts = "".join(map(_step, name.split(".")))
+    found = texts.str.json_path_match("$" + parts)
+    if "." in name and found.null_count():
+        found = pl.select(pl.coalesce(found, texts.str.json_path_match("$" + _step(name)))).to_series()
+    return _finite(found.str.strip_chars().cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy())
+
+
+def _step(name: str) -> str:
+    quote = '"' if "'" in name else "'"
+    return f"[{quote}{name}{quote}]"
+
+
+def _of_completions(rows: pa.ListArray, name: str | None, of: Of) -> NDArray[np.float64]:
+    """Return the score of the best or worst completion of each row, or the mean over them."""
+    scores = rows.values.field("scores")
+    flat = scores.values
+    value = _finite(flat.field("value").fill_null(np.nan))
+    counted = np.isfinite(value)
+    if name is not None:
+        counted &= np.asarray(pc.fill_null(pc.equal(flat.field("name"), name), fill_value=False))
+    of_completion = _means(np.where(counted, value, np.nan), scores.offsets.to_numpy())
+    starts = rows.offsets.to_numpy()
+    if of == "mean":
+        return _means(of_completion, starts)
+    reduce = np.fmax if of == "best" else np.fmin
+    full = np.flatnonzero(np.diff(starts))
+    found = np.full(len(rows), np.nan)
+    if len(full):
+        found[full] = reduce.reduceat(of_completion[: starts[-1]], starts[full])
+    return found
+
+
+def _means(values: NDArray[np.float64], starts: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return the mean of the numbers in each list of `values`, NaN for a list without.
+
+    Sums are made list by list: from a running total, each row would have a rounding that hangs on its batch.
+    """
+    rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    held = values[starts[0] : starts[-1]]
+    known = ~np.isnan(held)
+    counts = np.bincount(rows[known], minlength=len(starts) - 1)
+    sums = np.bincount(rows[known], weights=held[known], minlength=len(starts) - 1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _found(what: str) -> Callable[[pa.RecordBatch], Any]:
+    """Import the module and return the function; raises `MixtureError` where one of them is not there."""
+    module, _, name = what.partition(":")
+    try:
+        home = importlib.import_module(module)
+    except ImportError as error:
+        raise _unfound(what, error) from error
+    function = getattr(home, name, None)
+    if function is None:
+        known = [each for each, value in vars(home).items() if callable(value) and not each.startswith("_")]
+        message = f"score({what!r}): {module} has no function {name!r}; {did_you_mean(name, known)}"
+        raise MixtureError(message)
+    if not callable(function):
+        message = f"score({what!r}) is {type(function).__name__}, which cannot be called; name a function that takes a "
+        message += "pyarrow.RecordBatch and returns one number a row"
+        raise MixtureError(message)
+    return function
+
+
+@lru_cache(maxsize=64)
+def _lock(_what: str) -> Lock:
+    """Return what lets one call of a function run at a time."""
+    return Lock()
+
+
+def _unfound(what: str, error: ImportError) -> MixtureError:
+    module = what.partition(":")[0]
+    return MixtureError(
+        f"score({what!r}): {module} cannot be imported ({error}); modules are looked for beside the mixture file while "
+        "it is read, in the folder of a notebook, and in what is installed"
+    )
+
+
+def _called(what: str, segments: Segments) -> NDArray[np.float64]:
+    """Return what the function says of each row, checked."""
+    function = _found(what)
+    if segments.body is None or segments.rows == 0:
+        return np.full(segments.rows, np.nan)
+    with _lock(what):
+        answer = function(segments.body)
+    where = f"score({what!r}) was given {segments.rows:,} rows and must return one number for each"
+    try:
+        if isinstance(answer, pa.Array | pa.ChunkedArray):
+            answer = answer.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        elif isinstance(answer, pl.Series):
+            answer = answer.cast(pl.Float64).fill_null(np.nan).to_numpy()
+        numbers = np.array(answer, np.float64)
+    except (TypeError, ValueError, pa.ArrowInvalid, pa.ArrowNotImplementedError, pl.exceptions.PolarsError) as error:
+        message = f"{where}; it returned {type(answer).__name__}, which is not of numbers ({error})"
+        raise MixtureError(message) from error
+    if numbers.shape != (segments.rows,):
+        shape = f"{len(numbers):,} numbers" if numbers.ndim == 1 else f"numbers of shape {numbers.shape}"
+        message = f"{where}; it returned {shape}"
+        raise MixtureError(message)
+    wrong = np.flatnonzero(np.isinf(numbers))
+    if len(wrong):
+        message = f"{where}; it returned {numbers[wrong[0]]} for {len(wrong):,} of them; return NaN for no score"
+        raise MixtureError(message)
+    return numbers
+
+
+def _source_hash(what: str) -> str:
+    """Return the sha256 of the file of the function's module, found without running it."""
+    module = what.partition(":")[0]
+    try:
+        known = sys.modules.get(module)
+        spec = importlib.util.find_spec(module) if known is None else None
+    except ImportError as error:
+        raise _unfound(what, error) from error
+    file = getattr(known, "__file__", None) or (spec.origin if spec is not None else None)
+    if file is None or not Path(file).is_file():
+        message = f"score({what!r}): {module} is no module with a file of its own; name one of your own that calls it"
+        raise MixtureError(message)
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()

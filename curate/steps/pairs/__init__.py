@@ -1,0 +1,1 @@
+"""Preference pairs: making them of ratings, checking them, balancing their lengths."""

@@ -1,0 +1,1 @@
+"""Refusals: dropping rows in which the assistant declines, and cutting refusal phrases out of answers."""

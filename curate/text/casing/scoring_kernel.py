@@ -1,0 +1,359 @@
+"""Which letter case each word of a sentence has: the scoring of the `truecase` package, token by token, in kernels.
+
+A word has the casings ("forms") it was seen with. Of several, the one with the highest score wins:
+
+    log(count of form) + log(count after the form before) + log(count ahead of the word after) + log(count of all three)
+
+each as a share of the counts of all forms of the word, 5 added to each. The logarithms stand in the table, so a score
+is three additions of the very numbers that the package adds. Forms lie in the order in which they win a tie: the more
+frequent first, then the one that sorts last, which has small letters where the other has capitals.
+
+Source: Lita, Ittycheriah, Roukos and Kambhatla, tRuEcasIng, ACL 2003; `truecase` 0.0.14 (`TrueCaser.get_score`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.kernels.compile import inline, kernel, load64
+from curate.kernels.hashing import mix
+from curate.text.casing.hash_kernel import Rows, row_of
+
+UNKNOWN, SCORED, KEPT, ODD = -1, -2, -3, -4
+"""What stands for a token in place of a form: a word not in the table, one that is not decided yet, punctuation and
+digits, and a token with characters past ASCII, which is Python's to tell."""
+
+TITLE, CAPITALISED, LOWERED = range(3)
+"""How an unknown word is written."""
+
+MOST: Final = 4
+"""Forms that a word has at most: the length of a row of `Casing.rows` and of `Casing.alone`."""
+
+ALIKE: Final = 2
+"""A row of words with n forms that were never seen in the context: number n - 2."""
+NOTHING: Final = 3
+"""The row of zeros: there is no context to ask about."""
+
+AHEAD: Final = 512
+"""Tokens whose rows are looked up at once: what is held of them fits into the nearest cache."""
+
+WORD_BITS: Final = 17
+SEVERAL_BITS: Final = 14
+"""A key is 48 bits: the form before and the word after, each from 1 (0: none, or unknown), and between them a word with
+several forms."""
+
+TOPS, EVERY = np.uint64(0x8080808080808080), np.uint64(0xFFFFFFFFFFFFFFFF)
+PAST_Z, FROM_A = np.uint64(0x2525252525252525), np.uint64(0x3F3F3F3F3F3F3F3F)
+REST = np.uint64(0x7F7F7F7F7F7F7F7F)
+
+
+class Casing(NamedTuple):
+    """The statistics of letter case, compiled: flat arrays, read-only.
+
+    Words (lower case) and forms are strings of `word_data` and `form_data`; forms of word `w` are `first_form[w]` up to
+    `first_form[w + 1]`. Words with several forms come first. `capital` is what `str.capitalize` makes of a form; some
+    of these were never seen, and come after the last form of the last word. `opened` is that only for forms that have
+    no capital yet ("NASA" and "eBay" stay). `slots` finds a word by its hash. `alone` is `MOST` scores without context
+    for each word with several forms, -inf for forms that it does not have; `pairs` and `triples` tell which row of
+    `rows` has the scores in a context of one word and of two.
+    """
+
+    slots: NDArray[np.int32]
+    word_data: NDArray[np.uint8]
+    word_offsets: NDArray[np.int32]
+    first_form: NDArray[np.int32]
+    form_data: NDArray[np.uint8]
+    form_offsets: NDArray[np.int32]
+    capital: NDArray[np.int32]
+    opened: NDArray[np.int32]
+    alone: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    pairs: Rows
+    triples: Rows
+
+
+@inline
+def small(data: NDArray[np.uint8], i: int, end: int) -> np.uint64:
+    """Return the bytes from `i` to `end`, eight at most, with capital letters of ASCII made small; then zeros."""
+    if i + 8 <= len(data):
+        word = load64(data, i) & (EVERY >> np.uint64(64 - 8 * min(8, end - i)))
+    else:
+        word = np.uint64(0)
+        for k in range(end - i):
+            word |= np.uint64(data[i + k]) << np.uint64(8 * k)
+    rest = word & REST
+    capital = ((rest + FROM_A) ^ (rest + PAST_Z)) & ~word & TOPS
+    return np.uint64(word | capital >> np.uint64(2))
+
+
+@inline
+def seek(
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    slots: NDArray[np.int32],
+    words: NDArray[np.uint8],
+    offsets: NDArray[np.int32],
+) -> int:
+    """Return the number of the word `data[start:end]`, whatever its case; `UNKNOWN`, or `ODD` past ASCII."""
+    if start == end:
+        return UNKNOWN
+    word = small(data, start, end)
+    key, past = mix(word ^ np.uint64(end - start)), word
+    for i in range(start + 8, end, 8):
+        word = small(data, i, end)
+        key, past = mix(key ^ word), past | word
+    if past & TOPS:
+        return ODD
+    mask = len(slots) - 1
+    slot = np.int64(key >> np.uint64(32)) & mask
+    while slots[slot]:
+        number = slots[slot] - 1
+        at = offsets[number]
+        if offsets[number + 1] - at == end - start:
+            i = start
+            while i < end and small(data, i, end) == small(words, at + i - start, at + end - start):
+                i += 8
+            if i >= end:
+                return int(number)
+        slot = (slot + 1) & mask
+    return UNKNOWN
+
+
+@kernel
+def fill_words(words: NDArray[np.uint8], offsets: NDArray[np.int32], slots: NDArray[np.int32]) -> None:
+    """Enter words in `slots`, zeros so far. Words past ASCII are entered nowhere: they are never sought."""
+    for number in range(len(offsets) - 1):
+        start, end = offsets[number], offsets[number + 1]
+        if start == end:
+            continue
+        word = small(words, start, end)
+        key, past = mix(word ^ np.uint64(end - start)), word
+        for i in range(start + 8, end, 8):
+            word = small(words, i, end)
+            key, past = mix(key ^ word), past | word
+        if past & TOPS:
+            continue
+        slot = np.int64(key >> np.uint64(32)) & (len(slots) - 1)
+        while slots[slot]:
+            slot = (slot + 1) & (len(slots) - 1)
+        slots[slot] = number + 1
+
+
+@inline
+def is_kept(data: NDArray[np.uint8], start: int, end: int) -> bool:
+    """Tell whether ASCII bytes are all digits, or a part of `string.punctuation`, which is in order of its bytes."""
+    if start == end:
+        return True
+    digits = True
+    for i in range(start, end):
+        digits &= 0x30 <= data[i] <= 0x39
+    if digits:
+        return True
+    for i in range(start, end):
+        byte = data[i]
+        if not (0x21 <= byte <= 0x2F or 0x3A <= byte <= 0x40 or 0x5B <= byte <= 0x60 or 0x7B <= byte <= 0x7E):
+            return False
+        if i > start and byte != follower(data[i - 1]):
+            return False
+    return True
+
+
+@inline
+def follower(byte: int | np.integer) -> int:
+    """Return the sign of punctuation that comes after `byte` in `string.punctuation`."""
+    after = int(byte) + 1
+    return 0x3A if after == 0x30 else 0x5B if after == 0x41 else 0x7B if after == 0x61 else after
+
+
+@kernel
+def recognise(
+    data: NDArray[np.uint8],
+    starts: NDArray[np.int32],
+    ends: NDArray[np.int32],
+    table: Casing,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return for each token `data[starts[i]:ends[i]]` its word, or `UNKNOWN`, and the form that it stands for so far.
+
+    That form is `SCORED` for words of the table. Both are `ODD` for tokens with characters past ASCII.
+    """
+    slots, words, offsets, first_form = table.slots, table.word_data, table.word_offsets, table.first_form
+    word, stands = np.empty(len(starts), np.int32), np.empty(len(starts), np.int32)
+    for i in range(len(starts)):
+        start, end = int(starts[i]), int(ends[i])
+        number = seek(data, start, end, slots, words, offsets)
+        word[i] = number
+        if number == ODD:
+            stands[i] = ODD
+        elif start == end or data[start] < 0x41 or 0x5B <= data[start] <= 0x60 or data[start] > 0x7A:
+            kept = is_kept(data, start, end)
+            if number >= 0:
+                stands[i] = first_form[number] if kept else SCORED
+            else:
+                stands[i] = KEPT if kept else UNKNOWN
+        else:
+            stands[i] = SCORED if number >= 0 else UNKNOWN
+    return word, stands
+
+
+@kernel
+def choose(
+    sentences: NDArray[np.int32],
+    words: NDArray[np.int32],
+    stands: NDArray[np.int32],
+    table: Casing,
+    openings: NDArray[np.int32],
+) -> None:
+    """Put the best form in place of each `SCORED` token; `sentences` are offsets into the tokens.
+
+    `openings` is what becomes of the first word: `table.capital` or `table.opened`. The form before counts as it was
+    decided. To wait for it at each token would cost the whole way to memory and back, so rows are looked up for some
+    sentences at once, as if each word had come out in its most frequent form, and again where it did not (79 ns a token
+    to 41).
+    """
+    count = len(sentences) - 1
+    size = AHEAD
+    for sentence in range(count):
+        size = max(size, sentences[sentence + 1] - sentences[sentence])
+    likely, seen = np.empty(size, np.int32), np.empty((size, 3), np.int32)
+    begin = 0
+    while begin < count:
+        end = begin + 1
+        while end < count and sentences[end + 1] - sentences[begin] <= AHEAD:
+            end += 1
+        base = sentences[begin]
+        for sentence in range(begin, end):
+            look_ahead(sentences[sentence], sentences[sentence + 1], base, words, stands, table, openings, likely, seen)
+        for sentence in range(begin, end):
+            decide(sentences[sentence], sentences[sentence + 1], base, words, stands, table, openings, likely, seen)
+        begin = end
+
+
+@inline
+def look_ahead(
+    first: int,
+    end: int,
+    base: int,
+    words: NDArray[np.int32],
+    stands: NDArray[np.int32],
+    table: Casing,
+    openings: NDArray[np.int32],
+    likely: NDArray[np.int32],
+    seen: NDArray[np.int32],
+) -> None:
+    """Write for the tokens of a sentence their most frequent forms, and the rows that these lead to."""
+    first_form, several, known = table.first_form, len(table.alone) // MOST, len(openings)
+    before = np.int64(0)
+    for i in range(first, end):
+        form, word, k = np.int64(stands[i]), np.int64(words[i]), i - base
+        if form == SCORED:
+            form = np.int64(first_form[word])
+            if word < several:
+                after = np.int64(max(words[i + 1] + 1, 0) if i + 1 < end else 0)
+                middle, unseen = word << WORD_BITS, first_form[word + 1] - form - ALIKE
+                back = row_of(table.pairs.slots, table.pairs.moves, before | middle, unseen)
+                fore = row_of(table.pairs.slots, table.pairs.moves, middle | after, unseen)
+                both = unseen
+                if unseen not in (back, fore):  # three that were seen together were seen in pairs
+                    both = row_of(table.triples.slots, table.triples.moves, before | middle | after, unseen)
+                seen[k, 0] = back if i > first else NOTHING
+                seen[k, 1] = fore if i + 1 < end else NOTHING
+                seen[k, 2] = both if first < i < end - 1 else NOTHING
+            form = np.int64(openings[form]) if i == first else form
+        likely[k] = form
+        before = (form + 1) << (WORD_BITS + SEVERAL_BITS) if 0 <= form < known else np.int64(0)
+
+
+@inline
+def decide(
+    first: int,
+    end: int,
+    base: int,
+    words: NDArray[np.int32],
+    stands: NDArray[np.int32],
+    table: Casing,
+    openings: NDArray[np.int32],
+    likely: NDArray[np.int32],
+    seen: NDArray[np.int32],
+) -> None:
+    """Put the best form in place of each `SCORED` token of a sentence, one after the other."""
+    first_form, several = table.first_form, len(table.alone) // MOST
+    for i in range(first, end):
+        if stands[i] != SCORED:
+            continue
+        form, word, k = np.int64(first_form[words[i]]), np.int64(words[i]), i - base
+        if word < several:
+            if i > first and stands[i - 1] != likely[k - 1]:
+                before = np.int64(stands[i - 1] + 1) << (WORD_BITS + SEVERAL_BITS)
+                after = np.int64(max(words[i + 1] + 1, 0) if i + 1 < end else 0)
+                middle, unseen = word << WORD_BITS, first_form[word + 1] - form - ALIKE
+                seen[k, 0] = row_of(table.pairs.slots, table.pairs.moves, before | middle, unseen)
+                both = row_of(table.triples.slots, table.triples.moves, before | middle | after, unseen)
+                seen[k, 2] = both if i + 1 < end else NOTHING
+            form += best(table.alone, table.rows, word * MOST, seen[k, 0] * MOST, seen[k, 1] * MOST, seen[k, 2] * MOST)
+        stands[i] = openings[form] if i == first else form
+
+
+@inline
+def best(
+    alone: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    word: int | np.integer,
+    back: int | np.integer,
+    fore: int | np.integer,
+    both: int | np.integer,
+) -> int:
+    """Return which of `MOST` forms has the highest score; of equals, the first."""
+    winner, highest = 0, alone[word] + rows[back] + rows[fore] + rows[both]
+    for k in range(1, MOST):
+        score = alone[word + k] + rows[back + k] + rows[fore + k] + rows[both + k]
+        winner = k if score > highest else winner
+        highest = max(score, highest)
+    return winner
+
+
+@kernel
+def spell(
+    data: NDArray[np.uint8],
+    starts: NDArray[np.int32],
+    stops: NDArray[np.int32],
+    stands: NDArray[np.int32],
+    unknown: int,
+    table: Casing,
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Return the buffers of the tokens in their new case; an `UNKNOWN` word of ASCII is written as `unknown` says."""
+    forms, form_offsets = table.form_data, table.form_offsets
+    ends = np.zeros(len(stands) + 1, np.int32)
+    for i in range(len(stands)):
+        size = stops[i] - starts[i]
+        if stands[i] >= 0:
+            size = form_offsets[stands[i] + 1] - form_offsets[stands[i]]
+        ends[i + 1] = ends[i] + size
+    out = np.empty(ends[-1] + 8, np.uint8)
+    for i in range(len(stands)):
+        at, size = ends[i], ends[i + 1] - ends[i]
+        if stands[i] >= 0:
+            start = form_offsets[stands[i]]
+            done = 0
+            if start + 8 <= len(forms):
+                # Eight bytes at once, whatever the length: what is too much, the next token writes over.
+                letters = load64(forms, start)
+                for k in range(8):
+                    out[at + k] = np.uint8(letters >> np.uint64(8 * k))
+                done = 8
+            for k in range(done, size):
+                out[at + k] = forms[start + k]
+            continue
+        start, inside = starts[i], False
+        for k in range(size):
+            byte = data[start + k]
+            letter = 0x61 <= (byte | 0x20) <= 0x7A and byte < 0x80
+            if stands[i] == UNKNOWN and letter:
+                up = (unknown == TITLE and not inside) or (unknown == CAPITALISED and k == 0)
+                byte = byte & 0xDF if up else byte | 0x20
+            inside = letter
+            out[at + k] = byte
+    return out[: ends[-1]], ends

@@ -1,0 +1,1 @@
+"""Reading fastText models and running them without the GIL."""

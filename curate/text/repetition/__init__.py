@@ -1,0 +1,1 @@
+"""Measuring how much of a text repeats itself."""

@@ -1,0 +1,1 @@
+"""Finding secrets and personal data: addresses, telephone numbers, IPs, keys, cards and accounts."""

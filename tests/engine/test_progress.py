@@ -1,0 +1,44 @@
+"""Bars move in a terminal, and there are none elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from curate.engine.progress import watching
+from curate.mixture import Mixture
+from tests.support.build_data import chats, source
+
+
+@pytest.mark.parametrize(("terminal", "quiet", "shown"), [("1", False, True), ("1", True, False), ("0", False, False)])
+def test_bars_are_for_terminals(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    terminal: str,
+    quiet: bool,  # noqa: FBT001
+    shown: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", terminal)
+    monkeypatch.setenv("COLUMNS", "120")
+    mixture = Mixture("mix", (source("first", chats(20)), source("none", [])))
+    mixture.build(tmp_path / "out", quiet=quiet)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert ("20 rows" in told.err and "first" in told.err and "writing" in told.err) == shown
+    assert shown or told.err == ""
+
+
+def test_a_stage_of_unknown_length_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with watching() as watch:
+        watch.start("known", 10)
+        watch.start("unknown", None)
+        watch.start("nothing", 0)
+        watch.advance("known", 4, rows=3)
+        watch.advance("unknown", 7)
+        for stage in ("known", "unknown", "nothing"):
+            watch.done(stage)
+        assert watch._bars is not None
+        assert [task.percentage for task in watch._bars.tasks] == [100.0] * 3

@@ -1,0 +1,93 @@
+"""Texts cut around their hits: nothing is lost, nothing runs, nothing hides."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.report.highlights import UNSEEN, WHOLE, Hit, html, html_pieces, pieces, plain
+
+LETTERS = st.sampled_from([*"ab \n<&", "é", "e\u0301", "你", "\U0001f600", "\u200d", "\U0001f3fd", "\u202e", "م"])
+TEXTS = st.one_of(
+    st.lists(LETTERS, max_size=60).map("".join),
+    st.tuples(st.lists(LETTERS, min_size=1, max_size=30).map("".join), st.integers(1, 200)).map(lambda t: t[0] * t[1]),
+)
+SPANS = st.lists(st.tuples(st.integers(-5, 7000), st.integers(-5, 300), st.sampled_from("xyz")), max_size=12)
+
+
+@given(TEXTS, SPANS)
+def test_pieces_are_the_text_and_what_is_left_out(text: str, spans: list[tuple[int, int, str]]) -> None:
+    hits = [Hit(start, start + length, title) for start, length, title in spans]
+    within = [hit for hit in hits if 0 <= hit.start < hit.end <= len(text)]
+    place = seen = 0
+    for piece in pieces(text, hits):
+        if piece.left_out:
+            assert not piece.text
+            place += piece.left_out
+            seen += piece.hits
+            continue
+        assert piece.text == text[place : place + len(piece.text)]
+        for offset in range(place, place + len(piece.text)):
+            assert set(piece.titles) == {hit.title for hit in within if hit.start <= offset < hit.end}
+        place += len(piece.text)
+    assert place == len(text)
+    assert len(text) > WHOLE or all(not piece.left_out for piece in pieces(text, hits))
+
+
+def test_a_long_text_shows_its_first_hits_and_counts_the_others() -> None:
+    hits = [Hit(place, place + 4, "x") for place in range(1000, 21_000, 1000)]
+    found = pieces("word " * 5000, hits)
+    assert sum(bool(piece.titles) for piece in found) == 6
+    assert sum(piece.hits for piece in found) == 14
+    assert "14 marks left out" in found[-1].gap
+
+
+def test_a_long_hit_shows_both_its_ends() -> None:
+    text = "a" * 1000 + "b" * 5000 + "c" * 1000
+    marked = [piece.text for piece in pieces(text, [Hit(1000, 6000, "x")]) if piece.titles]
+    assert [len(part) for part in marked] == [400, 400]
+
+
+def test_a_cut_does_not_take_an_emoji_apart() -> None:
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
+    for shift in range(8):
+        shown = [piece.text for piece in pieces("." * shift + family * 400) if piece.text]
+        assert all(set(part.strip(".").split("\U0001f466")) <= {"", family[:-1]} for part in shown)
+
+
+def test_edge_texts_survive(edge_texts: dict[str, str]) -> None:
+    for text in edge_texts.values():
+        found = pieces(text, [Hit(0, 1, "<x>\u202e")])
+        assert sum(len(piece.text) + piece.left_out for piece in found) == len(text)
+        shown = str(html_pieces(found))
+        assert not UNSEEN.search(shown)
+        assert not UNSEEN.search(plain(text))
+        tags = set(re.findall(r"</?([a-z]+)", shown))
+        assert tags <= {"mark", "span"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<script>", "&lt;script&gt;"),
+        ("\"'&", "&#34;&#39;&amp;"),
+        ("tab\tline\n", "tab\tline\n"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("❤\ufe0f", "❤\ufe0f"),
+    ],
+)
+def test_html_shows_text_as_it_is(text: str, shown: str) -> None:
+    assert str(html(text)) == shown
+
+
+@pytest.mark.parametrize(
+    "character", ["\u202e", "\u2066", "\u200b", "\ufeff", "\u00ad", "\x1b", "\r", "\u2028", "\U000e0041"]
+)
+def test_html_names_what_is_not_seen(character: str) -> None:
+    code = f"U+{ord(character):04X}"
+    assert str(html(f"a{character}b")).count(code) == 1
+    assert character not in html(character)
+    assert plain(character) == f"[{code}]"

@@ -1,0 +1,221 @@
+"""What dedup and decontaminate found, read back from a build folder, beside counts made by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from curate.errors import CallError
+from curate.evalsets.evals import evals
+from curate.io.inputs import Input, files
+from curate.mixture import Mixture
+from curate.result.build import Build
+from curate.rows.segments import segments
+from curate.steps.base import Signed
+from curate.steps.decontaminate.decontaminate import decontaminate
+from curate.steps.dedup.dedup import dedup
+from curate.text.minhash import signatures
+from tests.support.build_data import Row, built, chat, hashes, of_rows, source, write_lines
+
+WORDS = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "omicron",
+    "pi",
+    "rho",
+    "sigma",
+    "tau",
+    "upsilon",
+]
+LONG = "how many rolls does the baker in the harbour town have left at noon today"
+SHORT = "why is the lighthouse crooked"
+PLAIN = "what is it"
+
+
+def talk(number: int, *more: str) -> str:
+    """Return a sentence that shares no five words with that of another number."""
+    return " ".join(f"{word}{number}" for word in WORDS) + "".join(f" {word}" for word in more)
+
+
+def rows_of(numbers: range, *more: str) -> list[Row]:
+    return [chat(talk(number, *more), f"Answer {number}.") for number in numbers]
+
+
+@pytest.fixture(scope="module")
+def deduped(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """Ten rows of `a`; in `b` four of them with a word more, one twice with another, and five others."""
+    rows = [
+        *rows_of(range(4), "more"),
+        *rows_of(range(9, 10), "x"),
+        *rows_of(range(9, 10), "y"),
+        *rows_of(range(20, 25)),
+    ]
+    step = dedup("prompt", allow_large_drop=True)
+    return built(
+        tmp_path_factory.mktemp("d") / "out", source("a", rows_of(range(10))), source("b", rows), steps=(step,)
+    )
+
+
+def test_overlap_and_clusters_tell_what_fell_to_what(deduped: Build) -> None:
+    assert deduped.overlap("dedup").rows() == [("b", "a", 6, 6 / 11)]
+    found = deduped.clusters("dedup")
+    assert found["size"].to_list() == [3, 3, 2, 2, 2, 2]
+    assert found["cluster"].n_unique() == 5
+    kept = {
+        f"a/{name}": messages[0]["content"]
+        for name, messages in deduped.kept().select("id", "messages").collect().rows()
+    }
+    fell = dict(deduped.dropped("dedup").select("id", "messages").rows())
+    for name, cluster, score in found.select("id", "cluster", "score").rows():
+        short, long = kept[cluster].split(), fell[name][0]["content"].split()
+        assert long[:-1] == short
+        assert score == pytest.approx((len(short) - 4) / (len(short) - 3))
+
+
+def test_signatures_are_those_of_the_rows_in_the_data_files(deduped: Build) -> None:
+    found = deduped.signatures("dedup")
+    kept = deduped.kept().collect()
+    assert found.rows.rows() == kept.select("source", "id").rows()
+    step = dedup("prompt")
+    batch = of_rows([{"messages": messages} for messages in kept["messages"].to_list()]).open()
+    [block] = batch.blocks()
+    signed: Signed = step.sign(segments(batch.parse(block).body, step.reads))
+    assert np.array_equal(found.hashes, signatures(signed.lists["shingles"], 128))
+    lean = found.lean()
+    assert [one.scheme for one in lean[:1]] == ["affine32"]
+    assert lean[0].jaccard(lean[0]) == 1.0
+    assert len(lean) == kept.height
+
+
+def test_a_build_against_another_leaves_out_what_that_has(tmp_path: Path, deduped: Build) -> None:
+    step = dedup("prompt", against=deduped.path, allow_large_drop=True)
+    done = built(tmp_path / "out", source("new", [*rows_of(range(3), "else"), *rows_of(range(50, 53))]), steps=(step,))
+    names = {
+        f"against/{path.name}/{name}"
+        for path in (deduped.path / "data").iterdir()
+        for name in pl.read_parquet(path)["id"]
+    }
+    fell = done.dropped("dedup")
+    assert fell.height == 3
+    assert set(fell["match"]) <= names
+    assert done.overlap("dedup").rows() == [("new", "against", 3, 0.5)]
+    told = next(each for each in done.manifest["steps"] if each["label"] == "dedup")
+    assert [each[: len("rows:f:")] for each in told["against"]] == ["rows:f:"]  # fifteen rows, in hexadecimal
+    assert done.kept().collect().height == 3
+
+
+def eval_file(folder: Path) -> Path:
+    items = [
+        {"id": "long", "question": LONG.capitalize() + "?"},
+        {"id": "short", "question": "Why is the lighthouse crooked?"},
+        {"id": "plain", "question": "What is it?"},
+        {"id": "none", "question": "?!"},
+        *({"id": f"other{i}", "question": talk(1000 + i)} for i in range(6)),
+    ]
+    return write_lines(folder / "items.jsonl", items)
+
+
+@pytest.fixture
+def contaminated(tmp_path: Path) -> Build:
+    [pellow] = evals.files(eval_file(tmp_path), question="question", id="id", name="pellow")
+    clean = rows_of(range(300))
+    first = [
+        chat(f"Please tell me, {LONG.upper()}, if you know.", "No."),
+        chat("Hm. WHY IS the lighthouse crooked?", "No."),
+    ]
+    second = [chat("Hello.", "Hello.", "What is it?", "It."), chat("I ask what is it that you do", "Nothing.")]
+    steps = (decontaminate(pellow),)
+    return built(tmp_path / "out", source("a", [*first, *clean]), source("b", [*second, *clean[:10]]), steps=steps)
+
+
+def test_contamination_is_told_in_both_directions(contaminated: Build) -> None:
+    coverage = contaminated.coverage("decontaminate").to_dicts()
+    assert coverage == [
+        {"eval": "pellow", "items": 10, "matchable": 9, "long": 7, "short": 1, "generic": 1, "unmatchable": 1}
+    ]
+    found = {each["source"]: each for each in contaminated.contamination("decontaminate").to_dicts()}
+    assert (found["a"]["rows"], found["a"]["items"], found["a"]["item_share"]) == (2, 2, 0.2)
+    assert found["a"]["row_share"] == 2 / 302
+    assert (found["b"]["rows"], found["b"]["items"], found["b"]["generic"]) == (0, 0, 1)
+    assert (found["a"]["verdict"], found["b"]["verdict"]) == ("contaminated", "below 2 %")
+    fell = contaminated.dropped("decontaminate")
+    told = set(fell.select("source", "reason", "match").iter_rows())
+    assert told == {("a", "overlap", "pellow/long"), ("a", "whole", "pellow/short"), ("b", "generic", "pellow/plain")}
+    hits = contaminated.hits("decontaminate")
+    texts = dict(fell.select("id", "messages").rows())
+    spans = {
+        each["item"]: texts[each["id"]][each["turn"]]["content"][each["start"] : each["end"]]
+        for each in hits.to_dicts()
+    }
+    assert {name: text.lower().strip("?") for name, text in spans.items()} == {
+        "long": LONG,
+        "short": SHORT,
+        "plain": PLAIN,
+    }
+    evidence = [hit for hits in fell["evidence"] for hit in hits]
+    assert {hit["match"] for hit in evidence} == {"pellow/long", "pellow/short", "pellow/plain"}
+
+
+def test_the_manifest_names_the_content_of_the_evals(tmp_path: Path, contaminated: Build) -> None:
+    [step] = contaminated.manifest["steps"]
+    [pellow] = evals.files(tmp_path / "items.jsonl", question="question", id="id", name="pellow")
+    assert step["holds"] == {"pellow": pellow.load().digest()}
+    assert str(tmp_path) not in json.dumps(contaminated.manifest)
+
+
+def test_flagged_rows_stay_and_show_what_was_met(tmp_path: Path) -> None:
+    [pellow] = evals.files(eval_file(tmp_path), question="question", id="id", name="pellow")
+    rows = [chat(LONG, "No."), *rows_of(range(5))]
+    done = built(tmp_path / "out", source("a", rows), steps=(decontaminate(pellow, mode="flag"),))
+    assert done.funnel.filter(source="a")["kept"].item() == 6
+    assert done.hits("decontaminate")["fell"].to_list() == [False]
+    evidence = done.ledger.filter(pl.col("evidence").list.len() > 0).collect()["evidence"].to_list()
+    assert [[hit["match"] for hit in hits] for hits in evidence] == [["pellow/long"]]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_bytes_in_any_order(tmp_path: Path, threads: int) -> None:
+    [pellow] = evals.files(eval_file(tmp_path), question="question", id="id", name="pellow")
+    rows = [*rows_of(range(30)), *rows_of(range(20), "and", "more"), chat(LONG, "No."), chat("What is it?", "It.")]
+    found = []
+    for number, order in enumerate((rows, rows[::-1])):
+        path = write_lines(tmp_path / f"{number}.jsonl", order)
+        steps = (dedup("prompt", keep="longest", allow_large_drop=True), decontaminate(pellow))
+        out = tmp_path / f"out{number}"
+        Mixture("mix", (source("a", files(path, "messages")),), steps).build(out, threads=threads, quiet=True)
+        found.append({name: sha for name, sha in hashes(out).items() if name.startswith("data/")})
+    assert found[0] == found[1]
+
+
+def test_a_step_that_is_not_there_is_named(deduped: Build) -> None:
+    with pytest.raises(CallError, match="this build has no step 'decontaminate'"):
+        deduped.coverage("decontaminate")
+
+
+def test_data_without_a_hit_is_told_as_clean(tmp_path: Path) -> None:
+    [pellow] = evals.files(eval_file(tmp_path), question="question", id="id", name="pellow")
+    done = built(tmp_path / "out", source("a", rows_of(range(3))), steps=(decontaminate(pellow, fuzzy=0.9),))
+    assert done.hits("decontaminate").height == done.contamination("decontaminate").height == 0
+    assert done.coverage("decontaminate")["matchable"].to_list() == [9]
+    empty = built(tmp_path / "none", source("a", write_rows(tmp_path)), steps=(dedup("all"), decontaminate(pellow)))
+    assert empty.kept().collect().height == 0
+
+
+def write_rows(folder: Path) -> Input:
+    return files(write_lines(folder / "empty.jsonl", []), "messages")

@@ -1,0 +1,321 @@
+"""How well `refusals` does against people's labels; `pytest -s` prints the figures.
+
+XSTest: three models answered 450 prompts each, and people marked full refusals, partial ones and compliance (Röttger et
+al., arXiv:2308.01263). `cannot_help` and `lecture` are held to these labels. The other families look for something else
+(an answer that says "As an AI, ..." may well comply), so their figures are told, not judged.
+
+Cross-validation: points and limit of lectures are fitted on two files and tried on the third. Phrases are chosen in two
+ways: all of cannot_help.txt, whose lines were written over time with all three files at hand; or only its lines that
+were met in refusals of the two files or of HaluEval. The lines of lectures were written before Mistral's answers were
+read. Most of what is missed is Mistral's: 35 of its 49 refusals, of which two in three contradict the premise of a
+question, and only the question tells such an answer from information.
+
+With a model (`refusals(model=...)`), which stands in for lectures, how long it trains, the characters it reads and the
+limit of 0.75 were chosen with all files at hand; with the limit chosen on two files, the third gives 0.973 and 0.963.
+All files have the same prompts, so it knows the topics of the third: the other figure is of prompts that it never read.
+
+HaluEval: 4,999 answers of ChatGPT. Its labels are for hallucination, so they say nothing about refusals; the share of
+hits under each is told. `halueval_refusals.json` has the ids of the answers in which the assistant declines or speaks
+of itself as a machine, as found for this test: 664 begin "As an AI language model, I ..." or nearly so and were taken
+by that pattern; the 53 other hits were read one by one, and so were the 28 answers without a hit that have "sorry",
+"I cannot", "language model" or the like. A rap in an AI's voice (370) is out, "It is impossible for an AI language
+model like me" (2435) is in. Answers with none of these words were not read, so recall is an upper bound.
+`halueval_read.json` has 200 random hits of this version, each read with what stands around it, and which were wrong.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+
+from curate.classify.train_classifier import train_classifier
+from curate.io.inputs import frame
+from curate.rows.schema import BODIES
+from curate.rows.segments import segments
+from curate.steps.refusals._classifier import SURE
+from curate.steps.refusals._moralising import scale
+from curate.steps.refusals.phrase_files import Where
+from curate.steps.refusals.refusals import Refusals, refusals
+from tests.support.refusal_folds import accepted, counts, fit, line_hits
+
+Marks = NDArray[np.bool_]
+FAMILIES = refusals().families
+MODELS = ("gpt4", "llama2new", "mistralinstruct")
+HALUEVAL = Path(__file__).with_name("halueval_refusals.json")
+READ = Path(__file__).with_name("halueval_read.json")
+
+
+class Figures(NamedTuple):
+    precision: float
+    recall: float
+    right: int
+    wrong: int
+    missed: int
+
+    def __str__(self) -> str:
+        shares = f"precision {self.precision:.3f}  recall {self.recall:.3f}"
+        return f"{shares}  right {self.right:3d}  wrong {self.wrong:2d}  missed {self.missed:3d}"
+
+
+def measure(hit: Marks, refused: Marks, complied: Marks) -> Figures:
+    right, wrong, missed = int((hit & refused).sum()), int((hit & complied).sum()), int((~hit & refused).sum())
+    return Figures(right / max(right + wrong, 1), right / max(right + missed, 1), right, wrong, missed)
+
+
+def scored(texts: Sequence[str | None], where: Where = "anywhere") -> dict[str, Marks]:
+    """Which answers each family hits, and `any` of them."""
+    rows = [{"messages": [{"role": "assistant", "content": text}], "meta": "{}"} for text in texts]
+    step = refusals(where=where)
+    columns = step.score(segments(pa.RecordBatch.from_pylist(rows, BODIES["conversation"]), step.reads)).columns
+    limits = {bound.score: bound.at_most or 0 for bound in step.bounds()}
+    marks = {family: column > limits[family] for family, column in columns.items()}
+    return {"any": np.any(list(marks.values()), axis=0), **marks}
+
+
+@pytest.fixture(scope="module")
+def xstest(real_file: Callable[[str], Path]) -> pl.DataFrame:
+    names = {model: f"preference/xstest_completions/xstest_v2_completions_{model}.csv" for model in MODELS}
+    return pl.concat(pl.read_csv(real_file(name)).with_columns(model=pl.lit(model)) for model, name in names.items())
+
+
+def labels(xstest: pl.DataFrame) -> tuple[Marks, Marks, Marks]:
+    """Which answers refuse, refuse in part, and comply."""
+    label = xstest["final_label"].to_numpy()
+    refused, partial, complied = (
+        label == name for name in ("2_full_refusal", "3_partial_refusal", "1_full_compliance")
+    )
+    assert (refused.sum(), partial.sum(), complied.sum()) == (490, 80, 780)
+    return refused, partial, complied
+
+
+def test_xstest(xstest: pl.DataFrame) -> None:
+    refused, partial, complied = labels(xstest)
+    marks = scored(xstest["completion"].to_list())
+    marks["any, opening"] = scored(xstest["completion"].to_list(), "opening")["any"]
+    marks["declines"] = marks["cannot_help"] | marks["lecture"]
+    figures = {name: measure(hit, refused, complied) for name, hit in marks.items()}
+    lines = [f"  {name:16s} {figures[name]}  partial {(hit & partial).sum():2d} of 80" for name, hit in marks.items()]
+    for name, kind in itertools.product(MODELS, ("declines", "any")):
+        one = xstest["model"].to_numpy() == name
+        figures[f"{name}, {kind}"] = measure(marks[kind][one], refused[one], complied[one])
+        lines.append(f"  {name}, {kind:9s} {figures[f'{name}, {kind}']}")
+    print("\nXSTest, full refusal against full compliance:", *lines, sep="\n")  # noqa: T201
+
+    assert figures["cannot_help"].precision >= 0.97
+    assert figures["cannot_help"].recall >= 0.85
+    assert figures["declines"].precision >= 0.97
+    assert figures["declines"].recall >= 0.89
+    assert figures["any"].precision >= 0.93
+    assert figures["any"].recall >= 0.91
+    assert figures["gpt4, any"].recall >= 0.99
+    assert figures["llama2new, declines"].recall >= 0.95
+    assert figures["mistralinstruct, declines"].recall >= 0.28
+
+
+@pytest.fixture(scope="module")
+def halueval(real_file: Callable[[str], Path]) -> tuple[list[str], Marks]:
+    """Its answers, and which of them decline or speak as a machine."""
+    lines = real_file("sft/halueval_general.json").read_text("utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["ID"] != "ID"]
+    read = set(json.loads(HALUEVAL.read_text("utf-8")))
+    return [row["chatgpt_response"] for row in rows], np.array([int(row["ID"]) in read for row in rows])
+
+
+@pytest.fixture(scope="module")
+def others(halueval: tuple[list[str], Marks], real_file: Callable[[str], Path]) -> list[str]:
+    """Answers of other files that refuse nothing."""
+    rows = json.loads(real_file("sft/lima.json").read_bytes())
+    rows += json.loads(real_file("sft/alpaca_random_9k.json").read_bytes())[:2500]
+    plain = [text for text, machine in zip(*halueval, strict=True) if not machine][:2500]
+    return [row["output"] for row in rows] + plain
+
+
+@pytest.mark.parametrize(("chosen", "precision", "recall"), [("all", 0.97, 0.90), ("met", 0.97, 0.88)])
+def test_across_files(
+    xstest: pl.DataFrame,
+    halueval: tuple[list[str], Marks],
+    others: list[str],
+    chosen: str,
+    precision: float,
+    recall: float,
+) -> None:
+    refused, partial, complied = labels(xstest)
+    model = xstest["model"].to_numpy()
+    lectures, of_others = counts(xstest["completion"].to_list()), counts(others)
+    plain, elsewhere = (line_hits(texts, "cannot_help").hit for texts in (xstest["completion"].to_list(), halueval[0]))
+    hit, lines = np.zeros(len(model), np.bool_), []
+    for name in MODELS:
+        tuning = ~partial & (model != name)
+        met = accepted(np.concatenate([plain[tuning], elsewhere]), np.concatenate([refused[tuning], halueval[1]]))
+        declines = plain[:, met | (chosen == "all")].any(axis=1)
+        fitted = fit(lectures[tuning & ~declines], refused[tuning & ~declines], of_others)
+        here = (declines | (lectures @ fitted.points >= fitted.limit)) & (model == name)
+        hit |= here
+        figure = measure(here[model == name], refused[model == name], complied[model == name])
+        lines.append(
+            f"  {name:16s} {figure}  partial {(here & partial).sum():2d}  {fitted.points.tolist()} from {fitted.limit}"
+        )
+    figure = measure(hit, refused, complied)
+    lines.append(f"  {'together':16s} {figure}  partial {(hit & partial).sum():2d} of 80")
+    print(f"\nXSTest, tuned on two files and tried on the third, phrases: {chosen}", *lines, sep="\n")  # noqa: T201
+    assert figure.precision >= precision
+    assert figure.recall >= recall
+
+
+@pytest.mark.parametrize(("apart", "precision", "recall"), [(False, 0.97, 0.95), (True, 0.95, 0.92)])
+def test_across_files_with_a_model(
+    xstest: pl.DataFrame,
+    others: list[str],
+    real_file: Callable[[str], Path],
+    tmp_path: Path,
+    apart: bool,  # noqa: FBT001
+    precision: float,
+    recall: float,
+) -> None:
+    """Points, limit and model learn from two files; `apart`, the model from every other prompt, asked of the rest."""
+    pytest.importorskip("fasttext", reason="no wheel of fastText for this Python")
+    refused, partial, complied = labels(xstest)
+    plain, model = plain_answers(real_file), xstest["model"].to_numpy()
+    lectures, of_others = counts(xstest["completion"].to_list()), counts(others)
+    declines: Marks = np.any(line_hits(xstest["completion"].to_list(), "cannot_help").hit, axis=1)
+    odd = np.arange(len(model)) % 2 == 1  # a file has 450
+    asked, learnt = (odd, ~odd) if apart else (odd | ~odd, odd | ~odd)
+    hit, before, lines = np.zeros(len(model), np.bool_), np.zeros(len(model), np.bool_), []
+    for name in MODELS:
+        tuning, here = ~partial & (model != name), asked & (model == name)
+        fitted = fit(lectures[tuning & ~declines], refused[tuning & ~declines], of_others)
+        good, bad = (xstest.filter(learnt & (model != name) & which) for which in (complied, refused))
+        path = trained(tmp_path, bad, good, plain)
+        points = (lectures[here] @ fitted.points).astype(np.int32)
+        told = scores(refusals(model=path), xstest.filter(here).select("prompt", "completion").rows())
+        before[here] = declines[here] | (points >= fitted.limit)
+        hit[here] = declines[here] | (told["model"] >= SURE)
+        figure = measure(hit[here], refused[here], complied[here])
+        lines.append(f"  {name:16s} {figure}  partial {(hit & partial & here).sum():2d}")
+    for what, marks in (("together", hit), ("without a model", before)):
+        figure = measure(marks[asked], refused[asked], complied[asked])
+        lines.append(f"  {what:16s} {figure}  partial {(marks & partial).sum():2d} of {(partial & asked).sum()}")
+    print(f"\nXSTest with a model of two files, tried on the third, other prompts: {apart}", *lines, sep="\n")  # noqa: T201
+    figure = measure(hit[asked], refused[asked], complied[asked])
+    assert figure.precision >= precision
+    assert figure.recall >= recall
+
+
+def plain_answers(real_file: Callable[[str], Path]) -> pl.DataFrame:
+    """Return 2,500 requests of Alpaca with their answers."""
+    rows = json.loads(real_file("sft/alpaca_random_9k.json").read_bytes())[:2500]
+    asked = [f"{row['instruction']} {row.get('input', '')}" for row in rows]
+    return pl.DataFrame({"prompt": asked, "completion": [row["output"] for row in rows]})
+
+
+def trained(folder: Path, positive: pl.DataFrame, negative: pl.DataFrame, more: pl.DataFrame, on: str = "all") -> Path:
+    """Return a model of rows with `prompt` and `completion`, trained as the docstring of `refusals` says."""
+    good = pl.concat([negative.select("prompt", "completion"), more])
+    inputs = frame(positive.select("prompt", "completion")), frame(good)
+    how: dict[str, Any] = {"opening": 400, "refit": True, "lr": 1.0, "epochs": 25}
+    return train_classifier(*inputs, folder / "m.bin", on=on, overwrite=True, **how).path
+
+
+def scores(step: Refusals, asked: Sequence[tuple[str, str]]) -> dict[str, NDArray[Any]]:
+    """Return the scores of dialogues of one exchange."""
+    turns = [[{"role": "user", "content": ask}, {"role": "assistant", "content": say}] for ask, say in asked]
+    body = pa.RecordBatch.from_pylist([{"messages": each, "meta": "{}"} for each in turns], BODIES["conversation"])
+    return dict(step.score(segments(body, step.reads)).columns)
+
+
+def test_a_model_leaves_answers_by_people_alone(
+    xstest: pl.DataFrame, real_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("fasttext", reason="no wheel of fastText for this Python")
+    refused, _, complied = labels(xstest)
+    path = trained(tmp_path, xstest.filter(refused), xstest.filter(complied), plain_answers(real_file))
+    fell = {}
+    for name in ("lima.json", "alpaca_random_9k.json"):
+        rows = json.loads(real_file(f"sft/{name}").read_bytes())[-4000:]
+        found = scores(refusals(model=path), [(f"{row['instruction']} {row['input']}", row["output"]) for row in rows])
+        fell[name] = int((found["model"] >= SURE).sum()), len(rows)
+    print("\nAnswers that a model trained on XSTest and Alpaca's first 2,500 fells:", fell)  # noqa: T201
+    # Read one by one, LIMA's five: a refusal (552), a lecture (456), an AI on itself twice (566, 1009), a poem (933).
+    assert all(count <= 0.005 * rows for count, rows in fell.values())
+
+
+def test_the_points_shipped_are_those_of_all_files(xstest: pl.DataFrame, others: list[str]) -> None:
+    refused, partial, _ = labels(xstest)
+    open_ = ~partial & ~line_hits(xstest["completion"].to_list(), "cannot_help").hit.any(axis=1)
+    fitted = fit(counts(xstest["completion"].to_list())[open_], refused[open_], counts(others))
+    assert np.abs(fitted.points - scale().points).max() <= 1
+
+
+@pytest.mark.parametrize(("how", "least", "most"), [("phrases", 0.38, 0.13), ("model", 0.6, 0.65)])
+def test_refusals_of_unsafe_prompts_stay(
+    xstest: pl.DataFrame, real_file: Callable[[str], Path], tmp_path: Path, how: str, least: float, most: float
+) -> None:
+    refused, _, _ = labels(xstest)
+    unsafe = xstest["type"].str.starts_with("contrast").to_numpy()
+    held = np.arange(len(xstest)) % 2 == 1  # prompts of even number were read for the phrases; a file has 450
+    harmful: bool | Path = True
+    if how == "model":
+        pytest.importorskip("fasttext", reason="no wheel of fastText for this Python")
+        sides = xstest.filter(~held & unsafe), xstest.filter(~held & ~unsafe)
+        harmful = trained(tmp_path, *sides, plain_answers(real_file), "prompt")
+    kept = scores(refusals(keep_safety=harmful), xstest.select("prompt", "completion").rows())["kept_safety"] > 0
+    found = scored(xstest["completion"].to_list())["any"] & refused
+    lines, shares = [], {}
+    for name, half in (("read", ~held), ("held out", held)):
+        for kind, which in (("unsafe", unsafe), ("safe", ~unsafe)):
+            one = found & half & which
+            shares[name, kind] = (kept & one).sum() / one.sum()
+            lines.append(f"  prompts {name:9s} {kind:6s} {(kept & one).sum():3d} of {one.sum():3d} refusals kept")
+    print(f"\nXSTest, refusals kept by keep_safety, {how}:", *lines, sep="\n")  # noqa: T201
+    assert shares["held out", "unsafe"] >= least
+    assert shares["held out", "safe"] <= most
+
+
+def test_halueval(real_file: Callable[[str], Path]) -> None:
+    lines = real_file("sft/halueval_general.json").read_text("utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["ID"] != "ID"]
+    read = set(json.loads(HALUEVAL.read_text("utf-8")))
+    refused = np.array([int(row["ID"]) in read for row in rows])
+    hallucinated = np.array([row["hallucination_label"] == "yes" for row in rows])
+    assert (len(rows), refused.sum()) == (4999, len(read))
+    marks = scored([row["chatgpt_response"] for row in rows])
+    marks["all but provider"] = np.any([marks[family] for family in FAMILIES if family != "provider"], axis=0)
+    figures = {name: measure(hit, refused, ~refused) for name, hit in marks.items()}
+    shares = {name: (hit[hallucinated].mean(), hit[~hallucinated].mean()) for name, hit in marks.items()}
+    told = [
+        f"  {name:16s} {figure}  of hallucinated {shares[name][0]:.3f}, of others {shares[name][1]:.3f}"
+        for name, figure in figures.items()
+    ]
+    print("\nHaluEval, answers that decline or speak as a machine:", *told, sep="\n")  # noqa: T201
+
+    assert figures["all but provider"].precision >= 0.99
+    assert figures["all but provider"].recall >= 0.99
+    # A name of another model is a hit of `provider`, whoever speaks of it: nine answers here are about GPT-3 or OpenAI.
+    assert figures["any"].precision >= 0.98
+
+
+def test_answers_by_people_are_left_alone(real_file: Callable[[str], Path]) -> None:
+    rows = json.loads(real_file("sft/lima.json").read_bytes())
+    marks = scored([row["output"] for row in rows])
+    print("\nLIMA, hits in 1,029 answers:", {name: int(hit.sum()) for name, hit in marks.items()})  # noqa: T201
+    # Read one by one: seven answers in an assistant's voice ("I am an AI language model"), and one about ChatGPT.
+    assert marks["any"].sum() <= 8
+
+
+def test_two_hundred_hits_read_by_hand(halueval: tuple[list[str], Marks], real_file: Callable[[str], Path]) -> None:
+    told = json.loads(READ.read_text("utf-8"))
+    lines = real_file("sft/halueval_general.json").read_text("utf-8").splitlines()
+    ids = [int(row["ID"]) for row in map(json.loads, lines) if row["ID"] != "ID"]
+    hit = scored(halueval[0])["any"]
+    assert len(told["read"]) == len(set(told["read"])) == 200
+    assert all(hit[ids.index(each)] for each in told["read"])
+    assert len(told["wrong"]) <= 0.03 * len(told["read"])

@@ -1,0 +1,217 @@
+"""Secrets are found where the patterns say, planted ones all of them; what is no one's is left; masks hold."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.kernels.buffers import view
+from curate.text.secrets.find import KINDS, MASKS, Kind, find_secrets, mask_secrets
+from tests.reference.secrets import secrets
+from tests.support.planted_secrets import planted
+
+PLANTED = 200
+NOTHING = (
+    "Version 12.0.19.1, v8.34.12.99, 1.2.3.4, §15.12.2.7, 8.8.8.8, 10.11.12.13, 192.168.1.20, 172.16.30.40",
+    "203.0.113.77 and 198.51.100.23 and 2001:db8::8a2e:370:7334 and 255.255.255.0 and 999.34.12.99 and 8.34.12.99.5",
+    "12:34:56 std::vector a::b 00:1a:2b:3c:4d:5e 2024:01:02 2001:4860",
+    "user@example.com, ann@example1.org, joe@x.example.co.uk, you@gmail.com, your.name@pellow.org, git@github.com:a/b",
+    "A@B.T X@W.to(device) react@16.12.0 a@b @ann ann@ a@b..com a@-x.com @app.route setup-node@v14.x",
+    "(555) 123-4567, 212-555-0123, 123-456-7890, (234) 567-8901, 000-000-0000, +1 555 123 4567, (111) 222-3333",
+    "2024-01-02, 01-02-2024, 01.02.2024, 12:30:45, 1999-2004, 978-3-16-148410-0, 0-306-40615-2, $212-736-5000",
+    "300-200-1000, 5-212-736-5000, 212-736-5000-9, 3.14159265358979, 1,234,567.89, 4155552671, 8210+4908374100427",
+    "4111 1111 1111 1111, 4242424242424242, 4539 1488 0343 6468, 1234 5678 9012 3456, 4539148803436467012345",
+    "2003 2011 2017 2027, 5309 7677 8244 1346, 3301 3307 3313 3319",
+    "DE88 3704 0044 0532 0130 00, DE89 3704 0044 0532 0130, de89370400440532013000, ZZ89370400440532013000",
+    "sk-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx, sk-your-api-key-goes-here-1, AKIAIOSFODNN7EXAMPLE",
+    "hf_some_long_function_name_of_yours, hf_abcdefghijklmnopqrstuvwxyzabcdefgh",
+    "sk-circle-fade-dot-container-twelve, ghp_123456, task-AbCdEf1234567890ZyXw, eyJhbGciOiJIUzI1NiJ9, AIzaSy",
+    "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----, -----BEGIN CERTIFICATE-----",
+    "[EMAIL] [PHONE] [IP] [KEY] [CARD] [IBAN]",
+    "",
+)
+
+PARTS = st.one_of(
+    st.sampled_from(KINDS).flatmap(lambda kind: st.sampled_from(planted(kind, 40))),
+    st.sampled_from(NOTHING).flatmap(lambda text: st.sampled_from(text.split(", "))),
+    st.sampled_from(
+        [
+            *" .,:;-+/()@=_\n",
+            "1",
+            "0",
+            "23",
+            "555",
+            "2001",
+            "a",
+            "Z",
+            "é",
+            "京",
+            "§",
+            "v",
+            "version ",
+            "://",
+            "::",
+            "-----",
+            "BEGIN ",
+        ]
+    ),
+)
+TEXTS = st.lists(PARTS, max_size=8).flatmap(
+    lambda parts: st.sampled_from(["", " ", "-"]).map(lambda gap: gap.join(parts))
+)
+DENSE = st.text("0123456789 -.()+:/@aZ", max_size=60)
+
+
+def found(texts: Sequence[str | None], kinds: tuple[Kind, ...] = KINDS) -> list[list[tuple[str, int, int]]]:
+    hits = find_secrets(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32), kinds)
+    answer: list[list[tuple[str, int, int]]] = [[] for _ in texts]
+    for place, kind, start, stop in zip(*(column.tolist() for column in hits), strict=True):
+        answer[place].append((KINDS[kind], start, stop))
+    return answer
+
+
+def shown(text: str) -> list[tuple[str, str]]:
+    return [(kind, text.encode()[start:stop].decode()) for kind, start, stop in found([text])[0]]
+
+
+def masked(text: str, kinds: tuple[Kind, ...] = KINDS) -> str:
+    places, texts = mask_secrets(view(pa.array([text])), np.zeros(1, np.int32), kinds)
+    return str(texts[0]) if len(places) else text
+
+
+@given(st.lists(TEXTS | DENSE, max_size=4), st.sets(st.sampled_from(KINDS), min_size=1))
+def test_hits_are_as_defined(texts: list[str], some: set[Kind]) -> None:
+    assert found(texts) == [secrets(text) for text in texts]
+    kinds = tuple(kind for kind in KINDS if kind in some)
+    assert found(texts, kinds) == [secrets(text, kinds) for text in texts]
+
+
+def test_hits_in_real_texts_are_as_defined(real_file: Callable[[str], Path]) -> None:
+    files = ("lima.json", "alpaca_random_9k.json", "oasst_sft_zh.json", "code_alpaca_2k.json", "alpaca_zh_demo.json")
+    rows = [row for name in files for row in json.loads(real_file(f"sft/{name}").read_bytes())]
+    texts = [text for row in rows for text in (row["instruction"], row["output"])]
+    hits = found(texts)
+    assert sum(map(len, hits)) > 5
+    likely = re.compile(r"@|[0-9]{2}[ ./)-]+[0-9]{2}|[0-9]{13}|[A-Z]{2}[0-9]{2}|:[0-9a-f]*:|_live_|sk-|eyJ|BEGIN")
+    some = [
+        i for i, text in enumerate(texts) if len(text) < 5_000 and (hits[i] or (i % 3 == 0 and likely.search(text)))
+    ]
+    assert len(some) > 100
+    for i in some:
+        assert hits[i] == secrets(texts[i]), texts[i]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_planted_secret_is_found(kind: Kind) -> None:
+    drawn = planted(kind, PLANTED)
+    for before, after in (
+        ("", ""),
+        ("It is ", ", or so."),
+        ("我的是", "。"),
+        ("(", ")"),
+        ('{"x": "', '"}'),
+        ("\n", "\n"),
+    ):
+        if kind == "phone" and before == "(":
+            continue  # a second bracket is a layout of its own
+        texts = [before + secret + after for secret in drawn]
+        start = len(before.encode())
+        expected = [[(kind, start, start + len(secret))] for secret in drawn]
+        assert found(texts) == expected
+        assert found(texts, (kind,)) == expected
+
+
+@pytest.mark.parametrize("text", NOTHING)
+def test_what_is_no_ones_is_left(text: str) -> None:
+    assert shown(text) == []
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "hits"),
+    [
+        ("请联系ann@pellow.org。", [("email", "ann@pellow.org")]),
+        ("ann@pellow.org.", [("email", "ann@pellow.org")]),
+        ("<mailto:ann@pellow.org>", [("email", "ann@pellow.org")]),
+        ("ann@pellow.org-ish ann@pellow.org/x", [("email", "ann@pellow.org")] * 2),
+        ("212-736-5000@pellow.org", [("email", "212-736-5000@pellow.org")]),
+        ("https://8.34.12.99:8080/x", [("ip", "8.34.12.99")]),
+        ("212-736-5000,415-736-5000", [("phone", "212-736-5000"), ("phone", "415-736-5000")]),
+        ("tel:+442079460018;x", [("phone", "+442079460018")]),
+        ("+44 (0)20 7946 0018 or more", [("phone", "+44 (0)20 7946 0018")]),
+        ("1 (800) 273-8255", [("phone", "(800) 273-8255")]),
+        ("key=AIzaSyA1b2C3d4E5f6G7h8I9j0KlMnOpQrStUvW", [("key", "AIzaSyA1b2C3d4E5f6G7h8I9j0KlMnOpQrStUvW")]),
+    ],
+)
+def test_what_stands_around_a_secret(text: str, hits: list[tuple[str, str]]) -> None:
+    assert shown(text) == hits
+
+
+@given(TEXTS | DENSE)
+def test_masks_leave_nothing_and_change_nothing_else(text: str) -> None:
+    once = masked(text)
+    assert found([once]) == [[]]
+    assert masked(once) == once
+    between = [re.escape(piece) for piece in re.split("|".join(map(re.escape, MASKS)), once)]
+    assert re.fullmatch(".+?".join(between), text, re.DOTALL)
+    assert (once == text) == (found([text]) == [[]])
+
+
+def test_a_mask_stands_in_place_of_each_kind() -> None:
+    text = ", ".join(planted(kind, 1)[0] for kind in KINDS)
+    assert masked(text) == "[EMAIL], [PHONE], [IP], [KEY], [CARD], [IBAN]"
+    assert masked(text, ("ip",)).count("[") == 1
+
+
+def test_hits_are_the_same_wherever_a_text_lies() -> None:
+    """The last 40 bytes of the data are read one by one, others 31 at a time."""
+    texts = [secret + " " * k for kind in KINDS for k, secret in enumerate(planted(kind, 40))]
+    assert found(texts) == [found([text])[0] for text in texts] == [found([text, "x" * 99])[0] for text in texts]
+    whole = pa.array(["x", *texts])
+    hits = find_secrets(view(whole.slice(1)), np.arange(len(texts), dtype=np.int32))
+    assert len(hits.place) == len(texts)
+
+
+def test_an_edge_text_has_no_secret(edge_text: str) -> None:
+    assert found([edge_text, None, ""]) == [[], [], []]
+    assert masked(edge_text) == edge_text
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a@",
+        "@",
+        "a.",
+        "eyJ-",
+        "eyJaaaaaaaaaa.ey",
+        "sk-",
+        "sk-a1",
+        "-----BEGIN PRIVATE KEY-----",
+        "1",
+        "1 ",
+        "+1",
+        "(0",
+        "0-",
+        "2:",
+        "AA00",
+        "1.",
+        "x" * 63 + ".",
+    ],
+)
+def test_hostile_texts_take_time_in_proportion(unit: str) -> None:
+    """2 MB take up to 0.5 s; with a quadratic step they would take hours."""
+    found(["a"])
+    text = "@" + unit * (2_000_000 // len(unit))
+    began = time.process_time()
+    found([text])
+    assert time.process_time() - began < 4
