@@ -24,7 +24,7 @@ from curate.kernels.hashing import Hashes
 from curate.rows.identity import content_hash, identities, names
 from curate.rows.segments import segments, select
 from curate.rows.take import take_array
-from curate.steps.base import FALLS, MET, Group, Resolved, Signed
+from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, GroupKeys, Resolved
 
 AGAINST: Final = -1
 """The source of rows that a group is held against, and that are no part of the build."""
@@ -42,7 +42,7 @@ class Sheet(Protocol):
     def rows(self) -> int:
         """Rows it tells of."""
 
-    def signed(self, label: str) -> Signed | None:
+    def signed(self, label: str) -> GroupKeys | None:
         """Return what the group of this label took; None where it does not run."""
 
 
@@ -50,9 +50,9 @@ class Fresh(NamedTuple):
     """A sheet in memory."""
 
     rows: int
-    by_label: Mapping[str, Signed]
+    by_label: Mapping[str, GroupKeys]
 
-    def signed(self, label: str) -> Signed | None:
+    def signed(self, label: str) -> GroupKeys | None:
         """Return what the group took."""
         return self.by_label.get(label)
 
@@ -63,7 +63,7 @@ class Written(NamedTuple):
     rows: int
     path: Path
 
-    def signed(self, label: str) -> Signed | None:
+    def signed(self, label: str) -> GroupKeys | None:
         """Return what the group took, the columns in memory, the lists where they lie."""
         if not self.path.is_file():
             return None
@@ -74,14 +74,14 @@ class Written(NamedTuple):
         told = {name.decode(): np.frombuffer(value, np.int64) for name, value in (batch.schema.metadata or {}).items()}
         prefix = f"{label}{COLUMN}"
         totals = {name.removeprefix(prefix): value for name, value in told.items() if name.startswith(prefix)}
-        return Signed({name: column.to_numpy() for name, column in columns.items()}, lists, totals)
+        return GroupKeys({name: column.to_numpy() for name, column in columns.items()}, lists, totals)
 
 
 def _of(batch: pa.RecordBatch, prefix: str) -> dict[str, pa.Array]:
     return {name.removeprefix(prefix): batch[name] for name in batch.schema.names if name.startswith(prefix)}
 
 
-def sheet_batch(signed: Mapping[str, Signed]) -> pa.RecordBatch:
+def sheet_batch(signed: Mapping[str, GroupKeys]) -> pa.RecordBatch:
     """Return a sheet as one batch: a column for each column and list, the totals beside the schema."""
     columns: dict[str, pa.Array] = {}
     totals: dict[bytes, bytes] = {}
@@ -104,13 +104,13 @@ class Place(NamedTuple):
 class Verdicts(NamedTuple):
     """What groups decided, by row of the build.
 
-    `falls` and `met` have a column `step` before those of `FALLS` and `MET`; `tables` are named (label, name).
+    `drops` and `hits` have a column `step` before those of `DROP_COLUMNS` and `HIT_COLUMNS`; `tables` are named (label, name).
     `references` names the rows that groups were held against: their numbers go on where those of the build end; `held`
     has, by label, the content hashes of the inputs these came from.
     """
 
-    falls: pl.DataFrame
-    met: pl.DataFrame
+    drops: pl.DataFrame
+    hits: pl.DataFrame
     tables: dict[tuple[str, str], pl.DataFrame]
     references: pa.StringArray
     held: dict[str, list[str]]
@@ -212,7 +212,10 @@ def settle_groups(
     `reach` tells which rows these are, and `fall` takes note of those that fell before the next group is asked.
     """
     rows = sum(sheet.rows for sheet in sheets)
-    falls, met = [pl.DataFrame(schema={"step": pl.String, **FALLS})], [pl.DataFrame(schema={"step": pl.String, **MET})]
+    falls, met = (
+        [pl.DataFrame(schema={"step": pl.String, **DROP_COLUMNS})],
+        [pl.DataFrame(schema={"step": pl.String, **HIT_COLUMNS})],
+    )
     tables: dict[tuple[str, str], pl.DataFrame] = {}
     references: list[pa.Array] = [pa.array([], pa.string())]
     hashes: dict[str, list[str]] = {}
@@ -221,17 +224,17 @@ def settle_groups(
         held = list(_references(place))
         answer = _resolve(place, sheets, reach(place), held, rows)
         moved = known - rows
-        fell = answer.falls.with_columns(kept=pl.col("kept") + pl.when(pl.col("kept") >= rows).then(moved).otherwise(0))
+        fell = answer.drops.with_columns(kept=pl.col("kept") + pl.when(pl.col("kept") >= rows).then(moved).otherwise(0))
         fall(place, fell)
-        falls.append(fell.select(pl.lit(place.label).alias("step"), *FALLS))
-        met.append(answer.met.select(pl.lit(place.label).alias("step"), *MET))
+        falls.append(fell.select(pl.lit(place.label).alias("step"), *DROP_COLUMNS))
+        met.append(answer.hits.select(pl.lit(place.label).alias("step"), *HIT_COLUMNS))
         tables |= {(place.label, name): table for name, table in answer.tables.items()}
         references += [one.names for one in held]
         hashes |= {place.label: _content(held)} if held else {}
         known += sum(one.sheet.rows for one in held)
     return Verdicts(
-        falls=pl.concat(falls).sort("row"),
-        met=pl.concat(met).sort("row", maintain_order=True),
+        drops=pl.concat(falls).sort("row"),
+        hits=pl.concat(met).sort("row", maintain_order=True),
         tables=tables,
         references=pa.concat_arrays(references),
         held=hashes,
@@ -262,7 +265,7 @@ def _columns(
 ) -> tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.int64]]]:
     """Bring a group's columns together for these rows, one column at a time, and its totals."""
     found = [sheet.signed(label) for sheet in sheets]
-    told = next((one for one in found if one is not None), Signed({}))
+    told = next((one for one in found if one is not None), GroupKeys({}))
     columns: dict[str, NDArray[np.generic]] = {}
     for name, column in told.columns.items():
         whole = np.concatenate(

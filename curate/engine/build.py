@@ -72,7 +72,7 @@ def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
     return {
         "curate": VERSIONS["curate"],
         "mixture": canonical(mixture),
-        "held": {stage.label: dict(stage.step.holds()) for stage in all_stages(mixture)},
+        "held": {stage.label: dict(stage.step.data_hashes()) for stage in all_stages(mixture)},
         "files": [[str(part.path) for part in found.parts] for found in opened],
         "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened],
     }

@@ -138,7 +138,7 @@ def _lines(books: Books, piece: PieceOf, schema: pa.Schema) -> pa.RecordBatch:
     columns["copies"] = _padded(pa.array(standing.copies[here].astype(np.int32)), bad)
     columns["split"] = _padded(_split(standing, here), bad)
     columns["tokens"] = _padded(pa.array(standing.tokens[here]), bad)
-    met = between(books.verdicts.met, piece.first, piece.rows)
+    met = between(books.verdicts.hits, piece.first, piece.rows)
     columns |= _group_verdicts(books, piece, columns, grouped)
     columns["evidence"] = with_evidence(columns["evidence"], met, piece.first)
     columns |= _clashes(books, piece, columns, bad)
@@ -164,7 +164,7 @@ def _group_verdicts(
     matched = _first_match(columns["evidence"], columns["step"], columns["reason"])
     if not grouped.any():
         return {"match": matched}
-    falls = between(books.verdicts.falls, piece.first, piece.rows)
+    falls = between(books.verdicts.drops, piece.first, piece.rows)
     told = told_of_falls(falls, books.pipelines[piece.source], books.kept)
     mask = pa.array(grouped)
     return {name: pc.replace_with_mask(columns.get(name, matched), mask, told[name]) for name in told}

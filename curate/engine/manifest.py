@@ -116,5 +116,5 @@ def _steps(mixture: Mixture, held: Mapping[str, Sequence[str]]) -> list[dict[str
 
 def _held(step: Step, against: Sequence[str]) -> dict[str, Any]:
     """Return the content hashes of data that is no part of the build, and that a step decides by."""
-    told = {"holds": dict(step.holds()), "against": list(against)}
+    told = {"holds": dict(step.data_hashes()), "against": list(against)}
     return {name: value for name, value in told.items() if value}

@@ -18,7 +18,7 @@ from curate.mix.spec import Mixture, Source
 from curate.rows.edits import apply_edits
 from curate.rows.segments import SIDES, Segments, segments, select
 from curate.rows.take import take
-from curate.steps.base import Edit, Evidence, Filter, Group, Paired, Pairing, Scores, Signed, Step, decide
+from curate.steps.base import Edit, Evidence, Filter, Group, GroupKeys, Paired, Pairing, Scores, Step, decide
 
 HIT = pa.struct(
     [
@@ -63,7 +63,7 @@ class Passed(NamedTuple):
     bound: NDArray[np.int16]
     score: NDArray[np.float64]
     scores: dict[str, Column]
-    signed: dict[str, Signed]
+    signed: dict[str, GroupKeys]
     edited: pa.ListArray
     evidence: pa.ListArray
     pairs: Paired | None = None
@@ -114,7 +114,7 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
     whole, versions, version = segments(body), [body], np.zeros(rows, np.int32)
     fell, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
     scores: dict[str, Column] = {}
-    signed: dict[str, Signed] = {}
+    signed: dict[str, GroupKeys] = {}
     edited: list[tuple[str, NDArray[np.bool_]]] = []
     hits: list[tuple[Stage, Evidence]] = []
     pairs: Paired | None = None

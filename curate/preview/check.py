@@ -201,7 +201,7 @@ def _step(view: View, number: int, stage: Stage) -> StepCheck:
             return StepCheck(stage.label, "edit", of, int(reached.sum()), int((changed & reached).sum()), (), None)
         case Group():
             fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
-            falls = between(view.verdicts.falls, start, end - start).filter(pl.col("step") == stage.label)
+            falls = between(view.verdicts.drops, start, end - start).filter(pl.col("step") == stage.label)
             reasons = _reasons(falls["reason"], np.arange(falls.height))
             kind = "group"
         case _:

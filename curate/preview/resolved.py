@@ -78,10 +78,10 @@ class View(NamedTuple):
         twin = None
         match stage.step:
             case Group() as step:
-                verdict = between(self.verdicts.falls, number, 1).row(0, named=True)
+                verdict = between(self.verdicts.drops, number, 1).row(0, named=True)
                 kept = -1 if verdict["kept"] is None else int(verdict["kept"])
                 told |= {name: verdict[name] for name in ("step", "reason", "score", "match")} | {"bound": step.bound}
-                hits = between(self.verdicts.met, number, 1).select(pl.exclude("row")).to_dicts()
+                hits = between(self.verdicts.hits, number, 1).select(pl.exclude("row")).to_dicts()
                 told["evidence"] = [*told["evidence"], *hits]
                 if 0 <= kept < self.starts[-1]:
                     told["match"] = f"{sources[self.row(kept)[0]].name}/{self.name(kept)}"

@@ -11,13 +11,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.evalsets.items import EvalSet
 from curate.io.inputs import Input
 from curate.rows.edits import Edits
 from curate.rows.segments import On, Segments
@@ -48,6 +49,19 @@ class Evidence(NamedTuple):
     match: pa.StringArray
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Something that a step leaves in the build folder for people to look at.
+
+    `view` says how the report shows it. A `table` is shown as it is, under `title`; the other views have a section of
+    their own, which finds what it needs in the ledger or in the table of that name (`curate.steps.base.Resolved`).
+    """
+
+    view: Literal["table", "duplicates", "signatures", "contamination", "length_cost", "shared_prompts", "languages"]
+    title: str
+    table: str = ""
+
+
 class Scores(NamedTuple):
     """What a filter measured: a column of one number a row for each score, and the evidence, if it gives any.
 
@@ -69,6 +83,7 @@ class Step(ABC):
 
     version: ClassVar[int] = 1
     name: ClassVar[str]
+    findings: ClassVar[tuple[Finding, ...]] = ()
     on: On = "all"
     allow_large_drop: bool = False
 
@@ -77,7 +92,12 @@ class Step(ABC):
         """The segments that the step is handed: those of `on`, or more where it cannot do without."""
         return self.on
 
-    def holds(self) -> Mapping[str, str]:
+    @property
+    def eval_sets(self) -> tuple[EvalSet, ...]:
+        """The eval sets that the step searches for; `curate check` plants their questions to see whether it does."""
+        return ()
+
+    def data_hashes(self) -> Mapping[str, str]:
         """Return the names of what data it brings along itself, each with a hash of its content, for the manifest."""
         return {}
 
@@ -104,7 +124,7 @@ class Edit(Step):
         """Return the new text of the segments that change."""
 
 
-class Signed(NamedTuple):
+class GroupKeys(NamedTuple):
     """What a group takes from a batch.
 
     `columns` have an entry a row, and meet in memory; `lists` have a list a row, and wait on disk until they are asked
@@ -116,17 +136,19 @@ class Signed(NamedTuple):
     totals: dict[str, NDArray[np.int64]] = MappingProxyType({})  # type: ignore[assignment]
 
 
-class Lists(Protocol):
+class KeyLists(Protocol):
     """The lists that a group signed rows with, on disk."""
 
     def read(self, name: str, lines: NDArray[np.int64]) -> pa.ListArray:
         """Return the lists called `name` of these lines of the keys, in this order."""
 
 
-FALLS = pl.Schema({"row": pl.Int64, "reason": pl.String, "score": pl.Float64, "kept": pl.Int64, "match": pl.String})
+DROP_COLUMNS = pl.Schema(
+    {"row": pl.Int64, "reason": pl.String, "score": pl.Float64, "kept": pl.Int64, "match": pl.String}
+)
 """Rows that fall to a group: `kept` is the row that stands for it (-1: none), or else `match` says what it fell to."""
 
-MET = pl.Schema(
+HIT_COLUMNS = pl.Schema(
     {
         "row": pl.Int64,
         "reason": pl.String,
@@ -141,13 +163,13 @@ MET = pl.Schema(
 
 
 class Resolved(NamedTuple):
-    """What a group decided: frames of the schemas `FALLS` and `MET`, and tables of its own for the build folder.
+    """What a group decided: frames of the schemas `DROP_COLUMNS` and `HIT_COLUMNS`, and tables of its own for the build folder.
 
     In a table, columns named `row` or `..._row` hold numbers of rows; the folder has `source` and `id` in their place.
     """
 
-    falls: pl.DataFrame
-    met: pl.DataFrame = pl.DataFrame(schema=MET)
+    drops: pl.DataFrame
+    hits: pl.DataFrame = pl.DataFrame(schema=HIT_COLUMNS)
     tables: Mapping[str, pl.DataFrame] = MappingProxyType({})
 
 
@@ -164,11 +186,11 @@ class Group(Step):
         return 1.0
 
     @abstractmethod
-    def sign(self, segments: Segments) -> Signed:
+    def sign(self, segments: Segments) -> GroupKeys:
         """Return what the step needs to know of each row of a batch."""
 
     @abstractmethod
-    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
+    def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
         """Decide. No order of rows, batches or files may change the answer.
 
         `keys` has a line for each row that reached the step: `row` (its number in the build), `source` (its priority, 0
@@ -207,14 +229,14 @@ class Pairing(Step):
         """Pair the completions of each row; no other row and no order of rows or completions changes the answer."""
 
 
-class Verdict(NamedTuple):
+class Decision(NamedTuple):
     """A filter's decision on each row: the bound that felled it (-1: none), and the score held against it."""
 
     bound: NDArray[np.int16]
     score: NDArray[np.float64]
 
 
-def decide(scores: Scores, bounds: tuple[Bound, ...], rows: int) -> Verdict:
+def decide(scores: Scores, bounds: tuple[Bound, ...], rows: int) -> Decision:
     """Hold scores against bounds; the first bound that a row breaks names its reason. A NaN score breaks no bound.
 
     >>> scores = Scores({"turns": np.array([1, 4], np.int32)})
@@ -233,4 +255,4 @@ def decide(scores: Scores, bounds: tuple[Bound, ...], rows: int) -> Verdict:
         broken &= fell == -1
         fell[broken] = place
         held[broken] = score[broken]
-    return Verdict(fell, held)
+    return Decision(fell, held)

@@ -105,7 +105,7 @@ keys = pl.DataFrame({name: np.concatenate([each.pop(name) for each in columns]) 
 numbers = np.arange(rows)
 keys = keys.with_columns(row=numbers, source=(numbers % 7).astype(np.int16), protect=numbers < 0,
                          rank=numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-falls = step.resolve(keys, disk, {}).falls
+falls = step.resolve(keys, disk, {}).drops
 seconds += time.perf_counter() - began
 work += time.process_time() - worked
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

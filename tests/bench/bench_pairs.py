@@ -78,7 +78,7 @@ def test_group(benchmark: BenchmarkFixture, body: pa.RecordBatch, name: str) -> 
             rank=pl.int_range(pl.len()).hash(),
             protect=pl.lit(value=False),
         )
-        return step.resolve(keys, SheetLists([sheet], "", np.arange(keys.height)), {}).falls.height
+        return step.resolve(keys, SheetLists([sheet], "", np.arange(keys.height)), {}).drops.height
 
     decide()
     benchmark(decide)

@@ -24,7 +24,7 @@ import curate as c
 from curate.engine.barrier import Fresh, SheetLists
 from curate.mixture import Mixture
 from curate.rows.segments import segments
-from curate.steps.base import Group, Signed
+from curate.steps.base import Group, GroupKeys
 from curate.steps.decontaminate._index import compiled
 from curate.steps.decontaminate.decontaminate import Decontaminate, decontaminate
 from curate.steps.dedup.dedup import dedup
@@ -57,7 +57,7 @@ def batches_of(source: Input) -> tuple[list[pa.RecordBatch], list[str]]:
     return [one.body for one in parsed], [name for one in parsed for name in one.ids.to_pylist()]
 
 
-def keys_of(signed: Sequence[Signed], rows: int) -> pl.DataFrame:
+def keys_of(signed: Sequence[GroupKeys], rows: int) -> pl.DataFrame:
     """Return the keys that a group meets at the barrier; ranks are drawn, as those of ids are hashes."""
     columns = {name: np.concatenate([one.columns[name] for one in signed]) for name in signed[0].columns}
     return pl.DataFrame(
@@ -83,7 +83,7 @@ def decide(step: Group, batches: Sequence[pa.RecordBatch]) -> tuple[dict[str, fl
     keys = keys_of(signed, rows)
     resolved = step.resolve(keys, SheetLists(sheets, LABEL, np.arange(rows)), totals)
     end = time.perf_counter()
-    return {"sign": middle - start, "resolve": end - middle}, set(resolved.falls["row"].to_list())
+    return {"sign": middle - start, "resolve": end - middle}, set(resolved.drops["row"].to_list())
 
 
 def in_memory(step: Group, source: Input) -> dict[str, Any]:

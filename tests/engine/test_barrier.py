@@ -20,7 +20,7 @@ from curate.mix.takes import Fraction
 from curate.mixture import Mixture
 from curate.preview.check import check
 from curate.rows.segments import Segments
-from curate.steps.base import FALLS, MET, Group, Lists, Resolved, Signed
+from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
 from tests.support.build_data import Row, built, chat, chats, hashes, of_rows, source, write_lines
@@ -36,16 +36,16 @@ class Rarest(Group):
     def against(self) -> tuple[Input, ...]:
         return self.others
 
-    def sign(self, segments: Segments) -> Signed:
+    def sign(self, segments: Segments) -> GroupKeys:
         sizes: list[list[int]] = [[] for _ in range(segments.rows)]
         for part in segments.parts:
             for row, place in zip(part.row.tolist(), part.index.tolist(), strict=True):
                 sizes[row].append(int(part.text.offsets[place + 1] - part.text.offsets[place]))
         lists = pa.array(sizes, pa.list_(pa.int64()))
         first = np.array([size[0] if size else -1 for size in sizes], np.int64)
-        return Signed({"first": first}, {"sizes": lists}, {"texts": np.array([sum(map(len, sizes)), 1])})
+        return GroupKeys({"first": first}, {"sizes": lists}, {"texts": np.array([sum(map(len, sizes)), 1])})
 
-    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
+    def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
         told = lists.read("sizes", np.arange(keys.height)[::-1].copy()).to_pylist()[::-1]
         assert [sizes[0] if sizes else -1 for sizes in told] == keys["first"].to_list()
         held = dict(keys.filter(source=AGAINST).select("first", "row").iter_rows())
@@ -67,7 +67,9 @@ class Rarest(Group):
             match=pl.lit("Ask"),
         )
         summed = pl.DataFrame({"texts": [int(totals["texts"][0])]})
-        return Resolved(falls.cast(FALLS), met.cast(MET), {"rows": own.select("row", "first"), "totals": summed})
+        return Resolved(
+            falls.cast(DROP_COLUMNS), met.cast(HIT_COLUMNS), {"rows": own.select("row", "first"), "totals": summed}
+        )
 
 
 def test_a_group_gets_all_it_signed_and_the_folder_all_it_says(tmp_path: Path) -> None:
@@ -128,9 +130,9 @@ def test_no_order_changes_what_groups_decide(tmp_path: Path, threads: int) -> No
 
 def test_lists_come_in_the_order_asked_for() -> None:
     sheets = [
-        Fresh(2, {"x": Signed({}, {"l": pa.array([[1], [2, 2]])})}),
+        Fresh(2, {"x": GroupKeys({}, {"l": pa.array([[1], [2, 2]])})}),
         Fresh(1, {}),
-        Fresh(3, {"x": Signed({}, {"l": pa.array([[], [3], [4, 4]])})}),
+        Fresh(3, {"x": GroupKeys({}, {"l": pa.array([[], [3], [4, 4]])})}),
     ]
     lists = SheetLists(sheets, "x", np.array([0, 1, 3, 4, 5]))
     assert lists.read("l", np.array([4, 0, 3, 1, 4])).to_pylist() == [[4, 4], [1], [3], [2, 2], [4, 4]]

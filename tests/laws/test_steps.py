@@ -26,7 +26,7 @@ from curate.rows.edits import apply_edits
 from curate.rows.identity import content_hashes
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import segments
-from curate.steps.base import Edit, Filter, Group, Signed, Step
+from curate.steps.base import Edit, Filter, Group, GroupKeys, Step
 from curate.steps.decontaminate.decontaminate import decontaminate
 from curate.steps.dedup.dedup import dedup
 from curate.steps.dedup.exact_dedup import exact_dedup
@@ -158,7 +158,7 @@ def plain(column: Column) -> list[Any]:
     return [None if value != value else value for value in column.tolist()]  # noqa: PLR0124
 
 
-def _columns(signed: dict[str, Signed]) -> dict[str, Any]:
+def _columns(signed: dict[str, GroupKeys]) -> dict[str, Any]:
     told = [(name, column.tolist()) for one in signed.values() for name, column in one.columns.items()]
     return dict(told) | {
         f"list {name}": lists.to_pylist() for one in signed.values() for name, lists in one.lists.items()
@@ -179,7 +179,7 @@ def fallen(step: Group, body: pa.RecordBatch, parts: list[pa.RecordBatch]) -> di
     )
     totals = [sheet.by_label[""].totals for sheet in sheets]
     summed = {name: np.sum([each[name] for each in totals], axis=0) for name in totals[0]}
-    falls = step.resolve(keys, SheetLists(sheets, "", np.arange(keys.height)), summed).falls
+    falls = step.resolve(keys, SheetLists(sheets, "", np.arange(keys.height)), summed).drops
     assert not keys["protect"].gather(falls["row"]).any()
     names = [known.index(each) for each in hashes.tolist()]
     told = falls.select("row", "kept", "score").iter_rows()

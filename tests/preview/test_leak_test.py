@@ -23,7 +23,7 @@ from curate.preview.leak_test import ITEMS, NAMED, SelfTest, self_test
 from curate.preview.planting import CASED, CHANGED, CHANGED_SHORT, MANY, THIRD, VERBATIM, WITHIN
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.base import Lists, Resolved
+from curate.steps.base import KeyLists, Resolved
 from curate.steps.decontaminate.decontaminate import Decontaminate, Mode, decontaminate
 from tests.support.build_data import chats, source, turns, write_lines
 from tests.support.real_evals import real_evals
@@ -76,7 +76,7 @@ def test_a_fuzzy_search_finds_changed_words(tmp_path: Path) -> None:
 class Forgetful(Decontaminate):
     """Loses the hits on some items."""
 
-    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
+    def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
         answer = super().resolve(keys, lists, totals)
         hits = answer.tables["hits"].filter(~pl.col("item").str.starts_with("q1"))
         return answer._replace(tables={**answer.tables, "hits": hits})

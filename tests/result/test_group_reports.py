@@ -15,7 +15,7 @@ from curate.io.inputs import Input, files
 from curate.mixture import Mixture
 from curate.result.build import Build
 from curate.rows.segments import segments
-from curate.steps.base import Signed
+from curate.steps.base import GroupKeys
 from curate.steps.decontaminate.decontaminate import decontaminate
 from curate.steps.dedup.dedup import dedup
 from curate.text.minhash import signatures
@@ -95,7 +95,7 @@ def test_signatures_are_those_of_the_rows_in_the_data_files(deduped: Build) -> N
     step = dedup("prompt")
     batch = of_rows([{"messages": messages} for messages in kept["messages"].to_list()]).open()
     [block] = batch.blocks()
-    signed: Signed = step.sign(segments(batch.parse(block).body, step.reads))
+    signed: GroupKeys = step.sign(segments(batch.parse(block).body, step.reads))
     assert np.array_equal(found.hashes, signatures(signed.lists["shingles"], 128))
     lean = found.lean()
     assert [one.scheme for one in lean[:1]] == ["affine32"]

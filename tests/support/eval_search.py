@@ -14,7 +14,7 @@ from curate.evalsets.items import EvalItems, EvalSet
 from curate.evalsets.origins import Local
 from curate.io.blocks import Delimiting
 from curate.rows.segments import segments
-from curate.steps.base import Resolved, Signed
+from curate.steps.base import GroupKeys, Resolved
 from curate.steps.decontaminate.decontaminate import Decontaminate
 from tests.support.group_resolve import Memory
 
@@ -44,7 +44,7 @@ def given(*questions: str | None, answers: tuple[str | None, ...] = (), name: st
     return Given(name=name, origin=origin, fields=(Fields(question="q"),), questions=questions, answers=answers)
 
 
-def keys_of(step: Decontaminate, signed: list[Signed], **named: Any) -> pl.DataFrame:  # noqa: ANN401
+def keys_of(step: Decontaminate, signed: list[GroupKeys], **named: Any) -> pl.DataFrame:  # noqa: ANN401
     """Return what a build hands to `resolve`; `named` are columns besides, else row by place and no row protected."""
     frame = pl.concat([pl.DataFrame(dict(one.columns)) for one in signed])
     rows = np.arange(frame.height)

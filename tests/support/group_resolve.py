@@ -42,7 +42,7 @@ class Keys:
     lists: Memory
 
     def fallen(self, step: Group) -> dict[int, tuple[int, float]]:
-        falls = step.resolve(self.frame, self.lists, {}).falls
+        falls = step.resolve(self.frame, self.lists, {}).drops
         assert falls["row"].is_sorted()
         return {row: (kept, score) for row, kept, score in falls.select("row", "kept", "score").rows()}
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.evalsets.items import EvalSet
 from curate.rows.segments import SIDES, On, Part, Segments, check_on, select
-from curate.steps.base import FALLS, MET, Group, Lists, Resolved, Signed
+from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.decontaminate._fuzzy import rephrased, searched
 from curate.steps.decontaminate._index import Index, compiled
 from curate.steps.decontaminate._search import (
@@ -102,12 +102,12 @@ class Decontaminate(Group):
         """An item is contaminated when more than this share of its words is matched."""
         return self.threshold
 
-    def holds(self) -> Mapping[str, str]:
+    def data_hashes(self) -> Mapping[str, str]:
         """Return the eval sets, each with a hash of its items."""
         index = self._index()
         return dict(zip(index.items.names, index.digests, strict=True))
 
-    def sign(self, segments: Segments) -> Signed:
+    def sign(self, segments: Segments) -> GroupKeys:
         """Return how many texts of items each row holds, and lists of where the strongest of them are.
 
         Totals are the rows read, those that hold each word of the short questions (`df`), and those that hold a short
@@ -124,9 +124,9 @@ class Decontaminate(Group):
         counts = np.bincount(hits["row"].to_numpy(), minlength=segments.rows).astype(np.int32)
         kept = hits.filter(pl.int_range(pl.len()).over("row") < MOST)
         totals = {"rows": np.array([segments.rows], np.int64), "df": frequency, "within": within}
-        return Signed({"hits": counts}, {"hits": hit_lists(kept, batch)}, totals)
+        return GroupKeys({"hits": counts}, {"hits": hit_lists(kept, batch)}, totals)
 
-    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
+    def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
         """Decide which short questions are generic, and let the rows fall that hold an item."""
         index = self._index()
         words, texts = len(index.vocabulary.share), len(index.short)
@@ -135,7 +135,7 @@ class Decontaminate(Group):
         generic = np.zeros(len(index.sizes), np.bool_)
         generic[index.short] = told < self.informative
         hits = _by_item(_settled(_read(keys, lists), generic), index)
-        falls = pl.DataFrame(schema=FALLS)
+        falls = pl.DataFrame(schema=DROP_COLUMNS)
         if self.mode == "drop":
             falls = hits.filter(~pl.col("protect")).unique("row", keep="first", maintain_order=True)
             falls = falls.select("row", "reason", "score", pl.lit(-1, pl.Int64).alias("kept"), "match").sort("row")
@@ -144,7 +144,7 @@ class Decontaminate(Group):
             "hits": hits.select(HITS.names()).cast(HITS),
             "items": _items(index, generic, told, hits, within),
         }
-        return Resolved(falls.cast(FALLS), hits.select(MET.names()).cast(MET), tables)
+        return Resolved(falls.cast(DROP_COLUMNS), hits.select(HIT_COLUMNS.names()).cast(HIT_COLUMNS), tables)
 
     def _index(self) -> Index:
         return compiled(self.evals, self.ngram, self.threshold, numbers=self.numbers)
@@ -169,7 +169,7 @@ def _informative(index: Index, df: NDArray[np.int64], rows: int) -> NDArray[np.i
     return np.diff(rare[vocabulary.begins]).astype(np.int32)
 
 
-def _read(keys: pl.DataFrame, lists: Lists) -> pl.DataFrame:
+def _read(keys: pl.DataFrame, lists: KeyLists) -> pl.DataFrame:
     """Return all hits, a line each, with `row` and `protect`."""
     lines = np.flatnonzero(keys["hits"].to_numpy())
     read = lists.read("hits", lines) if len(lines) else pa.array([], pa.list_(HIT))

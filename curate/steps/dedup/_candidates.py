@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import inline, kernel
-from curate.steps.base import Lists
+from curate.steps.base import KeyLists
 from curate.steps.dedup._verify_kernel import MOST, greedy
 
 PACK: Final = 1 << 21
@@ -56,7 +56,7 @@ class Nearest(NamedTuple):
     comparisons: int
 
 
-def nearest(sets: Candidates, lists: Lists, threshold: float) -> Nearest:
+def nearest(sets: Candidates, lists: KeyLists, threshold: float) -> Nearest:
     """Settle which sets fall; those of one component are read together, from the lists called "shingles".
 
     A set falls if its Jaccard similarity to an earlier set that stays is `threshold` or more; it falls to the most
@@ -114,7 +114,7 @@ def _packs(first: NDArray[np.int32], size: NDArray[np.int64]) -> list[list[NDArr
 
 
 def _read(
-    lists: Lists, sets: Candidates, pack: list[NDArray[np.int64]]
+    lists: KeyLists, sets: Candidates, pack: list[NDArray[np.int64]]
 ) -> tuple[NDArray[np.uint64], list[NDArray[np.int64]]]:
     """Return the shingles of a pack in one array, and for each of its groups where those of each row start.
 

@@ -17,7 +17,7 @@ from curate.io.inputs import Input
 from curate.kernels.buffers import frozen
 from curate.rows.segments import On, Segments, check_on, select
 from curate.rows.shingles import Sets, joined, row_sets, set_hashes
-from curate.steps.base import FALLS, Group, Lists, Resolved, Signed
+from curate.steps.base import DROP_COLUMNS, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup._candidates import Candidates, nearest
 from curate.steps.dedup.exact_dedup import row_characters
 from curate.text.minhash import Bands, band_hashes, bands_for
@@ -57,12 +57,12 @@ class Dedup(Group):
         """Return the inputs whose rows stand before all others."""
         return self.others
 
-    def sign(self, segments: Segments) -> Signed:
+    def sign(self, segments: Segments) -> GroupKeys:
         """Return hashes of each row's set of shingles, and the set itself.
 
         Columns: `set_high` and `set_low`, a hash of the whole set (0 and 0: it is empty), `shingles` (int32), their
         number, `band00` and on (uint32), a hash of each band, and `characters` (uint32), those of the whole row, if
-        `keep` needs them. Lists: `shingles`, uint64, ascending and distinct.
+        `keep` needs them. KeyLists: `shingles`, uint64, ascending and distinct.
         """
         names = [f"band{k:02d}" for k in range(self.bands.number)]
         made: list[Sets] = []
@@ -76,9 +76,9 @@ class Dedup(Group):
         signed = {name: np.concatenate(values) for name, values in columns.items()} | {"shingles": np.diff(offsets)}
         if self.keep in {"longest", "shortest"}:
             signed["characters"] = row_characters(segments)
-        return Signed(signed, {"shingles": lists})
+        return GroupKeys(signed, {"shingles": lists})
 
-    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
+    def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
         """Return the rows that fall, each with the row that stays and their similarity.
 
         Rows with equal sets stand or fall together, protected ones aside. Raises `MixtureError` where `keep` is
@@ -99,7 +99,9 @@ class Dedup(Group):
         row = keys["row"].cast(pl.Int64).to_numpy()[order]
         frame = pl.DataFrame({"row": row[fell], "score": score[fell], "kept": row[kept[fell]]})
         reason = pl.lit(self.reason).alias("reason"), pl.lit(None, pl.String).alias("match")
-        return Resolved(frame.with_columns(*reason).select(FALLS.names()).cast(dict(FALLS.items())).sort("row"))
+        return Resolved(
+            frame.with_columns(*reason).select(DROP_COLUMNS.names()).cast(dict(DROP_COLUMNS.items())).sort("row")
+        )
 
     def _order(self, keys: pl.DataFrame) -> NDArray[np.int64]:
         """Return the lines of the keys by priority: protected, then by source, then as `keep` says, then by rank."""

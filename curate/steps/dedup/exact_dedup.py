@@ -15,7 +15,7 @@ from curate.kernels.buffers import frozen
 from curate.kernels.compile import kernel
 from curate.kernels.hashing import mix, rotate
 from curate.rows.segments import SIDE_CODE, On, Segments, check_on, select
-from curate.steps.base import FALLS, Group, Lists, Resolved, Signed
+from curate.steps.base import DROP_COLUMNS, Group, GroupKeys, KeyLists, Resolved
 from curate.text.normal import blank, hash_normal
 from curate.text.words import count_characters
 
@@ -34,7 +34,7 @@ class ExactDedup(Group):
         """Whole rows."""
         return "all"
 
-    def sign(self, segments: Segments) -> Signed:
+    def sign(self, segments: Segments) -> GroupKeys:
         """Return the hash of the compared text, `high` and `low`, both 0 where there is none.
 
         `characters`, those of the whole row, stand beside it unless `keep` is "first".
@@ -49,9 +49,9 @@ class ExactDedup(Group):
         keys: dict[str, NDArray[np.generic]] = {"high": high, "low": low}
         if self.keep != "first":
             keys["characters"] = row_characters(segments)
-        return Signed(keys)
+        return GroupKeys(keys)
 
-    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
+    def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
         """Return the rows that fall, each with the survivor of its group and the score 1."""
         high, low, rank, row = (
             frozen(keys[name].cast(pl.UInt64).to_numpy()) for name in ("high", "low", "rank", "row")
@@ -60,7 +60,7 @@ class ExactDedup(Group):
         falls = np.flatnonzero((kept != np.arange(len(kept))) & ~keys["protect"].to_numpy())
         fallen = pl.DataFrame({"row": keys["row"].gather(falls), "kept": keys["row"].gather(kept[falls])})
         told = {"reason": pl.lit("duplicate"), "score": pl.lit(1.0), "match": pl.lit(None, pl.String)}
-        return Resolved(fallen.with_columns(**told).select(*FALLS).cast(FALLS).sort("row"))
+        return Resolved(fallen.with_columns(**told).select(*DROP_COLUMNS).cast(DROP_COLUMNS).sort("row"))
 
     def _priority(self, keys: pl.DataFrame) -> NDArray[np.uint64]:
         """Return a number a row, lowest for the row to keep: bit 63 unprotected, then the source, 32 bits of length."""

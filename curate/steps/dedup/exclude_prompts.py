@@ -14,7 +14,7 @@ from curate.errors import MixtureError, did_you_mean
 from curate.io.build_input import Stored, rows_of
 from curate.io.inputs import Input
 from curate.rows.segments import On, Segments, check_on
-from curate.steps.base import FALLS, Group, Lists, Resolved, Signed
+from curate.steps.base import DROP_COLUMNS, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup.exact_dedup import ExactDedup
 
 Mode: TypeAlias = Literal["drop", "list"]
@@ -33,11 +33,11 @@ class ExcludePrompts(Group):
         """Return the inputs whose prompts are looked for."""
         return self.others
 
-    def sign(self, segments: Segments) -> Signed:
+    def sign(self, segments: Segments) -> GroupKeys:
         """Return the hash of each prompt, `high` and `low`, both 0 where there is none."""
         return ExactDedup(on=self.on).sign(segments)
 
-    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
+    def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
         """Return the rows whose prompt the others have, each with one that has it: the one of the lowest rank.
 
         The table `shared` lists them all, protected ones too (`row`, `other_row`).
@@ -48,7 +48,7 @@ class ExcludePrompts(Group):
         shared = met.select("row", "kept", "protect").sort("row").collect()
         fallen = shared.filter(~pl.col("protect")) if self.mode == "drop" else shared.clear()
         told = {"reason": pl.lit("shared_prompt"), "score": pl.lit(1.0), "match": pl.lit(None, pl.String)}
-        falls = fallen.with_columns(**told).select(*FALLS).cast(dict(FALLS.items()))
+        falls = fallen.with_columns(**told).select(*DROP_COLUMNS).cast(dict(DROP_COLUMNS.items()))
         return Resolved(falls, tables={"shared": shared.select("row", other_row="kept")})
 
 

@@ -70,7 +70,7 @@ class Language(Filter):
         """A row with too little of the wanted languages is in another one."""
         return (Bound("other_language", "wanted", at_least=self.at_least if self.wanted else None),)
 
-    def holds(self) -> Mapping[str, str]:
+    def data_hashes(self) -> Mapping[str, str]:
         """Return the sha256 of the model's file."""
         path = _path(self.model)
         return {path.name: _classifier(self.model).digest}

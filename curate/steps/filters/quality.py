@@ -50,7 +50,7 @@ class Quality(Filter):
         probability[index] = np.where(label == NO_LABEL, np.nan, found)
         return Scores({"probability": probability})
 
-    def holds(self) -> Mapping[str, str]:
+    def data_hashes(self) -> Mapping[str, str]:
         """Return the sha256 of the model's file."""
         return {Path(self.model).name: load_classifier(self.model).digest}
 

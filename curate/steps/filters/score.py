@@ -77,7 +77,7 @@ class Scoring(Filter):
             found = _read(self.what, self.of, segments.body)
         return Scores({"value": found})
 
-    def holds(self) -> Mapping[str, str]:
+    def data_hashes(self) -> Mapping[str, str]:
         """Return the sha256 of the module that the function is in; nothing for a column."""
         return {self.what: _source_hash(self.what)} if ":" in self.what else {}
 

@@ -41,7 +41,7 @@ class Truecase(Edit):
     name: ClassVar[str] = "truecase"
     mode: Mode = "sentence_start"
 
-    def holds(self) -> Mapping[str, str]:
+    def data_hashes(self) -> Mapping[str, str]:
         """Return the hash of the statistics that `full` asks, those of the package `truecase`."""
         return {SOURCE: SOURCE_HASH} if self.mode == "full" else {}
 

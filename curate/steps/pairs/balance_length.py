@@ -15,7 +15,7 @@ from curate.errors import MixtureError, did_you_mean
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments
 from curate.rows.sides import Unit, side, side_hashes, side_sizes
-from curate.steps.base import FALLS, Group, Lists, Resolved, Signed
+from curate.steps.base import DROP_COLUMNS, Group, GroupKeys, KeyLists, Resolved
 
 First: TypeAlias = Literal["widest", "least_margin", "random"]
 By: TypeAlias = Literal["mixture", "source"]
@@ -45,7 +45,7 @@ class BalanceLength(Group):
     first: First = "widest"
     by: By = "mixture"
 
-    def sign(self, segments: Segments) -> Signed:
+    def sign(self, segments: Segments) -> GroupKeys:
         """Return a hash of each prompt, the length of both answers, and the margin of their scores.
 
         Rows of other kinds have two answers of no length.
@@ -61,9 +61,9 @@ class BalanceLength(Group):
             scores = (np.asarray(segments.body[f"{name}_score"].fill_null(np.nan)) for name in ("chosen", "rejected"))
             known = np.subtract(*scores)
             margin = np.where(np.isfinite(known), known, NO_MARGIN)
-        return Signed({**keys, "margin": margin})
+        return GroupKeys({**keys, "margin": margin})
 
-    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
+    def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
         """Return the rows that fall: pairs of the way there are too many of, spare ones of a prompt before its last."""
         lines = self._lines(keys)
         fell = _fallen(lines)
@@ -79,7 +79,7 @@ class BalanceLength(Group):
             fell=pl.col("row").is_in(fell["row"].implode()),
         )
         table = differ.select(LENGTHS.names()).cast(dict(LENGTHS.items())).sort("row")
-        return Resolved(falls.cast(dict(FALLS.items())).sort("row"), tables={"lengths": table})
+        return Resolved(falls.cast(dict(DROP_COLUMNS.items())).sort("row"), tables={"lengths": table})
 
     def _lines(self, keys: pl.DataFrame) -> pl.DataFrame:
         """Return the keys with their group, which way lengths differ, who falls first, and how many of the group."""

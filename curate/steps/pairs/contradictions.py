@@ -15,7 +15,7 @@ from curate.kernels.hashing import Hashes, combine
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments
 from curate.rows.sides import side, side_hashes
-from curate.steps.base import FALLS, Group, Lists, Resolved, Signed
+from curate.steps.base import DROP_COLUMNS, Group, GroupKeys, KeyLists, Resolved
 
 Mode: TypeAlias = Literal["drop", "flag"]
 
@@ -33,7 +33,7 @@ class Contradictions(Group):
     name: ClassVar[str] = "contradictions"
     mode: Mode = "drop"
 
-    def sign(self, segments: Segments) -> Signed:
+    def sign(self, segments: Segments) -> GroupKeys:
         """Return 128 bits for the prompt with both answers in either order, and `way`, which of the answers is chosen.
 
         `way` is 0 for rows that contradict nothing: other kinds, and pairs whose answers are the same.
@@ -42,7 +42,7 @@ class Contradictions(Group):
         way = np.zeros(rows, np.int8)
         if segments.body is None or kind_of(segments.body.schema) != "preference":
             nothing = np.zeros(rows, np.uint64)
-            return Signed({"high": nothing, "low": nothing, "way": way})
+            return GroupKeys({"high": nothing, "low": nothing, "way": way})
         prompt, chosen, rejected = (
             side_hashes(side(segments, name), rows) for name in ("prompt", "chosen", "rejected")
         )
@@ -54,9 +54,9 @@ class Contradictions(Group):
             for pair, reversed_pair in ((chosen, rejected), (rejected, chosen))
         )
         hashes = combine(combine(prompt, first), second)
-        return Signed({"high": hashes.high, "low": hashes.low, "way": way})
+        return GroupKeys({"high": hashes.high, "low": hashes.low, "way": way})
 
-    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
+    def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
         """Return the rows that fall: those outvoted, and all of a tie."""
         met = _contradicted(keys)
         falls = ~pl.col("protect") & (pl.col("weight") <= pl.col("other_weight"))
@@ -69,7 +69,7 @@ class Contradictions(Group):
             pl.lit("the same two answers, the other way round").alias("match"),
         )
         table = met.select(PAIRS.names()).cast(dict(PAIRS.items()))
-        return Resolved(fallen.cast(dict(FALLS.items())), tables={"contradictions": table})
+        return Resolved(fallen.cast(dict(DROP_COLUMNS.items())), tables={"contradictions": table})
 
 
 def contradictions(*, mode: Mode = "drop", allow_large_drop: bool = False) -> Contradictions:

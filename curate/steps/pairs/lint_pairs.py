@@ -58,9 +58,9 @@ class LintPairs(Filter):
         """One for each lint; no row may have what is to be dropped."""
         return tuple(Bound(lint, lint, at_most=0 if lint in self.drop else None) for lint in LINTS)
 
-    def holds(self) -> Mapping[str, str]:
+    def data_hashes(self) -> Mapping[str, str]:
         """Return the sha256 of the language model's file, if languages are told."""
-        return Language(model=self.language_model).holds() if self.languages else {}
+        return Language(model=self.language_model).data_hashes() if self.languages else {}
 
     def score(self, segments: Segments) -> Scores:
         """Return a column of counts for each lint, 0 where it does not apply, and how far both answers begin alike."""

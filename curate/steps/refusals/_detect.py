@@ -79,7 +79,7 @@ class Looking(Step):
         """What `Met.phrase` counts through."""
         return pa.concat_arrays([self.search.text, self.search.lines, pa.array([OPINION])])
 
-    def holds(self) -> Mapping[str, str]:
+    def data_hashes(self) -> Mapping[str, str]:
         """Return the sha256 of the models."""
         harm = self.keep_safety.held("keep_safety") if isinstance(self.keep_safety, Judge) else {}
         return (self.model.held("model") if self.model else {}) | harm

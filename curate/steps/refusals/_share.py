@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.rows.segments import SIDES, Segments
-from curate.steps.base import FALLS, MET, Group, Lists, Resolved, Signed
+from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.refusals._classifier import MODEL
 from curate.steps.refusals._detect import Looking
 from curate.steps.refusals._harmful_requests import KEPT
@@ -27,7 +27,7 @@ class RefusalShare(Looking, Group):
 
     max_share: float = 0.0
 
-    def sign(self, segments: Segments) -> Signed:
+    def sign(self, segments: Segments) -> GroupKeys:
         """Return of each row its first reason (-1: none), and its first hit.
 
         `score` is the hits of that reason, the points of a lecture, or how probable a model finds it.
@@ -47,9 +47,9 @@ class RefusalShare(Looking, Group):
         for name in COLUMNS:
             columns[name] = np.full(segments.rows, -1, np.int32)
             columns[name][rows] = getattr(hits, name)[first]
-        return Signed(columns)
+        return GroupKeys(columns)
 
-    def resolve(self, keys: pl.DataFrame, lists: Lists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
+    def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
         """Return the refusals that fall: those of the highest ranks, beyond the share that stays."""
         reasons = pl.Series(self.reasons)
         refused = keys.filter(pl.col("reason") >= 0)
@@ -68,4 +68,4 @@ class RefusalShare(Looking, Group):
         falls = open_.filter(~safe).sort("rank", "row").slice(max(stay, 0))
         fallen = falls.select("row", "score").with_columns(kept=pl.lit(-1))
         fallen = fallen.join(met.select("row", "reason", "match"), on="row", how="left")
-        return Resolved(fallen.select(*FALLS).cast(FALLS).sort("row"), met.cast(MET).sort("row"))
+        return Resolved(fallen.select(*DROP_COLUMNS).cast(DROP_COLUMNS).sort("row"), met.cast(HIT_COLUMNS).sort("row"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from curate.errors import MixtureError
 from curate.evalsets.evals import evals
 from curate.rows.segments import segments
-from curate.steps.base import FALLS, MET
+from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS
 from curate.steps.decontaminate._index import compiled
 from curate.steps.decontaminate.decontaminate import HITS, ITEMS, Decontaminate, decontaminate
 from tests.reference.contamination import alone, share, split, within
@@ -76,11 +76,11 @@ def test_evidence_marks_the_words_of_row_and_item() -> None:
     assert text[first[3] : first[4]] == LONG[8:-1].upper()
     assert (*second[:3], *second[5:]) == ("i1", "dialogue", 2, 0, 5)
     assert text[second[3] : second[4]] == "Who  invented\nthe light bulb"
-    assert resolved.met.rows() == [
+    assert resolved.hits.rows() == [
         (0, "overlap", "dialogue", 2, *first[3:5], "quiz/i0"),
         (0, "whole", "dialogue", 2, *second[3:5], "quiz/i1"),
     ]
-    assert resolved.falls.rows() == [(0, "overlap", 0.95, -1, "quiz/i0")]
+    assert resolved.drops.rows() == [(0, "overlap", 0.95, -1, "quiz/i0")]
 
 
 def test_evidence_is_the_longest_run_though_its_beginning_came_before() -> None:
@@ -204,11 +204,11 @@ def test_rated_rows_are_searched_in_every_completion() -> None:
 def test_protected_rows_stay_and_flagged_rows_too() -> None:
     batch = asks([LONG, "Hello.", LONG])
     resolved = searched(decontaminate(QUIZ), [batch], protect=[True, False, False])
-    assert resolved.falls["row"].to_list() == [2]
+    assert resolved.drops["row"].to_list() == [2]
     assert resolved.tables["hits"].select("row", "fell").rows() == [(0, False), (2, True)]
     flagged = searched(decontaminate(QUIZ, mode="flag"), [batch])
-    assert flagged.falls.height == 0
-    assert flagged.met["row"].to_list() == [0, 2]
+    assert flagged.drops.height == 0
+    assert flagged.hits["row"].to_list() == [0, 2]
     assert not flagged.tables["hits"]["fell"].any()
 
 
@@ -216,7 +216,7 @@ def test_items_of_one_text_are_all_named_and_the_first_is_the_match() -> None:
     one, other = given("x", LONG, name="one"), given(LONG, name="other")
     resolved = searched(decontaminate((one, [other])), [asks([LONG])])
     assert set(found(resolved)) == {(0, "one/i1"), (0, "other/i0")}
-    assert resolved.falls["match"].to_list() == ["one/i1"]
+    assert resolved.drops["match"].to_list() == ["one/i1"]
     assert resolved.tables["items"]["rows"].to_list() == [0, 1, 1]
 
 
@@ -228,16 +228,16 @@ def test_order_and_batches_decide_nothing() -> None:
     cuts = [order[:5], order[5:6], order[6:6], order[6:]]
     parts = [asks([texts[i] for i in cut]) for cut in cuts]
     apart = searched(step, parts, row=order)
-    assert apart.falls.equals(whole.falls)
-    assert apart.met.equals(whole.met)
+    assert apart.drops.equals(whole.drops)
+    assert apart.hits.equals(whole.hits)
     assert all(apart.tables[name].equals(whole.tables[name]) for name in ("hits", "items"))
-    assert (whole.falls.schema, whole.met.schema, whole.tables["hits"].schema) == (FALLS, MET, HITS)
+    assert (whole.drops.schema, whole.hits.schema, whole.tables["hits"].schema) == (DROP_COLUMNS, HIT_COLUMNS, HITS)
 
 
 def test_no_row_and_no_hit() -> None:
     for batch in (asks([]), asks(["", "Hello."])):
         resolved = searched(decontaminate(QUIZ, fuzzy=0.9), [batch])
-        assert (resolved.falls.height, resolved.met.height, resolved.tables["hits"].height) == (0, 0, 0)
+        assert (resolved.drops.height, resolved.hits.height, resolved.tables["hits"].height) == (0, 0, 0)
         assert resolved.tables["items"].height == 6
 
 
@@ -248,7 +248,7 @@ def test_the_strongest_hits_of_a_row_are_kept_and_all_are_counted() -> None:
     assert signed.columns["hits"].tolist() == [101]
     assert signed.lists["hits"].value_lengths().to_pylist() == [64]
     resolved = searched(step, [asks([LONG])])
-    assert resolved.falls.rows() == [(0, "overlap", 1.0, -1, "quiz/i100")]
+    assert resolved.drops.rows() == [(0, "overlap", 1.0, -1, "quiz/i100")]
 
 
 def test_what_stands_alone_is_kept_before_what_does_not() -> None:
@@ -333,4 +333,4 @@ def test_a_set_counts_once_and_the_step_is_its_fields() -> None:
     assert hash(step) == hash(decontaminate((QUIZ, evals("gsm8k")), on={"user"}))
     assert (step.bound, step.reads) == (0.5, frozenset({"user"}))
     assert decontaminate(QUIZ).reads == "all"
-    assert list(decontaminate(QUIZ).holds()) == ["quiz"]
+    assert list(decontaminate(QUIZ).data_hashes()) == ["quiz"]

@@ -156,7 +156,7 @@ def test_one_changed_word_in_twelve_or_more(sets: tuple[EvalSet, ...], items: li
 
 def test_all_rows_of_ultrafeedback(sets: tuple[EvalSet, ...], real_file: Find) -> None:
     batches = read(files(real_file("preference/ultrafeedback_truthful_qa_completions.json")))
-    falls = searched(decontaminate(sets), batches).falls
+    falls = searched(decontaminate(sets), batches).drops
     assert falls["row"].to_list() == list(range(10))
     assert falls["match"].str.starts_with("truthful_qa/").all()
 
@@ -165,9 +165,9 @@ def test_the_judge_of_truthful_qa(sets: tuple[EvalSet, ...], real_file: Find) ->
     batches = read(files(real_file("sft/truthfulqa_judge_finetune_truth.jsonl")))
     resolved = searched(decontaminate(sets), batches)
     mine = resolved.tables["hits"].filter(pl.col("eval") == "truthful_qa")
-    print(resolved.falls["reason"].value_counts(sort=True).rows())  # noqa: T201
+    print(resolved.drops["reason"].value_counts(sort=True).rows())  # noqa: T201
     assert (mine["item"].n_unique(), mine["row"].n_unique()) == (816, 22_408)
-    assert set(mine["row"]) <= set(resolved.falls["row"])
+    assert set(mine["row"]) <= set(resolved.drops["row"])
 
 
 def test_gsm8k_train_is_not_gsm8k_test(sets: tuple[EvalSet, ...], real_file: Find) -> None:

@@ -49,7 +49,7 @@ class Left(NamedTuple):
 
 def left(step: Dedup, sources: list[list[pa.RecordBatch]]) -> Left:
     keys = keys_of(step, sources)
-    falls = step.resolve(keys.frame, keys.lists, {}).falls
+    falls = step.resolve(keys.frame, keys.lists, {}).drops
     source = keys.frame["source"].to_numpy()
     read = np.bincount(source)
     fell = np.bincount(source[falls["row"].to_numpy()], minlength=len(read))

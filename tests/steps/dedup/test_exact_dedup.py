@@ -19,7 +19,7 @@ from curate.engine.barrier import SheetLists
 from curate.errors import MixtureError
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import Segments, segments
-from curate.steps.base import FALLS
+from curate.steps.base import DROP_COLUMNS
 from curate.steps.dedup.exact_dedup import ExactDedup, Keep, exact_dedup
 from tests.reference.exact_dedup import Entry, survivors
 from tests.reference.normal import normal
@@ -59,8 +59,8 @@ def keys_of(step: ExactDedup, entries: list[Entry]) -> pl.DataFrame:
 
 
 def fallen(step: ExactDedup, keys: pl.DataFrame) -> dict[int, int]:
-    answer = step.resolve(keys, SheetLists([], "", np.zeros(0, np.int64)), {}).falls
-    assert answer.schema == FALLS
+    answer = step.resolve(keys, SheetLists([], "", np.zeros(0, np.int64)), {}).drops
+    assert answer.schema == DROP_COLUMNS
     assert answer["reason"].eq("duplicate").all()
     assert answer["score"].eq(1.0).all()
     return dict(answer.select("row", "kept").iter_rows())

@@ -168,7 +168,7 @@ def test_neither_order_nor_batches_change_a_row(edge_texts: dict[str, str]) -> N
 
 def test_fields() -> None:
     assert language("zh", "en", "en") == language("en", "zh")
-    assert language("en").holds() == {"lid.176.ftz": OWN_DIGEST}
+    assert language("en").data_hashes() == {"lid.176.ftz": OWN_DIGEST}
     assert language("en").bounds()[0] == ("other_language", "wanted", 0.65, None)
     assert language().bounds()[0] == ("other_language", "wanted", None, None)
 
@@ -186,7 +186,7 @@ def test_a_model_by_path(tmp_path: Path) -> None:
     path = tmp_path / "lid.bin"
     path.write_bytes(tiny(labels=(b"__label__eng_Latn", b"__label__zho_Hans", b"__label__zho_Hant")))
     assert language("en", model=path) == language("en", model=str(path))
-    assert language("zho_Hans", model=path).holds().keys() == {"lid.bin"}
+    assert language("zho_Hans", model=path).data_hashes().keys() == {"lid.bin"}
     with pytest.raises(MixtureError, match="the model knows no such language; did you mean 'zh'"):
         language("zhh", model=path)
     body = batch(talk("hi " * 20))

@@ -113,7 +113,7 @@ def test_a_side_of_a_pair_is_judged_alone(model: Path, kind: Kind, on: str, good
 def test_the_card_settles_label_segments_and_form(model: Path, foreign: Path) -> None:
     step = quality(str(model), 0.3)
     assert (step.label, step.on, step.form, step.at_least) == ("positive", "response", "spaced", 0.3)
-    assert step.holds() == {"q.bin": next(iter(quality(foreign, label="negative").holds().values()))}
+    assert step.data_hashes() == {"q.bin": next(iter(quality(foreign, label="negative").data_hashes().values()))}
     plain = canonical(step)
     assert str(model) not in json.dumps(plain)
     other = quality(foreign, label="__label__negative", on={"user"})
@@ -182,5 +182,5 @@ def test_a_build_keeps_the_numbers_and_names_the_model(model: Path, tmp_path: Pa
     assert build.scores("score")["value"].is_nan().sum() + build.scores("score")["value"].null_count() == 1
     assert build.dropped().group_by("step").len().sort("step").rows() == [("quality", 4), ("score", 2)]
     manifest = (tmp_path / "b" / "manifest.json").read_text()
-    assert next(iter(steps[0].holds().values())) in manifest
+    assert next(iter(steps[0].data_hashes().values())) in manifest
     assert str(model) not in manifest

@@ -222,10 +222,10 @@ def test_a_function_by_name_gives_the_numbers(judges: Path) -> None:
     module.CALLS.clear()
     assert step.score(Segments(0, ())).columns["value"].tolist() == []
     assert module.CALLS == [], "it is not called for no rows"
-    assert step.holds() == {"judges_of_tests:turns": hashlib.sha256(judges.read_bytes()).hexdigest()}
+    assert step.data_hashes() == {"judges_of_tests:turns": hashlib.sha256(judges.read_bytes()).hexdigest()}
     assert "judges_of_tests:turns" in json.dumps(canonical(step))
     assert score(module.turns, at_least=2) == step
-    assert score("meta.r").holds() == {}
+    assert score("meta.r").data_hashes() == {}
 
 
 @pytest.mark.usefixtures("judges")

@@ -57,7 +57,7 @@ def resolved(
 
 
 def fell(step: BalanceLength, rows: list[dict[str, Any]], **told: Any) -> list[int]:  # noqa: ANN401
-    return resolved(step, rows, **told).falls["row"].to_list()
+    return resolved(step, rows, **told).drops["row"].to_list()
 
 
 @given(longer=st.integers(0, 60), shorter=st.integers(0, 60), target=st.sampled_from([0, 0.3, 0.5, 0.55, 1]))

@@ -46,13 +46,13 @@ def test_as_defined_in_any_order(told: list[tuple[str, str, str, bool]], chance:
     rows, protect = [pair(*each[:3]) for each in told], [each[3] for each in told]
     ranks = list(range(len(rows)))
     found = resolved(contradictions(), rows, protect, ranks)
-    fell = found.falls["row"].to_list()
+    fell = found.drops["row"].to_list()
     assert set(fell) == slow.contradicted(rows, protect)
     order = chance.sample(ranks, len(ranks))
     again = resolved(contradictions(), [rows[i] for i in order], [protect[i] for i in order], order)
-    assert sorted(order[row] for row in again.falls["row"]) == fell
-    kept = {order[row]: order[other] if other >= 0 else -1 for row, other in again.falls.select("row", "kept").rows()}
-    assert kept == dict(found.falls.select("row", "kept").rows())
+    assert sorted(order[row] for row in again.drops["row"]) == fell
+    kept = {order[row]: order[other] if other >= 0 else -1 for row, other in again.drops.select("row", "kept").rows()}
+    assert kept == dict(found.drops.select("row", "kept").rows())
     assert not any(kept[row] in fell for row in fell)
 
 
@@ -61,20 +61,20 @@ def test_the_table_tells_votes() -> None:
     rows += [pair("Is it?", "Yes.", "Maybe."), pair("Is it?", "Maybe.", "No.")]
     found = resolved(contradictions(), rows, [False] * 5, [0, 1, 2, 3, 4])
     assert found.tables["contradictions"].rows() == [(0, 2, 2, 1, False), (1, 2, 2, 1, False), (2, 0, 1, 2, True)]
-    assert found.falls.rows() == [(2, "contradiction", 2.0, 0, "the same two answers, the other way round")]
+    assert found.drops.rows() == [(2, "contradiction", 2.0, 0, "the same two answers, the other way round")]
     flagged = resolved(contradictions(mode="flag"), rows, [False] * 5, [0, 1, 2, 3, 4])
-    assert flagged.falls.is_empty()
+    assert flagged.drops.is_empty()
     assert not flagged.tables["contradictions"]["fell"].any()
 
 
 def test_nobody_is_right_in_a_tie() -> None:
     rows = [pair("Is it?", "Yes.", "No."), pair("Is it?", "No.", "Yes.")]
-    assert resolved(contradictions(), rows, [False, False], [0, 1]).falls.select("row", "kept").rows() == [
+    assert resolved(contradictions(), rows, [False, False], [0, 1]).drops.select("row", "kept").rows() == [
         (0, -1),
         (1, -1),
     ]
-    assert resolved(contradictions(), rows, [False, True], [0, 1]).falls.select("row", "kept").rows() == [(0, 1)]
-    assert resolved(contradictions(), rows, [True, True], [0, 1]).falls.is_empty()
+    assert resolved(contradictions(), rows, [False, True], [0, 1]).drops.select("row", "kept").rows() == [(0, 1)]
+    assert resolved(contradictions(), rows, [True, True], [0, 1]).drops.is_empty()
 
 
 def test_a_wrong_mode() -> None:

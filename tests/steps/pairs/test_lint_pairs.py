@@ -268,12 +268,12 @@ def test_answers_in_another_language_than_the_prompt() -> None:
     lint: Lint = "other_language"
     assert [each.get(lint, 0) for each in found(lint_pairs(lint), body(rows))] == [1, 0, 0, 0, 0, 0]
     assert not any(lint in each for each in found(lint_pairs(languages=False), body(rows)))
-    assert lint_pairs(languages=False).holds() == {}
-    assert list(lint_pairs().holds()) == ["lid.176.ftz"]
+    assert lint_pairs(languages=False).data_hashes() == {}
+    assert list(lint_pairs().data_hashes()) == ["lid.176.ftz"]
 
 
 def test_a_language_model_that_is_not_there() -> None:
     step = lint_pairs(language_model="no/such.ftz")
     assert canonical(step) == canonical(lint_pairs()), "where it lies is no part of what is meant"
     with pytest.raises(SourceNotFoundError, match="there is no model"):
-        step.holds()
+        step.data_hashes()

@@ -104,7 +104,7 @@ def test_what_the_lints_see_of_flipped_labels(real_file: RealFile) -> None:
     turned = sum(
         one != other for one, other in zip(clean["chosen"].to_pylist(), flipped["chosen"].to_pylist(), strict=True)
     )
-    found = resolved(contradictions(), both).falls.height
+    found = resolved(contradictions(), both).drops.height
     print(f"{turned} labels turned round; side by side {found} rows contradict each other")  # noqa: T201
     assert found == 2 * turned
 
@@ -162,7 +162,7 @@ def lengths(row: dict[str, Any]) -> tuple[int, int]:
 def test_length_is_balanced_with_the_fewest_removals(real_file: RealFile, name: str, how: str) -> None:
     rows = paired(joined(real_file(name)), how)
     step: BalanceLength = balance_length(0.5)
-    falls = set(resolved(step, preference(rows)).falls["row"])
+    falls = set(resolved(step, preference(rows)).drops["row"])
     kept = [lengths(row) for i, row in enumerate(rows) if i not in falls]
     every = [lengths(row) for row in rows]
     longer, shorter = sum(a > b for a, b in every), sum(a < b for a, b in every)
@@ -176,7 +176,7 @@ def test_length_is_balanced_with_the_fewest_removals(real_file: RealFile, name: 
     assert abs(slow.share(kept) - 0.5) <= 0.01
     assert len(kept) == possible
     order = random.Random(3).sample(range(len(rows)), len(rows))
-    again = resolved(step, preference([rows[i] for i in order]), order).falls["row"]
+    again = resolved(step, preference([rows[i] for i in order]), order).drops["row"]
     assert {order[row] for row in again} == falls
 
 

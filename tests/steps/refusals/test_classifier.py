@@ -184,7 +184,7 @@ def test_first_turn_and_shares_ask_the_model_too(models: dict[str, Path]) -> Non
     columns = step.sign(segments(rows, step.reads)).columns
     assert columns["reason"].tolist() == [step.reasons.index("model")] * 2
     assert min(columns["score"].tolist()) >= SURE
-    assert step.holds() == refusals(model=models["response"]).holds()
+    assert step.data_hashes() == refusals(model=models["response"]).data_hashes()
 
 
 def test_a_model_of_requests_keeps_refusals_of_harm(models: dict[str, Path]) -> None:
@@ -208,10 +208,10 @@ def test_a_model_of_requests_keeps_refusals_of_harm(models: dict[str, Path]) -> 
 
 def test_the_manifest_names_models_and_the_fingerprint_no_path(models: dict[str, Path]) -> None:
     step = refusals(model=models["response"], keep_safety=models["prompt"])
-    assert sorted(step.holds()) == ["keep_safety/prompt.bin", "model/response.bin"]
+    assert sorted(step.data_hashes()) == ["keep_safety/prompt.bin", "model/response.bin"]
     assert str(models["prompt"].parent) not in json.dumps(canonical(step))
     assert canonical(step) != canonical(refusals(keep_safety=True))
-    assert refusals().holds() == {}
+    assert refusals().data_hashes() == {}
 
 
 @pytest.mark.parametrize("share", [None, 0])
@@ -231,7 +231,7 @@ def test_a_build_keeps_the_numbers_and_names_the_models(
         assert shown["request_harm"].fill_nan(None).gt(0.5).sum() == 3
         assert shown["model"].fill_nan(None).gt(0.5).sum() == 2
     manifest = (tmp_path / "b" / "manifest.json").read_text()
-    assert all(digest in manifest for digest in step.holds().values())
+    assert all(digest in manifest for digest in step.data_hashes().values())
     assert str(models["prompt"].parent) not in manifest
 
 

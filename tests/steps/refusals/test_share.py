@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.base import FALLS, MET, Resolved
+from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Resolved
 from curate.steps.refusals._share import RefusalShare
 from curate.steps.refusals.refusals import refusals
 
@@ -70,23 +70,23 @@ def test_falls_are_as_defined(rows: str, percent: int, safe: bool, chance: rando
     stay = max(percent * len(refused) // 100 - len(kept), 0)
     expected = sorted(sorted((i for i in refused if i not in kept), key=lambda i: rank[i])[stay:])
     found = resolve(step, keys)
-    assert found.falls["row"].to_list() == expected
-    assert found.falls.schema == FALLS
-    assert found.met.schema == MET
+    assert found.drops["row"].to_list() == expected
+    assert found.drops.schema == DROP_COLUMNS
+    assert found.hits.schema == HIT_COLUMNS
     order = chance.sample(range(len(rows)), len(rows))
     again = resolve(step, keys[order] if order else keys)
-    assert again.falls.equals(found.falls)
-    assert again.met.equals(found.met)
+    assert again.drops.equals(found.drops)
+    assert again.hits.equals(found.hits)
 
 
 def test_what_is_told() -> None:
     step = refusals(max_share=0, keep_safety=True)
     found = resolve(step, signed(step, "rymsR"))
-    assert found.falls.rows() == [
+    assert found.drops.rows() == [
         (0, "cannot_help", 2.0, -1, "sorry, but I cannot assist"),
         (2, "self_reference", 2.0, -1, "I am an AI"),
     ]
-    assert [(row, reason, side, turn, start) for row, reason, side, turn, start, _, _ in found.met.rows()] == [
+    assert [(row, reason, side, turn, start) for row, reason, side, turn, start, _, _ in found.hits.rows()] == [
         (0, "cannot_help", "dialogue", 1, 4),
         (2, "self_reference", "dialogue", 1, 0),
         (3, "kept_safety", "dialogue", 1, 4),
@@ -97,9 +97,9 @@ def test_what_is_told() -> None:
 @pytest.mark.parametrize(("share", "count"), [(0, 100), (0.29, 71), (0.1, 90), (0.999, 1), (1, 0)])
 def test_the_share_is_exact(share: float, count: int) -> None:
     step = refusals(max_share=share)
-    assert resolve(step, signed(step, "r" * 100 + "y" * 50)).falls.height == count
+    assert resolve(step, signed(step, "r" * 100 + "y" * 50)).drops.height == count
 
 
 def test_no_rows() -> None:
     step = refusals(max_share=0.5)
-    assert resolve(step, signed(step, "")).falls.height == 0
+    assert resolve(step, signed(step, "")).drops.height == 0
