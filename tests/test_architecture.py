@@ -36,6 +36,7 @@ ROOMS: Final = (
     "io",
     "evalsets",
     "steps",
+    "steps.custom",
     "steps.filters",
     "steps.refusals",
     "steps.dedup",
