@@ -50,6 +50,7 @@ ROOMS: Final = (
     "preflight",
     "report",
     "mixture",
+    "testing",
     "train",
     "cli",
 )
