@@ -129,7 +129,7 @@ CELLS: Final = (
     "def short(texts):\n    return texts.str.len_chars() < LIMIT",
     "def tidy(texts):\n    return texts.str.strip_chars()",
     "def words(texts):\n    return texts.str.count_matches(r'\\w+')",
-    "steps = c.keep_if(short), c.change(tidy), c.keep_if(words, at_least=1)\nfor s in steps:\n    check_step(s, batches=3)",
+    "steps = c.keep_if(short), c.change(tidy), c.keep_if(words, at_least=1)\nfor s in steps:\n    check_step(s)",
 )
 
 
