@@ -22,7 +22,7 @@ CACHE: Final = tempfile.TemporaryDirectory(prefix="curate-tests-")
 atexit.register(CACHE.cleanup)
 os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=CACHE.name, XDG_CACHE_HOME=CACHE.name)
 
-settings.register_profile("quick", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("quick"), max_examples=100, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 

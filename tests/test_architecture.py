@@ -36,6 +36,7 @@ ROOMS: Final = (
     "io",
     "evalsets",
     "steps",
+    "steps.custom",
     "steps.filters",
     "steps.refusals",
     "steps.dedup",
@@ -49,6 +50,7 @@ ROOMS: Final = (
     "preflight",
     "report",
     "mixture",
+    "testing",
     "train",
     "cli",
 )
@@ -65,6 +67,8 @@ HEAVY: Final[dict[str, tuple[str, ...]]] = {
 """Packages that take long to load, and the rooms that may import them at the top of a file."""
 
 ROW_LOOPS: Final = {"iter_rows", "map_elements", "to_pandas", "to_pylist"}
+ROW_ROOMS: Final = {"io", "evalsets", "testing"}
+"""Rooms that look at rows one by one: raw data is parsed, eval items are read, laws compare rows."""
 ROW_LOOPS_ALLOWED: Final = {("curate/mix/tokens.py", "to_pylist"), ("curate/preflight/row_lengths.py", "to_pylist")}
 """A tokenizer takes Python strings, a chat template Python dicts."""
 
@@ -215,7 +219,7 @@ def names(code: Code) -> Iterator[str]:
 
 
 def row_loops(code: Code) -> Iterator[str]:
-    for node in ast.walk(code.tree) if code.product and code.room not in {"io", "evalsets"} else ():
+    for node in ast.walk(code.tree) if code.product and code.room.split(".")[0] not in ROW_ROOMS else ():
         if not isinstance(node, ast.Attribute) or node.attr not in ROW_LOOPS:
             continue
         if (code.path.as_posix(), node.attr) not in ROW_LOOPS_ALLOWED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from curate.io.inputs import Opened
 from curate.mix.plan import Share
 from curate.mix.spec import Mixture, Source
 from curate.rows.schema import Kind
-from curate.steps.base import Edit, Filter, Group, Step
+from curate.steps.base import Edit, Filter, Group
 
 FORMAT = 1
 """Rises when the build folder changes its shape."""
@@ -99,7 +100,11 @@ def _source(source: Source, opened: Opened, counts: Counts, planned: tuple[Share
 
 
 def _steps(mixture: Mixture, held: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """Return what ran; in a mixture with a Pairing, `of` marks the steps that worked on rated rows."""
+    """Return each step: its kind, its settings, its findings, and the content hashes of data that it decides by.
+
+    In a mixture with a Pairing, `of` marks the steps that worked on rated rows. `holds` hashes data that comes with the
+    step, `against` the inputs that it was held against.
+    """
     kinds = {Filter: "filter", Edit: "edit", Group: "group"}
     final = final_labels(mixture)
     return [
@@ -108,13 +113,16 @@ def _steps(mixture: Mixture, held: Mapping[str, Sequence[str]]) -> list[dict[str
             "kind": next((name for kind, name in kinds.items() if isinstance(stage.step, kind)), "pairing"),
             **({"of": "rated"} if stage.label not in final else {}),
             "step": canonical(stage.step),
-            **_held(stage.step, held.get(stage.label, ())),
+            **_optional(
+                findings=[asdict(finding) for finding in stage.step.findings],
+                holds=dict(stage.step.data_hashes()),
+                against=list(held.get(stage.label, ())),
+            ),
         }
         for stage in all_stages(mixture)
     ]
 
 
-def _held(step: Step, against: Sequence[str]) -> dict[str, Any]:
-    """Return the content hashes of data that is no part of the build, and that a step decides by."""
-    told = {"holds": dict(step.data_hashes()), "against": list(against)}
-    return {name: value for name, value in told.items() if value}
+def _optional(**fields: object) -> dict[str, object]:
+    """Return the fields that are not empty."""
+    return {name: value for name, value in fields.items() if value}

@@ -44,6 +44,7 @@ class Job(NamedTuple):
     `again`: rows that no filter drops are needed again, by the data files or by a group that may drop them.
     """
 
+    source: str
     opened: Opened
     stages: tuple[Stage, ...]
     score_types: dict[str, pa.DataType]
@@ -129,8 +130,9 @@ def work(job: Job, parsed: Parsed) -> Worked:
     found = identities(parsed.body, parsed.ids)
     if parsed.key is not None:
         found = found._replace(key=parsed.key)
-    passed = run(job.stages, parsed.body, protect=job.protect)
-    return Worked(parsed, found, passed, pc.coalesce(parsed.ids, names(found.content)), _staying(parsed, passed))
+    ids = pc.coalesce(parsed.ids, names(found.content))
+    passed = run(job.stages, parsed.body, protect=job.protect, source=job.source, ids=ids)
+    return Worked(parsed, found, passed, ids, _staying(parsed, passed))
 
 
 def _staying(parsed: Parsed, passed: Passed) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from curate.mix.spec import Mixture, Source
 from curate.rows.edits import apply_edits
-from curate.rows.segments import SIDES, Segments, segments, select
+from curate.rows.segments import SIDES, Context, Segments, segments, select
 from curate.rows.take import take
 from curate.steps.base import Edit, Evidence, Filter, Group, GroupKeys, Paired, Pairing, Scores, Step, decide
 
@@ -104,16 +104,24 @@ def score_columns(found: Iterable[Stage]) -> dict[str, pa.DataType]:
     }
 
 
-def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Passed:
+def run(
+    found: tuple[Stage, ...],
+    body: pa.RecordBatch,
+    *,
+    protect: bool,
+    source: str = "",
+    ids: pa.StringArray | None = None,
+) -> Passed:
     """Run the row-local part of every stage over `body`; a Pairing may only be the last.
 
     Rows of a protected source are scored and fall to no filter. To a Pairing they do: a row that gives no pair has
     nothing to keep.
     """
     rows = body.num_rows
-    whole, versions, version = segments(body), [body], np.zeros(rows, np.int32)
-    fell, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
     scores: dict[str, Column] = {}
+    context = Context(source, pa.nulls(rows, pa.string()) if ids is None else ids, scores)
+    whole, versions, version = segments(body)._replace(context=context), [body], np.zeros(rows, np.int32)
+    fell, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
     signed: dict[str, GroupKeys] = {}
     edited: list[tuple[str, NDArray[np.bool_]]] = []
     hits: list[tuple[Stage, Evidence]] = []
@@ -132,7 +140,7 @@ def run(found: tuple[Stage, ...], body: pa.RecordBatch, *, protect: bool) -> Pas
                 bound[falls], score[falls] = verdict.bound[falls], verdict.score[falls]
             case Edit() as step:
                 body, changed = apply_edits(body, seen, step.edit(seen))
-                whole = segments(body)
+                whole = segments(body)._replace(context=context)
                 versions.append(body)
                 version[fell < 0] = len(versions) - 1
                 edited.append((stage.label, changed & (fell < 0)))

@@ -145,6 +145,7 @@ def jobs_of(half: Half) -> list[Job]:
     groups = any(isinstance(stage.step, Group) for stage in half.stages)
     return [
         Job(
+            source=source.name,
             opened=found,
             stages=pipeline,
             score_types=types,

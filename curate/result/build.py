@@ -19,6 +19,7 @@ from curate.result import group_reports as findings
 from curate.result.length_bias import bias, length_cost, measured
 from curate.result.tables import STYLE, composition_html, funnel_html, languages_html
 from curate.rows.schema import Kind, row_schema
+from curate.steps.base import FindingView
 
 Split: TypeAlias = Literal["train", "test"]
 
@@ -77,6 +78,14 @@ class Build:
     def steps(self) -> list[str]:
         """The labels of its steps, in the order in which they ran."""
         return [str(step["label"]) for step in self.manifest["steps"]]
+
+    def steps_with(self, view: FindingView) -> list[str]:
+        """Return the labels of the steps with a finding of this view, in the order in which they ran."""
+        return [
+            str(step["label"])
+            for step in self.manifest["steps"]
+            if any(finding["view"] == view for finding in step.get("findings", ()))
+        ]
 
     @property
     def ledger(self) -> pl.LazyFrame:

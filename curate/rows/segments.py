@@ -6,6 +6,7 @@ together with the row, side, turn and role it belongs to. A step reads segments 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -45,15 +46,29 @@ class Part(NamedTuple):
     role: NDArray[np.uint8]
 
 
+class Context(NamedTuple):
+    """What is known of the rows of a batch beside their bodies.
+
+    `ids` are the rows' own ids, or hashes of their content. `scores` has the columns of the filters that ran before, by
+    `step.score`.
+    """
+
+    source: str
+    ids: pa.StringArray
+    scores: Mapping[str, NDArray[np.generic] | pa.StringArray]
+
+
 class Segments(NamedTuple):
     """The selected segments of a batch of `rows` rows, a part for each side that has any to give.
 
-    `body` is the batch itself, for a step that asks for more than text: scores, or what `meta` carries.
+    `body` is the batch itself, for a step that asks for more than text: scores, or what `meta` carries. `context` is
+    what a build knows of the rows beside that; None where a step is called by hand.
     """
 
     rows: int
     parts: tuple[Part, ...]
     body: pa.RecordBatch | None = None
+    context: Context | None = None
 
 
 def check_on(on: str | frozenset[str] | set[str] | tuple[str, ...] | list[str]) -> On:
@@ -99,7 +114,7 @@ def segments(body: pa.RecordBatch, on: On = "all") -> Segments:
 def select(every: Segments, on: On) -> Segments:
     """Return those of all segments of a batch that `on` selects; for a step that reads whole rows."""
     parts = (_select(part, on) for part in every.parts)
-    return Segments(every.rows, tuple(part for part in parts if len(part.index)), every.body)
+    return every._replace(parts=tuple(part for part in parts if len(part.index)))
 
 
 def _sides(body: pa.RecordBatch, kind: Kind) -> list[Part]:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -49,6 +49,11 @@ class Evidence(NamedTuple):
     match: pa.StringArray
 
 
+FindingView: TypeAlias = Literal[
+    "table", "duplicates", "signatures", "contamination", "length_cost", "shared_prompts", "languages"
+]
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that a step leaves in the build folder for people to look at.
@@ -57,7 +62,7 @@ class Finding:
     their own, which finds what it needs in the ledger or in the table of that name (`curate.steps.base.Resolved`).
     """
 
-    view: Literal["table", "duplicates", "signatures", "contamination", "length_cost", "shared_prompts", "languages"]
+    view: FindingView
     title: str
     table: str = ""
 

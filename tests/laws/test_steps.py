@@ -1,91 +1,122 @@
-"""The laws that every step keeps, whatever it looks for.
-
-A step answers the same twice, in any order of rows and in any batches; a Filter changes nothing, an Edit drops nothing
-and finds nothing left to do the second time.
-"""
+"""The laws of `curate.testing`, held by every step of ours, under the settings that change what it does."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import random
-from dataclasses import replace
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.engine.barrier import Fresh, SheetLists
+import curate
+import curate as c
+from curate import testing
 from curate.engine.fingerprint import canonical
-from curate.engine.pipeline import Column, Stage, run, score_columns
-from curate.evalsets.evals import evals
-from curate.rows.edits import apply_edits
-from curate.rows.identity import content_hashes
+from curate.engine.pipeline import Stage, run
 from curate.rows.schema import BODIES, Kind
-from curate.rows.segments import segments
-from curate.steps.base import Edit, Filter, Group, GroupKeys, Step
-from curate.steps.decontaminate.decontaminate import decontaminate
-from curate.steps.dedup.dedup import dedup
-from curate.steps.dedup.exact_dedup import exact_dedup
-from curate.steps.filters.language import language
-from curate.steps.filters.repetition import repetition
-from curate.steps.filters.score import score
-from curate.steps.filters.secrets_and_pii import secrets_and_pii
-from curate.steps.filters.shape import shape
-from curate.steps.filters.truecase import truecase
-from curate.steps.pairs.balance_length import balance_length
-from curate.steps.pairs.contradictions import contradictions
-from curate.steps.pairs.lint_pairs import lint_pairs
-from curate.steps.refusals.cut_refusals import cut_refusals
-from curate.steps.refusals.refusals import Refusals, refusals
+from curate.steps.base import Edit, Filter, Group, Pairing, Step
+from curate.steps.refusals.refusals import Refusals
 
 DEMO: Final = Path(__file__).parents[2] / "mixtures" / "demo" / "evals.jsonl"
-EVALS: Final = evals.files(DEMO, question="question", answer="answer", id="id", name="pellow")
+EVALS: Final = c.evals.files(DEMO, question="question", answer="answer", id="id", name="pellow")
+FOLDER: Final = tempfile.TemporaryDirectory(prefix="curate-laws-")
+
+
+def shouted(texts: pl.Series) -> pl.Series:
+    return texts.str.to_uppercase() != texts
+
+
+def judged() -> Step:
+    """Return `quality` with a model trained on a few words."""
+    good, bad = (
+        c.frame(pl.DataFrame({"prompt": ["Why?"] * 80, "completion": [f"{word} {i} is" for i in range(80)]}))
+        for word in ("so", "lol")
+    )
+    out = Path(FOLDER.name) / "q.bin"
+    return c.quality(c.train_classifier(good, bad, out, dim=2).path, at_least=0.5)
+
+
+def excluded() -> Step:
+    """Return `exclude_prompts_of` a build with one prompt."""
+    chats = c.frame(pl.DataFrame({"prompt": ["Hello."], "completion": ["Hi."]}))
+    return c.exclude_prompts_of(c.Mixture("old", [c.Source("old", chats)]).build(Path(FOLDER.name) / "old", quiet=True))
+
 
 STEPS: Final[dict[str, Step]] = {
-    **{f"refusals {preset}": refusals(preset) for preset in ("default", "zephyr", "tulu2", "tulu3")},
-    "refusals opening": refusals(where="opening", phrases=("no way",)),
-    "refusals first turn": refusals(where="first_turn", families=("cannot_help",)),
-    "refusals of users": refusals(on={"user"}),
-    "refusals but for safety": refusals(keep_safety=True),
-    "refusals in part": refusals(max_share=0.5),
-    "shape": shape(),
-    "shape sizes": shape(on="response", min_turns=1, max_turns=3, min_words=2, max_words=9, min_characters=3),
-    "shape lenient": shape(empty_turns=True, unanswered=True, role_order=False),
-    **{f"cut_refusals {preset}": cut_refusals(preset) for preset in ("default", "zephyr", "tulu2", "tulu3")},
-    "cut_refusals opening": cut_refusals(where="opening"),
-    **{f"exact_dedup {keep}": exact_dedup(keep=keep) for keep in ("first", "longest", "shortest")},
-    "exact_dedup prompt": exact_dedup("prompt", keep="longest"),
-    "exact_dedup roles": exact_dedup({"user", "tool"}),
-    "exact_dedup chosen": exact_dedup("chosen"),
-    "dedup": dedup(threshold=0.5, ngram=2),
-    "dedup prompt": dedup("prompt", keep="longest", ignore="Hello there."),
-    "language": language("en"),
-    "language of answers": language(on="response"),
-    "repetition": repetition(),
-    "repetition gopher": repetition("gopher", on="all"),
-    "score": score("meta.a", at_least=0.5),
-    "score completions": score("completions.s", of="worst", at_most=1.0),
-    "secrets_and_pii": secrets_and_pii(),
-    "secrets_and_pii drop": secrets_and_pii("drop", kinds=("phone",), on="response"),
-    "secrets_and_pii mask": secrets_and_pii("mask"),
-    "truecase": truecase(),
-    "truecase full": truecase("full", on={"assistant"}),
-    "lint_pairs": lint_pairs(),
-    "lint_pairs all": lint_pairs("all", cut=5, unit="words"),
-    "contradictions": contradictions(),
-    "contradictions flag": contradictions(mode="flag"),
-    "balance_length": balance_length(),
-    "balance_length by source": balance_length(0.4, by="source", first="least_margin", unit="words"),
-    "decontaminate": decontaminate(EVALS, fuzzy=0.8),
-    "decontaminate all": decontaminate(EVALS, ngram=3, on="all", informative=0),
+    **{f"refusals {preset}": c.refusals(preset) for preset in ("default", "zephyr", "tulu2", "tulu3")},
+    "refusals opening": c.refusals(where="opening", phrases=("no way",)),
+    "refusals first turn": c.refusals(where="first_turn", families=("cannot_help",)),
+    "refusals of users": c.refusals(on={"user"}),
+    "refusals but for safety": c.refusals(keep_safety=True),
+    "refusals in part": c.refusals(max_share=0.5),
+    "shape": c.shape(),
+    "shape sizes": c.shape(on="response", min_turns=1, max_turns=3, min_words=2, max_words=9, min_characters=3),
+    "shape lenient": c.shape(empty_turns=True, unanswered=True, role_order=False),
+    **{f"cut_refusals {preset}": c.cut_refusals(preset) for preset in ("default", "zephyr", "tulu2", "tulu3")},
+    "cut_refusals opening": c.cut_refusals(where="opening"),
+    **{f"exact_dedup {keep}": c.exact_dedup(keep=keep) for keep in ("first", "longest", "shortest")},
+    "exact_dedup prompt": c.exact_dedup("prompt", keep="longest"),
+    "exact_dedup roles": c.exact_dedup({"user", "tool"}),
+    "exact_dedup chosen": c.exact_dedup("chosen"),
+    "dedup": c.dedup(threshold=0.5, ngram=2),
+    "dedup prompt": c.dedup("prompt", keep="longest", ignore="Hello there."),
+    "language": c.language("en"),
+    "language of answers": c.language(on="response"),
+    "repetition": c.repetition(),
+    "repetition gopher": c.repetition("gopher", on="all"),
+    "score": c.score("meta.a", at_least=0.5),
+    "score completions": c.score("completions.s", of="worst", at_most=1.0),
+    "secrets_and_pii": c.secrets_and_pii(),
+    "secrets_and_pii drop": c.secrets_and_pii("drop", kinds=("phone",), on="response"),
+    "secrets_and_pii mask": c.secrets_and_pii("mask"),
+    "truecase": c.truecase(),
+    "truecase full": c.truecase("full", on={"assistant"}),
+    "lint_pairs": c.lint_pairs(),
+    "lint_pairs all": c.lint_pairs("all", cut=5, unit="words"),
+    "contradictions": c.contradictions(),
+    "contradictions flag": c.contradictions(mode="flag"),
+    "balance_length": c.balance_length(),
+    "balance_length by source": c.balance_length(0.4, by="source", first="least_margin", unit="words"),
+    "decontaminate": c.decontaminate(EVALS, fuzzy=0.8),
+    "decontaminate all": c.decontaminate(EVALS, ngram=3, on="all", informative=0),
+    **{f"binarize {how}": c.binarize(rejected=how) for how in ("worst", "random_lower")},
+    "binarize margin": c.binarize(margin=0.5),
+    "where": c.where(pl.col("characters") < 40),
+    "where number": c.where(pl.col("meta.a").cast(pl.Float64), at_least=0.5),
+    "keep_if": c.keep_if(shouted),
+    "keep_if rows": c.keep_if(lambda rows: rows["turns"] * 1.0, takes="rows", at_most=3),
+    "change": c.change(lambda texts: texts.str.strip_chars().str.replace_all("palm", "tree")),
 }
+MADE: Final[dict[str, Callable[[], Step]]] = {"quality": judged, "exclude_prompts_of": excluded}
+"""Steps that need a model or a build, made when they are first asked for."""
+NAMES: Final = (*STEPS, *MADE)
+
+
+@cache
+def step_of(name: str) -> Step:
+    return STEPS[name] if name in STEPS else MADE[name]()
+
+
+def kind_of_step(name: str) -> type[Step]:
+    return type(step_of(name)) if name in STEPS else {"quality": Filter, "exclude_prompts_of": Group}[name]
+
+
+def of_kind(kind: type[Step]) -> list[str]:
+    return [name for name in NAMES if issubclass(kind_of_step(name), kind)]
+
+
 KINDS: Final[tuple[Kind, ...]] = ("conversation", "rated", "preference")
 
-PIECES: Final = (
+WORDS: Final = (
     "",
     " \t\n",
     "Hello.",
@@ -106,7 +137,7 @@ PIECES: Final = (
     "what happens to Bread dough when you leave the sugar out",
     "\nHow are you today?",
 )
-TEXTS = st.lists(st.sampled_from(PIECES), max_size=3).map(" ".join)
+TEXTS = st.lists(st.sampled_from(WORDS), max_size=3).map(" ".join)
 TURN = st.builds(
     lambda role, content: {"role": role, "content": content},
     st.sampled_from(["system", "user", "assistant", "tool"]),
@@ -138,129 +169,73 @@ BATCHES = st.sampled_from(KINDS).flatmap(
     lambda kind: st.lists(BODY[kind], max_size=7).map(lambda rows: pa.RecordBatch.from_pylist(rows, BODIES[kind]))
 )
 
-Answer = list[dict[str, Any]]
-"""What a step says of each row."""
+
+def of(kind: type[Step], name: str) -> Any:  # noqa: ANN401  whatever law asks for
+    step = step_of(name)
+    assert isinstance(step, kind)
+    return step
 
 
-def answer(step: Step, body: pa.RecordBatch) -> Answer:
-    """Run one step by the pipeline that builds use."""
-    found = run((Stage(step.name, 0, step),), body, protect=False)
-    hits = found.evidence.to_pylist()
-    columns = {name: plain(column) for name, column in found.scores.items()} | _columns(found.signed)
-    columns |= {"fell": found.fell.tolist(), "bound": found.bound.tolist(), "score": [repr(x) for x in found.score]}
-    columns |= {"edited": found.edited.to_pylist(), "evidence": hits, "body": found.body.to_pylist()}
-    assert {len(column) for column in columns.values()} == {body.num_rows}
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def plain(column: Column) -> list[Any]:
-    """Return what a filter said of each row, such that two of NaN are equal."""
-    return [None if value != value else value for value in column.tolist()]  # noqa: PLR0124
-
-
-def _columns(signed: dict[str, GroupKeys]) -> dict[str, Any]:
-    told = [(name, column.tolist()) for one in signed.values() for name, column in one.columns.items()]
-    return dict(told) | {
-        f"list {name}": lists.to_pylist() for one in signed.values() for name, lists in one.lists.items()
-    }
-
-
-def fallen(step: Group, body: pa.RecordBatch, parts: list[pa.RecordBatch]) -> dict[int, tuple[int, float]]:
-    """Let a group sign `parts` and decide over all; rows are told by their content, so equal ones count as one."""
-    sheets = [Fresh(part.num_rows, {"": step.sign(segments(part, step.reads))}) for part in parts]
-    signed = pl.concat([pl.DataFrame(dict(sheet.by_label[""].columns)) for sheet in sheets])
-    hashes = np.concatenate([content_hashes(part).low for part in parts])
-    known = content_hashes(body).low.tolist()
-    keys = signed.with_columns(
-        row=pl.int_range(pl.len()),
-        source=pl.Series([each % 3 for each in hashes.tolist()], dtype=pl.Int16),
-        rank=pl.Series(hashes),
-        protect=pl.Series([each % 5 == 0 for each in hashes.tolist()], dtype=pl.Boolean),
-    )
-    totals = [sheet.by_label[""].totals for sheet in sheets]
-    summed = {name: np.sum([each[name] for each in totals], axis=0) for name in totals[0]}
-    falls = step.resolve(keys, SheetLists(sheets, "", np.arange(keys.height)), summed).drops
-    assert not keys["protect"].gather(falls["row"]).any()
-    names = [known.index(each) for each in hashes.tolist()]
-    told = falls.select("row", "kept", "score").iter_rows()
-    return {names[row]: (names[kept] if kept >= 0 else -1, score) for row, kept, score in told}
-
-
-def split(body: pa.RecordBatch, size: int) -> list[pa.RecordBatch]:
-    return [body.slice(start, size) for start in range(0, body.num_rows, size)] or [body]
-
-
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", NAMES)
 @given(body=BATCHES, size=st.integers(1, 4), chance=st.randoms(use_true_random=False))
-def test_a_row_is_judged_for_itself(name: str, body: pa.RecordBatch, size: int, chance: random.Random) -> None:
-    step = STEPS[name]
-    whole = answer(step, body)
-    assert answer(step, body) == whole
-    assert [each for part in split(body, size) for each in answer(step, part)] == whole
+def test_a_row_is_judged_by_itself(name: str, body: pa.RecordBatch, size: int, chance: random.Random) -> None:
+    step, body = step_of(name), rated(name, body)
     order = chance.sample(range(body.num_rows), body.num_rows)
-    mixed = pa.RecordBatch.from_pylist([body.slice(i, 1).to_pylist()[0] for i in order], body.schema)
-    assert answer(step, mixed) == [whole[i] for i in order]
+    testing.judged_by_itself(step, body, testing.split(body, size), order)
 
 
-@pytest.mark.parametrize("name", [name for name, step in STEPS.items() if isinstance(step, Group)])
+def rated(name: str, body: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the batch, or an empty one of rated rows where a Pairing cannot take its kind."""
+    if not issubclass(kind_of_step(name), Pairing) or "completions" in body.schema.names:
+        return body
+    return pa.RecordBatch.from_pylist([], BODIES["rated"])
+
+
+@pytest.mark.parametrize("name", of_kind(Group))
 @given(body=BATCHES, size=st.integers(1, 4), chance=st.randoms(use_true_random=False))
 def test_a_group_decides_over_rows_not_over_batches(
     name: str, body: pa.RecordBatch, size: int, chance: random.Random
 ) -> None:
-    step = STEPS[name]
-    assert isinstance(step, Group)
-    whole = fallen(step, body, [body])
-    parts = split(body, size)
-    assert fallen(step, body, parts) == whole
-    assert fallen(step, body, chance.sample(parts, len(parts))) == whole
+    parts = testing.split(body, size)
+    testing.decided_over_rows(of(Group, name), body, parts, chance.sample(parts, len(parts)))
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", NAMES)
 @given(body=BATCHES)
 def test_filters_never_edit_and_edits_never_drop(name: str, body: pa.RecordBatch) -> None:
-    step = STEPS[name]
-    found = run((Stage(step.name, 0, step),), body, protect=False)
-    assert found.body.num_rows == body.num_rows
-    assert found.body.schema.equals(body.schema)
-    if not isinstance(step, Filter):
-        assert (found.fell == -1).all()
-    changed = [bool(labels) for labels in found.edited.to_pylist()]
-    before, after = body.to_pylist(), found.body.to_pylist()
-    assert changed == [one != two for one, two in zip(before, after, strict=True)]
-    assert isinstance(step, Edit) or not any(changed)
+    testing.edits_or_drops(step_of(name), rated(name, body))
 
 
-@pytest.mark.parametrize("name", [name for name, step in STEPS.items() if isinstance(step, Edit)])
+@pytest.mark.parametrize("name", of_kind(Edit))
 @given(body=BATCHES)
 def test_an_edit_finds_nothing_left_to_do(name: str, body: pa.RecordBatch) -> None:
-    step = STEPS[name]
-    assert isinstance(step, Edit)
-    seen = segments(body, step.reads)
-    once, _ = apply_edits(body, seen, step.edit(seen))
-    again = segments(once, step.reads)
-    twice, changed = apply_edits(once, again, step.edit(again))
-    assert not changed.any()
-    assert twice.equals(once)
+    testing.nothing_left_to_edit(of(Edit, name), body)
 
 
-@pytest.mark.parametrize("name", [name for name, step in STEPS.items() if isinstance(step, Filter)])
+@pytest.mark.parametrize("name", of_kind(Filter))
 @given(body=BATCHES)
-def test_evidence_lies_where_it_says_and_counts_for_its_row(name: str, body: pa.RecordBatch) -> None:
-    step = STEPS[name]
-    assert isinstance(step, Filter)
+def test_evidence_is_where_it_says_and_counts_for_its_row(name: str, body: pa.RecordBatch) -> None:
+    step = of(Filter, name)
+    testing.evidence_is_where_it_says(step, body)
     reasons = [bound.reason for bound in step.bounds()]
-    for told, row in zip(answer(step, body), body.to_pylist(), strict=True):
-        for hit in told["evidence"]:
-            side = {"dialogue": "messages", "completion": "completions", "prompt": "prompt"}.get(
-                hit["side"], hit["side"]
-            )
-            turns = row[side] if side in row else row["messages"]
-            text = turns[hit["turn"]]["content"]
-            assert 0 <= hit["start"] <= hit["end"] <= len(text)
-            assert hit["reason"] in reasons
-        assert told["fell"] == (0 if told["bound"] >= 0 else -1)
-        if isinstance(step, Refusals) and told["fell"] == 0:
-            assert reasons[told["bound"]] in {hit["reason"] for hit in told["evidence"]}
+    for row in testing.answers(step, body) if isinstance(step, Refusals) else ():
+        assert row["dropped"] or reasons[row["bound"]] in {hit["reason"] for hit in row["evidence"]}
+
+
+def concrete(kind: type[Step]) -> Iterator[type[Step]]:
+    for each in kind.__subclasses__():
+        if not getattr(each, "__abstractmethods__", None) and each.__module__.startswith("curate."):
+            yield each
+        yield from concrete(each)
+
+
+def test_every_step_is_held_to_the_laws() -> None:
+    for module in pkgutil.walk_packages(curate.__path__, "curate."):
+        if module.name.startswith("curate.steps."):
+            importlib.import_module(module.name)
+    held = {type(step_of(name)) for name in NAMES}
+    missing = [each.__name__ for each in concrete(Step) if not any(issubclass(one, each) for one in held)]
+    assert not missing, f"name settings of {missing} in STEPS"
 
 
 def of_text(kind: Kind, text: str) -> pa.RecordBatch:
@@ -277,44 +252,38 @@ def of_text(kind: Kind, text: str) -> pa.RecordBatch:
 def test_texts_at_the_edge_are_judged_and_carried(kind: Kind, edge_texts: dict[str, str]) -> None:
     parts = {name: of_text(kind, text) for name, text in edge_texts.items()}
     body = pa.concat_batches(list(parts.values()))
-    judging = tuple(Stage(name, i, step) for i, (name, step) in enumerate(STEPS.items()) if not isinstance(step, Edit))
+    judging = tuple(
+        Stage(name, i, step) for i, (name, step) in enumerate(STEPS.items()) if not isinstance(step, Edit | Pairing)
+    )
     found = run(judging, body, protect=False)
     assert found.body.equals(body)
     for name in ("curly_quotes", "zalgo", "huge_word", "arabic"):
         alone = run(judging, parts[name], protect=False)
         row = list(parts).index(name)
         assert int(alone.fell[0]) == int(found.fell[row])
-        assert {label: plain(column)[0] for label, column in alone.scores.items()} == {
-            label: plain(column)[row] for label, column in found.scores.items()
+        assert {label: testing.plain(column)[0] for label, column in alone.scores.items()} == {
+            label: testing.plain(column)[row] for label, column in found.scores.items()
         }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", [name for name, step in STEPS.items() if isinstance(step, Edit)])
+@pytest.mark.parametrize("name", of_kind(Edit))
 def test_texts_at_the_edge_are_edited_alike_alone(name: str, kind: Kind, edge_texts: dict[str, str]) -> None:
-    stage = (Stage(name, 0, STEPS[name]),)
+    stage = (Stage(name, 0, step_of(name)),)
     parts = [of_text(kind, text) for text in edge_texts.values()]
     whole = run(stage, pa.concat_batches(parts), protect=False).body
     assert whole.equals(pa.concat_batches([run(stage, part, protect=False).body for part in parts]))
     assert run(stage, whole, protect=False).body.equals(whole)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", STEPS)
-def test_no_rows_and_one_row(name: str, kind: Kind) -> None:
-    step = STEPS[name]
-    one = of_text(kind, "Hello.")
-    assert len(answer(step, one)) == 1
-    assert answer(step, one.slice(0, 0)) == answer(step, one.slice(1)) == []
-    assert set(score_columns([Stage(step.name, 0, step)])) == set(
-        run((Stage(step.name, 0, step),), one.slice(0, 0), protect=False).scores
-    )
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rows_and_one_row(name: str) -> None:
+    for kind in ("rated",) if issubclass(kind_of_step(name), Pairing) else KINDS:
+        testing.no_rows_and_one_row(step_of(name), of_text(kind, "Hello."))
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_step_is_known_by_its_fields(name: str) -> None:
-    step = STEPS[name]
-    again = replace(step)
-    assert (again, hash(again), canonical(again)) == (step, hash(step), canonical(step))
+    testing.known_by_its_fields(step_of(name))
     others = [canonical(other) for label, other in STEPS.items() if label != name]
-    assert canonical(step) not in others
+    assert canonical(step_of(name)) not in others

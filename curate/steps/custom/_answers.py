@@ -1,0 +1,65 @@
+"""What a user's function or expression answered, checked: one number or one text for each row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.errors import MixtureError
+from curate.steps.base import Bound
+
+
+def limits(reason: str, at_least: float | None, at_most: float | None) -> tuple[Bound, ...]:
+    """Return the bound of a value; without limits, that of a condition: true is 1."""
+    if at_least is None and at_most is None:
+        return (Bound(reason, "value", at_least=1.0),)
+    return (Bound(reason, "value", at_least=at_least, at_most=at_most),)
+
+
+def numbers_of(answer: Any, rows: int, where: str, *, mask: bool) -> NDArray[np.float64]:  # noqa: ANN401
+    """Return an answer as one number for each row, NaN for null; raises `MixtureError` where it is not that.
+
+    With `mask`, each value must be true, false or null, and counts 1, 0 or NaN.
+    """
+    values = _series(answer, rows, where)
+    if mask and values.dtype not in {pl.Boolean, pl.Null}:
+        message = (
+            f"{where} must be true or false for each row, not {values.dtype}; compare it, or give at_least= or at_most="
+        )
+        raise MixtureError(message)
+    if not mask and not values.dtype.is_numeric() and values.dtype != pl.Null:
+        message = f"{where} must be a number for each row where limits are given, not {values.dtype}"
+        raise MixtureError(message)
+    numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    if np.isinf(numbers).any():
+        message = f"{where} is infinite for {np.isinf(numbers).sum():,} rows; give null for a row without a value"
+        raise MixtureError(message)
+    return numbers
+
+
+def texts_of(answer: Any, rows: int, where: str) -> pl.Series:  # noqa: ANN401
+    """Return an answer as one text for each text given; raises `MixtureError` where it is not that."""
+    values = _series(answer, rows, where)
+    if values.dtype != pl.String or values.null_count():
+        message = (
+            f"{where} must give a text for each text, not {values.dtype} with {values.null_count():,} nulls; an edit "
+        )
+        message += "never drops: give back the text as it is where nothing changes"
+        raise MixtureError(message)
+    return values
+
+
+def _series(answer: Any, rows: int, where: str) -> pl.Series:  # noqa: ANN401
+    try:
+        values = answer if isinstance(answer, pl.Series) else pl.Series("value", answer, strict=True)
+    except (TypeError, ValueError, pa.ArrowInvalid, pl.exceptions.PolarsError) as error:
+        message = f"{where} gave {type(answer).__name__}, which is no column of values ({error})"
+        raise MixtureError(message) from error
+    if len(values) != rows:
+        message = f"{where} was given {rows:,} values and must give one for each; it gave {len(values):,}"
+        raise MixtureError(message)
+    return values
