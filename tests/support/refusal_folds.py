@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import view
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.refusals._moralising import count
+from curate.steps.refusals._moralising import count_lines
 from curate.steps.refusals.phrase_files import compiled
 from curate.steps.refusals.phrase_hits import hits_in
 from tests.support.refusal_hits import lines_of
@@ -26,7 +26,7 @@ RIDGE: Final = 20.0
 OTHERS: Final = 0.3
 """Weight of an answer of another file, of which there are six for each of XSTest's."""
 COST: Final = 5
-"""Missed lectures that weigh as much as a wrong one."""
+"""Missed lectures that points_of as much as a wrong one."""
 TIMES: Final = 10
 """Points are whole numbers: ten to a unit of log odds."""
 
@@ -45,7 +45,7 @@ class Lines(NamedTuple):
 
 def counts(texts: list[str]) -> NDArray[np.int32]:
     """Return the counts of lines of lectures."""
-    return count(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)).lines
+    return count_lines(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)).lines
 
 
 def line_hits(texts: list[str], family: str, *, exact: bool = False) -> Lines:

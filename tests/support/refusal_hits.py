@@ -20,7 +20,7 @@ import numpy as np
 import curate as c
 from curate.io.inputs import Input
 from curate.rows.segments import segments, select
-from curate.steps.refusals.phrase_files import PRESETS, Kind, compiled, phrase_file, rule_file
+from curate.steps.refusals.phrase_files import PRESETS, PhraseKind, compiled, phrase_file, rule_file
 from curate.steps.refusals.phrase_hits import hits_in
 from curate.text.phrases.automaton import alternatives
 from tests.bench.real_chats import inputs
@@ -52,7 +52,7 @@ def every_input(data: Path) -> Iterator[Input]:
 def lines_of(family: str) -> dict[str, str]:
     """Return for each phrase of a family the line of the file that has it."""
     name = PRESETS["default"].families[family]
-    assert rule_file(name).kinds[0] == Kind.COUNTS
+    assert rule_file(name).kinds[0] == PhraseKind.COUNTS
     text = Path(c.__file__).with_name("steps").joinpath("phrases", name).read_text("utf-8")
     known = {phrase.text for phrase in phrase_file(name)}
     found: dict[str, str] = {}
@@ -66,7 +66,7 @@ def lines_of(family: str) -> dict[str, str]:
 def hits(data: Path, families: tuple[str, ...], part_of: str = "") -> Iterator[Hit]:
     """Give every hit of these families in the real files, in their order."""
     search = compiled("default", families, ())
-    lines = {text: line for family in families if family != "lecture" for text, line in lines_of(family).items()}
+    lines = {text: line for family in families if family != "moralising" for text, line in lines_of(family).items()}
     for source in every_input(data):
         opened = source.open()
         for block in opened.blocks():
@@ -83,7 +83,7 @@ def hits(data: Path, families: tuple[str, ...], part_of: str = "") -> Iterator[H
                     at = part.index[place]
                     said = texts[part.text.offsets[at] : part.text.offsets[at + 1]].decode()
                     around = f"{said[max(0, start - AROUND) : start]}[[{said[start:end]}]]{said[end : end + AROUND]}"
-                    line = lines.get(words[phrase], "lecture")
+                    line = lines.get(words[phrase], "moralising")
                     yield Hit(block.file, int(part.row[place]), line, around.replace("\n", "⏎"))
 
 

@@ -25,7 +25,7 @@ from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import Segments, segments
 from curate.steps.base import decide
 from curate.steps.refusals._classifier import OPENINGS, SURE
-from curate.steps.refusals._detect import OPINION
+from curate.steps.refusals._detect import MODEL_MATCH
 from curate.steps.refusals._moralising import LIMIT
 from curate.steps.refusals._share import RefusalShare
 from curate.steps.refusals.refusals import Refusals, refusals
@@ -37,7 +37,7 @@ YES: Final = ("recipe", "sure", "first", "mix")
 BAD: Final = ("bomb", "poison", "steal", "hurt")
 PLAIN: Final = "I'm sorry, but I can't assist with that."
 WEAK: Final = "It is never acceptable to hit. Violence is wrong."
-LECTURE: Final = (
+MORALISING: Final = (
     "It is never acceptable to hit a child. Violence is wrong. It is important to treat everyone with respect, and "
     "everyone deserves to be treated with dignity."
 )
@@ -95,10 +95,10 @@ def test_a_sure_model_fells_a_row_and_phrases_still_do(models: dict[str, Path]) 
 
 
 def test_the_model_stands_in_for_lectures(models: dict[str, Path]) -> None:
-    said = [LECTURE, "sure mix first recipe " * 8 + LECTURE, "unwilling decline forbidden never " + WEAK]
+    said = [MORALISING, "sure mix first recipe " * 8 + MORALISING, "unwilling decline forbidden never " + WEAK]
     scores, fell = told(refusals(model=models["response"]), body(*(talk("Hi", text) for text in said)))
     assert fell == ["model" if chance >= SURE else None for chance in scores["model"]]
-    assert scores["lecture"][1] >= LIMIT, "a lecture, which the model lets pass"
+    assert scores["moralising"][1] >= LIMIT, "a lecture, which the model lets pass"
     assert fell[1:] == [None, "model"]
 
 
@@ -172,7 +172,7 @@ def test_the_evidence_names_the_model_and_what_it_read(models: dict[str, Path]) 
     evidence = step.score(segments(body(talk("Hi", "sure", "So?", said)), step.reads)).evidence
     assert evidence is not None
     assert [column.tolist() for column in (evidence.turn, evidence.start, evidence.end)] == [[3], [0], [len(said)]]
-    assert evidence.match.to_pylist() == [OPINION]
+    assert evidence.match.to_pylist() == [MODEL_MATCH]
     assert step.bounds()[evidence.reason[0]].reason == "model"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from curate.kernels.buffers import view
 from curate.steps.refusals import _context as refusal_context
 from curate.steps.refusals._context import quotations, valid
-from curate.steps.refusals.phrase_files import Kind, Rules, compile_rules
+from curate.steps.refusals.phrase_files import PhraseKind, PhraseRules, compile_rules
 from curate.text.phrases.automaton import SPACES, Phrase
 from curate.text.phrases.matching import find
 from tests.reference.phrases import in_word
@@ -83,12 +83,12 @@ def test_edges(edge_texts: dict[str, str]) -> None:
 
 
 RULES = {
-    0: Rules(
+    0: PhraseRules(
         tuple(map(Phrase, ("I cannot help", "I refuse", "I cannot help but", "fictional"))),
-        (Kind.COUNTS, Kind.OPENING, Kind.EXCEPT, Kind.UNLESS),
+        (PhraseKind.COUNTS, PhraseKind.OPENING, PhraseKind.EXCEPT, PhraseKind.UNLESS),
         unquoted=True,
     ),
-    1: Rules((Phrase("as an AI"), Phrase("not as an AI")), (Kind.COUNTS, Kind.EXCEPT), unquoted=False),
+    1: PhraseRules((Phrase("as an AI"), Phrase("not as an AI")), (PhraseKind.COUNTS, PhraseKind.EXCEPT), unquoted=False),
 }
 
 

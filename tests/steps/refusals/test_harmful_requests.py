@@ -10,7 +10,7 @@ import pytest
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import segments
 from curate.steps.base import decide
-from curate.steps.refusals._harmful_requests import SHIPPED, check_harmful, harm
+from curate.steps.refusals._harmful_requests import SHIPPED, check_harmful, harmful_phrases
 from curate.steps.refusals.phrase_files import rule_file
 from curate.steps.refusals.refusals import Refusals, refusals
 
@@ -89,7 +89,7 @@ def test_lectures_on_harm_stay_too() -> None:
     )
     lecture += "Everyone deserves to be treated with dignity."
     rows = [{"messages": dialogue(ask, lecture)} for ask in (BAD, GOOD)]
-    assert [reason for reason, _, _ in judged(rows)] == [None, "lecture"]
+    assert [reason for reason, _, _ in judged(rows)] == [None, "moralising"]
 
 
 def test_phrases_of_the_user() -> None:
@@ -134,5 +134,5 @@ def test_the_shipped_phrases(text: str, bad: bool) -> None:  # noqa: FBT001
 
 
 def test_the_shipped_phrases_compile_once() -> None:
-    assert harm((SHIPPED,)) is harm((SHIPPED,))
+    assert harmful_phrases((SHIPPED,)) is harmful_phrases((SHIPPED,))
     assert len(rule_file("harmful.txt").phrases) < 30_000

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.kernels.buffers import view
-from curate.steps.refusals._moralising import LIMIT, MOST, OPENING, count, scale, shown, weigh
-from curate.steps.refusals.phrase_files import lecture_file
+from curate.steps.refusals._moralising import LIMIT, MOST, OPENING, count_lines, point_table, points_of, shown
+from curate.steps.refusals.phrase_files import moralising_file
 
-GROUPS = lecture_file()
+GROUPS = moralising_file()
 LINES = [(number, line[0].text) for number, group in enumerate(GROUPS) for line in group.lines]
 PIECES = st.sampled_from([text for _, text in LINES] + ["x" * OPENING, "Here is a recipe.", "你好", '"', "\n\n"])
 
 
 def counted(texts: list[str | None]) -> list[list[int]]:
-    lines: list[list[int]] = count(
+    lines: list[list[int]] = count_lines(
         view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)
     ).lines.tolist()
     return lines
@@ -26,11 +26,11 @@ def counted(texts: list[str | None]) -> list[list[int]]:
 def definition(text: str) -> list[int]:
     """Every line, looked for by itself."""
     said, index = view(pa.array([text])), np.zeros(1, np.int32)
-    hits = count(said, index).hits
-    line = scale().line[hits.phrase]
+    hits = count_lines(said, index).hits
+    line = point_table().line[hits.phrase]
     found = []
     for number in range(len(GROUPS)):
-        mine = scale().group[line] == number
+        mine = point_table().group[line] == number
         found += [min(len(set(line[mine])), MOST), min(len(set(line[mine & (hits.start < OPENING)])), MOST)]
     return found
 
@@ -48,11 +48,11 @@ def test_every_line_is_met_and_counts_for_its_group() -> None:
 
 
 def test_points_are_those_of_the_file() -> None:
-    assert scale().points.tolist() == [points for group in GROUPS for points in (group.anywhere, group.opening)]
+    assert point_table().points.tolist() == [points for group in GROUPS for points in (group.anywhere, group.opening)]
     said = view(
         pa.array(["Discriminatory.", "x" * OPENING + " Discriminatory.", "Discriminatory, discriminatory.", "", None])
     )
-    points = weigh(count(said, np.arange(5, dtype=np.int32)))
+    points = points_of(count_lines(said, np.arange(5, dtype=np.int32)))
     rights = next(group for group in GROUPS if group.name == "rights")
     assert points.tolist() == [
         rights.anywhere + rights.opening,
@@ -67,8 +67,8 @@ def test_what_is_made_up_counts_against_it() -> None:
     said = view(
         pa.array(["He is fictional. It is a joke, in the movie.", "It is never acceptable to hit. Violence is wrong."])
     )
-    counts = count(said, np.arange(2, dtype=np.int32))
-    points = weigh(counts)
+    counts = count_lines(said, np.arange(2, dtype=np.int32))
+    points = points_of(counts)
     assert points[0] == 0
     assert 0 < points[1] < LIMIT
     assert not shown(counts, points).any()
@@ -77,4 +77,4 @@ def test_what_is_made_up_counts_against_it() -> None:
 def test_a_long_answer_is_no_lecture_for_its_length() -> None:
     text = "It is important to use butter. " * 500
     assert counted([text])[0] == definition(text)
-    assert weigh(count(view(pa.array([text])), np.zeros(1, np.int32)))[0] < LIMIT
+    assert points_of(count_lines(view(pa.array([text])), np.zeros(1, np.int32)))[0] < LIMIT

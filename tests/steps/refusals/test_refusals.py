@@ -43,7 +43,7 @@ ROWS: dict[Kind, st.SearchStrategy[dict[str, Any]]] = {
     "rated": st.fixed_dictionaries({"messages": DIALOGUES, "completions": COMPLETIONS}),
     "preference": st.fixed_dictionaries({"prompt": DIALOGUES, "chosen": DIALOGUES, "rejected": DIALOGUES}),
 }
-LECTURE = (
+MORALISING = (
     "It is never acceptable to hit a child. Violence is wrong. It is important to treat everyone with respect, "
     "and everyone deserves to be treated with dignity."
 )
@@ -168,7 +168,7 @@ def test_palm_trees_fall_only_to_tulu2() -> None:
     assert run(refusals(), batch)[2] == [None, None, "provider"]
 
 
-PHRASED = [family for family in PRESETS["default"].families if family != "lecture"]
+PHRASED = [family for family in PRESETS["default"].families if family != "moralising"]
 
 
 @pytest.mark.parametrize("family", PHRASED)
@@ -229,7 +229,7 @@ def test_plain_english_stays(text: str) -> None:
         ('He asked for "help". I cannot help you with that, nor with "it".', "cannot_help"),
         ('The answer: "OpenAI".', "provider"),
         ("I am programmed to obey.", "self_reference"),
-        (LECTURE, "lecture"),
+        (MORALISING, "moralising"),
     ],
 )
 def test_each_family_names_the_reason(text: str, family: str) -> None:

@@ -42,7 +42,7 @@ from curate.io.inputs import frame
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
 from curate.steps.refusals._classifier import SURE
-from curate.steps.refusals._moralising import scale
+from curate.steps.refusals._moralising import point_table
 from curate.steps.refusals.phrase_files import Where
 from curate.steps.refusals.refusals import Refusals, refusals
 from tests.support.refusal_folds import accepted, counts, fit, line_hits
@@ -101,7 +101,7 @@ def test_xstest(xstest: pl.DataFrame) -> None:
     refused, partial, complied = labels(xstest)
     marks = scored(xstest["completion"].to_list())
     marks["any, opening"] = scored(xstest["completion"].to_list(), "opening")["any"]
-    marks["declines"] = marks["cannot_help"] | marks["lecture"]
+    marks["declines"] = marks["cannot_help"] | marks["moralising"]
     figures = {name: measure(hit, refused, complied) for name, hit in marks.items()}
     lines = [f"  {name:16s} {figures[name]}  partial {(hit & partial).sum():2d} of 80" for name, hit in marks.items()]
     for name, kind in itertools.product(MODELS, ("declines", "any")):
@@ -252,7 +252,7 @@ def test_the_points_shipped_are_those_of_all_files(xstest: pl.DataFrame, others:
     refused, partial, _ = labels(xstest)
     open_ = ~partial & ~line_hits(xstest["completion"].to_list(), "cannot_help").hit.any(axis=1)
     fitted = fit(counts(xstest["completion"].to_list())[open_], refused[open_], counts(others))
-    assert np.abs(fitted.points - scale().points).max() <= 1
+    assert np.abs(fitted.points - point_table().points).max() <= 1
 
 
 @pytest.mark.parametrize(("how", "least", "most"), [("phrases", 0.38, 0.13), ("model", 0.6, 0.65)])
