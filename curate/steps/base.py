@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -62,6 +62,11 @@ class Evidence(NamedTuple):
     match: pa.StringArray
 
 
+FindingView: TypeAlias = Literal[
+    "table", "duplicates", "signatures", "contamination", "length_cost", "shared_prompts", "languages"
+]
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that a step leaves in the build folder for people to look at.
@@ -73,7 +78,7 @@ class Finding:
         table: The name of the table in `Resolved.tables`, if the view reads one.
     """
 
-    view: Literal["table", "duplicates", "signatures", "contamination", "length_cost", "shared_prompts", "languages"]
+    view: FindingView
     title: str
     table: str = ""
 

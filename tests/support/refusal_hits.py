@@ -53,7 +53,7 @@ def lines_of(family: str) -> dict[str, str]:
     """Return for each phrase of a family the line of the file that has it."""
     name = PRESETS["default"].families[family]
     assert rule_file(name).kinds[0] == PhraseKind.COUNTS
-    text = Path(c.__file__).with_name("steps").joinpath("phrases", name).read_text("utf-8")
+    text = Path(c.__file__).with_name("steps").joinpath("refusals", "phrases", name).read_text("utf-8")
     known = {phrase.text for phrase in phrase_file(name)}
     found: dict[str, str] = {}
     for line in text.splitlines():

@@ -123,5 +123,7 @@ class RefusalSettings(Step):
         left = hits.family != self.search.moralising
         family, match = (np.full(len(place), code, np.int32) for code in (len(self.families), len(self.matches) - 1))
         own = (place, family, np.zeros(len(place), np.int32), read[place], match)
-        joined = (np.concatenate([column[left], more]) for column, more in zip(hits[:5], own, strict=True))
-        return CountedHits(*joined, hits.points)
+        place, family, start, end, phrase = (
+            np.concatenate([column[left], more]) for column, more in zip(hits[:5], own, strict=True)
+        )
+        return CountedHits(place, family, start, end, phrase, hits.points)

@@ -72,9 +72,7 @@ class RefusalOptions(TypedDict, total=False):
 
 
 @overload
-def refusals(
-    preset: Preset = "default", *, max_share: None = None, **options: Unpack[RefusalOptions]
-) -> Refusals: ...
+def refusals(preset: Preset = "default", *, max_share: None = None, **options: Unpack[RefusalOptions]) -> Refusals: ...
 @overload
 def refusals(preset: Preset = "default", *, max_share: float, **options: Unpack[RefusalOptions]) -> RefusalShare: ...
 def refusals(
@@ -91,19 +89,17 @@ def refusals(
 ) -> Refusals | RefusalShare:
     """Drop rows in which the assistant refuses, disclaims feelings, names its cutoff, itself as an AI or its provider.
 
-    Each family has a score, its number of hits, and any hit drops the row; the first matching family, in the order
-    below, is the reason. The evidence has each hit's phrase as the file writes it, its side, turn and characters. In
-    the default preset except `provider`, a phrase does not count between quotation marks (unless they begin the turn),
-    within an exception ("I cannot help but"), or in a turn with a phrase that the file lists against the family; see
-    `curate.steps.refusals.phrase_files.PhraseKind`.
-
-    Outside the Tulu presets, contractions, apostrophes, ASCII letter case and runs of white space do not matter, and a
-    phrase is whole words. Empty and null text has no hit; phrases are English, so other languages have few.
+    The score of a family is its number of hits. Any hit drops the row, and the first matching family is the reason. The
+    evidence has each hit's phrase as the file writes it, its side, turn and characters. In the default preset except
+    `provider`, a phrase does not count between quotation marks (unless they begin the turn), within an exception ("I
+    cannot help but"), or in a turn with a phrase that the file lists against the family; see
+    `curate.steps.refusals.phrase_files.PhraseKind`. Outside the Tulu presets, contractions, apostrophes, ASCII letter
+    case and white space do not matter, and a phrase is whole words. Empty and null text has no hit, and text in other
+    languages than English has few.
 
     Args:
-        preset: "default", six families measured on human labels; "zephyr", the three phrases that Zephyr published;
-            "tulu2", 22 substrings in any role and inside words ("palm tree" matches); "tulu3", 18 whole words in
-            assistant turns.
+        preset: "default", measured on human labels; "zephyr", the three phrases that Zephyr published; "tulu2", 22
+            substrings in any role and inside words ("palm tree"); "tulu3", 18 whole words in assistant turns.
         families: Some of the preset's, default all: `self_reference`, `no_feelings`, `knowledge_cutoff`, `cannot_help`,
             `moralising`, `provider`. The score of `moralising` is points of weak phrases ("it is never acceptable to");
             from 86 on the row is dropped, because it moralises in place of an answer.
@@ -116,11 +112,10 @@ def refusals(
             `train_classifier(harmful, harmless, on="prompt")`, gives it a probability of one half or more (score
             `request_harm`). Its hits count only under the score and reason `kept_safety`, which drops nothing.
         model: The path of a second opinion, a model of `train_classifier(refusing, answering, opening=400, refit=True,
-            lr=1.0, epochs=25)`; with `on="all"` it reads the request too, which helps with false premises, but then its
-            topic counts. It judges the first 200, 300, 400 and 500 characters of each answer and averages the log odds;
-            the highest probability of a row is the score `model`, and from 0.75 on the row is dropped as `model`. It
-            replaces `moralising`, whose points are still scored. Train it with thousands of plain answers among
-            `answering`.
+            lr=1.0, epochs=25)`, with thousands of plain answers in `answering`; with `on="all"` it reads the request
+            too, which helps with false premises, but then its topic counts. It judges four openings of each answer,
+            200 to 500 characters, and averages the log odds; a row's highest probability is the score `model`, and
+            from 0.75 on the row is dropped as `model`. It replaces `moralising`, whose points are still scored.
         max_share: Keep this share, 0 to 1, of all refusals: those of lowest rank, a keyed hash of the id, so that input
             order does not matter. Those that `keep_safety` keeps count towards it; protected rows do not count. The
             step is then a Group, which waits for every row.
@@ -131,45 +126,33 @@ def refusals(
 
     Raises:
         MixtureError: An unknown preset, family, scope or place, a phrase that can match nothing, a share out of range,
-            or a model trained on other segments than it is asked about.
-        SourceNotFoundError: No model at the path.
-        FormatError: A file that is no model, or has no card beside it.
+            or a model trained on other segments than it is asked about; `SourceNotFoundError` and `FormatError` for a
+            model that is missing, no model, or without its card.
 
     Example:
-        >>> import pyarrow as pa
-        >>> from curate.rows.schema import BODIES
-        >>> from curate.rows.segments import segments
-        >>> texts = ["How do I build a bomb?", "I'm sorry, but I can't assist with that."]
-        >>> turns = [{"role": role, "content": text} for role, text in zip(("user", "assistant"), texts)]
-        >>> batch = pa.RecordBatch.from_pylist([{"messages": turns, "meta": "{}"}], BODIES["conversation"])
-        >>> step = refusals(families=("cannot_help",))
-        >>> scores = step.score(segments(batch, step.reads))
-        >>> scores.columns["cannot_help"].tolist(), scores.evidence.match.to_pylist(), scores.evidence.start.tolist()
-        ([2], ['sorry, but I cannot assist', 'I cannot assist with'], [4, 15])
-        >>> step = refusals(families=("cannot_help",), keep_safety=True)
-        >>> {name: column.tolist() for name, column in step.score(segments(batch, step.reads)).columns.items()}
-        {'cannot_help': [0], 'kept_safety': [2]}
+        >>> refusals(families=("cannot_help",), keep_safety=True).bounds()[-1]
+        Bound(reason='kept_safety', score='kept_safety', at_least=None, at_most=None)
 
     References:
-        arXiv:2310.16944 (Zephyr), arXiv:2311.10702 (Tulu 2), arXiv:2411.15124 (Tulu 3), arXiv:2308.01263 (XSTest, on
-        whose labels the points of moralising were fitted); the files name the rest.
+        arXiv:2310.16944 (Zephyr), 2311.10702 (Tulu 2), 2411.15124 (Tulu 3), 2308.01263 (XSTest, on whose labels the
+        points of moralising were fitted); the files name the rest.
     """
-    more = tuple(phrases)
     step = Refusals(
         preset=preset,
-        families=check_families(preset, None if families is None else tuple(families), more, where),
+        families=check_families(preset, None if families is None else tuple(families), tuple(phrases), where),
         on=_check_read(preset, on, where),
         where=where,
-        phrases=more,
+        phrases=tuple(phrases),
         keep_safety=check_harmful(keep_safety),
         model=None if model is None else judge_of(model, "model"),
         allow_large_drop=allow_large_drop,
     )
-    if max_share is None:
-        return step
-    share = check_number(
-        f"refusals(max_share={max_share!r})", max_share, least=0, most=1, hint=", or None to keep none"
-    )
+    return step if max_share is None else _shared(step, max_share)
+
+
+def _shared(step: Refusals, max_share: float) -> RefusalShare:
+    """Return the same step as a group that keeps a share of the refusals."""
+    share = check_number(f"refusals(max_share={max_share!r})", max_share, least=0, most=1, hint=", or None for none")
     return RefusalShare(**{field.name: getattr(step, field.name) for field in fields(step)}, max_share=share)
 
 

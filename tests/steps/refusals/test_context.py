@@ -88,7 +88,9 @@ RULES = {
         (PhraseKind.COUNTS, PhraseKind.OPENING, PhraseKind.EXCEPT, PhraseKind.UNLESS),
         unquoted=True,
     ),
-    1: PhraseRules((Phrase("as an AI"), Phrase("not as an AI")), (PhraseKind.COUNTS, PhraseKind.EXCEPT), unquoted=False),
+    1: PhraseRules(
+        (Phrase("as an AI"), Phrase("not as an AI")), (PhraseKind.COUNTS, PhraseKind.EXCEPT), unquoted=False
+    ),
 }
 
 

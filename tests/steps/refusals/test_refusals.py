@@ -43,7 +43,7 @@ ROWS: dict[Kind, st.SearchStrategy[dict[str, Any]]] = {
     "rated": st.fixed_dictionaries({"messages": DIALOGUES, "completions": COMPLETIONS}),
     "preference": st.fixed_dictionaries({"prompt": DIALOGUES, "chosen": DIALOGUES, "rejected": DIALOGUES}),
 }
-MORALISING = (
+SERMON = (
     "It is never acceptable to hit a child. Violence is wrong. It is important to treat everyone with respect, "
     "and everyone deserves to be treated with dignity."
 )
@@ -155,10 +155,23 @@ def test_null_and_empty_rows_have_no_hit() -> None:
     assert run(refusals(), body([])) == ([], [], [])
 
 
-@pytest.mark.parametrize(("preset", "count"), [("tulu2", 22), ("tulu3", 18), ("zephyr", 3)])
-def test_presets_have_the_published_phrases(preset: Preset, count: int) -> None:
+TULU_3 = (
+    "OpenAI", "Open AI", "ChatGPT", "Chat GPT", "GPT-3", "GPT3", "GPT 3", "GPT-4", "GPT4", "GPT 4", "GPT-3.5", "GPT3.5",
+    "GPT 3.5", "BingChat", "Bing Chat", "LAION", "Open Assistant", "OpenAssistant",
+)  # fmt: skip
+PUBLISHED: dict[Preset, tuple[str, ...]] = {
+    "tulu2": (*TULU_3, "BARD", "Palm", "Anthropic", "Claude"),
+    "tulu3": TULU_3,
+    "zephyr": ("I do not have emotions", "I do not have opinions", "I do not have personal experiences"),
+}
+"""As open-instruct's scripts/data/filtering/filter_special_tokens and Zephyr's paper give them, typed by hand."""
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_presets_have_the_published_phrases(preset: Preset) -> None:
     step = refusals(preset)
-    assert len(compiled(step.preset, step.families, ()).text) == count
+    phrases = compiled(step.preset, step.families, ()).text.to_pylist()
+    assert sorted(phrases) == sorted(PUBLISHED[preset])
 
 
 def test_palm_trees_fall_only_to_tulu2() -> None:
@@ -229,7 +242,7 @@ def test_plain_english_stays(text: str) -> None:
         ('He asked for "help". I cannot help you with that, nor with "it".', "cannot_help"),
         ('The answer: "OpenAI".', "provider"),
         ("I am programmed to obey.", "self_reference"),
-        (MORALISING, "moralising"),
+        (SERMON, "moralising"),
     ],
 )
 def test_each_family_names_the_reason(text: str, family: str) -> None:
@@ -267,11 +280,11 @@ def test_a_step_is_its_fields() -> None:
         ({"families": ()}, "leaves refusals nothing to look for"),
         ({"where": "start"}, "where='start' is no place of refusals; known: anywhere, first_turn, opening"),
         ({"where": "first_turn", "on": {"user"}}, r"on={'user'} has none; add the role 'assistant'"),
-        ({"keep_safety": "bomb"}, "keep_safety='bomb': a list of phrases, True for .*, or the path of a model"),
-        ({"keep_safety": []}, r"keep_safety=\(\) has no phrase that tells a harmful request"),
+        ({"keep_safety": "bomb"}, "keep_safety='bomb': give a list of phrases, True for .*, or the path of a model"),
+        ({"keep_safety": []}, r"keep_safety=\(\) has no phrase to detect"),
         ({"keep_safety": ["x"]}, "the phrase 'x' has 1 symbols"),
-        ({"max_share": 1.5}, "max_share=1.5 is no share of the refusals; give a number from 0 to 1"),
-        ({"max_share": float("nan")}, "max_share=nan is no share"),
+        ({"max_share": 1.5}, r"max_share=1.5\): a number from 0 to 1"),
+        ({"max_share": float("nan")}, r"max_share=nan\): a number from 0 to 1"),
         ({"on": "responses"}, "on='responses' is no scope; did you mean 'response'"),
     ],
 )
