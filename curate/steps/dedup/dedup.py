@@ -175,14 +175,8 @@ def dedup(
         SourceNotFoundError: A folder in `against` contains no build.
 
     Example:
-        >>> import pyarrow as pa
-        >>> from curate.rows.schema import BODIES
-        >>> from curate.rows.segments import segments
-        >>> turns = [{"role": "user", "content": "Name three primary colours, please, and say why."}]
-        >>> batch = pa.RecordBatch.from_pylist([{"messages": turns, "meta": "{}"}], BODIES["conversation"])
-        >>> step = dedup("prompt", ngram=5)
-        >>> step.sign(segments(batch, step.reads)).columns["shingles"].tolist(), step.bands
-        ([4], Bands(number=21, places=6))
+        >>> dedup("prompt", threshold=0.8).bands
+        Bands(number=21, places=6)
 
     References:
         Broder, "On the resemblance and containment of documents" (1997); datasketch for the signatures.

@@ -80,7 +80,7 @@ class BalanceLength(Group):
         return Resolved(drops.cast(dict(DROP_COLUMNS.items())).sort("row"), tables={"lengths": table})
 
     def _lines(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """Return the keys with `group`, `way` (the sign of the length difference), drop order, and the number to drop."""
+        """Return the keys with `group`, `way` (sign of the length difference), drop order and number to drop."""
         order = {
             "widest": -(pl.col("chosen") - pl.col("rejected")).abs().cast(pl.Float64),
             "least_margin": pl.col("margin"),

@@ -68,7 +68,7 @@ class Contradictions(Group):
             pl.lit("contradiction").alias("reason"),
             pl.col("against").alias("score"),
             pl.when(pl.col("weight") < pl.col("other_weight")).then("other_row").otherwise(-1).alias("kept"),
-            pl.lit("the same two answers, swapped").alias("match"),
+            pl.lit("the same two answers, the other way round").alias("match"),
         )
         table = rows.select(PAIRS.names()).cast(dict(PAIRS.items()))
         return Resolved(drops.cast(dict(DROP_COLUMNS.items())), tables={"contradictions": table})
