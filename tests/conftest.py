@@ -33,6 +33,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 0 if alone else None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the thorough tests to the run with real data."""
+    if os.environ.get("CURATE_REAL_DATA"):
+        return
+    for item in items:
+        if item.get_closest_marker("thorough") is not None:
+            item.add_marker(pytest.mark.skip(reason="thorough: runs with the tests on real data"))
+
+
 EDGE_TEXTS: Final[dict[str, str]] = {
     "empty": "",
     "space": " ",
