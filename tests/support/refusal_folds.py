@@ -1,6 +1,6 @@
 """How the points and phrases of the detector of refusals are chosen on some of XSTest's files, to be tried on another.
 
-`fit` gives the points of lectures: a logistic regression with a ridge, by Newton's method. `accepted` gives the lines
+`fit` gives the points of moralising: a logistic regression with a ridge, by Newton's method. `accepted` gives the lines
 of a phrase file that hold on the files at hand.
 """
 
@@ -37,19 +37,19 @@ class Fitted(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Which answers each line of a family hits; `exact` has an entry a phrase instead of a line."""
+    """Which answers each line of a family hits; `exact` has one entry per phrase instead of line."""
 
     names: tuple[str, ...]
     hit: Marks
 
 
 def counts(texts: list[str]) -> NDArray[np.int32]:
-    """Return the counts of lines of lectures."""
+    """Return the counts of moralising lines."""
     return count_lines(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)).lines
 
 
 def line_hits(texts: list[str], family: str, *, exact: bool = False) -> Lines:
-    """Tell which answers each line of a family hits, or each of its phrases."""
+    """Return which answers each line of a family hits, or each of its phrases."""
     rows = [{"messages": [{"role": "assistant", "content": text}], "meta": "{}"} for text in texts]
     search = compiled("default", (family,), ())
     line = lines_of(family)
@@ -65,7 +65,7 @@ def line_hits(texts: list[str], family: str, *, exact: bool = False) -> Lines:
 
 
 def accepted(hit: Marks, refused: Marks) -> Marks:
-    """Mark the lines that were met in a refusal, and whose hits are refusals four times in five, one in hand."""
+    """Mark the lines that matched in a refusal, and whose hits are refusals four times in five, one in hand."""
     right = (hit & refused[:, None]).sum(axis=0)
     every = hit.sum(axis=0)
     mark: Marks = (right > 0) & ((right + 1) / (every + 1) >= 0.8)

@@ -1,7 +1,7 @@
-"""List what the phrases of `refusals` meet in the real files: how often, and hits with their surroundings, to be read.
+"""List the hits of the phrases of `refusals` in the real files, with their context, to be read.
 
-Run it with `CURATE_REAL_DATA=... python -m tests.support.refusal_hits [family ...] [--hits 20] [--file part-of-a-path]`.
-A line of a phrase file is counted as one, whichever of its alternatives was met.
+Run it with `CURATE_REAL_DATA=... python -m tests.support.refusal_hits [family ...] [--hits 20] [--file part]`.
+A line of a phrase file is counted as one, whichever of its alternatives matched.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Hit(NamedTuple):
 
 
 def every_input(data: Path) -> Iterator[Input]:
-    """Give the inputs, a file each."""
+    """Give the inputs, one per file."""
     yield from inputs(data)
     for name in PAIRS:
         yield c.files(data / name)
@@ -94,18 +94,18 @@ def main() -> None:
     parser.add_argument("families", nargs="*", choices=[*known, []])
     parser.add_argument("--hits", type=int, default=20)
     parser.add_argument("--file", default="")
-    told = parser.parse_args()
+    options = parser.parse_args()
     by_line: dict[str, list[Hit]] = defaultdict(list)
-    families = tuple(family for family in known if not told.families or family in told.families)
-    for hit in hits(Path(os.environ["CURATE_REAL_DATA"]), families, told.file):
+    families = tuple(family for family in known if not options.families or family in options.families)
+    for hit in hits(Path(os.environ["CURATE_REAL_DATA"]), families, options.file):
         by_line[hit.line].append(hit)
     chance = random.Random(SEED)
-    for line, met in sorted(by_line.items(), key=lambda item: -len(item[1])):
-        sys.stdout.write(f"\n{len(met):6d}  {line}\n")
-        for hit in chance.sample(met, min(told.hits, len(met))):
+    for line, found in sorted(by_line.items(), key=lambda item: -len(item[1])):
+        sys.stdout.write(f"\n{len(found):6d}  {line}\n")
+        for hit in chance.sample(found, min(options.hits, len(found))):
             sys.stdout.write(f"          {Path(hit.file).name}:{hit.row}: {hit.around}\n")
-    rows = {(hit.file, hit.row) for met in by_line.values() for hit in met}
-    sys.stdout.write(f"\n{len(rows)} rows with a hit; {np.sum([len(met) for met in by_line.values()])} hits\n")
+    rows = {(hit.file, hit.row) for found in by_line.values() for hit in found}
+    sys.stdout.write(f"\n{len(rows)} rows with a hit; {np.sum([len(found) for found in by_line.values()])} hits\n")
 
 
 if __name__ == "__main__":

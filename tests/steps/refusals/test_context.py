@@ -56,9 +56,9 @@ def definition(text: str) -> list[tuple[int, int]]:
 
 def quoted(texts: list[str | None]) -> list[list[tuple[int, int]]]:
     every = np.arange(len(texts), dtype=np.int32)
-    told = quotations(view(pa.array(texts, pa.string())), every, every)
+    quotes = quotations(view(pa.array(texts, pa.string())), every, every)
     found: list[list[tuple[int, int]]] = [[] for _ in texts]
-    for place, start, end in zip(*(column.tolist() for column in told), strict=True):
+    for place, start, end in zip(*(column.tolist() for column in quotes), strict=True):
         found[place].append((start, end))
     return found
 
@@ -94,7 +94,7 @@ RULES = {
 }
 
 
-def met(text: str) -> list[str]:
+def matches(text: str) -> list[str]:
     """The phrases of a text that count."""
     search = compile_rules(RULES, 2)
     assert search.automaton is not None
@@ -121,4 +121,4 @@ def met(text: str) -> list[str]:
     ],
 )
 def test_rules(text: str, stays: list[str]) -> None:
-    assert met(text) == stays
+    assert matches(text) == stays

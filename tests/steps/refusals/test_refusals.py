@@ -59,7 +59,7 @@ def answer(*texts: str | None) -> dict[str, Any]:
 
 
 def run(step: Refusals, batch: pa.RecordBatch) -> tuple[list[dict[str, int]], list[Hit], list[str | None]]:
-    """The scores of each row, the evidence, and what each row falls for."""
+    """The scores of each row, the evidence, and the reason of each row."""
     found = step.score(segments(batch, step.reads))
     bounds = step.bounds()
     reasons = [bounds[place].reason if place >= 0 else None for place in decide(found, bounds, batch.num_rows).bound]
@@ -78,10 +78,10 @@ def definition(step: Refusals, batch: pa.RecordBatch) -> list[Hit]:
     hits: list[Hit] = []
     for part in segments(batch, step.reads).parts:
         texts = part.text.data.tobytes()
-        met = set()
+        seen = set()
         for index, row, turn, role in zip(part.index, part.row, part.turn, part.role, strict=True):
-            first = role == 2 and (part.side == "completion" or row not in met)
-            met |= {row} if role == 2 else set()
+            first = role == 2 and (part.side == "completion" or row not in seen)
+            seen |= {row} if role == 2 else set()
             if step.where == "first_turn" and not first:
                 continue
             text = texts[part.text.offsets[index] : part.text.offsets[index + 1]].decode()
@@ -119,7 +119,7 @@ def test_a_row_is_judged_by_itself(rows: list[dict[str, Any]]) -> None:
     assert together[2] == [reason for _, _, reasons in alone for reason in reasons]
 
 
-def test_evidence_tells_phrase_family_turn_and_span() -> None:
+def test_evidence_names_phrase_family_turn_and_span() -> None:
     said = "\u2764\ufe0f I\u2019m sorry, but I can\u2019t\n assist with that."
     _, evidence, reasons = run(refusals(), body([answer("Hi", "Hello."), answer("Do it", said)]))
     assert reasons == [None, "cannot_help"]
@@ -174,7 +174,7 @@ def test_presets_have_the_published_phrases(preset: Preset) -> None:
     assert sorted(phrases) == sorted(PUBLISHED[preset])
 
 
-def test_palm_trees_fall_only_to_tulu2() -> None:
+def test_palm_trees_match_only_tulu2() -> None:
     batch = body([answer("Hi", "A palm tree."), answer("OpenAI?", "Hello."), answer("Hi", "PaLM 2 is a model.")])
     assert run(refusals("tulu2"), batch)[2] == ["provider"] * 3
     assert run(refusals("tulu3"), batch)[2] == [None] * 3
@@ -185,13 +185,13 @@ PHRASED = [family for family in PRESETS["default"].families if family != "morali
 
 
 @pytest.mark.parametrize("family", PHRASED)
-def test_every_phrase_of_a_file_is_met(family: str) -> None:
+def test_every_phrase_of_a_file_matches(family: str) -> None:
     phrases = phrase_file(f"{family}.txt")
     step = refusals(families=(family,))
     scores, evidence, _ = run(step, body([answer("Hi", f"Well: {phrase.text}") for phrase in phrases]))
     assert all(row[family] for row in scores)
-    told = {(hit[0], hit[6]) for hit in evidence}
-    assert [(row, phrase.text) for row, phrase in enumerate(phrases) if (row, phrase.text) not in told] == []
+    matched = {(hit[0], hit[6]) for hit in evidence}
+    assert [(row, phrase.text) for row, phrase in enumerate(phrases) if (row, phrase.text) not in matched] == []
 
 
 def test_no_spelling_belongs_to_two_phrases_of_a_family() -> None:
@@ -256,7 +256,7 @@ def test_phrases_of_the_user_are_a_family_of_their_own() -> None:
     assert run(step, batch)[2] == ["phrases", "phrases", "no_feelings"]
 
 
-def test_on_is_each_presets_own_unless_told() -> None:
+def test_on_is_each_presets_own_unless_given() -> None:
     assert [refusals(preset).on for preset in PRESETS] == ["response", "response", "all", "response"]
     assert refusals(on={"user"}).on == frozenset({"user"})
     assert run(refusals(on={"user"}), body([answer("As an AI, I know.", "Hi")]))[2] == ["self_reference"]
