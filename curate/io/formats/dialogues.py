@@ -53,19 +53,9 @@ class Messages(DialogueFormat):
 def messages(column: Literal["messages", "input", "prompt"] | str = "messages") -> Messages:  # noqa: PYI051
     """Rows with a list of `{"role", "content"}` in `column`; roles are system, user, assistant and tool.
 
-    Content is text, or a list of text parts `{"type": "text", "text" | "value": ...}`, which are joined as they stand;
-    any other part, null content and unknown roles are quarantined. Further fields of a message (`name`, `loss_weight`,
-    `tool_calls`) go along in `meta` under the column's name, an object a message.
-    """
-    return Messages(column)
-
-
-class ShareGPTRow(Struct, gc=False):
-    """Rows with a list of `{"role", "content"}` messages; roles are system, user, assistant and tool.
-
-    Content is text, or a list of text parts `{"type": "text", "text" | "value": ...}`, which are joined unchanged. A
-    row with another part, null content or an unknown role is quarantined. Other fields of a message (`name`, `loss_weight`,
-    `tool_calls`) are kept in `meta` under the column's name, one object per message.
+    Content is text, or a list of text parts `{"type": "text", "text" | "value": ...}`, which are joined unchanged. Rows
+    with another part, null content or an unknown role are quarantined. Other fields of a message (`name`, `tool_calls`)
+    are kept in `meta` under the column's name, one object per message.
 
     Args:
         column: The field that holds the list.
@@ -77,6 +67,11 @@ class ShareGPTRow(Struct, gc=False):
         >>> messages("input")
         Messages(column='input')
     """
+    return Messages(column)
+
+
+class ShareGPTRow(Struct, gc=False):
+    """What `sharegpt` reads."""
 
     conversations: list[AnyMessage]
     system: str | None = None
