@@ -1,6 +1,6 @@
 """Groups at the barrier: what each of them knows of the rows meets here, and it decides.
 
-A sheet is what groups signed one batch with. The sheets of a build lie on disk, a file a piece; columns are brought
+A batch is what groups signed one batch with. The batches of a build lie on disk, a file a partition; columns are brought
 together for one group at a time, and lists are read only where a group asks for them.
 """
 
@@ -35,7 +35,7 @@ LIST: Final = "\1"
 """What stands between a label and a name on disk: a column and a list may have one name."""
 
 
-class Sheet(Protocol):
+class BatchKeys(Protocol):
     """What groups signed `rows` rows with, by the label of the stage."""
 
     @property
@@ -46,8 +46,8 @@ class Sheet(Protocol):
         """Return what the group of this label took; None where it does not run."""
 
 
-class Fresh(NamedTuple):
-    """A sheet in memory."""
+class MemoryKeys(NamedTuple):
+    """A batch in memory."""
 
     rows: int
     by_label: Mapping[str, GroupKeys]
@@ -57,8 +57,8 @@ class Fresh(NamedTuple):
         return self.by_label.get(label)
 
 
-class Written(NamedTuple):
-    """A sheet on disk, no file where there is no group; only what is touched is read."""
+class DiskKeys(NamedTuple):
+    """A batch on disk, no file where there is no group; only what is touched is read."""
 
     rows: int
     path: Path
@@ -81,8 +81,8 @@ def _of(batch: pa.RecordBatch, prefix: str) -> dict[str, pa.Array]:
     return {name.removeprefix(prefix): batch[name] for name in batch.schema.names if name.startswith(prefix)}
 
 
-def sheet_batch(signed: Mapping[str, GroupKeys]) -> pa.RecordBatch:
-    """Return a sheet as one batch: a column for each column and list, the totals beside the schema."""
+def keys_batch(signed: Mapping[str, GroupKeys]) -> pa.RecordBatch:
+    """Return a batch as one batch: a column for each column and list, the totals beside the schema."""
     columns: dict[str, pa.Array] = {}
     totals: dict[bytes, bytes] = {}
     for label, one in signed.items():
@@ -101,7 +101,7 @@ class Place(NamedTuple):
     places: NDArray[np.int16]
 
 
-class Verdicts(NamedTuple):
+class GroupResults(NamedTuple):
     """What groups decided, by row of the build.
 
     `drops` and `hits` have a column `step` before those of `DROP_COLUMNS` and `HIT_COLUMNS`; `tables` are named (label, name).
@@ -129,24 +129,24 @@ class Reached(NamedTuple):
 class Reference(NamedTuple):
     """A batch of rows that a group is held against; `number` is that of its input."""
 
-    sheet: Fresh
+    batch: MemoryKeys
     number: int
     names: pa.StringArray
     rank: NDArray[np.uint64]
     content: Hashes
 
 
-class SheetLists:
-    """The lists of a group for lines of its keys; line `i` is row `row[i]` of all sheets."""
+class StoredLists:
+    """The lists of a group for lines of its keys; line `i` is row `row[i]` of all batches."""
 
-    def __init__(self, sheets: Sequence[Sheet], label: str, row: NDArray[np.int64]) -> None:
-        self._sheets, self._label, self._row = sheets, label, row
-        self._first = np.array([0, *accumulate(sheet.rows for sheet in sheets)], np.int64)
+    def __init__(self, batches: Sequence[BatchKeys], label: str, row: NDArray[np.int64]) -> None:
+        self._sheets, self._label, self._row = batches, label, row
+        self._first = np.array([0, *accumulate(batch.rows for batch in batches)], np.int64)
 
     def read(self, name: str, lines: NDArray[np.int64]) -> pa.ListArray:
         """Return the lists called `name` of these lines, in this order."""
         if not len(lines):
-            known = (sheet.signed(self._label) for sheet in self._sheets)
+            known = (batch.signed(self._label) for batch in self._sheets)
             kind = next((signed.lists[name].type for signed in known if signed is not None), pa.list_(pa.null()))
             return pa.array([], kind)
         row = self._row[lines]
@@ -166,7 +166,7 @@ class SheetLists:
 
 
 class Lying(NamedTuple):
-    """Lists of one sheet: those of `row` are wanted, at these places of the answer."""
+    """Lists of one batch: those of `row` are wanted, at these places of the answer."""
 
     lists: pa.ListArray
     place: NDArray[np.int64]
@@ -201,17 +201,17 @@ def _gather(
             out[at + k] = values[start + k]
 
 
-def settle_groups(
+def resolve_groups(
     places: Iterable[Place],
-    sheets: Sequence[Sheet],
+    batches: Sequence[BatchKeys],
     reach: Callable[[Place], Reached],
     fall: Callable[[Place, pl.DataFrame], None],
-) -> Verdicts:
+) -> GroupResults:
     """Let each group decide over the rows that reached it, in the order of the pipeline.
 
     `reach` tells which rows these are, and `fall` takes note of those that fell before the next group is asked.
     """
-    rows = sum(sheet.rows for sheet in sheets)
+    rows = sum(batch.rows for batch in batches)
     falls, met = (
         [pl.DataFrame(schema={"step": pl.String, **DROP_COLUMNS})],
         [pl.DataFrame(schema={"step": pl.String, **HIT_COLUMNS})],
@@ -222,7 +222,7 @@ def settle_groups(
     known = rows
     for place in places:
         held = list(_references(place))
-        answer = _resolve(place, sheets, reach(place), held, rows)
+        answer = _resolve(place, batches, reach(place), held, rows)
         moved = known - rows
         fell = answer.drops.with_columns(kept=pl.col("kept") + pl.when(pl.col("kept") >= rows).then(moved).otherwise(0))
         fall(place, fell)
@@ -231,8 +231,8 @@ def settle_groups(
         tables |= {(place.label, name): table for name, table in answer.tables.items()}
         references += [one.names for one in held]
         hashes |= {place.label: _content(held)} if held else {}
-        known += sum(one.sheet.rows for one in held)
-    return Verdicts(
+        known += sum(one.batch.rows for one in held)
+    return GroupResults(
         drops=pl.concat(falls).sort("row"),
         hits=pl.concat(met).sort("row", maintain_order=True),
         tables=tables,
@@ -241,9 +241,9 @@ def settle_groups(
     )
 
 
-def _resolve(place: Place, sheets: Sequence[Sheet], reached: Reached, held: Sequence[Reference], rows: int) -> Resolved:
-    every: list[Sheet] = [*sheets, *(one.sheet for one in held)]
-    extra = sum(one.sheet.rows for one in held)
+def _resolve(place: Place, batches: Sequence[BatchKeys], reached: Reached, held: Sequence[Reference], rows: int) -> Resolved:
+    every: list[BatchKeys] = [*batches, *(one.batch for one in held)]
+    extra = sum(one.batch.rows for one in held)
     row = np.concatenate([reached.row, rows + np.arange(extra)])
     columns, totals = _columns(every, place.label, row)
     keys = pl.DataFrame(
@@ -257,21 +257,21 @@ def _resolve(place: Place, sheets: Sequence[Sheet], reached: Reached, held: Sequ
     )
     if reached.best_score is not None:
         keys = keys.with_columns(best_score=np.concatenate([reached.best_score, np.full(extra, np.nan)]))
-    return place.group.resolve(keys, SheetLists(every, place.label, row), totals)
+    return place.group.resolve(keys, StoredLists(every, place.label, row), totals)
 
 
 def _columns(
-    sheets: Sequence[Sheet], label: str, row: NDArray[np.int64]
+    batches: Sequence[BatchKeys], label: str, row: NDArray[np.int64]
 ) -> tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.int64]]]:
     """Bring a group's columns together for these rows, one column at a time, and its totals."""
-    found = [sheet.signed(label) for sheet in sheets]
+    found = [batch.signed(label) for batch in batches]
     told = next((one for one in found if one is not None), GroupKeys({}))
     columns: dict[str, NDArray[np.generic]] = {}
     for name, column in told.columns.items():
         whole = np.concatenate(
             [
-                np.zeros(sheet.rows, column.dtype) if one is None else one.columns[name]
-                for sheet, one in zip(sheets, found, strict=True)
+                np.zeros(batch.rows, column.dtype) if one is None else one.columns[name]
+                for batch, one in zip(batches, found, strict=True)
             ]
         )
         columns[name] = whole if len(whole) == len(row) else whole[row]
@@ -302,5 +302,5 @@ def _sign(place: Place, held: Input, number: int) -> Iterator[Reference]:
         signed = place.group.sign(select(segments(parsed.body), place.group.reads))
         ids = pc.coalesce(parsed.ids, names(found.content))
         told = pc.binary_join_element_wise(block.file, ids, "/")
-        sheet = Fresh(parsed.body.num_rows, {place.label: signed})
-        yield Reference(sheet, number, told, found.key.high ^ np.uint64(number), found.content)
+        batch = MemoryKeys(parsed.body.num_rows, {place.label: signed})
+        yield Reference(batch, number, told, found.key.high ^ np.uint64(number), found.content)

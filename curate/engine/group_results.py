@@ -13,19 +13,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.engine.barrier import Verdicts
-from curate.engine.partition import Paths
+from curate.engine.barrier import GroupResults
+from curate.engine.partition import PartitionPaths
 from curate.engine.pipeline import HIT, Stage
-from curate.engine.resolve import Standing
+from curate.engine.resolve import RowStates
 from curate.io.atomic import read_ipc, replacing
 from curate.rows.identity import numbered
 from curate.rows.take import take_array
 
 
-class PieceOf(NamedTuple):
-    """A finished piece, the number of its source, of its first row in the build, and the file it was made from."""
+class Partition(NamedTuple):
+    """A finished partition, the number of its source, of its first row in the build, and the file it was made from."""
 
-    paths: Paths
+    paths: PartitionPaths
     source: int
     first: int
     rows: int
@@ -46,22 +46,22 @@ class RowNames(NamedTuple):
 
 
 def row_names(
-    rows: NDArray[np.int64], names: Sequence[str], standing: Standing, pieces: Iterable[PieceOf], verdicts: Verdicts
+    rows: NDArray[np.int64], names: Sequence[str], states: RowStates, partitions: Iterable[Partition], results: GroupResults
 ) -> RowNames:
     """Name rows of the build, and behind them rows that groups were held against."""
     rows = np.unique(rows[rows >= 0])
     sources: list[pa.Array] = [pa.array([], pa.string())]
     ids: list[pa.Array] = [pa.array([], pa.string())]
-    for piece in pieces:
-        low, high = np.searchsorted(rows, [piece.first, piece.first + piece.rows])
+    for partition in partitions:
+        low, high = np.searchsorted(rows, [partition.first, partition.first + partition.rows])
         if low == high:
             continue
         own = rows[low:high]
-        found = read_ipc(piece.paths.lines)["id"].take(pa.array(own - piece.first))
-        ids.append(numbered(found, standing.occurrence[own]))
-        sources.append(pa.repeat(pa.scalar(names[piece.source], pa.string()), len(own)))
-    further = rows[np.searchsorted(rows, len(standing.fate)) :] - len(standing.fate)
-    ids.append(verdicts.references.take(pa.array(further)))
+        found = read_ipc(partition.paths.lines)["id"].take(pa.array(own - partition.first))
+        ids.append(numbered(found, states.occurrence[own]))
+        sources.append(pa.repeat(pa.scalar(names[partition.source], pa.string()), len(own)))
+    further = rows[np.searchsorted(rows, len(states.fate)) :] - len(states.fate)
+    ids.append(results.references.take(pa.array(further)))
     sources.append(pa.repeat(pa.scalar("against", pa.string()), len(further)))
     return RowNames(rows, pa.concat_arrays(sources), pa.concat_arrays(ids))
 

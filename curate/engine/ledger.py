@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.engine.barrier import Verdicts
-from curate.engine.group_results import PieceOf, RowNames, between, told_of_falls, with_evidence
+from curate.engine.barrier import GroupResults
+from curate.engine.group_results import Partition, RowNames, between, told_of_falls, with_evidence
 from curate.engine.partition import with_names
 from curate.engine.pipeline import HIT, Stage
-from curate.engine.resolve import Fate, Standing
+from curate.engine.resolve import Fate, RowStates
 from curate.engine.shards import parquet_options
-from curate.engine.source_lines import InPlace, read_again
-from curate.engine.spill import read_pile
+from curate.engine.source_lines import SourceLines, read_again
+from curate.engine.spill import read_spill
 from curate.errors import ConservationError
 from curate.io.atomic import read_ipc, replacing
 from curate.rows.identity import numbered
@@ -80,32 +80,32 @@ FOLDERS: Final[dict[What, tuple[str, str]]] = {
 """Where in a build folder their lines lie, and those of them that fell."""
 
 
-class Books(NamedTuple):
-    """What ledger lines of one half of a build are written from."""
+class LedgerInputs(NamedTuple):
+    """What ledger lines of one phase of a build are written from."""
 
     names: tuple[str, ...]
     pipelines: tuple[tuple[Stage, ...], ...]
-    standing: Standing
-    pieces: tuple[PieceOf, ...]
-    lines: InPlace
-    verdicts: Verdicts
+    states: RowStates
+    partitions: tuple[Partition, ...]
+    lines: SourceLines
+    results: GroupResults
     kept: RowNames
     score_types: dict[str, pa.DataType]
 
 
-def write_source(books: Books, what: What, out: Path, number: int) -> dict[str, int]:
+def write_source(inputs: LedgerInputs, what: What, out: Path, number: int) -> dict[str, int]:
     """Write the lines and the dropped rows of one source into a build folder; returns how many rows met each fate."""
-    ledger, dropped = (out / folder / f"{number:03d}-{books.names[number]}.parquet" for folder in FOLDERS[what])
-    pieces = [piece for piece in books.pieces if piece.source == number]
-    schema = pa.schema([*LEDGER, *books.score_types.items()])
+    ledger, dropped = (out / folder / f"{number:03d}-{inputs.names[number]}.parquet" for folder in FOLDERS[what])
+    partitions = [partition for partition in inputs.partitions if partition.source == number]
+    schema = pa.schema([*LEDGER, *inputs.score_types.items()])
     fates = dict.fromkeys((fate.name.lower() for fate in FATES[what]), 0)
     with replacing(ledger) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema, WORDS)) as writer:
-        for piece in pieces:
-            lines = _lines(books, piece, schema)
+        for partition in partitions:
+            lines = _lines(inputs, partition, schema)
             writer.write_batch(lines)
             for found in pc.value_counts(lines["fate"]):
                 fates[found["values"].as_py()] += found["counts"].as_py()
-    _write_dropped(books, pieces, dropped)
+    _write_dropped(inputs, partitions, dropped)
     return fates
 
 
@@ -122,26 +122,26 @@ def check_conservation(source: str, read: int, fates: dict[str, int]) -> None:
         raise ConservationError(message)
 
 
-def _lines(books: Books, piece: PieceOf, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the lines of one piece in the order of the file."""
-    lines = read_ipc(piece.paths.lines)
-    bad = lines.num_rows - piece.rows
-    here = slice(piece.first, piece.first + piece.rows)
-    standing = books.standing
-    fate = np.append(standing.fate[here], np.full(bad, Fate.QUARANTINED, np.uint8))
+def _lines(inputs: LedgerInputs, partition: Partition, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the lines of one partition in the order of the file."""
+    lines = read_ipc(partition.paths.lines)
+    bad = lines.num_rows - partition.rows
+    here = slice(partition.first, partition.first + partition.rows)
+    states = inputs.states
+    fate = np.append(states.fate[here], np.full(bad, Fate.QUARANTINED, np.uint8))
     fates = pa.array([fate.name.lower() for fate in Fate], pa.string())
-    grouped = np.append(standing.grouped[here], np.zeros(bad, np.bool_))
+    grouped = np.append(states.grouped[here], np.zeros(bad, np.bool_))
     columns = {name: lines[name] for name in lines.schema.names}
-    columns["source"] = pa.repeat(pa.scalar(books.names[piece.source], pa.string()), lines.num_rows)
-    columns["id"] = _padded(numbered(lines["id"].slice(0, piece.rows), standing.occurrence[here]), bad)
+    columns["source"] = pa.repeat(pa.scalar(inputs.names[partition.source], pa.string()), lines.num_rows)
+    columns["id"] = _padded(numbered(lines["id"].slice(0, partition.rows), states.occurrence[here]), bad)
     columns["fate"] = fates.take(pa.array(fate))
-    columns["copies"] = _padded(pa.array(standing.copies[here].astype(np.int32)), bad)
-    columns["split"] = _padded(_split(standing, here), bad)
-    columns["tokens"] = _padded(pa.array(standing.tokens[here]), bad)
-    met = between(books.verdicts.hits, piece.first, piece.rows)
-    columns |= _group_verdicts(books, piece, columns, grouped)
-    columns["evidence"] = with_evidence(columns["evidence"], met, piece.first)
-    columns |= _clashes(books, piece, columns, bad)
+    columns["copies"] = _padded(pa.array(states.copies[here].astype(np.int32)), bad)
+    columns["split"] = _padded(_split(states, here), bad)
+    columns["tokens"] = _padded(pa.array(states.tokens[here]), bad)
+    met = between(inputs.results.hits, partition.first, partition.rows)
+    columns |= _group_verdicts(inputs, partition, columns, grouped)
+    columns["evidence"] = with_evidence(columns["evidence"], met, partition.first)
+    columns |= _clashes(inputs, partition, columns, bad)
     batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
     by_line = np.argsort(np.asarray(batch["line"]), kind="stable").astype(np.int32)
     return take(batch, by_line) if bad else batch
@@ -152,20 +152,20 @@ def _padded(column: pa.Array, bad: int) -> pa.Array:
     return pa.concat_arrays([column, pa.nulls(bad, column.type)])
 
 
-def _split(standing: Standing, here: slice) -> pa.Array:
+def _split(states: RowStates, here: slice) -> pa.Array:
     splits = pa.array(["train", "test"], pa.string())
-    return splits.take(pa.array(standing.test[here].astype(np.int8), mask=standing.copies[here] == 0))
+    return splits.take(pa.array(states.test[here].astype(np.int8), mask=states.copies[here] == 0))
 
 
 def _group_verdicts(
-    books: Books, piece: PieceOf, columns: dict[str, pa.Array], grouped: NDArray[np.bool_]
+    inputs: LedgerInputs, partition: Partition, columns: dict[str, pa.Array], grouped: NDArray[np.bool_]
 ) -> dict[str, pa.Array]:
     """Say of rows that fell to a group to which one, and to which row; of the others what met them first."""
     matched = _first_match(columns["evidence"], columns["step"], columns["reason"])
     if not grouped.any():
         return {"match": matched}
-    falls = between(books.verdicts.drops, piece.first, piece.rows)
-    told = told_of_falls(falls, books.pipelines[piece.source], books.kept)
+    falls = between(inputs.results.drops, partition.first, partition.rows)
+    told = told_of_falls(falls, inputs.pipelines[partition.source], inputs.kept)
     mask = pa.array(grouped)
     return {name: pc.replace_with_mask(columns.get(name, matched), mask, told[name]) for name in told}
 
@@ -184,9 +184,9 @@ def _first_match(evidence: pa.ListArray, step: pa.Array, reason: pa.Array) -> pa
     return hits.field("match").take(pa.array(pick, mask=pick < 0))
 
 
-def _clashes(books: Books, piece: PieceOf, columns: dict[str, pa.Array], bad: int) -> dict[str, pa.Array]:
+def _clashes(inputs: LedgerInputs, partition: Partition, columns: dict[str, pa.Array], bad: int) -> dict[str, pa.Array]:
     """Say of rows that share an id with a row that says something else what is wrong with them."""
-    clash = books.standing.fate[piece.first : piece.first + piece.rows] == Fate.QUARANTINED
+    clash = inputs.states.fate[partition.first : partition.first + partition.rows] == Fate.QUARANTINED
     if not clash.any():
         return {}
     mask = pa.array(np.append(clash, np.zeros(bad, np.bool_)))
@@ -201,9 +201,9 @@ def _clashes(books: Books, piece: PieceOf, columns: dict[str, pa.Array], bad: in
     return {name: pc.replace_with_mask(columns[name], mask, value) for name, value in {**told, **old}.items()}
 
 
-def _write_dropped(books: Books, pieces: list[PieceOf], path: Path) -> None:
+def _write_dropped(inputs: LedgerInputs, partitions: list[Partition], path: Path) -> None:
     """Write the rows that fell, in the order of the file; no file where none did."""
-    found = (rows for piece in pieces if (rows := _dropped(books, piece)).num_rows)
+    found = (rows for partition in partitions if (rows := _dropped(inputs, partition)).num_rows)
     first = next(found, None)
     if first is None:
         return
@@ -214,7 +214,7 @@ def _write_dropped(books: Books, pieces: list[PieceOf], path: Path) -> None:
 
 
 def _picked(buckets: list[pa.RecordBatch], wanted: NDArray[np.bool_]) -> list[pa.RecordBatch]:
-    """Return the rows whose number within the piece is wanted; only buckets that have any are opened."""
+    """Return the rows whose number within the partition is wanted; only buckets that have any are opened."""
     ends = np.cumsum([bucket.num_rows for bucket in buckets])
     place = np.flatnonzero(wanted[np.concatenate([np.asarray(bucket["row"]) for bucket in buckets])])
     which = np.searchsorted(ends, place, side="right")
@@ -224,26 +224,26 @@ def _picked(buckets: list[pa.RecordBatch], wanted: NDArray[np.bool_]) -> list[pa
     ]
 
 
-def _dropped(books: Books, piece: PieceOf) -> pa.RecordBatch:
-    """Return the rows of a piece that fell to filters, which lie apart, and to groups, which lie among the others."""
-    standing = books.standing
-    here = slice(piece.first, piece.first + piece.rows)
-    parts = [read_ipc(piece.paths.dropped)]
-    grouped = standing.grouped[here].copy()
+def _dropped(inputs: LedgerInputs, partition: Partition) -> pa.RecordBatch:
+    """Return the rows of a partition that fell to filters, which lie apart, and to groups, which lie among the others."""
+    states = inputs.states
+    here = slice(partition.first, partition.first + partition.rows)
+    parts = [read_ipc(partition.paths.dropped)]
+    grouped = states.grouped[here].copy()
     grouped[np.asarray(parts[0]["row"])] = False  # it fell to a filter behind the group too, and is there
-    stays = books.lines.start[here] >= 0
+    stays = inputs.lines.start[here] >= 0
     if (grouped & ~stays).any():
-        parts += _picked(read_pile(piece.paths.rows), grouped & ~stays)
+        parts += _picked(read_spill(partition.paths.rows), grouped & ~stays)
     row = np.flatnonzero(grouped & stays)
     parts += [
-        with_names(found.body, found.ids, row[found.place]) for found in read_again(books.lines, piece.first + row)
+        with_names(found.body, found.ids, row[found.place]) for found in read_again(inputs.lines, partition.first + row)
     ]
     batch = pa.concat_batches(parts)
     row = np.asarray(batch["row"])
     order = np.argsort(row, kind="stable")
-    order = order[standing.fate[piece.first + row[order]] == Fate.DROPPED]
+    order = order[states.fate[partition.first + row[order]] == Fate.DROPPED]
     picked = take(batch, order.astype(np.int32))
-    row = piece.first + row[order]
-    source = pa.repeat(pa.scalar(books.names[piece.source], pa.string()), len(row))
-    ids = numbered(picked["id"], standing.occurrence[row])
+    row = partition.first + row[order]
+    source = pa.repeat(pa.scalar(inputs.names[partition.source], pa.string()), len(row))
+    ids = numbered(picked["id"], states.occurrence[row])
     return pa.RecordBatch.from_arrays([source, ids, *picked.columns[3:]], schema=row_schema(kind_of(batch.schema)))

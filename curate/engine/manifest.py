@@ -26,7 +26,7 @@ VERSIONS = {name: version(name) for name in ("curate", "msgspec", "numba", "nump
 """Of `curate` and of what a byte of the output may depend on; looked up once, while the process may still read them."""
 
 
-class Counts(NamedTuple):
+class SourceCounts(NamedTuple):
     """What one source held, and what became of it: by content hash, fates of its rows, and fates of its pairs.
 
     `pairs` is None for a source whose rows pass no Pairing.
@@ -47,7 +47,7 @@ def manifest(
     mixture: Mixture,
     kind: Kind,
     opened: Iterable[Opened],
-    counts: Iterable[Counts],
+    counts: Iterable[SourceCounts],
     shares: Iterable[tuple[Share, int]],
     splits: dict[str, Any],
     held: Mapping[str, Sequence[str]],
@@ -77,7 +77,7 @@ def manifest(
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
-def _source(source: Source, opened: Opened, counts: Counts, planned: tuple[Share, int]) -> dict[str, Any]:
+def _source(source: Source, opened: Opened, counts: SourceCounts, planned: tuple[Share, int]) -> dict[str, Any]:
     share, delivered = planned
     pairs = {} if counts.pairs is None else {"pairs": {"made": sum(counts.pairs.values()), "fates": counts.pairs}}
     return {

@@ -1,4 +1,4 @@
-"""Pairs on their way from the rated half of a build to the final one, where they are the rows of their source."""
+"""Pairs on their way from the rated phase of a build to the final one, where they are the rows of their source."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.engine.group_results import PieceOf
-from curate.engine.resolve import Fate, Standing
+from curate.engine.group_results import Partition
+from curate.engine.resolve import Fate, RowStates
 from curate.errors import ConservationError
 from curate.io.blocks import BLOCK, Block
 from curate.io.inputs import Opened
@@ -24,7 +24,7 @@ from curate.rows.schema import BODIES, Kind
 from curate.rows.take import take, text_bytes
 
 
-class Taken(NamedTuple):
+class PairCount(NamedTuple):
     """How many pairs go on, and how many rated rows gave them."""
 
     rows: int
@@ -32,23 +32,23 @@ class Taken(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class PairsOf(Opened):
+class PairInput(Opened):
     """The pairs of a source whose rated rows stand, opened like the input that these came from.
 
-    `pieces` are those of its rated rows; `stands`, `key` and `occurrence` run over all rows of the rated half. A pair
+    `partitions` are those of its rated rows; `stands`, `key` and `occurrence` run over all rows of the rated phase. A pair
     is called `<id of its row>/<number>`, from 0 on, and its file and line are those of its row.
     """
 
-    pieces: tuple[PieceOf, ...]
+    partitions: tuple[Partition, ...]
     stands: NDArray[np.bool_]
     key: Hashes
     occurrence: NDArray[np.uint64]
 
     @classmethod
-    def of(cls, opened: Opened, pieces: Iterable[PieceOf], standing: Standing) -> PairsOf:
-        """Return the pairs of the source that was opened as `opened`; `pieces` are those of its rated rows."""
-        stands = standing.fate == Fate.PAIRED
-        return cls(opened.input, (), opened.found, tuple(pieces), stands, standing.key, standing.occurrence)
+    def of(cls, opened: Opened, partitions: Iterable[Partition], states: RowStates) -> PairInput:
+        """Return the pairs of the source that was opened as `opened`; `partitions` are those of its rated rows."""
+        stands = states.fate == Fate.PAIRED
+        return cls(opened.input, (), opened.found, tuple(partitions), stands, states.key, states.occurrence)
 
     @property
     def kind(self) -> Kind:
@@ -58,27 +58,27 @@ class PairsOf(Opened):
     @property
     def size(self) -> int:
         """Bytes of the pairs, those that will not be taken among them."""
-        return sum(piece.paths.pairs.stat().st_size for piece in self.pieces)
+        return sum(partition.paths.pairs.stat().st_size for partition in self.partitions)
 
-    def taken(self) -> Taken:
-        """Count the pairs whose rows stand."""
-        rows = [_mapped(piece.paths.pairs)["row"].to_numpy()[self._stand(piece)] for piece in self.pieces]
-        return Taken(sum(len(np.unique(row)) for row in rows), sum(map(len, rows)))
+    def taken(self) -> PairCount:
+        """RowCount the pairs whose rows stand."""
+        rows = [_mapped(partition.paths.pairs)["row"].to_numpy()[self._stand(partition)] for partition in self.partitions]
+        return PairCount(sum(len(np.unique(row)) for row in rows), sum(map(len, rows)))
 
     def blocks(self) -> Iterator[Block]:
-        """Give the pairs piece by piece, about `BLOCK` bytes at once: a row may say ten times what it said."""
-        for piece in self.pieces:
-            pairs = _mapped(piece.paths.pairs)
-            place = np.flatnonzero(self._stand(piece)).astype(np.int32)
+        """Give the pairs partition by partition, about `BLOCK` bytes at once: a row may say ten times what it said."""
+        for partition in self.partitions:
+            pairs = _mapped(partition.paths.pairs)
+            place = np.flatnonzero(self._stand(partition)).astype(np.int32)
             if not len(place):
                 continue
             size = text_bytes(pairs)[place]
             cuts = np.flatnonzero(np.diff((np.cumsum(size) - size) // BLOCK)) + 1
             number = pair_numbers(pairs["row"].to_numpy())
-            lines = _mapped(piece.paths.lines)
+            lines = _mapped(partition.paths.lines)
             for part in np.split(place, cuts):
-                batch = self._named(piece, take(pairs, part), number[part], lines)
-                yield Block(piece.file, 1, batch, batch.nbytes)
+                batch = self._named(partition, take(pairs, part), number[part], lines)
+                yield Block(partition.file, 1, batch, batch.nbytes)
 
     def parse(self, block: Block) -> Parsed:
         """Return the rows of a block; there is nothing to quarantine."""
@@ -90,16 +90,16 @@ class PairsOf(Opened):
         key = Hashes(block.data["high"].to_numpy(), block.data["low"].to_numpy())
         return Parsed(body, block.data["id"], block.data["line"].to_numpy(), nothing.bad, key=key)
 
-    def _stand(self, piece: PieceOf) -> NDArray[np.bool_]:
-        """Tell of each pair of a piece whether its row stands."""
-        return self.stands[piece.first + _mapped(piece.paths.pairs)["row"].to_numpy()]
+    def _stand(self, partition: Partition) -> NDArray[np.bool_]:
+        """Tell of each pair of a partition whether its row stands."""
+        return self.stands[partition.first + _mapped(partition.paths.pairs)["row"].to_numpy()]
 
     def _named(
-        self, piece: PieceOf, pairs: pa.RecordBatch, number: NDArray[np.int64], lines: pa.RecordBatch
+        self, partition: Partition, pairs: pa.RecordBatch, number: NDArray[np.int64], lines: pa.RecordBatch
     ) -> pa.RecordBatch:
         """Return pairs with `id`, `line` and the two words of their key."""
         row = pairs["row"].to_numpy()
-        at = piece.first + row
+        at = partition.first + row
         key = pair_keys(Hashes(self.key.high[at], self.key.low[at]), self.occurrence[at], number)
         more = {
             "id": pair_names(lines["id"].take(pa.array(row)), self.occurrence[at], number),
@@ -134,7 +134,7 @@ def pair_keys(key: Hashes, occurrence: NDArray[np.uint64], number: NDArray[np.in
 
 
 def pair_numbers(row: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Count the pairs of each row from 0.
+    """RowCount the pairs of each row from 0.
 
     >>> pair_numbers(np.array([3, 3, 5], np.int32)).tolist()
     [0, 1, 0]
@@ -142,10 +142,10 @@ def pair_numbers(row: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.arange(len(row)) - np.searchsorted(row, row)
 
 
-def check_pairs(source: str, taken: Taken, paired: int, fates: dict[str, int]) -> None:
+def check_pairs(source: str, taken: PairCount, paired: int, fates: dict[str, int]) -> None:
     """Raise `ConservationError` unless each paired row gave a pair, and the fates of pairs add up to those made.
 
-    >>> check_pairs("uf", Taken(2, 3), 2, {"kept": 1, "dropped": 2})
+    >>> check_pairs("uf", PairCount(2, 3), 2, {"kept": 1, "dropped": 2})
     """
     if taken.rows != paired or taken.pairs != sum(fates.values()):
         message = (

@@ -1,6 +1,6 @@
 """One unit of work: a block of a source, read, identified, passed through its steps and put down in a few files.
 
-A piece is a pure function of its block, so pieces can be made in any order, on any thread or machine, and again after
+A partition is a pure function of its block, so partitions can be made in any order, on any thread or machine, and again after
 an interruption. Its rows lie sorted into buckets of their final order, so that a shard reads only what it holds.
 """
 
@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.engine.barrier import sheet_batch
-from curate.engine.pipeline import Passed, Stage, run
+from curate.engine.barrier import keys_batch
+from curate.engine.pipeline import PipelineOutput, Stage, run
 from curate.engine.source_lines import LONGEST
-from curate.engine.spill import pile_schema, write_pile
+from curate.engine.spill import spill_schema, write_spill
 from curate.io.atomic import write_ipc
 from curate.io.inputs import Block, Opened, Parsed
 from curate.kernels.hashing import ranks
@@ -31,14 +31,14 @@ from curate.steps.base import Bound, Filter, Paired, Pairing
 from curate.steps.dedup.exact_dedup import ExactDedup
 
 ROW = pa.field("row", pa.int32())
-"""The number of a row within its piece."""
+"""The number of a row within its partition."""
 
 FILE = b"file"
-"""Where the keys of a piece name the file it was made from."""
+"""Where the keys of a partition name the file it was made from."""
 
 
-class Job(NamedTuple):
-    """What every piece of one source shares.
+class SourceJob(NamedTuple):
+    """What every partition of one source shares.
 
     `score_types` names the score columns of the whole mixture; with `may_stay`, lines of plain files need no copy.
     `again`: rows that no filter drops are needed again, by the data files or by a group that may drop them.
@@ -56,12 +56,12 @@ class Job(NamedTuple):
     again: bool = True
 
 
-class Paths(NamedTuple):
-    """The files of a piece; `rows` is not there when all its rows stay in their file, `signed` without a group.
+class PartitionPaths(NamedTuple):
+    """The files of a partition; `rows` is not there when all its rows stay in their file, `signed` without a group.
 
     `pairs` is there when a Pairing ends the pipeline.
 
-    `lines` is written last: where it is, the piece is whole.
+    `lines` is written last: where it is, the partition is whole.
     """
 
     rows: Path
@@ -72,7 +72,7 @@ class Paths(NamedTuple):
     lines: Path
 
 
-class Worked(NamedTuple):
+class ProcessedBlock(NamedTuple):
     """The rows of a block, identified and passed through their steps.
 
     `ids` are their names; `span` is where in the block each row that stays in its file starts and ends, -1 for others.
@@ -80,26 +80,26 @@ class Worked(NamedTuple):
 
     parsed: Parsed
     found: Identities
-    passed: Passed
+    passed: PipelineOutput
     ids: pa.StringArray
     span: NDArray[np.int64]
 
 
-class Count(NamedTuple):
+class RowCount(NamedTuple):
     """How many rows of a block were read, and how many of them were quarantined."""
 
     rows: int
     quarantined: int
 
 
-def piece_paths(folder: Path, source: int, block: int) -> Paths:
-    """Return where the piece of a block lies; sorted by name, pieces are in the order of sources and blocks."""
+def partition_paths(folder: Path, source: int, block: int) -> PartitionPaths:
+    """Return where the partition of a block lies; sorted by name, partitions are in the order of sources and blocks."""
     stem = f"{source:04d}-{block:08d}"
-    return Paths(*(folder / f"{stem}.{part}.arrow" for part in Paths._fields))
+    return PartitionPaths(*(folder / f"{stem}.{part}.arrow" for part in PartitionPaths._fields))
 
 
-def make_piece(job: Job, block: Block, place: Paths) -> Count:
-    """Make the piece of `block`."""
+def make_partition(job: SourceJob, block: Block, place: PartitionPaths) -> RowCount:
+    """Make the partition of `block`."""
     read = job.opened.parse(block)
     stays = job.may_stay and block.start is not None
     done = work(job, read if stays else read._replace(span=None))
@@ -108,34 +108,34 @@ def make_piece(job: Job, block: Block, place: Paths) -> Count:
     moving = np.flatnonzero((passed.fell < 0) & (span[:, 0] < 0)).astype(np.int32)
     if len(moving) and job.again:
         rank = ranks(found.key, np.zeros(len(found.own), np.uint64), job.order_key)
-        write_pile(place.rows, named, moving, rank[moving])
+        write_spill(place.rows, named, moving, rank[moving])
     write_ipc(place.dropped, [take(named, np.flatnonzero(passed.fell >= 0).astype(np.int32))])
     if passed.signed:
-        write_ipc(place.signed, [sheet_batch(passed.signed)])
+        write_ipc(place.signed, [keys_batch(passed.signed)])
     if passed.pairs is not None:
         write_ipc(place.pairs, [pairs_batch(passed.pairs)])
     write_ipc(place.keys, [_placed(keys(job, done), block, span)])
     write_ipc(place.lines, [lines(job, block.file, done)])
-    return Count(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
+    return RowCount(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
 
 
 def pairs_batch(pairs: Paired) -> pa.RecordBatch:
-    """Return pairs as a piece keeps them: the number of their row within the piece, then the pair."""
+    """Return pairs as a partition keeps them: the number of their row within the partition, then the pair."""
     schema = pa.schema([ROW, *BODIES["preference"]])
     return pa.RecordBatch.from_arrays([pa.array(pairs.row), *pairs.body.columns], schema=schema)
 
 
-def work(job: Job, parsed: Parsed) -> Worked:
+def work(job: SourceJob, parsed: Parsed) -> ProcessedBlock:
     """Identify the rows of a block and pass them through their steps."""
     found = identities(parsed.body, parsed.ids)
     if parsed.key is not None:
         found = found._replace(key=parsed.key)
     ids = pc.coalesce(parsed.ids, names(found.content))
     passed = run(job.stages, parsed.body, protect=job.protect, source=job.source, ids=ids)
-    return Worked(parsed, found, passed, ids, _staying(parsed, passed))
+    return ProcessedBlock(parsed, found, passed, ids, _staying(parsed, passed))
 
 
-def _staying(parsed: Parsed, passed: Passed) -> NDArray[np.int64]:
+def _staying(parsed: Parsed, passed: PipelineOutput) -> NDArray[np.int64]:
     """Return where in the block the lines start and end that are all there is to say of a row; -1 for other rows."""
     if parsed.span is None:
         return np.full((parsed.body.num_rows, 2), -1, np.int64)
@@ -145,7 +145,7 @@ def _staying(parsed: Parsed, passed: Passed) -> NDArray[np.int64]:
 
 
 def _placed(batch: pa.RecordBatch, block: Block, span: NDArray[np.int64]) -> pa.RecordBatch:
-    """Add to the keys of a piece where in the file the lines of its rows stand (-1: in the pile), and which file."""
+    """Add to the keys of a partition where in the file the lines of its rows stand (-1: in the spill), and which file."""
     start = np.where(span[:, 0] >= 0, span[:, 0] + (block.start or 0), -1)
     length = (span[:, 1] - span[:, 0]).astype(np.int32)
     placed = batch.append_column("start", pa.array(start)).append_column("length", pa.array(length))
@@ -153,12 +153,12 @@ def _placed(batch: pa.RecordBatch, block: Block, span: NDArray[np.int64]) -> pa.
 
 
 def with_names(body: pa.RecordBatch, ids: pa.StringArray, row: NDArray[np.int64]) -> pa.RecordBatch:
-    """Put the id, the number within the piece and the number of the copy before the body."""
+    """Put the id, the number within the partition and the number of the copy before the body."""
     columns = [ids, pa.array(row.astype(np.int32)), pa.array(np.zeros(len(row), np.int32)), *body.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=pile_schema(body.schema))
+    return pa.RecordBatch.from_arrays(columns, schema=spill_schema(body.schema))
 
 
-def keys(job: Job, done: Worked) -> pa.RecordBatch:
+def keys(job: SourceJob, done: ProcessedBlock) -> pa.RecordBatch:
     """Return what the barrier needs of each row: a few numbers."""
     found, passed = done.found, done.passed
     columns: dict[str, NDArray[np.generic]] = {
@@ -185,7 +185,7 @@ def _prompts(every: Segments, found: Identities) -> NDArray[np.uint64]:
     return np.where(high == 0, found.content.low, high).astype(np.uint64)
 
 
-def lines(job: Job, file: str, done: Worked) -> pa.RecordBatch:
+def lines(job: SourceJob, file: str, done: ProcessedBlock) -> pa.RecordBatch:
     """Return a block's part of the ledger: the rows that were read, then those that could not be."""
     parsed, passed = done.parsed, done.passed
     rows, bad = parsed.body.num_rows, parsed.bad.num_rows
@@ -213,7 +213,7 @@ def lines(job: Job, file: str, done: Worked) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
-def _verdicts(stages: tuple[Stage, ...], passed: Passed) -> tuple[pa.Array, pa.Array, pa.Array]:
+def _verdicts(stages: tuple[Stage, ...], passed: PipelineOutput) -> tuple[pa.Array, pa.Array, pa.Array]:
     """Spell out, for rows that fell, the step, the reason and the bound (null where none was held)."""
     labels = pa.array([stage.label for stage in stages], pa.string())
     bounds: list[Bound] = []

@@ -1,6 +1,6 @@
-"""The two halves of a build: rated rows up to their Pairing, and rows on their way into the data files.
+"""The two phases of a build: rated rows up to their Pairing, and rows on their way into the data files.
 
-A mixture without a Pairing has the second half only. In both, sources go by their place in the mixture, and steps by
+A mixture without a Pairing has the second phase only. In both, sources go by their place in the mixture, and steps by
 the label that they have in the whole pipeline of their source.
 """
 
@@ -17,10 +17,10 @@ from curate.rows.schema import Kind
 from curate.steps.base import Pairing
 
 
-class Half(NamedTuple):
+class Phase(NamedTuple):
     """What of a mixture runs together, between one reading and one barrier.
 
-    `pipelines` has the stages of each source in this half, `sources` the places of those that take part. `final` rows
+    `pipelines` has the stages of each source in this phase, `sources` the places of those that take part. `final` rows
     go into the data files; others are paired or fall.
     """
 
@@ -32,7 +32,7 @@ class Half(NamedTuple):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Every stage of this half once, in the order of the mixture."""
+        """Every stage of this phase once, in the order of the mixture."""
         here = {stage.label for pipeline in self.pipelines for stage in pipeline}
         return tuple(stage for stage in all_stages(self.mixture) if stage.label in here)
 
@@ -47,19 +47,19 @@ def pairing_sources(mixture: Mixture) -> tuple[int, ...]:
     return tuple(number for number, source in enumerate(mixture.sources) if pairing(mixture, source) is not None)
 
 
-def rated_half(mixture: Mixture, opened: tuple[Opened, ...]) -> Half:
-    """Return the half up to the Pairings, and with them."""
+def rated_phase(mixture: Mixture, opened: tuple[Opened, ...]) -> Phase:
+    """Return the phase up to the Pairings, and with them."""
     cut = [_cut(mixture, source) for source in mixture.sources]
-    return Half(mixture, opened, tuple(before for before, _ in cut), pairing_sources(mixture), final=False)
+    return Phase(mixture, opened, tuple(before for before, _ in cut), pairing_sources(mixture), final=False)
 
 
-def final_half(mixture: Mixture, opened: tuple[Opened, ...]) -> Half:
-    """Return the half behind the Pairings; of a source without one, all of its pipeline.
+def final_phase(mixture: Mixture, opened: tuple[Opened, ...]) -> Phase:
+    """Return the phase behind the Pairings; of a source without one, all of its pipeline.
 
     `opened` has the pairs in place of the rated rows that gave them.
     """
     cut = [_cut(mixture, source) for source in mixture.sources]
-    return Half(mixture, opened, tuple(after for _, after in cut), tuple(range(len(cut))), final=True)
+    return Phase(mixture, opened, tuple(after for _, after in cut), tuple(range(len(cut))), final=True)
 
 
 def _cut(mixture: Mixture, source: Source) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
@@ -70,7 +70,7 @@ def _cut(mixture: Mixture, source: Source) -> tuple[tuple[Stage, ...], tuple[Sta
 
 
 def final_labels(mixture: Mixture) -> frozenset[str]:
-    """Return the labels of the stages that run in the final half."""
+    """Return the labels of the stages that run in the final phase."""
     return frozenset(stage.label for source in mixture.sources for stage in _cut(mixture, source)[1])
 
 

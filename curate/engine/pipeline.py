@@ -31,7 +31,7 @@ HIT = pa.struct(
         ("match", pa.string()),
     ]
 )
-"""One piece of evidence: what a step met, and where."""
+"""One partition of evidence: what a step met, and where."""
 
 Column: TypeAlias = NDArray[np.float64] | NDArray[np.int32] | pa.StringArray
 """What a filter says of each row."""
@@ -48,7 +48,7 @@ class Stage(NamedTuple):
     step: Step
 
 
-class Passed(NamedTuple):
+class PipelineOutput(NamedTuple):
     """A batch after its pipeline; a row that fell to a filter is as it was when it fell.
 
     `segments` are all of its segments. `fell` is the place of the first filter that a row falls to, -1 where it falls
@@ -111,7 +111,7 @@ def run(
     protect: bool,
     source: str = "",
     ids: pa.StringArray | None = None,
-) -> Passed:
+) -> PipelineOutput:
     """Run the row-local part of every stage over `body`; a Pairing may only be the last.
 
     Rows of a protected source are scored and fall to no filter. To a Pairing they do: a row that gives no pair has
@@ -152,7 +152,7 @@ def run(
         body = _of_versions(versions, version)
         whole = segments(body)
     told = _edited(edited, rows), _evidence(hits, rows)
-    return Passed(body, whole, fell, bound, score, scores, signed, *told, pairs)
+    return PipelineOutput(body, whole, fell, bound, score, scores, signed, *told, pairs)
 
 
 def _pair(step: Pairing, place: int, body: pa.RecordBatch, fell: NDArray[np.int16], bound: NDArray[np.int16]) -> Paired:

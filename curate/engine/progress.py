@@ -20,7 +20,7 @@ class RowsPerSecond(ProgressColumn):
         return Text(f"{rows:,} rows, {speed:,.0f}/s" if rows else "", style="progress.data.speed")
 
 
-class Watch:
+class Progress:
     """Shows stages as bars; `None` as its bars shows nothing."""
 
     def __init__(self, bars: Progress | None) -> None:
@@ -49,12 +49,12 @@ class Watch:
 
 
 @contextmanager
-def watching(*, quiet: bool = False) -> Iterator[Watch]:
-    """Give a `Watch` on standard error, which shows nothing when that is no terminal or `quiet` is set."""
+def showing_progress(*, quiet: bool = False) -> Iterator[Progress]:
+    """Give a `Progress` on standard error, which shows nothing when that is no terminal or `quiet` is set."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
-        yield Watch(None)
+        yield Progress(None)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), RowsPerSecond(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
-        yield Watch(bars)
+        yield Progress(bars)

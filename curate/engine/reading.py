@@ -1,4 +1,4 @@
-"""The first part of a build, and of each of its halves: every block of every source becomes a piece."""
+"""The first part of a build, and of each of its phases: every block of every source becomes a partition."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from curate.engine.executor import run_all
-from curate.engine.partition import Count, Job, Paths, make_piece, piece_paths
-from curate.engine.phases import Half, kind_of_rows, pairing
+from curate.engine.partition import RowCount, SourceJob, PartitionPaths, make_partition, partition_paths
+from curate.engine.phases import Phase, kind_of_rows, pairing
 from curate.engine.pipeline import all_stages, score_columns
-from curate.engine.progress import Watch
+from curate.engine.progress import Progress
 from curate.engine.source_lines import may_stay
 from curate.errors import FormatError, QuarantineError, SourceNotFoundError
 from curate.io.atomic import read_ipc, write_text
@@ -26,26 +26,26 @@ from curate.rows.schema import Kind
 from curate.steps.base import Group
 
 NOTHING = Block("", 1, Items([], None), 0)
-"""Stands for the blocks of a source without rows, so that every source has a piece, and its steps their columns."""
+"""Stands for the blocks of a source without rows, so that every source has a partition, and its steps their columns."""
 
 ALWAYS_QUARANTINED = 10
 """So many unreadable rows of a source never stop a build; above, its `max_quarantine` decides."""
 
 
 class Task(NamedTuple):
-    """A block to be made into a piece."""
+    """A block to be made into a partition."""
 
     source: int
-    job: Job
+    job: SourceJob
     block: Block
-    place: Paths
+    place: PartitionPaths
 
 
 class Reading(NamedTuple):
-    """What was read: how many pieces each source gave, and how many rows, quarantined ones among them."""
+    """What was read: how many partitions each source gave, and how many rows, quarantined ones among them."""
 
-    pieces: tuple[int, ...]
-    counts: tuple[Count, ...]
+    partitions: tuple[int, ...]
+    counts: tuple[RowCount, ...]
 
 
 def open_sources(mixture: Mixture) -> tuple[Kind, tuple[Opened, ...]]:
@@ -65,45 +65,45 @@ def _open(source: Source) -> Opened:
         raise type(error)(message) from error
 
 
-def read(half: Half, pieces: Path, threads: int, watch: Watch) -> Reading:
-    """Make the pieces of every source of one half that are not there yet.
+def read(phase: Phase, partitions: Path, threads: int, progress: Progress) -> Reading:
+    """Make the partitions of every source of one phase that are not there yet.
 
     Raises `QuarantineError` for a source with too many unreadable rows.
     """
-    note = pieces / "read.json"
+    note = partitions / "read.json"
     if note.is_file():
         told = json.loads(note.read_text(encoding="utf-8"))
-        return Reading(tuple(told["pieces"]), tuple(Count(*count) for count in told["counts"]))
-    jobs = jobs_of(half)
+        return Reading(tuple(told["partitions"]), tuple(RowCount(*count) for count in told["counts"]))
+    jobs = jobs_of(phase)
     number = [0] * len(jobs)
     rows, bad = [0] * len(jobs), [0] * len(jobs)
-    bars = [_bar(half, source) for source in half.mixture.sources]
-    for i in half.sources:
-        watch.start(bars[i], half.opened[i].size)
-    for task, count in run_all(_make, _tasks(half, jobs, pieces), threads):
+    bars = [_bar(phase, source) for source in phase.mixture.sources]
+    for i in phase.sources:
+        progress.start(bars[i], phase.opened[i].size)
+    for task, count in run_all(_make, _tasks(phase, jobs, partitions), threads):
         number[task.source] += 1
         rows[task.source] += count.rows
         bad[task.source] += count.quarantined
-        watch.advance(bars[task.source], task.block.size, count.rows)
-    for i in half.sources:
-        watch.done(bars[i])
-        check_quarantine(half.mixture.sources[i], Count(rows[i], bad[i]), pieces, i, number[i])
-    counts = tuple(Count(*pair) for pair in zip(rows, bad, strict=True))
-    write_text(note, json.dumps({"pieces": number, "counts": counts}))
+        progress.advance(bars[task.source], task.block.size, count.rows)
+    for i in phase.sources:
+        progress.done(bars[i])
+        check_quarantine(phase.mixture.sources[i], RowCount(rows[i], bad[i]), partitions, i, number[i])
+    counts = tuple(RowCount(*pair) for pair in zip(rows, bad, strict=True))
+    write_text(note, json.dumps({"partitions": number, "counts": counts}))
     return Reading(tuple(number), counts)
 
 
-def _bar(half: Half, source: Source) -> str:
+def _bar(phase: Phase, source: Source) -> str:
     """Return what the progress of a source is called."""
-    paired = half.final and pairing(half.mixture, source) is not None
+    paired = phase.final and pairing(phase.mixture, source) is not None
     return f"{source.name}, pairs" if paired else source.name
 
 
-def check_quarantine(source: Source, count: Count, pieces: Path, number: int, blocks: int) -> None:
+def check_quarantine(source: Source, count: RowCount, partitions: Path, number: int, blocks: int) -> None:
     """Raise `QuarantineError`, showing the first five, when too many rows of a source could not be taken in."""
     if count.quarantined <= max(ALWAYS_QUARANTINED, source.max_quarantine * count.rows):
         return
-    shown = list(_first_bad(pieces, number, blocks, 5))
+    shown = list(_first_bad(partitions, number, blocks, 5))
     share = count.quarantined / count.rows
     message = (
         f"source {source.name!r}: {count.quarantined:,} of {count.rows:,} rows ({share:.1%}) could not be taken in, "
@@ -119,9 +119,9 @@ def _enough(share: float) -> float:
     return min(1.0, float(f"{share + 0.01:.2f}"))
 
 
-def _first_bad(pieces: Path, number: int, blocks: int, most: int) -> Iterator[str]:
+def _first_bad(partitions: Path, number: int, blocks: int, most: int) -> Iterator[str]:
     for block in range(blocks):
-        told = bad_rows(read_ipc(piece_paths(pieces, number, block).lines), most)
+        told = bad_rows(read_ipc(partition_paths(partitions, number, block).lines), most)
         yield from told
         most -= len(told)
         if most <= 0:
@@ -138,13 +138,13 @@ def bad_rows(lines: pa.Table | pa.RecordBatch, most: int) -> list[str]:
     return found
 
 
-def jobs_of(half: Half) -> list[Job]:
-    """Return what the pieces of each source share."""
-    mixture = half.mixture
+def jobs_of(phase: Phase) -> list[SourceJob]:
+    """Return what the partitions of each source share."""
+    mixture = phase.mixture
     types = score_columns(all_stages(mixture))
-    groups = any(isinstance(stage.step, Group) for stage in half.stages)
+    groups = any(isinstance(stage.step, Group) for stage in phase.stages)
     return [
-        Job(
+        SourceJob(
             source=source.name,
             opened=found,
             stages=pipeline,
@@ -152,26 +152,26 @@ def jobs_of(half: Half) -> list[Job]:
             protect=source.protect,
             order_key=key(mixture.seed, source.name, ORDER),
             tokenizer=mixture.tokenizer,
-            test_split=mixture.test is not None and half.final,
-            may_stay=may_stay(half.opened),
-            again=half.final or groups,
+            test_split=mixture.test is not None and phase.final,
+            may_stay=may_stay(phase.opened),
+            again=phase.final or groups,
         )
-        for source, found, pipeline in zip(mixture.sources, half.opened, half.pipelines, strict=True)
+        for source, found, pipeline in zip(mixture.sources, phase.opened, phase.pipelines, strict=True)
     ]
 
 
-def _tasks(half: Half, jobs: list[Job], pieces: Path) -> Iterator[Task]:
-    for number in half.sources:
+def _tasks(phase: Phase, jobs: list[SourceJob], partitions: Path) -> Iterator[Task]:
+    for number in phase.sources:
         job = jobs[number]
         blocks = job.opened.blocks()
         for i, block in enumerate(chain([next(blocks, NOTHING)], blocks)):
-            yield Task(number, job, block, piece_paths(pieces, number, i))
+            yield Task(number, job, block, partition_paths(partitions, number, i))
 
 
-def _make(task: Task) -> tuple[Task, Count]:
-    """Make a piece, or count what an interrupted build left of it; the block's data is let go with it."""
+def _make(task: Task) -> tuple[Task, RowCount]:
+    """Make a partition, or count what an interrupted build left of it; the block's data is let go with it."""
     done = task._replace(block=task.block._replace(data=None))
     if task.place.lines.is_file():
         lines = read_ipc(task.place.lines)
-        return done, Count(lines.num_rows, lines.num_rows - lines["expected"].null_count)
-    return done, make_piece(task.job, task.block, task.place)
+        return done, RowCount(lines.num_rows, lines.num_rows - lines["expected"].null_count)
+    return done, make_partition(task.job, task.block, task.place)

@@ -1,7 +1,7 @@
 """Rows that a build need not copy on their way: each is a line of a plain file, and is read from there again.
 
 That holds for a line of JSON that the scan can read (`curate.io.jsonl.scan`) and no step has edited, as long as the files fit
-into the memory that the system keeps files in; all other rows lie in piles (`curate.engine.spill`).
+into the memory that the system keeps files in; all other rows lie in spills (`curate.engine.spill`).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ SHARE: Final = 4
 _LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-class InPlace(NamedTuple):
+class SourceLines(NamedTuple):
     """Where rows stand in their files.
 
-    `start` and `length` run over all rows, `start` being -1 for a row that lies in a pile. `first` is the first row of
-    each piece, `files` the number in `paths` of the file it was made from, -1 for none.
+    `start` and `length` run over all rows, `start` being -1 for a row that lies in a spill. `first` is the first row of
+    each partition, `files` the number in `paths` of the file it was made from, -1 for none.
     """
 
     opened: tuple[Opened, ...]
@@ -70,7 +70,7 @@ def memory() -> int:
     return found
 
 
-def read_again(lines: InPlace, row: NDArray[np.int64]) -> Iterator[Found]:
+def read_again(lines: SourceLines, row: NDArray[np.int64]) -> Iterator[Found]:
     """Read rows again, all of which lie in place: for each source in turn, about `BLOCK` bytes at once.
 
     Raises `FormatError` where a file is not what it was.
@@ -84,7 +84,7 @@ def read_again(lines: InPlace, row: NDArray[np.int64]) -> Iterator[Found]:
             yield _read(lines, lines.opened[number], place, row[place])
 
 
-def _read(lines: InPlace, opened: Opened, place: NDArray[np.int64], row: NDArray[np.int64]) -> Found:
+def _read(lines: SourceLines, opened: Opened, place: NDArray[np.int64], row: NDArray[np.int64]) -> Found:
     which = lines.files[np.searchsorted(lines.first, row, side="right") - 1]
     data = lines_again(lines.paths, which, lines.start[row], lines.length[row])
     parsed = opened.parse(Block("", 1, Lines(pa.py_buffer(data)), len(data)))

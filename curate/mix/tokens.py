@@ -29,7 +29,7 @@ has 4.2 to 4.8 bytes a token under today's byte-pair vocabularies, Chinese about
 class Tokenizer:
     """A Hugging Face `tokenizer.json`, or a folder that holds one; known by its content, not by its path.
 
-    Needs the extra `curate[tokenizer]`. Counts the text of every turn, without a chat template; `per_turn` is added for
+    Needs the extra `curate[tokenizer]`. SourceCounts the text of every turn, without a chat template; `per_turn` is added for
     the frame of each turn. Raises `MixtureError` when the file is not there.
     """
 
@@ -69,7 +69,7 @@ def _estimate(part: Part) -> NDArray[np.int64]:
 
 
 def _count(part: Part, tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Count with the tokenizer; its batch call runs in Rust and releases the GIL."""
+    """RowCount with the tokenizer; its batch call runs in Rust and releases the GIL."""
     texts: list[str] = _picked(part.text, part.index).to_pylist()
     encodings = _load(tokenizer.path, tokenizer.content).encode_batch_fast(texts, add_special_tokens=False)
     return np.fromiter((len(encoding) for encoding in encodings), np.int64, len(texts)) + tokenizer.per_turn

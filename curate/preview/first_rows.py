@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.engine.pair_input import pair_keys, pair_names, pair_numbers
-from curate.engine.partition import Job, Worked, lines, work
+from curate.engine.partition import SourceJob, ProcessedBlock, lines, work
 from curate.engine.reading import NOTHING
 from curate.io.inputs import Opened
 from curate.io.row_collector import Collector, Parsed
@@ -21,14 +21,14 @@ BLOCK: Final = 1 << 18
 """Bytes of a block: small, so that little more than the rows asked for is read and parsed."""
 
 
-class Head(NamedTuple):
+class FirstRows(NamedTuple):
     """The first rows of one source, worked.
 
     `files` names the file of each block. `read` rows were read, all if `whole`; `rows` is how many it has (a guess
     unless `whole`; None: not known).
     """
 
-    done: tuple[Worked, ...]
+    done: tuple[ProcessedBlock, ...]
     files: tuple[str, ...]
     lines: pa.Table
     read: int
@@ -36,7 +36,7 @@ class Head(NamedTuple):
     rows: int | None
 
 
-def first_rows(job: Job, rows: int) -> Head:
+def first_rows(job: SourceJob, rows: int) -> FirstRows:
     """Read the first rows of a source and work them."""
     opened = job.opened
     done = [work(job, opened.parse(NOTHING))]
@@ -57,10 +57,10 @@ def first_rows(job: Job, rows: int) -> Head:
         done.append(work(job, first))
         files.append(block.file)
     table = _lines(job, files, done)
-    return Head(tuple(done), tuple(files), table, read, whole, read if whole else _rows(opened, read, taken))
+    return FirstRows(tuple(done), tuple(files), table, read, whole, read if whole else _rows(opened, read, taken))
 
 
-def pairs_of(job: Job, head: Head, stands: NDArray[np.bool_], key: Hashes, occurrence: NDArray[np.uint64]) -> Head:
+def pairs_of(job: SourceJob, head: FirstRows, stands: NDArray[np.bool_], key: Hashes, occurrence: NDArray[np.uint64]) -> FirstRows:
     """Work the pairs of the rows of `head` that stand, as rows of their own."""
     nothing = Collector("preference").parsed()
     made = [(one, one.passed.pairs) for one in head.done if one.passed.pairs is not None]
@@ -75,10 +75,10 @@ def pairs_of(job: Job, head: Head, stands: NDArray[np.bool_], key: Hashes, occur
         keys = pair_keys(Hashes(key.high[here][row], key.low[here][row]), of_rows, number)
         done.append(work(job, Parsed(take(body, place), ids, one.parsed.line[row], nothing.bad, key=keys)))
     table = _lines(job, head.files, done)
-    return Head(tuple(done), head.files, table, table.num_rows, head.whole, None)
+    return FirstRows(tuple(done), head.files, table, table.num_rows, head.whole, None)
 
 
-def _lines(job: Job, files: Sequence[str], done: Sequence[Worked]) -> pa.Table:
+def _lines(job: SourceJob, files: Sequence[str], done: Sequence[ProcessedBlock]) -> pa.Table:
     """Return the ledger lines of blocks: rows that were read first, then all in quarantine."""
     batches = [lines(job, file, one) for file, one in zip(files, done, strict=True)]
     good = [batch.slice(0, one.parsed.body.num_rows) for batch, one in zip(batches, done, strict=True)]

@@ -9,26 +9,26 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.engine.barrier import Fresh, Verdicts
+from curate.engine.barrier import MemoryKeys, GroupResults
 from curate.engine.group_results import between
-from curate.engine.partition import Job, keys
-from curate.engine.phases import Half, final_half, pairing_sources, rated_half
+from curate.engine.partition import SourceJob, keys
+from curate.engine.phases import Phase, final_phase, pairing_sources, rated_phase
 from curate.engine.pipeline import Stage
 from curate.engine.reading import jobs_of
-from curate.engine.resolve import Fate, Standing, stand
+from curate.engine.resolve import Fate, RowStates, stand
 from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
 from curate.mix.spec import Mixture
-from curate.preview.first_rows import Head, first_rows, pairs_of
+from curate.preview.first_rows import FirstRows, first_rows, pairs_of
 from curate.rows.identity import numbered
 from curate.rows.schema import Kind, kind_of
 from curate.steps.base import Filter, Group
 
-NOBODY = Head((), (), pa.table({}), 0, whole=True, rows=0)
+NOBODY = FirstRows((), (), pa.table({}), 0, whole=True, rows=0)
 """The rows of a source that does not take part."""
 
 
-class Seen(NamedTuple):
+class DroppedExample(NamedTuple):
     """One row that fell: its kind, its ledger line, what it says, and what the row says that it is a duplicate of."""
 
     kind: Kind
@@ -37,14 +37,14 @@ class Seen(NamedTuple):
     twin: dict[str, Any] | None
 
 
-class View(NamedTuple):
-    """All that was read in one half: row `n` of the view is row `n - starts[i]` of source `i`."""
+class PhasePreview(NamedTuple):
+    """All that was read in one phase: row `n` of the view is row `n - starts[i]` of source `i`."""
 
-    half: Half
-    jobs: tuple[Job, ...]
-    heads: tuple[Head, ...]
-    standing: Standing
-    verdicts: Verdicts
+    phase: Phase
+    jobs: tuple[SourceJob, ...]
+    heads: tuple[FirstRows, ...]
+    states: RowStates
+    results: GroupResults
     starts: tuple[int, ...]
 
     def own(self, source: int) -> slice:
@@ -53,14 +53,14 @@ class View(NamedTuple):
 
     def row(self, number: int) -> tuple[int, int]:
         """Return the source of a row, and its place there."""
-        source = int(self.standing.source[number])
+        source = int(self.states.source[number])
         return source, number - self.starts[source]
 
     def name(self, number: int) -> str:
         """Return the id of a row."""
         source, place = self.row(number)
         ids = self.heads[source].lines["id"].combine_chunks().slice(place, 1)
-        return str(numbered(ids, self.standing.occurrence[number : number + 1])[0].as_py())
+        return str(numbered(ids, self.states.occurrence[number : number + 1])[0].as_py())
 
     def body(self, number: int) -> pa.Table:
         """Return what a row says after its steps, as a table of one row."""
@@ -68,9 +68,9 @@ class View(NamedTuple):
         bodies = pa.Table.from_batches([one.passed.body for one in self.heads[source].done])
         return bodies.slice(place, 1)
 
-    def seen(self, number: int, stage: Stage) -> Seen:
+    def seen(self, number: int, stage: Stage) -> DroppedExample:
         """Return a row that fell to `stage` as the build would show it."""
-        sources = self.half.mixture.sources
+        sources = self.phase.mixture.sources
         source, place = self.row(number)
         line = self.heads[source].lines.slice(place, 1).to_pydict()
         told = {name: values[0] for name, values in line.items()}
@@ -78,58 +78,58 @@ class View(NamedTuple):
         twin = None
         match stage.step:
             case Group() as step:
-                verdict = between(self.verdicts.drops, number, 1).row(0, named=True)
+                verdict = between(self.results.drops, number, 1).row(0, named=True)
                 kept = -1 if verdict["kept"] is None else int(verdict["kept"])
                 told |= {name: verdict[name] for name in ("step", "reason", "score", "match")} | {"bound": step.bound}
-                hits = between(self.verdicts.hits, number, 1).select(pl.exclude("row")).to_dicts()
+                hits = between(self.results.hits, number, 1).select(pl.exclude("row")).to_dicts()
                 told["evidence"] = [*told["evidence"], *hits]
                 if 0 <= kept < self.starts[-1]:
                     told["match"] = f"{sources[self.row(kept)[0]].name}/{self.name(kept)}"
                     twin = _told(self.body(kept))
                 elif kept >= 0:
-                    told["match"] = f"against/{self.verdicts.references[kept - self.starts[-1]].as_py()}"
+                    told["match"] = f"against/{self.results.references[kept - self.starts[-1]].as_py()}"
             case Filter():
                 own = (told["step"], told["reason"])
                 hits = [hit for hit in told["evidence"] if (hit["step"], hit["reason"]) == own]
                 told["match"] = hits[0]["match"] if hits else None
         body = self.body(number)
-        return Seen(kind_of(body.schema), told, _told(body), twin)
+        return DroppedExample(kind_of(body.schema), told, _told(body), twin)
 
 
 def _told(row: pa.Table) -> dict[str, Any]:
     return {name: values[0] for name, values in row.to_pydict().items()}
 
 
-def views_of(mixture: Mixture, opened: tuple[Opened, ...], rows: int) -> tuple[View, ...]:
-    """Read and settle the first rows of every source; of a mixture with a Pairing, its two halves."""
-    final = final_half(mixture, opened)
+def preview_phases(mixture: Mixture, opened: tuple[Opened, ...], rows: int) -> tuple[PhasePreview, ...]:
+    """Read and settle the first rows of every source; of a mixture with a Pairing, its two phases."""
+    final = final_phase(mixture, opened)
     jobs = jobs_of(final)
     pairing = pairing_sources(mixture)
     if not pairing:
         return (_view(final, jobs, [first_rows(job, rows) for job in jobs]),)
-    half = rated_half(mixture, opened)
-    early = jobs_of(half)
+    phase = rated_phase(mixture, opened)
+    early = jobs_of(phase)
     heads = [first_rows(job, rows) if number in pairing else NOBODY for number, job in enumerate(early)]
-    first = _view(half, early, heads)
-    first.standing.fate[first.standing.fate == Fate.KEPT] = Fate.PAIRED
+    first = _view(phase, early, heads)
+    first.states.fate[first.states.fate == Fate.KEPT] = Fate.PAIRED
     heads = [
         _pairs(first, job, number) if number in pairing else first_rows(job, rows) for number, job in enumerate(jobs)
     ]
     return first, _view(final, jobs, heads)
 
 
-def _pairs(view: View, job: Job, source: int) -> Head:
+def _pairs(view: PhasePreview, job: SourceJob, source: int) -> FirstRows:
     own = view.own(source)
-    found, key = view.standing, view.standing.key
+    found, key = view.states, view.states.key
     here = Hashes(key.high[own], key.low[own])
     return pairs_of(job, view.heads[source], found.fate[own] == Fate.PAIRED, here, found.occurrence[own])
 
 
-def _view(half: Half, jobs: Sequence[Job], heads: Sequence[Head]) -> View:
+def _view(phase: Phase, jobs: Sequence[SourceJob], heads: Sequence[FirstRows]) -> PhasePreview:
     """Settle the rows that were read."""
-    tables = [pa.Table.from_batches([keys(jobs[i], one) for one in heads[i].done]) for i in half.sources]
+    tables = [pa.Table.from_batches([keys(jobs[i], one) for one in heads[i].done]) for i in phase.sources]
     frame = pl.DataFrame(pa.concat_tables(tables, promote_options="default"))
     counts = [sum(done.parsed.body.num_rows for done in head.done) for head in heads]
-    sheets = [Fresh(done.parsed.body.num_rows, done.passed.signed) for head in heads for done in head.done]
-    standing, verdicts = stand(half, frame, np.repeat(np.arange(len(heads), dtype=np.int16), counts), sheets)
-    return View(half, tuple(jobs), tuple(heads), standing, verdicts, tuple(np.cumsum([0, *counts]).tolist()))
+    batches = [MemoryKeys(done.parsed.body.num_rows, done.passed.signed) for head in heads for done in head.done]
+    states, results = stand(phase, frame, np.repeat(np.arange(len(heads), dtype=np.int16), counts), batches)
+    return PhasePreview(phase, tuple(jobs), tuple(heads), states, results, tuple(np.cumsum([0, *counts]).tolist()))

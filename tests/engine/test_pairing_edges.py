@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate.engine.phases import rated_half
+from curate.engine.phases import rated_phase
 from curate.engine.pipeline import run
 from curate.errors import ConservationError, LargeDropError, MixtureError, QuarantineError
 from curate.io.inputs import files
@@ -137,7 +137,7 @@ def test_rows_that_fell_before_are_not_paired_for_nothing() -> None:
     opened = of_rated(rows).open()
     body = pa.concat_batches([opened.parse(block).body for block in opened.blocks()])
     mixture = Mixture("m", (source("s", of_rated(rows)),), STEPS)
-    pipeline = rated_half(mixture, (opened,)).pipelines[0]
+    pipeline = rated_phase(mixture, (opened,)).pipelines[0]
     passed = run(pipeline, body, protect=False)
     assert passed.pairs is not None
     assert passed.pairs.row.tolist() == [1]
