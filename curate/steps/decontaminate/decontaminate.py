@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.evalsets.items import EvalSet
 from curate.rows.segments import SIDES, On, Part, Segments, check_on, select
-from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, GroupKeys, KeyLists, Resolved
+from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.decontaminate._fuzzy import rephrased, searched
 from curate.steps.decontaminate._index import Index, compiled
 from curate.steps.decontaminate._search import (
@@ -82,6 +82,7 @@ class Decontaminate(Group):
     """See `decontaminate`. With `answers`, every turn of completions, chosen and rejected is searched beside `on`."""
 
     name: ClassVar[str] = "decontaminate"
+    findings: ClassVar[tuple[Finding, ...]] = (Finding("contamination", "Contamination", table="items"),)
     evals: tuple[EvalSet, ...]
     on: On = USERS
     answers: bool = True
@@ -96,6 +97,11 @@ class Decontaminate(Group):
     def reads(self) -> On:
         """Whole rows where the answers of rated and preference rows are searched too."""
         return "all" if self.answers else self.on
+
+    @property
+    def eval_sets(self) -> tuple[EvalSet, ...]:
+        """The eval sets that are searched for."""
+        return self.evals
 
     @property
     def bound(self) -> float:

@@ -17,7 +17,7 @@ from curate.io.inputs import Input
 from curate.kernels.buffers import frozen
 from curate.rows.segments import On, Segments, check_on, select
 from curate.rows.shingles import Sets, joined, row_sets, set_hashes
-from curate.steps.base import DROP_COLUMNS, Group, GroupKeys, KeyLists, Resolved
+from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup._candidates import Candidates, nearest
 from curate.steps.dedup.exact_dedup import row_characters
 from curate.text.minhash import Bands, band_hashes, bands_for
@@ -30,6 +30,10 @@ class Dedup(Group):
     """See `dedup`."""
 
     name: ClassVar[str] = "dedup"
+    findings: ClassVar[tuple[Finding, ...]] = (
+        Finding("duplicates", "Duplicates"),
+        Finding("signatures", "Signatures"),
+    )
     reason: ClassVar[str] = "near_duplicate"
     threshold: float = 0.8
     ngram: int = 5

@@ -15,7 +15,7 @@ from curate.kernels.buffers import frozen
 from curate.kernels.compile import kernel
 from curate.kernels.hashing import mix, rotate
 from curate.rows.segments import SIDE_CODE, On, Segments, check_on, select
-from curate.steps.base import DROP_COLUMNS, Group, GroupKeys, KeyLists, Resolved
+from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.text.normal import blank, hash_normal
 from curate.text.words import count_characters
 
@@ -27,6 +27,7 @@ class ExactDedup(Group):
     """See `exact_dedup`. It reads whole rows, for their length, and compares what `on` selects."""
 
     name: ClassVar[str] = "exact_dedup"
+    findings: ClassVar[tuple[Finding, ...]] = (Finding("duplicates", "Duplicates"),)
     keep: Keep = "first"
 
     @property

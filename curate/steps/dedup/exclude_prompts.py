@@ -14,7 +14,7 @@ from curate.errors import MixtureError, did_you_mean
 from curate.io.build_input import Stored, rows_of
 from curate.io.inputs import Input
 from curate.rows.segments import On, Segments, check_on
-from curate.steps.base import DROP_COLUMNS, Group, GroupKeys, KeyLists, Resolved
+from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup.exact_dedup import ExactDedup
 
 Mode: TypeAlias = Literal["drop", "list"]
@@ -25,6 +25,7 @@ class ExcludePrompts(Group):
     """Holds prompts against those of other builds; see `exclude_prompts_of`."""
 
     name: ClassVar[str] = "exclude_prompts_of"
+    findings: ClassVar[tuple[Finding, ...]] = (Finding("shared_prompts", "Shared prompts", table="shared"),)
     on: On = "prompt"
     others: tuple[Input, ...]
     mode: Mode = "drop"

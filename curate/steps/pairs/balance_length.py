@@ -15,7 +15,7 @@ from curate.errors import MixtureError, did_you_mean
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments
 from curate.rows.sides import Unit, side, side_hashes, side_sizes
-from curate.steps.base import DROP_COLUMNS, Group, GroupKeys, KeyLists, Resolved
+from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 
 First: TypeAlias = Literal["widest", "least_margin", "random"]
 By: TypeAlias = Literal["mixture", "source"]
@@ -39,6 +39,7 @@ class BalanceLength(Group):
     """See `balance_length`."""
 
     name: ClassVar[str] = "balance_length"
+    findings: ClassVar[tuple[Finding, ...]] = (Finding("length_cost", "Length balance", table="lengths"),)
     target: float = 0.5
     within: float = WITHIN
     unit: Unit = "characters"

@@ -15,7 +15,7 @@ from curate.kernels.hashing import Hashes, combine
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments
 from curate.rows.sides import side, side_hashes
-from curate.steps.base import DROP_COLUMNS, Group, GroupKeys, KeyLists, Resolved
+from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 
 Mode: TypeAlias = Literal["drop", "flag"]
 
@@ -31,6 +31,7 @@ class Contradictions(Group):
     """See `contradictions`."""
 
     name: ClassVar[str] = "contradictions"
+    findings: ClassVar[tuple[Finding, ...]] = (Finding("table", "Contradictions", table="contradictions"),)
     mode: Mode = "drop"
 
     def sign(self, segments: Segments) -> GroupKeys:
