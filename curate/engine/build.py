@@ -1,11 +1,12 @@
-"""A build from beginning to end: read, settle, write, move into place.
+"""A build from beginning to end: read, resolve, write, move into place.
 
-A mixture with a Pairing goes through the first two twice: rated rows become pairs, and these the rows that are built.
+A mixture with a Pairing reads and resolves twice: first its rated rows, then the pairs made from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,34 +17,42 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.engine.barrier import GroupResults, DiskKeys
+from curate.engine.barrier import DiskKeys, GroupResults
 from curate.engine.executor import run_all
 from curate.engine.fingerprint import Json, canonical
-from curate.engine.group_results import Partition, numbered_columns, row_names, table_path, write_table
-from curate.engine.guards import check_clashes, check_delivery, check_drops, check_unchanged
-from curate.engine.ledger import LedgerInputs, check_conservation, write_source
+from curate.engine.group_results import numbered_columns, row_names, table_path, write_table
+from curate.engine.guards import (
+    check_clashes,
+    check_conservation,
+    check_delivery,
+    check_drops,
+    check_pairs,
+    check_unchanged,
+)
+from curate.engine.ledger import LedgerInputs, write_source
 from curate.engine.manifest import VERSIONS, SourceCounts, file_hash, manifest
-from curate.engine.pair_input import PairInput, check_pairs
+from curate.engine.pair_input import PairInput
 from curate.engine.partition import FILE, partition_paths
 from curate.engine.phases import Phase, final_phase, pairing_sources, rated_phase
 from curate.engine.pipeline import all_stages, score_columns
-from curate.engine.progress import Progress, showing_progress
-from curate.engine.reading import Reading, open_sources, read
-from curate.engine.resolve import Fate, RowStates, choose, delivered, relocated_copies, moved, order, stand
-from curate.engine.row_store import SpillFile, RowStore, move
+from curate.engine.progress import BuildProgress, showing_progress
+from curate.engine.reading import ReadResult, open_sources, read
+from curate.engine.resolve import delivered, order, paired, relocated_copies, resolve, sample
+from curate.engine.row_store import RowStore, SpillFile, relocate
 from curate.engine.shards import Shard, cut, write_shard
 from curate.engine.source_lines import SourceLines
+from curate.engine.state import Partition, RowStates
 from curate.engine.workspace import MANIFEST, Workspace, check_target, workspace
 from curate.io.atomic import read_ipc, write_text
 from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
-from curate.mix.spec import Mixture
+from curate.mix.spec import MixtureSpec
 from curate.rows.identity import content_hash
 from curate.rows.schema import BODIES, Kind
 
 
 def build(
-    mixture: Mixture,
+    mixture: MixtureSpec,
     target: Path,
     *,
     threads: int,
@@ -52,13 +61,13 @@ def build(
     quiet: bool,
     finish: Callable[[Path], None],
 ) -> None:
-    """Make the build folder `target`; `finish` adds what is a function of the finished folder: page and card.
+    """Make the build folder `target`; `finish` adds what is computed from the finished folder: page and card.
 
     Raises the errors that `curate.mixture.Mixture.build` names.
     """
     check_target(target, overwrite=overwrite)
     kind, opened = open_sources(mixture)
-    target = target.resolve()  # a link to a build stays, and so does what "." means
+    target = target.resolve()  # keeps a link to a build, and the meaning of "."
     with (
         showing_progress(quiet=quiet) as progress,
         workspace(target, _recipe(mixture, opened), resume=resume, overwrite=overwrite) as space,
@@ -67,8 +76,8 @@ def build(
         finish(space.out)
 
 
-def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
-    """Return what an interrupted build must share with this one for its partitions to be taken up; it stays on the disk."""
+def _recipe(mixture: MixtureSpec, opened: tuple[Opened, ...]) -> Json:
+    """Return what must match for a build to resume from saved partitions; it stays on this machine."""
     return {
         "curate": VERSIONS["curate"],
         "mixture": canonical(mixture),
@@ -78,11 +87,15 @@ def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
     }
 
 
-class ResolvedPhase(NamedTuple):
-    """One phase of a build, read and settled; `contents` are hashes of what the sources hold, `prompt` of each row's."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedPhase:
+    """One phase of a build after its barrier.
+
+    `contents` has the content hash of each source, `prompt` a key for the prompt of each row.
+    """
 
     phase: Phase
-    reading: Reading
+    reading: ReadResult
     partitions: tuple[Partition, ...]
     states: RowStates
     results: GroupResults
@@ -91,37 +104,47 @@ class ResolvedPhase(NamedTuple):
     prompt: NDArray[np.uint64] | None
 
 
-class Rated(NamedTuple):
-    """What the rated phase leaves: pairs in place of the sources that pair, what these held, and their rows' fates."""
+class RatedResult(NamedTuple):
+    """The result of the rated phase: the inputs of the final one, and content hashes and fates of the rated rows."""
 
     opened: tuple[Opened, ...]
     contents: list[str]
     fates: dict[int, dict[str, int]]
-    held: dict[str, list[str]]
+    against: dict[str, list[str]]
 
 
 def _make(
-    mixture: Mixture, kind: Kind, opened: tuple[Opened, ...], space: Workspace, threads: int, progress: Progress
+    mixture: MixtureSpec,
+    kind: Kind,
+    opened: tuple[Opened, ...],
+    space: Workspace,
+    threads: int,
+    progress: BuildProgress,
 ) -> None:
-    rated = _pair(mixture, opened, space, threads, progress) if pairing_sources(mixture) else Rated(opened, [], {}, {})
-    done = _settle(final_phase(mixture, rated.opened), space.partitions, threads, progress)
-    shares = choose(mixture, done.states, done.prompt)
+    rated = RatedResult(opened, [], {}, {})
+    if pairing_sources(mixture):
+        rated = _pair(mixture, opened, space, threads, progress)
+    done = _read_and_resolve(final_phase(mixture, rated.opened), space.partitions, threads, progress)
+    states, shares = sample(mixture, done.states, done.prompt)
+    done = replace(done, states=states)
     inputs = _ledger_inputs(done)
     _write_tables(inputs, space.out)
     fates, splits = _write(mixture, kind, inputs, rated, space, threads, progress)
-    counts = [_counts(done, rated, number, found) for number, found in enumerate(fates)]
+    counts = [_source_counts(done, rated, number, found) for number, found in enumerate(fates)]
     check_unchanged(opened)
-    check_delivery(done.states, splits)
-    held = {**rated.held, **done.results.held}
-    text = manifest(mixture, kind, opened, counts, delivered(shares, done.states), splits, held)
+    check_delivery(states, splits)
+    against = {**rated.against, **done.results.against}
+    text = manifest(mixture, kind, opened, counts, delivered(shares, states), splits, against)
     write_text(space.out / MANIFEST, text)
 
 
-def _pair(mixture: Mixture, opened: tuple[Opened, ...], space: Workspace, threads: int, progress: Progress) -> Rated:
-    """Read the sources that pair up to their pairs, and write the ledger of their rated rows."""
+def _pair(
+    mixture: MixtureSpec, opened: tuple[Opened, ...], space: Workspace, threads: int, progress: BuildProgress
+) -> RatedResult:
+    """Run the rated phase: turn the sources that pair into pairs, and write the ledger of their rated rows."""
     phase = rated_phase(mixture, opened)
-    done = _settle(phase, space.partitions / "rated", threads, progress)
-    done.states.fate[done.states.fate == Fate.KEPT] = Fate.PAIRED
+    done = _read_and_resolve(phase, space.partitions / "rated", threads, progress)
+    done = replace(done, states=paired(done.states))
     inputs = _ledger_inputs(done)
     _write_tables(inputs, space.out)
     for folder in ("rated", "pairs"):
@@ -131,56 +154,65 @@ def _pair(mixture: Mixture, opened: tuple[Opened, ...], space: Workspace, thread
     for number, found in fates.items():
         check_conservation(inputs.names[number], done.reading.counts[number].rows, found)
     pairs = tuple(
-        PairInput.of(found, (partition for partition in done.partitions if partition.source == number), done.states)
+        PairInput.of(found, (one for one in done.partitions if one.source == number), done.states)
         if number in fates
         else found
         for number, found in enumerate(opened)
     )
-    return Rated(pairs, done.contents, fates, done.results.held)
+    return RatedResult(pairs, done.contents, fates, done.results.against)
 
 
-def _settle(phase: Phase, folder: Path, threads: int, progress: Progress) -> ResolvedPhase:
-    """Make the partitions of one phase, and settle what only all of its rows together can tell."""
+def _read_and_resolve(phase: Phase, folder: Path, threads: int, progress: BuildProgress) -> ResolvedPhase:
+    """Make the partitions of one phase, and decide what needs all of its rows at once."""
     folder.mkdir(exist_ok=True)
     reading = read(phase, folder, threads, progress)
-    partitions = _pieces(folder, reading)
+    partitions = _partitions(folder, reading)
     keys = load_keys(partitions)
-    batches = [DiskKeys(partition.rows, partition.paths.signed) for partition in partitions]
-    states, results = stand(phase, keys, np.repeat(*_sources(partitions)), batches)
+    source = np.repeat(
+        np.array([one.source for one in partitions], np.int16), np.array([one.rows for one in partitions], np.int64)
+    )
+    states, results = resolve(phase, keys, source, [DiskKeys(one.rows, one.paths.signed) for one in partitions])
     check_clashes(phase, states, reading)
     check_drops(phase, states)
     return ResolvedPhase(
-        phase,
-        reading,
-        partitions,
-        states,
-        results,
-        _contents(phase.mixture, states, keys),
-        _in_place(phase.opened, partitions, states, keys),
-        keys["prompt"].to_numpy() if "prompt" in keys.columns else None,
+        phase=phase,
+        reading=reading,
+        partitions=partitions,
+        states=states,
+        results=results,
+        contents=_contents(phase.mixture, states, keys),
+        lines=_source_lines(phase.opened, partitions, states, keys),
+        prompt=keys["prompt"].to_numpy() if "prompt" in keys.columns else None,
     )
 
 
 def _ledger_inputs(done: ResolvedPhase) -> LedgerInputs:
     mixture = done.phase.mixture
     names = tuple(source.name for source in mixture.sources)
-    kept = row_names(done.states.kept, names, done.states, done.partitions, done.results)
-    types = score_columns(all_stages(mixture))
-    return LedgerInputs(names, done.phase.pipelines, done.states, done.partitions, done.lines, done.results, kept, types)
+    return LedgerInputs(
+        names=names,
+        pipelines=done.phase.pipelines,
+        states=done.states,
+        partitions=done.partitions,
+        lines=done.lines,
+        results=done.results,
+        kept=row_names(done.states.kept, names, done.states, done.partitions, done.results),
+        score_types=score_columns(all_stages(mixture)),
+    )
 
 
-def _counts(done: ResolvedPhase, rated: Rated, number: int, fates: dict[str, int]) -> SourceCounts:
-    """Return what became of one source; raises `ConservationError` where something of it has no fate."""
+def _source_counts(done: ResolvedPhase, rated: RatedResult, number: int, fates: dict[str, int]) -> SourceCounts:
+    """Return the counts of one source for the manifest; raises `ConservationError` where a row or pair has no fate."""
     name, found = done.phase.mixture.sources[number].name, done.phase.opened[number]
     if not isinstance(found, PairInput):
         check_conservation(name, done.reading.counts[number].rows, fates)
         return SourceCounts(done.contents[number], fates, None)
     of_rows = rated.fates[number]
-    check_pairs(name, found.taken(), of_rows["paired"], fates)
+    check_pairs(name, found.count(), of_rows["paired"], fates)
     return SourceCounts(rated.contents[number], of_rows, fates)
 
 
-def _pieces(folder: Path, reading: Reading) -> tuple[Partition, ...]:
+def _partitions(folder: Path, reading: ReadResult) -> tuple[Partition, ...]:
     """Return the partitions in order, with the number of their first row in the build."""
     found: list[Partition] = []
     first = 0
@@ -194,7 +226,7 @@ def _pieces(folder: Path, reading: Reading) -> tuple[Partition, ...]:
     return tuple(found)
 
 
-def _in_place(
+def _source_lines(
     opened: tuple[Opened, ...], partitions: tuple[Partition, ...], states: RowStates, keys: pl.DataFrame
 ) -> SourceLines:
     paths = [(number, file.name, file.path) for number, found in enumerate(opened) for file in found.parts]
@@ -210,50 +242,51 @@ def _in_place(
     )
 
 
-def _sources(partitions: tuple[Partition, ...]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
-    return np.array([partition.source for partition in partitions], np.int16), np.array([partition.rows for partition in partitions], np.int64)
-
-
 def load_keys(partitions: tuple[Partition, ...]) -> pl.DataFrame:
-    """Bring the keys of all partitions together; a column that only some sources sign is null for the others."""
+    """Join the keys of all partitions; a column that only some sources have is null for the others."""
     tables = [pa.Table.from_batches([read_ipc(partition.paths.keys)]) for partition in partitions]
     return pl.DataFrame(pa.concat_tables(tables, promote_options="default"))
 
 
-def _contents(mixture: Mixture, states: RowStates, keys: pl.DataFrame) -> list[str]:
+def _contents(mixture: MixtureSpec, states: RowStates, keys: pl.DataFrame) -> list[str]:
     high, low = keys["content_high"].to_numpy(), keys["content_low"].to_numpy()
     own = [states.source == number for number in range(len(mixture.sources))]
     return [content_hash(Hashes(high[rows], low[rows])) for rows in own]
 
 
 def _write(
-    mixture: Mixture, kind: Kind, inputs: LedgerInputs, rated: Rated, space: Workspace, threads: int, progress: Progress
+    mixture: MixtureSpec,
+    kind: Kind,
+    inputs: LedgerInputs,
+    rated: RatedResult,
+    space: Workspace,
+    threads: int,
+    progress: BuildProgress,
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
-    """Write ledger, dropped rows and shards; returns the fates of each source, and the splits for the manifest."""
-    states = inputs.states
-    relocated = moved(states) & (inputs.lines.start < 0)
+    """Write ledger, dropped rows and shards; return the fates of each source, and the splits for the manifest."""
+    states, out = inputs.states, space.out
+    relocated = states.relocated & (inputs.lines.start < 0)
     splits = {"train": order(mixture, states, test=False)}
     if mixture.test is not None:
         splits["test"] = order(mixture, states, test=True)
-    spills = [SpillFile(partition.paths.rows, partition.first, partition.rows) for partition in inputs.partitions if partition.paths.rows.is_file()]
+    spills = [SpillFile(one.paths.rows, one.first, one.rows) for one in inputs.partitions if one.paths.rows.is_file()]
     progress.start("writing", None)
-    lift = partial(move, moving=relocated_copies(splits.values(), relocated), size=states.bytes)
-    spills += [spill for found in run_all(lift, spills if relocated.any() else [], threads) for spill in found]
+    moving = partial(relocate, moving=relocated_copies(splits.values(), relocated), size=states.bytes)
+    spills += [spill for found in run_all(moving, spills if relocated.any() else [], threads) for spill in found]
     names = pa.array(inputs.names, pa.string())
-    stock = RowStore(inputs.lines, tuple(spills), BODIES[kind], names, states.source, states.occurrence, relocated)
+    store = RowStore(inputs.lines, tuple(spills), BODIES[kind], names, states.source, states.occurrence, relocated)
     shards = {name: cut(name, found, states.bytes[found.row]) for name, found in splits.items() if len(found.row)}
     shards = shards or {"train": cut("train", splits["train"], states.bytes[:0])}
-    out = space.out
     tasks: list[Callable[[], Any]] = [
         partial(write_source, inputs, "pairs" if number in rated.fates else "rows", out, number)
         for number in range(len(inputs.names))
     ]
-    tasks += [partial(_write_shard, shard, stock, out / "data") for found in shards.values() for shard in found]
+    tasks += [partial(_write_shard, shard, store, out / "data") for found in shards.values() for shard in found]
     done = list(run_all(_call, tasks, threads))
     progress.done("writing")
-    told = iter(done[len(inputs.names) :])
+    written = iter(done[len(inputs.names) :])
     return done[: len(inputs.names)], {
-        name: {"rows": len(found.row), "shards": [next(told) for _ in shards.get(name, ())]}
+        name: {"rows": len(found.row), "shards": [next(written) for _ in shards.get(name, ())]}
         for name, found in splits.items()
     }
 
@@ -269,7 +302,7 @@ def _call(task: Callable[[], Any]) -> Any:  # noqa: ANN401  each task has its ow
     return task()
 
 
-def _write_shard(shard: Shard, stock: RowStore, folder: Path) -> dict[str, Any]:
+def _write_shard(shard: Shard, store: RowStore, folder: Path) -> dict[str, Any]:
     path = folder / shard.name
-    write_shard(shard, stock, path)
+    write_shard(shard, store, path)
     return {"file": f"data/{shard.name}", "rows": pq.read_metadata(path).num_rows, "sha256": file_hash(path)}

@@ -56,8 +56,9 @@ def _lost(message: str) -> NoReturn:
 
 def check_drops(phase: Phase, states: RowStates) -> None:
     """Raise `LargeDropError` naming the first step and source with a suspicious drop."""
-    for message in large_drops(phase, states):
-        raise LargeDropError(f"{message}; if not, `curate check` shows what it catches")  # noqa: EM102
+    for drop in large_drops(phase, states):
+        message = f"{drop}; if not, `curate check` shows what it catches"
+        raise LargeDropError(message)
 
 
 def large_drops(phase: Phase, states: RowStates) -> Iterator[str]:

@@ -15,7 +15,7 @@ from curate.engine.phases import final_labels
 from curate.engine.pipeline import all_stages
 from curate.io.inputs import Opened
 from curate.mix.plan import Share
-from curate.mix.spec import Mixture, Source
+from curate.mix.spec import MixtureSpec, Source
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Filter, Group
 
@@ -44,7 +44,7 @@ def file_hash(path: Path) -> str:
 
 
 def manifest(
-    mixture: Mixture,
+    mixture: MixtureSpec,
     kind: Kind,
     opened: Iterable[Opened],
     counts: Iterable[SourceCounts],
@@ -99,7 +99,7 @@ def _source(source: Source, opened: Opened, counts: SourceCounts, planned: tuple
     }
 
 
-def _steps(mixture: Mixture, held: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def _steps(mixture: MixtureSpec, held: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """Return each step: its kind, its settings, its findings, and the content hashes of data that it decides by.
 
     In a mixture with a Pairing, `of` marks the steps that worked on rated rows. `holds` hashes data that comes with the

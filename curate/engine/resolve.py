@@ -102,9 +102,7 @@ def relocated_copies(splits: Iterable[Order], relocated: NDArray[np.bool_]) -> O
     return whole.pick(found[np.argsort(whole.row[found], kind="stable")])
 
 
-def _ranks(
-    states: RowStates, rows: NDArray[np.int64], number: NDArray[np.uint64], with_key: int
-) -> NDArray[np.uint64]:
+def _ranks(states: RowStates, rows: NDArray[np.int64], number: NDArray[np.uint64], with_key: int) -> NDArray[np.uint64]:
     return ranks(Hashes(states.key.high[rows], states.key.low[rows]), number, with_key)
 
 
@@ -218,7 +216,8 @@ def _with_drops(states: RowStates, place: GroupPlace, drops: pl.DataFrame) -> Ro
     row = drops["row"].to_numpy()
     if not len(row):
         return states
-    fate, at, grouped, kept = (array.copy() for array in (states.fate, states.place, states.grouped, states.kept))
+    fate, at = states.fate.copy(), states.place.copy()
+    grouped, kept = states.grouped.copy(), states.kept.copy()
     fate[row] = Fate.DROPPED
     at[row] = place.places[states.source[row]]
     grouped[row] = True

@@ -1,6 +1,6 @@
-"""The finished rows on their way from partitions to Parquet, in their final order.
+"""Writes the finished rows as Parquet shards, in their final order.
 
-A shard is cut by the size of its text, so it does not depend on how rows lay in the partitions.
+Shards are cut by the size of their text, so they do not depend on the partitions.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.engine.resolve import Order
 from curate.engine.row_store import Loaded, RowStore, fetch
+from curate.engine.state import Order
 from curate.io.atomic import replacing
 from curate.rows.schema import kind_of, row_schema
 
@@ -66,11 +66,11 @@ def write_shard(shard: Shard, store: RowStore, path: Path) -> None:
 
 
 REPEATED = ("source", "role", "name", "model")
-"""Columns of few different values: they are written with a dictionary, at whatever depth they lie."""
+"""Columns of few different values: written with a dictionary, at any depth."""
 
 
 def parquet_options(schema: pa.Schema, repeated: Sequence[str] = ()) -> dict[str, Any]:
-    """Return how rows are written: text without a dictionary, which would be built and thrown away (7 % of the time).
+    """Return the options for writing rows: text without a dictionary, which would only be discarded (7 % of the time).
 
     `repeated` names further columns of few different values.
     """
@@ -80,7 +80,7 @@ def parquet_options(schema: pa.Schema, repeated: Sequence[str] = ()) -> dict[str
 
 
 def _leaves(field: pa.Field, prefix: str) -> Iterator[str]:
-    """Spell the Parquet paths of a field's leaf columns."""
+    """Yield the Parquet paths of a field's leaf columns."""
     path = f"{prefix}{field.name}"
     if pa.types.is_list(field.type):
         yield from _leaves(pa.field("element", field.type.value_type), f"{path}.list.")

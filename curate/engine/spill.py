@@ -1,7 +1,7 @@
-"""A spill: rows in the order of their rank in one Arrow file, to be read back bucket by bucket.
+"""A spill file: rows in the order of their rank in one Arrow file, read back bucket by bucket.
 
-A bucket holds the ranks that share their highest bits. Ranks are uniform, so buckets are even, and a reader that goes
-through the final order needs no more than one bucket of every spill in memory.
+A bucket holds the ranks that share their highest bits. Ranks are uniform, so buckets are even, and a reader in the
+final order needs only one bucket of every spill file in memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def bucket_of(rank: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def spill_schema(body: pa.Schema) -> pa.Schema:
-    """Return the schema of a spill: a row's id, its number within its partition, the number of its copy, and its body."""
+    """Return the schema of a spill file: the row's id, number in its partition and copy number, then its body."""
     return pa.schema([("id", pa.string()), ("row", pa.int32()), ("copy", pa.int32()), *body])
 
 
@@ -56,7 +56,7 @@ def write_spill(path: Path, rows: pa.RecordBatch, which: NDArray[np.int32], rank
 
 
 def read_bucket(path: Path, number: int, schema: pa.Schema) -> pa.RecordBatch:
-    """Return one bucket of a spill with this schema, where it lies on disk; only what is touched is read."""
+    """Return one bucket of a spill file with this schema, memory-mapped."""
     source = pa.memory_map(str(path))
     places = np.frombuffer(source.read_at(8 * BUCKETS, source.size() - 8 * BUCKETS), np.int64)
     source.seek(int(places[number]))
@@ -64,5 +64,5 @@ def read_bucket(path: Path, number: int, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def read_spill(path: Path) -> list[pa.RecordBatch]:
-    """Return all buckets of a spill where they lie on disk."""
+    """Return all buckets of a spill file, memory-mapped."""
     return pa.ipc.open_stream(pa.memory_map(str(path))).read_all().to_batches()

@@ -87,7 +87,7 @@ class PartitionPaths(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A finished partition: its files, its source, its first row in the build, its rows, and the file they came from."""
+    """A finished partition: its files, source, first row in the build, number of rows, and input file."""
 
     paths: PartitionPaths
     source: int

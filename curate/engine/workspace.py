@@ -1,4 +1,4 @@
-"""The folder a build is made in: beside its place, moved there when whole, taken up again after an interruption."""
+"""The folder that a build is made in: beside its target, moved there when whole, resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def _open(root: Path, recipe: Json, *, resume: bool) -> Workspace:
-    """Make the workspace's folders; partitions stay only for the recipe they were made by, `out` is always made anew."""
+    """Make the workspace's folders; partitions are kept for the same recipe only, `out` is always made anew."""
     space = Workspace(root, root / "partitions", root / "out")
     text = json.dumps(recipe, sort_keys=True)
     note = root / "recipe.json"

@@ -18,11 +18,11 @@ from curate.engine.group_results import between
 from curate.engine.guards import SUSPICIOUS_ROWS, SUSPICIOUS_SHARE, large_drops
 from curate.engine.pipeline import Stage, all_stages, only, stages
 from curate.engine.reading import ALWAYS_QUARANTINED, bad_rows, open_sources
-from curate.engine.resolve import Fate, RowStates
+from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.meta_fields import meta_names
 from curate.mix.plan import Share, Stock, plan
-from curate.mix.spec import Mixture, Source
+from curate.mix.spec import MixtureSpec, Source
 from curate.mix.takes import Rows, Tokens
 from curate.preview.first_rows import FirstRows
 from curate.preview.leak_test import LeakTest, leak_test
@@ -68,7 +68,7 @@ class SourceCheck(NamedTuple):
       into `meta`.
     - `read`: rows read, those in quarantine among them; `whole`: these are all that it has.
     - `rows`: rows that it has: exact when `whole`, else from bytes read and size on disk (None: not known).
-    - `quarantined`: rows that could not be taken in; `bad`: the first five, in words.
+    - `quarantined`: rows that are invalid; `bad`: the first five, in words.
     - `pairs`: what a Pairing made of the rows read; None where there is none.
     - `left`: rows read (with a Pairing: pairs) that no step drops.
     - `take`: how much of it goes in, as declared (of a mixture with weights: its weight).
@@ -119,7 +119,7 @@ class Check(NamedTuple):
         return all(source.whole for source in self.sources)
 
 
-def check(mixture: Mixture, rows: int = CHECKED) -> Check:
+def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
     """Look at the first `rows` rows of every source of `mixture`.
 
     Groups decide over the rows read alone, so a whole source holds more duplicates than the share says. Raises
@@ -144,7 +144,7 @@ def check(mixture: Mixture, rows: int = CHECKED) -> Check:
     return Check(mixture.name, kind, told, stops, tuple(_warnings(mixture, told)), tuple(_tests(mixture, heads)))
 
 
-def _tests(mixture: Mixture, heads: list[FirstRows]) -> Iterator[LeakTest]:
+def _tests(mixture: MixtureSpec, heads: list[FirstRows]) -> Iterator[LeakTest]:
     for stage, step in only(all_stages(mixture), Decontaminate):
         passed = [one.passed for head in heads for one in head.done if stage.label in one.passed.signed]
         told = [one.signed[stage.label].totals for one in passed]
@@ -219,7 +219,7 @@ def _reasons(reason: pl.Series, fell: NDArray[np.int64]) -> tuple[tuple[str, int
     return tuple((str(name), int(count)) for name, count in top.rows())
 
 
-def _shares(mixture: Mixture, found: list[SourceCheck], states: RowStates) -> tuple[dict[str, Share], list[str]]:
+def _shares(mixture: MixtureSpec, found: list[SourceCheck], states: RowStates) -> tuple[dict[str, Share], list[str]]:
     """Plan over what the sources are expected to have; returns the shares, and what the plan falls short of.
 
     Where a source's rows are not known, the plan has no figures: it needs those of all.
@@ -242,19 +242,19 @@ def _shares(mixture: Mixture, found: list[SourceCheck], states: RowStates) -> tu
     return {share.source: share for share in shares}, short
 
 
-def _take(mixture: Mixture, source: Source) -> str:
+def _take(mixture: MixtureSpec, source: Source) -> str:
     if mixture.weights is None:
         return repr(source.take)
     return "weight by size" if isinstance(mixture.weights, str) else f"weight {mixture.weights[source.name]:g}"
 
 
-def _is_promised(mixture: Mixture, source: Source, share: Share) -> bool:
+def _is_promised(mixture: MixtureSpec, source: Source, share: Share) -> bool:
     """Say whether what a source delivers is in the declaration, however much it has."""
     declared = isinstance(mixture.weights, Mapping) or isinstance(source.take, Rows | Tokens)
     return declared and share.amount == share.asked
 
 
-def _warnings(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[str]:
+def _warnings(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:
     for source, told in zip(mixture.sources, found, strict=True):
         if not told.read:
             yield f"source {told.name!r} has no rows"
@@ -266,7 +266,7 @@ def _warnings(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[str]
                 yield f"step {step.label!r} drops {share:.0%} of the rows of source {told.name!r} that reach it"
 
 
-def _quarantine(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[str]:
+def _quarantine(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:
     """Say of each source with too many rows in quarantine that it stops the build."""
     for source, told in zip(mixture.sources, found, strict=True):
         if told.quarantined > max(ALWAYS_QUARANTINED, source.max_quarantine * told.read):
@@ -276,6 +276,6 @@ def _quarantine(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[st
 def _too_many(source: Source, told: SourceCheck) -> str:
     share = told.quarantined / told.read
     return (
-        f"source {told.name!r}: {told.quarantined:,} of {told.read:,} rows ({share:.1%}) could not be taken in, more "
+        f"source {told.name!r}: {told.quarantined:,} of {told.read:,} rows ({share:.1%}) are invalid, more "
         f"than max_quarantine={source.max_quarantine:g} allows"
     )

@@ -98,7 +98,11 @@ def _seen(found: Check) -> Iterator[RenderableType]:
 def _fallen(seen: DroppedExample) -> Fallen:
     kind, line = seen.kind, seen.line
     names = ("source", "id", "file", "line", "step", "reason", "score", "bound", "match")
-    twin = Twin(line["match"], "which stays", turns_of(kind, seen.twin, whole=TWIN)) if seen.twin is not None else None
+    twin = (
+        Twin(line["match"], "which stays", turns_of(kind, seen.survivor, whole=TWIN))
+        if seen.survivor is not None
+        else None
+    )
     return Fallen(**{name: line[name] for name in names}, turns=turns_of(kind, seen.body, line["evidence"]), twin=twin)
 
 

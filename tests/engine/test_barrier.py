@@ -151,7 +151,7 @@ def test_readers_of_a_step_that_left_nothing_say_so(tmp_path: Path) -> None:
 
 
 def test_rows_that_would_fall_behind_a_group_too_are_written_once(tmp_path: Path) -> None:
-    """They lie with those that fell to filters, whether the others stay in their file, or lie in a spill, or nowhere."""
+    """They are stored with those that filters dropped, wherever the other rows are."""
     rows = [chat("Same?", "x" * (i % 2)) for i in range(8)]
     steps = (exact_dedup(on="prompt", allow_large_drop=True), shape(min_characters=50, allow_large_drop=True))
     for name, held in (("file", files(write_lines(tmp_path / "a.jsonl", rows), "messages")), ("frame", of_rows(rows))):

@@ -13,7 +13,8 @@ import pytest
 
 from curate.engine import pair_input as pairing
 from curate.engine import reading
-from curate.engine.partition import RowCount, SourceJob, PartitionPaths, make_partition
+from curate.engine.partition import RowCount, SourceJob, make_partition
+from curate.engine.state import PartitionPaths
 from curate.errors import ShortageError
 from curate.io.inputs import Block, Input, Opened, files
 from curate.mix.spec import Source
@@ -146,7 +147,9 @@ def test_an_interrupted_build_goes_on_in_either_half(tmp_path: Path, monkeypatch
         folder = lay(tmp_path / str(after), parts)
         made: list[RowCount] = []
 
-        def stop(job: SourceJob, block: Block, place: PartitionPaths, made: list[RowCount] = made, after: int = after) -> RowCount:
+        def stop(
+            job: SourceJob, block: Block, place: PartitionPaths, made: list[RowCount] = made, after: int = after
+        ) -> RowCount:
             if len(made) == after:
                 raise KeyboardInterrupt("stop")  # noqa: EM101
             made.append(make_partition(job, block, place))

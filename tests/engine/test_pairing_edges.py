@@ -141,5 +141,5 @@ def test_rows_that_fell_before_are_not_paired_for_nothing() -> None:
     passed = run(pipeline, body, protect=False)
     assert passed.pairs is not None
     assert passed.pairs.row.tolist() == [1]
-    assert passed.fell.tolist() == [0, -1]
+    assert passed.dropped_by.tolist() == [0, -1]
     assert run(pipeline, body, protect=True).pairs.row.tolist() == [0, 1]  # type: ignore[union-attr]

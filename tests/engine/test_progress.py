@@ -40,5 +40,5 @@ def test_a_stage_of_unknown_length_ends_full(monkeypatch: pytest.MonkeyPatch) ->
         progress.advance("unknown", 7)
         for stage in ("known", "unknown", "nothing"):
             progress.done(stage)
-        assert progress._bars is not None
-        assert [task.percentage for task in progress._bars.tasks] == [100.0] * 3
+        assert progress.bars is not None
+        assert [task.percentage for task in progress.bars.tasks] == [100.0] * 3

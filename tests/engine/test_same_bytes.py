@@ -17,13 +17,11 @@ from typing import Any, Final
 import pytest
 
 from curate.engine import build as run
-from curate.engine import partition as partition
-from curate.engine import reading
-from curate.engine import row_store as row_store
-from curate.engine import source_lines as in_place
-from curate.engine.partition import RowCount, SourceJob, PartitionPaths, make_partition
-from curate.engine.resolve import stand
+from curate.engine import partition, reading, row_store, source_lines
+from curate.engine.partition import RowCount, SourceJob, make_partition
+from curate.engine.resolve import resolve
 from curate.engine.spill import write_spill
+from curate.engine.state import PartitionPaths
 from curate.errors import BuildFolderError, FormatError, QuarantineError
 from curate.io.inputs import Block, Opened, files
 from curate.mix.spec import Source
@@ -157,7 +155,7 @@ def test_rows_do_not_change_when_a_source_joins(tmp_path: Path) -> None:
 def test_a_failed_build_leaves_nothing_and_the_next_is_the_same(tmp_path: Path, plain: dict[str, str]) -> None:
     lay(tmp_path, [MAIN], [SIDE])
     bad = write_lines(tmp_path / "main" / "9.jsonl", ["not json"] * 20)
-    with pytest.raises(QuarantineError, match="could not be taken in"):
+    with pytest.raises(QuarantineError, match="are invalid"):
         mixture(tmp_path).build(tmp_path / "out")
     assert left_behind(tmp_path / "out") == []
     bad.unlink()
@@ -315,7 +313,7 @@ def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_many_copies_are_moved_in_many_piles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = source("s", chats(20), take=Repeat(50))
     whole = built(tmp_path / "whole", rows)
-    monkeypatch.setattr(row_store, "MOVED_BYTES", 1_000)
+    monkeypatch.setattr(row_store, "RELOCATED_BYTES", 1_000)
     written: list[str] = []
 
     def spy(path: Path, *more: Any) -> None:  # noqa: ANN401
@@ -354,10 +352,10 @@ def test_rows_that_stay_in_their_files_come_out_as_those_that_are_piled(
 def test_files_larger_than_a_part_of_the_memory_are_piled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = [files(write_lines(tmp_path / "a.jsonl", chats(100)), "messages").open()]
     size = opened[0].size or 0
-    monkeypatch.setattr(in_place, "memory", lambda: 4 * size)
-    assert in_place.may_stay(opened)
-    monkeypatch.setattr(in_place, "memory", lambda: 4 * size - 1)
-    assert not in_place.may_stay(opened)
+    monkeypatch.setattr(source_lines, "memory", lambda: 4 * size)
+    assert source_lines.may_stay(opened)
+    monkeypatch.setattr(source_lines, "memory", lambda: 4 * size - 1)
+    assert not source_lines.may_stay(opened)
 
 
 @pytest.mark.parametrize("change", ["longer", "shorter", "other", "gone"])
@@ -377,9 +375,9 @@ def test_a_file_that_changes_during_the_build_stops_it(
                 path.write_bytes(text.replace(b"{", b"["))
             case _:
                 path.unlink()
-        return stand(*given, **options)
+        return resolve(*given, **options)
 
-    monkeypatch.setattr(run, "stand", meddling)
+    monkeypatch.setattr(run, "resolve", meddling)
     with pytest.raises(FormatError, match=r"a\.jsonl (changed while|can no longer be read)"):
         built(tmp_path / "out", source("s", files(path, "messages")))
     assert not left_behind(tmp_path / "out")
