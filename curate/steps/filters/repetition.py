@@ -13,7 +13,8 @@ from curate.errors import MixtureError, did_you_mean
 from curate.rows.segments import SIDES, On, Part, Segments, check_on
 from curate.steps.base import Bound, Evidence, Filter, Scores
 from curate.text.offsets import character_places
-from curate.text.repetition.measure import SCORES, Repeats, measure_repeats
+from curate.text.repetition.kernel import Repeats
+from curate.text.repetition.measure import SCORES, measure_repeats
 
 Preset: TypeAlias = Literal["chat", "gopher"]
 
