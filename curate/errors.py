@@ -19,7 +19,9 @@ A message says what is wrong, where, what exists, and what to do.
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from math import inf, isfinite
+from numbers import Real
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +39,10 @@ __all__ = [
     "QuarantineError",
     "ShortageError",
     "SourceNotFoundError",
+    "check_number",
+    "check_whole",
     "did_you_mean",
+    "is_number",
 ]
 
 
@@ -100,3 +105,60 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a setting is a finite number, NumPy's included.
+
+    >>> is_number(7), is_number(True), is_number(float("nan"))
+    (True, False, False)
+    """
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
+def check_number(
+    setting: str,
+    value: object,
+    *,
+    least: float = -inf,
+    above: float = -inf,
+    most: float = inf,
+    hint: str = "",
+    error: type[CurateError] = MixtureError,
+) -> float:
+    """Return a numeric setting as a float; raises `error` unless it is a finite number within its limits.
+
+    >>> check_number("step(at_least=2)", 2, least=0, most=1, hint=", or None for no limit")
+    Traceback (most recent call last):
+    ...
+    curate.errors.MixtureError: step(at_least=2): a number from 0 to 1, or None for no limit
+    """
+    if is_number(value) and least <= value <= most and value > above:
+        return float(value)
+    message = f"{setting}: {_expected('number', least, above, most)}{hint}"
+    raise error(message)
+
+
+def check_whole(
+    setting: str,
+    value: object,
+    *,
+    least: int = 0,
+    most: float = inf,
+    hint: str = "",
+    error: type[CurateError] = MixtureError,
+) -> int:
+    """Return a setting that is a whole number within its limits; raises `error` for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    message = f"{setting}: {_expected('whole number', least, -inf, most)}{hint}"
+    raise error(message)
+
+
+def _expected(kind: str, least: float, above: float, most: float) -> str:
+    """Say which numbers are allowed, such as "a number above 0, at most 1"."""
+    if above > -inf:
+        return f"a {kind} above {above:,}" + (f", at most {most:,}" if most < inf else "")
+    if least > -inf:
+        return f"a {kind} from {least:,} " + (f"to {most:,}" if most < inf else "up")
+    return f"a finite {kind}"

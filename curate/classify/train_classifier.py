@@ -19,7 +19,7 @@ from curate.classify.fasttext_process import check_trainer, train, write_lines
 from curate.classify.metrics import HeldOut, measure
 from curate.classify.model_card import card
 from curate.classify.training_data import NAMES, inputs_of, read_side, split
-from curate.errors import CallError, did_you_mean
+from curate.errors import CallError, check_number, check_whole, did_you_mean
 from curate.io.atomic import replacing
 from curate.io.build_input import Stored
 from curate.kernels.buffers import frozen, view
@@ -147,19 +147,15 @@ def _settings(
         "opening": (1 if opening is None else opening, 10**6),
     }
     for name, (value, most) in whole.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            message = f"train_classifier({name}={value!r}): a whole number from 1 to {most:,}"
-            raise CallError(message)
-    if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr <= 10:
-        message = f"train_classifier(lr={lr!r}): a number above 0, 10 at most"
-        raise CallError(message)
+        check_whole(f"train_classifier({name}={value!r})", value, least=1, most=most, error=CallError)
+    rate = check_number(f"train_classifier(lr={lr!r})", lr, above=0, most=10, error=CallError)
     if loss not in get_args(Loss):
         message = f"train_classifier(loss={loss!r}): {did_you_mean(str(loss), get_args(Loss))}"
         raise CallError(message)
     return {
         "dim": dim,
         "epoch": epochs,
-        "lr": float(lr),
+        "lr": rate,
         "wordNgrams": word_ngrams,
         "minCount": min_count,
         "loss": loss,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from typing import Literal, TypeAlias
 
-from curate.errors import MixtureError
+from curate.errors import MixtureError, check_number, is_number
 from curate.io.inputs import Input
 from curate.mix.takes import MAX_REPEAT, All, Fraction, Rows, Take, Tokens
 from curate.mix.tokens import Tokenizer
@@ -51,9 +50,8 @@ class Source:
                 f"source {self.name!r}: take={self.take!r} is none of All(), Rows(n), Fraction(f), Tokens(n), Repeat(k)"
             )
             raise MixtureError(message)
-        if not _is_number(self.max_quarantine) or not 0 <= self.max_quarantine <= 1:
-            message = f"source {self.name!r}: max_quarantine={self.max_quarantine!r} is a share from 0 to 1"
-            raise MixtureError(message)
+        setting = f"source {self.name!r}: max_quarantine={self.max_quarantine!r}"
+        check_number(setting, self.max_quarantine, least=0, most=1)
         if self.licence is not None and not isinstance(self.licence, str):
             message = f"source {self.name!r}: licence={self.licence!r} is no text"
             raise MixtureError(message)
@@ -124,9 +122,7 @@ class Mixture:
         if (self.weights is None) != (self.total is None):
             message = "weights and total go together: weights={'a': 2, 'b': 1}, total=Rows(n) or Tokens(n)"
             raise MixtureError(message)
-        if not _is_number(self.temperature) or not self.temperature > 0:
-            message = f"temperature={self.temperature!r} is not over 0"
-            raise MixtureError(message)
+        check_number(f"temperature={self.temperature!r}", self.temperature, above=0)
         if self.weights is None:
             return
         if not isinstance(self.total, Rows | Tokens):
@@ -152,7 +148,7 @@ class Mixture:
             odd = sorted(set(weights) ^ names)
             message = f"weights must name every source once; not in both: {', '.join(odd)}"
             raise MixtureError(message)
-        low = sorted(name for name, weight in weights.items() if not _is_number(weight) or not 0 < weight < inf)
+        low = sorted(name for name, weight in weights.items() if not is_number(weight) or weight <= 0)
         if low:
             message = f"the weight of {', '.join(low)} is no number over 0; leave a source out instead"
             raise MixtureError(message)
@@ -179,10 +175,6 @@ def _check_pairings(steps: Iterable[Step], where: str) -> None:
             f"{where}: rows are paired once, and these are {len(names)} Pairings: {', '.join(names)}; keep one of them"
         )
         raise MixtureError(message)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_name(what: str, name: str) -> None:

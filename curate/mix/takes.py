@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from curate.errors import MixtureError
+from curate.errors import check_number, check_whole
 
 MAX_REPEAT = 65_535
 """Copies of a row are numbered in 16 bits."""
+FRACTION = "; for a share use Fraction(f)"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Rows:
     n: int
 
     def __post_init__(self) -> None:
-        _whole("Rows", self.n)
+        check_whole(f"Rows({self.n!r})", self.n, least=1, hint=FRACTION)
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,7 @@ class Fraction:
     share: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.share, bool) or not isinstance(self.share, int | float) or not 0 < self.share <= 1:
-            message = f"Fraction({self.share!r}): a fraction is over 0 and at most 1; for a count use Rows(n)"
-            raise MixtureError(message)
+        check_number(f"Fraction({self.share!r})", self.share, above=0, most=1, hint="; for a count use Rows(n)")
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Tokens:
     n: int
 
     def __post_init__(self) -> None:
-        _whole("Tokens", self.n)
+        check_whole(f"Tokens({self.n!r})", self.n, least=1, hint=FRACTION)
 
 
 @dataclass(frozen=True)
@@ -66,17 +65,7 @@ class Repeat:
     k: int
 
     def __post_init__(self) -> None:
-        _whole("Repeat", self.k)
-        if self.k > MAX_REPEAT:
-            message = f"Repeat({self.k}): at most {MAX_REPEAT} copies"
-            raise MixtureError(message)
+        check_whole(f"Repeat({self.k!r})", self.k, least=1, most=MAX_REPEAT)
 
 
 Take: TypeAlias = All | Rows | Fraction | Tokens | Repeat
-
-
-def _whole(name: str, n: object) -> None:
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        hint = "; for a share use Fraction(f)" if isinstance(n, float) else ""
-        message = f"{name}({n!r}): a whole number from 1{hint}"
-        raise MixtureError(message)

@@ -103,13 +103,13 @@ def test_weights_may_have_any_scale(scale: float) -> None:
         (lambda: Rows(0), "a whole number from 1"),
         (lambda: Rows(1.0), "for a share use Fraction"),  # type: ignore[arg-type]
         (lambda: Rows(n=True), "a whole number from 1"),
-        (lambda: Fraction(1.5), "over 0 and at most 1"),
-        (lambda: Fraction(0), "over 0 and at most 1"),
-        (lambda: Repeat(70_000), "at most 65535 copies"),
+        (lambda: Fraction(1.5), "a number above 0, at most 1"),
+        (lambda: Fraction(0), "a number above 0, at most 1"),
+        (lambda: Repeat(70_000), "a whole number from 1 to 65,535"),
         (lambda: Source("a b", nothing()), "letters, digits"),
         (lambda: Source("a", nothing(), take=5), "take=5 is none of All"),  # type: ignore[arg-type]
         (lambda: Source("a", nothing(), steps=(len,)), "is not a step; call it"),  # type: ignore[arg-type]
-        (lambda: Source("a", nothing(), max_quarantine="1%"), "is a share from 0 to 1"),  # type: ignore[arg-type]
+        (lambda: Source("a", nothing(), max_quarantine="1%"), "a number from 0 to 1"),  # type: ignore[arg-type]
         (lambda: Source("a", nothing(), licence=5), "licence=5 is no text"),  # type: ignore[arg-type]
         (lambda: Mixture("m", (rows_of(All()),), shape()), "steps=shape is one step"),  # type: ignore[arg-type]
         (lambda: Mixture("m", ()), "needs sources"),

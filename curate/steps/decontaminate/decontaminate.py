@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.evalsets.items import EvalSet
 from curate.rows.segments import SIDES, On, Part, Segments, check_on, select
-from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, GroupKeys, KeyLists, Resolved
+from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.decontaminate._fuzzy import rephrased, searched
 from curate.steps.decontaminate._index import Index, compiled
 from curate.steps.decontaminate._search import (
@@ -56,7 +56,7 @@ HITS: Final = pl.Schema(
         "end": pl.Int32,
         "item_start": pl.Int32,
         "item_end": pl.Int32,
-        "fell": pl.Boolean,
+        "dropped": pl.Boolean,
     }
 )
 """The table `hits`: `start` and `end` count characters of the turn, `item_start` and `item_end` words of the item."""
@@ -82,6 +82,7 @@ class Decontaminate(Group):
     """See `decontaminate`. With `answers`, every turn of completions, chosen and rejected is searched beside `on`."""
 
     name: ClassVar[str] = "decontaminate"
+    findings: ClassVar[tuple[Finding, ...]] = (Finding("contamination", "Contamination", table="items"),)
     evals: tuple[EvalSet, ...]
     on: On = USERS
     answers: bool = True
@@ -96,6 +97,11 @@ class Decontaminate(Group):
     def reads(self) -> On:
         """Whole rows where the answers of rated and preference rows are searched too."""
         return "all" if self.answers else self.on
+
+    @property
+    def eval_sets(self) -> tuple[EvalSet, ...]:
+        """The eval sets that are searched for."""
+        return self.evals
 
     @property
     def bound(self) -> float:
@@ -139,7 +145,7 @@ class Decontaminate(Group):
         if self.mode == "drop":
             falls = hits.filter(~pl.col("protect")).unique("row", keep="first", maintain_order=True)
             falls = falls.select("row", "reason", "score", pl.lit(-1, pl.Int64).alias("kept"), "match").sort("row")
-        hits = hits.with_columns(fell=~pl.col("protect") if self.mode == "drop" else pl.lit(value=False))
+        hits = hits.with_columns(dropped=~pl.col("protect") if self.mode == "drop" else pl.lit(value=False))
         tables = {
             "hits": hits.select(HITS.names()).cast(HITS),
             "items": _items(index, generic, told, hits, within),
@@ -260,8 +266,7 @@ def _items(
 
 
 def decontaminate(
-    evals: Evals,
-    *,
+    *evals: Evals,
     ngram: int = 8,
     threshold: float = 0.5,
     numbers: bool = True,
@@ -313,7 +318,7 @@ def decontaminate(
     >>> [one.name for one in step.evals], step.ngram, step.mode
     (['truthful_qa', 'gsm8k'], 8, 'drop')
     """
-    sets = _flat((evals,))
+    sets = _flat(evals)
     _check(sets, ngram, threshold, fuzzy, mode, informative)
     chosen = None if on is None else check_on(on if isinstance(on, str) else frozenset(on))
     return Decontaminate(

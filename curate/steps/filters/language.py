@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from curate.errors import FormatError, MixtureError, SourceNotFoundError, did_you_mean
 from curate.kernels.buffers import Text, strings
 from curate.rows.segments import SIDES, Part, Segments, check_on
+from curate.steps._settings import check_limit
 from curate.steps.base import Bound, Evidence, Filter, Scores
 from curate.steps.filters._codes import TWO_LETTERS, places_of
 from curate.text.fasttext.model_file import Classifier, load_classifier
@@ -167,10 +168,7 @@ def language(
     >>> scores.labels["language"].to_pylist(), scores.evidence.match.to_pylist()
     (['de'], ['de 1.00'])
     """
-    limit = None if at_least is None else float(at_least)
-    if limit is not None and not 0 <= limit <= 1:
-        message = f"language(at_least={at_least!r}): a probability is from 0 to 1; None only scores"
-        raise MixtureError(message)
+    limit = check_limit(f"language(at_least={at_least!r})", at_least, least=0, most=1)
     path = None if model is None else os.fspath(model)
     names = tuple(sorted(set(wanted)))
     _places(names, _classifier(path))

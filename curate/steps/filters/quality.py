@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from curate.errors import MixtureError, did_you_mean
 from curate.kernels.buffers import frozen, view
 from curate.rows.joined_text import TextForm, row_texts
 from curate.rows.segments import On, Segments, check_on
+from curate.steps._settings import check_limit
 from curate.steps.base import Bound, Filter, Scores
 from curate.steps.classifier_card import Told, read_card
 from curate.text.fasttext.model_file import Classifier, load_classifier
@@ -93,10 +93,7 @@ def quality(
     curate.errors.SourceNotFoundError: there is no model at no_such_model.bin: ...
     """
     path = os.fspath(model)
-    limit = check_limit("quality", "at_least", at_least)
-    if limit is not None and not 0 <= limit <= 1:
-        message = f"quality(at_least={at_least!r}): a probability is from 0 to 1; None only scores"
-        raise MixtureError(message)
+    limit = check_limit(f"quality(at_least={at_least!r})", at_least, least=0, most=1)
     classifier = load_classifier(path)
     told = read_card(path, classifier.digest)
     chosen = _label(classifier, label, told, path)
@@ -110,16 +107,6 @@ def quality(
         opening=told.opening if told is not None else None,
         allow_large_drop=allow_large_drop,
     )
-
-
-def check_limit(step: str, name: str, limit: object) -> float | None:
-    """Return a limit as a float, None as it is; raises `MixtureError` for anything but a finite number."""
-    if limit is None:
-        return None
-    if isinstance(limit, bool) or not isinstance(limit, int | float | np.number) or not math.isfinite(limit):
-        message = f"{step}({name}={limit!r}): a limit is a finite number, or None for no limit"
-        raise MixtureError(message)
-    return float(limit)
 
 
 def _label(classifier: Classifier, label: str | None, told: Told | None, path: str) -> str:

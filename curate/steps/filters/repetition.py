@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError, did_you_mean
-from curate.rows.segments import SIDES, On, Part, Segments, check_on
+from curate.errors import MixtureError, check_whole, did_you_mean
+from curate.rows.segments import On, Part, Segments, check_on
+from curate.steps._evidence import part_hits, sort_and_trim
+from curate.steps._settings import check_limit
 from curate.steps.base import Bound, Evidence, Filter, Scores
 from curate.text.offsets import character_places
 from curate.text.repetition.kernel import Repeats
@@ -92,36 +94,18 @@ class Repetition(Filter):
                 worst[:, rows] = np.maximum(worst[:, rows], np.maximum.reduceat(found.share, begins, axis=1))
             hits += [_hits(part, found, reason, bound) for reason, bound in enumerate(bounds)]
         columns: dict[str, NDArray[np.float64] | NDArray[np.int32]] = dict(zip(SCORES, worst, strict=True))
-        return Scores(columns, _gather(hits))
+        return Scores(columns, sort_and_trim(hits, shown=None))
 
 
-def _hits(part: Part, found: Repeats, reason: int, bound: Bound) -> Evidence:
+def _hits(part: Part, repeats: Repeats, reason: int, bound: Bound) -> Evidence:
     """Return where the segments of a part that break one bound show what it measures."""
     column = SCORES.index(bound.score)
     limit = np.inf if bound.at_most is None else bound.at_most
-    places = np.flatnonzero(found.share[column] > limit)
+    place = np.flatnonzero(repeats.share[column] > limit)
     start, end = character_places(
-        part.text, part.index[places], found.start[column, places], found.stop[column, places]
+        part.text, part.index[place], repeats.start[column, place], repeats.stop[column, place]
     )
-    side = np.full(len(places), SIDES.index(part.side), np.uint8)
-    match = NAMES.take(pa.array(np.full(len(places), column)))
-    return Evidence(
-        part.row[places], np.full(len(places), reason, np.int16), side, part.turn[places], start, end, match
-    )
-
-
-def _gather(hits: list[Evidence]) -> Evidence:
-    """Put evidence together in the order of rows, sides, turns and bounds."""
-    none = np.zeros(0, np.int32)
-    row, reason, side, turn, start, end = (
-        np.concatenate([none.astype(kind), *(hit[place] for hit in hits)])
-        for place, kind in enumerate((np.int32, np.int16, np.uint8, np.int32, np.int32, np.int32))
-    )
-    match = pa.concat_arrays([NAMES[:0], *(hit.match for hit in hits)])
-    order = np.lexsort((reason, turn, side, row))
-    return Evidence(
-        row[order], reason[order], side[order], turn[order], start[order], end[order], match.take(pa.array(order))
-    )
+    return part_hits(part, place, reason, start, end, NAMES.take(pa.array(np.full(len(place), column))))
 
 
 def repetition(
@@ -182,30 +166,18 @@ def repetition(
     measures = PRESETS[preset]
     chosen: dict[str, float | None] = dict(zip(SCORES, measures.limits, strict=True))
     for name, limit in limits.items():
-        chosen[name] = _checked_limit(name, limit)
+        if name not in SCORES:
+            message = f"repetition has no limit {name!r}; {did_you_mean(name, SCORES)}"
+            raise MixtureError(message)
+        chosen[name] = check_limit(f"repetition({name}={limit!r})", limit, least=0, most=1)  # type: ignore[arg-type]
     return Repetition(
         on=check_on(on),
-        min_words=_checked_minimum("min_words", measures.min_words if min_words is None else min_words),
-        min_lines=_checked_minimum("min_lines", measures.min_lines if min_lines is None else min_lines),
+        min_words=_least("min_words", min_words, measures.min_words),
+        min_lines=_least("min_lines", min_lines, measures.min_lines),
         allow_large_drop=allow_large_drop,
         **chosen,
     )
 
 
-def _checked_limit(name: str, limit: object) -> float | None:
-    if name not in SCORES:
-        message = f"repetition has no limit {name!r}; {did_you_mean(name, SCORES)}"
-        raise MixtureError(message)
-    if limit is None:
-        return None
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit <= 1:
-        message = f"repetition({name}={limit!r}): a limit is a share from 0 to 1, or None for no limit"
-        raise MixtureError(message)
-    return float(limit)
-
-
-def _checked_minimum(name: str, least: object) -> int:
-    if isinstance(least, bool) or not isinstance(least, int) or least < 0:
-        message = f"repetition({name}={least!r}): a minimum is a whole number from 0 up"
-        raise MixtureError(message)
-    return least
+def _least(name: str, given: int | None, default: int) -> int:
+    return default if given is None else check_whole(f"repetition({name}={given!r})", given)

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments
+from curate.steps._settings import check_limit, check_order
 from curate.steps.base import Bound, Filter, Scores
-from curate.steps.filters.quality import check_limit
 
 Of: TypeAlias = Literal["best", "mean", "worst"]
 """Which score stands for a rated row: that of its best or worst completion, or the mean over them."""
@@ -122,10 +122,9 @@ def score(
     >>> step.score(segments(pa.RecordBatch.from_pylist(rows, BODIES["conversation"]))).columns["value"].tolist()
     [0.25, 4.0, nan]
     """
-    low, high = check_limit("score", "at_least", at_least), check_limit("score", "at_most", at_most)
-    if low is not None and high is not None and low > high:
-        message = f"score(at_least={at_least!r}, at_most={at_most!r}): the lower limit is above the upper one"
-        raise MixtureError(message)
+    low = check_limit(f"score(at_least={at_least!r})", at_least)
+    high = check_limit(f"score(at_most={at_most!r})", at_most)
+    check_order("score", at_least=low, at_most=high)
     if of not in get_args(Of):
         message = f"score(of={of!r}): {did_you_mean(str(of), get_args(Of))}"
         raise MixtureError(message)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, NamedTuple
+from typing import ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError
+from curate.errors import check_whole
 from curate.rows.schema import ASSISTANT, ROLES, SYSTEM, TOOL, UNKNOWN_ROLE, USER
-from curate.rows.segments import SIDES, On, Part, Segments, check_on, select
+from curate.rows.segments import On, Part, Segments, check_on, select
+from curate.steps._evidence import part_hits, sort_and_trim
+from curate.steps._settings import check_order
 from curate.steps.base import Bound, Evidence, Filter, Scores
 from curate.text.normal import blank
 from curate.text.words import measure
@@ -31,15 +33,6 @@ FOLLOWS: Final = {
 NAMES: Final = (*ROLES, "unknown role", "the start")
 MATCHES: Final = pa.array([*NAMES, *(f"{name} after {before}" for before in NAMES for name in NAMES)])
 """What a hit met: the role of an empty turn, or a turn out of order and the one before it."""
-
-
-class Hits(NamedTuple):
-    """The places of a part that one bound takes offence at, and what was met at each (a place in `MATCHES`)."""
-
-    part: Part
-    places: NDArray[np.intp]
-    reason: int
-    word: NDArray[np.int32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,16 +94,16 @@ class Shape(Filter):
     ) -> Evidence:
         """Return a hit for each empty turn (its role) and each one out of order ("user after user")."""
         reasons = [bound.reason for bound in self.bounds()]
-        hits: list[Hits] = []
+        hits = []
         for part, is_empty, previous in zip(parts, empty, order, strict=True):
-            if "empty_turn" in reasons:
-                places = np.flatnonzero(is_empty)
-                hits.append(Hits(part, places, reasons.index("empty_turn"), part.role[places].astype(np.int32)))
-            if "role_order" in reasons:
-                places = np.flatnonzero(previous >= 0)
-                pairs = len(NAMES) * (1 + previous[places].astype(np.int32)) + part.role[places]
-                hits.append(Hits(part, places, reasons.index("role_order"), pairs))
-        return _gather(hits)
+            misplaced = len(NAMES) * (1 + previous.astype(np.int32)) + part.role
+            for reason, marked, word in (("empty_turn", is_empty, part.role), ("role_order", previous >= 0, misplaced)):
+                if reason in reasons:
+                    place = np.flatnonzero(marked)
+                    nowhere = np.zeros(len(place), np.int32)
+                    match = MATCHES.take(pa.array(word[place]))
+                    hits.append(part_hits(part, place, reasons.index(reason), nowhere, nowhere, match))
+        return sort_and_trim(hits, shown=None)
 
 
 def shape(
@@ -147,35 +140,27 @@ def shape(
     >>> [bound.reason for bound in shape(min_words=3).bounds()]
     ['empty_turn', 'role_order', 'unanswered', 'too_few_words']
     """
-    for what, low, high in (
-        ("turns", min_turns, max_turns),
-        ("characters", min_characters, max_characters),
-        ("words", min_words, max_words),
-    ):
-        _check_limits(what, low, high)
+    limits = {
+        "min_turns": min_turns,
+        "max_turns": max_turns,
+        "min_characters": min_characters,
+        "max_characters": max_characters,
+        "min_words": min_words,
+        "max_words": max_words,
+    }
+    for name, limit in limits.items():
+        if limit is not None:
+            check_whole(f"shape({name}={limit!r})", limit, hint=", or None for no limit")
+    for what in ("turns", "characters", "words"):
+        check_order("shape", **{name: limits[name] for name in (f"min_{what}", f"max_{what}")})
     return Shape(
         on=check_on(on),
-        min_turns=min_turns,
-        max_turns=max_turns,
-        min_characters=min_characters,
-        max_characters=max_characters,
-        min_words=min_words,
-        max_words=max_words,
+        **limits,
         empty_turns=empty_turns,
         unanswered=unanswered,
         role_order=role_order,
         allow_large_drop=allow_large_drop,
     )
-
-
-def _check_limits(what: str, low: int | None, high: int | None) -> None:
-    for name, limit in ((f"min_{what}", low), (f"max_{what}", high)):
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-            message = f"shape({name}={limit!r}): a limit is a whole number from 0 up, or None for no limit"
-            raise MixtureError(message)
-    if low is not None and high is not None and low > high:
-        message = f"shape(min_{what}={low}, max_{what}={high}) keeps no row; the lower limit is above the upper one"
-        raise MixtureError(message)
 
 
 def _sum(
@@ -240,22 +225,3 @@ def _misplaced(segments: Segments) -> list[NDArray[np.int8]]:
         if part.side == "prompt":
             opening[part.row[ends]] = part.role[ends]
     return found
-
-
-def _gather(hits: list[Hits]) -> Evidence:
-    """Put the hits of all parts together in the order of rows, sides and turns; each is the turn as a whole."""
-    row, turn, word = (
-        np.concatenate([np.zeros(0, np.int32), *columns])
-        for columns in (
-            [hit.part.row[hit.places] for hit in hits],
-            [hit.part.turn[hit.places] for hit in hits],
-            [hit.word for hit in hits],
-        )
-    )
-    sizes = [len(hit.places) for hit in hits]
-    side = np.repeat(np.array([SIDES.index(hit.part.side) for hit in hits], np.uint8), sizes)
-    reason = np.repeat(np.array([hit.reason for hit in hits], np.int16), sizes)
-    order = np.lexsort((reason, turn, side, row))
-    nowhere = np.zeros(len(row), np.int32)
-    match = MATCHES.take(pa.array(word[order]))
-    return Evidence(row[order], reason[order], side[order], turn[order], nowhere, nowhere, match)

@@ -23,7 +23,7 @@ from curate.text.normal import blank, normalise
 from curate.text.words import count_words
 
 FAMILIES: Final = ("cannot_help", "self_reference", "provider")
-"""Families of `curate.steps.refusals.refusals`: the first is a refusal, the others tell that a model speaks, and whose."""
+"""Families of `curate.steps.refusals.refusals`: the first is a refusal, the others reveal a model, or its maker."""
 
 OPENING: Final = 100
 """Characters: a chosen answer refuses if it does so within its first ones. Refusals deep in an answer are partial."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError, did_you_mean
+from curate.errors import MixtureError, did_you_mean, is_number
 from curate.kernels.buffers import frozen, view
 from curate.kernels.hashing import Hashes, hash_strings, ranks
 from curate.rows.identity import content_hashes
@@ -24,7 +24,7 @@ from curate.rows.schema import BODIES, MESSAGE, MESSAGES, kind_of
 from curate.rows.take import take_array
 from curate.steps.base import Paired, Pairing
 from curate.steps.pairs._pairing_kernel import LENGTH_MATCHED, MADE, NONE_GOOD_ENOUGH, ROUGH, Pairs, Rivals, choose
-from curate.steps.pairs.completion_scores import ASPECTS, Blend, is_number, mean, rounded, scores_of
+from curate.steps.pairs.completion_scores import ASPECTS, Blend, mean, rounded, scores_of
 
 Rejected: TypeAlias = Literal["random_lower", "worst", "next_best", "all_lower", "random_other", "length_matched"]
 Ties: TypeAlias = Literal["drop", "keep"]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError
+from curate.errors import MixtureError, is_number
 
 ASPECTS: Final = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 """The aspects that UltraFeedback rates, 1 to 5."""
@@ -60,15 +60,6 @@ def weighted(**weights: float) -> Blend:
         message = f"weighted({shown}): a weight is a number other than 0, such as helpfulness=2"
         raise MixtureError(message)
     return Blend(weights=tuple((name, float(weights[name])) for name in sorted(weights)))
-
-
-def is_number(value: object) -> bool:
-    """Tell whether a setting is a finite number.
-
-    >>> is_number(7), is_number(True), is_number(float("nan"))
-    (True, False, False)
-    """
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def scores_of(lists: pa.ListArray, score: str | Blend) -> NDArray[np.float64]:

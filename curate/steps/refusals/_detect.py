@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.rows.segments import SIDES, On, Segments, select
-from curate.steps.base import Step
+from curate.steps.base import Evidence, Step
 from curate.steps.refusals._classifier import MODEL, SURE, Judge, judge_answers
 from curate.steps.refusals._harmful_requests import KEPT, Harmful, harm_of
 from curate.steps.refusals.phrase_files import PRESETS, Preset, Search, Where, compiled
@@ -31,6 +31,15 @@ class Hits(NamedTuple):
     start: NDArray[np.int32]
     end: NDArray[np.int32]
     phrase: NDArray[np.int32]
+
+    def evidence(self, words: pa.StringArray) -> Evidence:
+        """Return the hits as evidence, with the phrase that matched."""
+        reason, side, match = (
+            self.reason.astype(np.int16),
+            self.side.astype(np.uint8),
+            words.take(pa.array(self.phrase)),
+        )
+        return Evidence(self.row, reason, side, self.turn, self.start, self.end, match)
 
 
 class Met(NamedTuple):

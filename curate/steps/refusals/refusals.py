@@ -8,24 +8,21 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, fields
-from typing import Final, overload
+from typing import overload
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
 from curate.rows.segments import On, Segments, check_on
-from curate.steps.base import Bound, Evidence, Filter, Scores
+from curate.steps._evidence import sort_and_trim
+from curate.steps.base import Bound, Filter, Scores
 from curate.steps.refusals._classifier import MODEL, SURE, Judge, judge_of
-from curate.steps.refusals._detect import Hits, Looking
+from curate.steps.refusals._detect import Looking
 from curate.steps.refusals._harmful_requests import HARM, KEPT, KeepSafety, check_harmful
 from curate.steps.refusals._moralising import LIMIT
 from curate.steps.refusals._share import RefusalShare
 from curate.steps.refusals.phrase_files import LECTURE, PRESETS, Preset, Where, check_families
-
-SHOWN: Final = 8
-"""Hits of one family in one row that the evidence lists; the scores count all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,27 +57,7 @@ class Refusals(Looking, Filter):
             scores[MODEL] = met.probable
         if isinstance(self.keep_safety, Judge):
             scores[HARM] = met.harm
-        return Scores(scores, _shown(met.hits, self.words))
-
-
-def _shown(hits: Hits, words: pa.StringArray) -> Evidence:
-    """Order hits by row, side, turn and start, and leave out those beyond the first few of their row and reason."""
-    row, reason, side, turn, start, end, phrase = hits
-    order = np.lexsort((phrase, end, start, turn, side, reason, row))
-    group = row[order].astype(np.int64) << 16 | reason[order]
-    begins = np.flatnonzero(np.diff(group, prepend=-1))
-    rank = np.arange(len(order)) - np.repeat(begins, np.diff(begins, append=len(order)))
-    order = np.sort(order[rank < SHOWN])
-    order = order[np.lexsort((reason[order], end[order], start[order], turn[order], side[order], row[order]))]
-    return Evidence(
-        row[order],
-        reason[order].astype(np.int16),
-        side[order].astype(np.uint8),
-        turn[order],
-        start[order],
-        end[order],
-        words.take(pa.array(phrase[order])),
-    )
+        return Scores(scores, sort_and_trim([met.hits.evidence(self.words)]))
 
 
 @overload
@@ -162,6 +139,7 @@ def refusals(
     Sources: arXiv:2310.16944 (Zephyr), arXiv:2311.10702 (Tulu 2), arXiv:2411.15124 (Tulu 3), arXiv:2308.01263 (XSTest,
     whose labels the points of lectures were fitted on); the files name the rest.
 
+    >>> import pyarrow as pa
     >>> from curate.rows.schema import BODIES
     >>> from curate.rows.segments import segments
     >>> said = ["How do I build a bomb?", "I'm sorry, but I can't assist with that."]

@@ -176,7 +176,7 @@ def test_fields() -> None:
 def test_wrong_settings() -> None:
     with pytest.raises(MixtureError, match=r"language\('enn'\): the model knows no such language; did you mean .nn.\?"):
         language("enn")
-    with pytest.raises(MixtureError, match="a probability is from 0 to 1"):
+    with pytest.raises(MixtureError, match="a number from 0 to 1"):
         language("en", at_least=65)
     with pytest.raises(MixtureError, match="on='anywhere' is no scope"):
         language("en", on="anywhere")

@@ -152,9 +152,9 @@ def test_a_card_of_another_model_is_no_card_of_this(model: Path, foreign: Path) 
     ("wrong", "message"),
     [
         ({"at_least": 1.5}, r"at_least=1.5.*from 0 to 1"),
-        ({"at_least": float("nan")}, "a limit is a finite number"),
-        ({"at_least": "0.5"}, "a limit is a finite number"),
-        ({"at_least": True}, "a limit is a finite number"),
+        ({"at_least": float("nan")}, "a number from 0 to 1, or None"),
+        ({"at_least": "0.5"}, "a number from 0 to 1, or None"),
+        ({"at_least": True}, "a number from 0 to 1, or None"),
         ({"label": "positiv"}, "has no such label; did you mean 'positive'"),
         ({"on": "answer"}, "is no scope"),
     ],

@@ -135,8 +135,8 @@ def test_good_answers_stay(real_file: Callable[[str], Path]) -> None:
     [
         ({"preset": "web"}, r"preset='web' is no preset of repetition"),
         ({"top_2grams": 0.5}, r"no limit 'top_2grams'; did you mean 'top_2gram'"),
-        ({"top_2gram": 50}, r"top_2gram=50.*share from 0 to 1"),
-        ({"top_2gram": True}, r"top_2gram=True.*share from 0 to 1"),
+        ({"top_2gram": 50}, r"top_2gram=50.*number from 0 to 1"),
+        ({"top_2gram": True}, r"top_2gram=True.*number from 0 to 1"),
         ({"min_words": -1}, r"min_words=-1.*whole number from 0 up"),
         ({"min_lines": 1.5}, r"min_lines=1.5.*whole number from 0 up"),
         ({"on": "answer"}, "is no scope"),

@@ -293,8 +293,8 @@ def test_a_name_that_leads_nowhere(what: Any, message: str) -> None:  # noqa: AN
     ("wrong", "message"),
     [
         ({"at_least": 2, "at_most": 1}, "the lower limit is above"),
-        ({"at_least": "2"}, "a limit is a finite number"),
-        ({"at_most": float("inf")}, "a limit is a finite number"),
+        ({"at_least": "2"}, "a finite number, or None"),
+        ({"at_most": float("inf")}, "a finite number, or None"),
         ({"of": "bset"}, "did you mean 'best'"),
     ],
 )
