@@ -39,8 +39,8 @@ class Scorer(Protocol):
     """What gives rows their scores: a reward model, a judge, a rule.
 
     `rows` has the body columns of one row kind (`curate.rows.schema`), without source and id. Return one number per
-    row, in order, as an array, list or series; None or NaN is no score. A row's score must depend on that row alone, because
-    batches vary. It is called by one thread at a time.
+    row, in order, as an array, list or series; None or NaN is no score. A row's score must depend on that row alone,
+    because batches vary. It is called by one thread at a time.
     """
 
     def __call__(self, rows: pa.RecordBatch) -> Any:  # noqa: ANN401  whatever NumPy or Arrow can read
@@ -66,41 +66,7 @@ class Scoring(Filter):
         return tuple(bound for bound in (low, high) if bound[2:] != (None, None))
 
     def score(self, segments: Segments) -> Scores:
-        """Drop rows by a number that comes with them, or that a function of yours gives: a reward model, a judge.
-
-        The number is kept as the score `value`, so limits can be moved later. A row without a number has NaN and is kept.
-
-        Args:
-        what: One of:
-            "meta.reward", a field that the format left in `meta`, or "meta.a.reward" one inside another (or a name with
-            the dot). A string that spells a number ("4.5", as in CSV) counts; true, null, a list, "n/a", "1,000" and
-            infinity do not.
-            "chosen_score", "rejected_score", of preference rows.
-            "completions.helpfulness", that score of a rated row's completions; "completions", the mean of all scores.
-            "judges:fluency", a function as `package.module:function`, or the function itself if it is at the top of a
-            module; see `Scorer` for what it takes and returns. The module is imported here and runs with your rights.
-            The fingerprint has the name, the manifest a hash of the source of this one module.
-        of: Which completion stands for a rated row: the "best", the "worst", or the "mean" over those with a score.
-        at_least: Rows with a lower number are dropped as `low_score`. Default: no limit.
-        at_most: Rows with a higher number are dropped as `high_score`. Default: no limit.
-        allow_large_drop: Let the step drop more than half of a source without stopping the build.
-
-        Returns:
-        A Filter.
-
-        Raises:
-        MixtureError: None of these names, a missing module or function, limits that no number can keep; when the build
-            runs, an answer of the wrong length, not of numbers, or infinite.
-
-        Example:
-        >>> from curate.rows.schema import BODIES
-        >>> from curate.rows.segments import segments
-        >>> turns = [{"role": "user", "content": "Hi"}]
-        >>> rows = [{"messages": turns, "meta": meta} for meta in ('{"reward": 0.25}', '{"reward": "4"}', "{}")]
-        >>> step = score("meta.reward", at_least=1)
-        >>> step.score(segments(pa.RecordBatch.from_pylist(rows, BODIES["conversation"]))).columns["value"].tolist()
-        [0.25, 4.0, nan]
-        """
+        """Return the number of each row, NaN if there is none; a function is not called for no rows, only found."""
         if ":" in self.what:
             found = _called(self.what, segments)
         elif segments.body is None or segments.rows == 0:
@@ -124,28 +90,31 @@ def score(
 ) -> Scoring:
     """Drop rows by a number that comes with them, or that a function of yours gives: a reward model, a judge.
 
-    A row falls with `low_score` below `at_least`, with `high_score` above `at_most`; with neither limit nothing falls.
-    The number is kept as the score `value`, so limits can be moved later. A row without a number has NaN, which breaks
-    no limit: it stays, and the build shows how many there are.
+    The number is kept as the score `value`, so limits can be moved later. A row without a number has NaN and is kept.
 
-    `what` is one of
+    Args:
+    what: One of:
+        "meta.reward", a field that the format left in `meta`, or "meta.a.reward" one inside another (or a name with
+        the dot). A string that spells a number ("4.5", as in CSV) counts; true, null, a list, "n/a", "1,000" and
+        infinity do not.
+        "chosen_score", "rejected_score", of preference rows.
+        "completions.helpfulness", that score of a rated row's completions; "completions", the mean of all scores.
+        "judges:fluency", a function as `package.module:function`, or the function itself if it is at the top of a
+        module; see `Scorer` for what it takes and returns. The module is imported here and runs with your rights.
+        The fingerprint has the name, the manifest a hash of the source of this one module.
+    of: Which completion stands for a rated row: the "best", the "worst", or the "mean" over those with a score.
+    at_least: Rows with a lower number are dropped as `low_score`. Default: no limit.
+    at_most: Rows with a higher number are dropped as `high_score`. Default: no limit.
+    allow_large_drop: Let the step drop more than half of a source without stopping the build.
 
-    - `"meta.reward"`: a field that the source's format left in `meta`; `"meta.annotations.reward"` one within another
-      (or one whose name has the dot). A string that spells a number ("4.5", as all cells of CSV do) counts as it; true,
-      null, a list, "n/a", "1,000" and an infinite number are none.
-    - `"chosen_score"`, `"rejected_score"`: of preference rows.
-    - `"completions.helpfulness"`: the score of this name that the completions of rated rows have; `"completions"`: the
-      mean over all scores of each. `of` says which completion stands for the row: the `best`, the `worst`, the `mean`
-      over those with a score.
-    - `"judges:fluency"`: a function by name, `package.module:function`, or the function itself if it is one of a
-      module's own; see `Scorer` for what it takes and gives. The module is imported here, as if the mixture imported
-      it, and runs with your rights; nothing in data can name one. The fingerprint has the name, the manifest a hash of
-      the source of this one module.
+    Returns:
+    A Filter.
 
-    Raises `MixtureError` for a name that is none of these, a module or function that is not there, limits that no
-    number can keep, and a function that has no name to be found by; when the build runs, for an answer of the wrong
-    length, one that is not of numbers, or an infinite one.
+    Raises:
+    MixtureError: None of these names, a missing module or function, limits that no number can keep; when the build
+        runs, an answer of the wrong length, not of numbers, or infinite.
 
+    Example:
     >>> from curate.rows.schema import BODIES
     >>> from curate.rows.segments import segments
     >>> turns = [{"role": "user", "content": "Hi"}]
