@@ -26,8 +26,8 @@ class Parsed(NamedTuple):
     """The rows of a block.
 
     `body` has the schema `BODIES[kind]`, without a null in roles and contents; `ids` is the source's own id, null where
-    it has none; `line` is each row's line, from 1; `bad` has the schema `QUARANTINED`, in line order. `span`
-    has two columns, where in the block the line of each row starts and ends, or -1 for a row that is not one whole plain
+    it has none; `line` is each row's line, from 1; `bad` has the schema `QUARANTINED`, in line order. `span` has
+    two columns, where in the block the line of each row starts and ends, or -1 for a row that is not one whole plain
     line; None if no row is. `key` is given if rows are not identified by the hash of their id.
     """
 
