@@ -49,6 +49,13 @@ class StampedCache(FunctionCache):
         key: tuple[Any, ...] = super()._index_key(sig, codegen)  # type: ignore[no-untyped-call]
         return (*key, self._py_func.__module__, sources())
 
+    def _load_overload(self, sig: Any, target_context: Any) -> Any:  # noqa: ANN401
+        try:
+            return super()._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except (AttributeError, ImportError):  # the file of an older version names a class that is no longer there
+            self.flush()  # type: ignore[no-untyped-call]
+            return None
+
 
 _STAMPED: Any = StampedCache
 _NJIT: Any = numba.njit
