@@ -1,7 +1,7 @@
 """32 bytes at a time: the vector instructions that NumPy indexing cannot express, as LLVM writes them.
 
-Every machine has such vectors in some width, so there is one code for all. A mask is an integer in which bit `k` stands
-for byte `k`; none is below zero or above 32 bits.
+Every machine has such vectors in some width, so there is one code for all. A mask is an integer in which bit `k` is for
+byte `k`; none is below zero or above 32 bits.
 """
 
 from __future__ import annotations

@@ -108,11 +108,11 @@ def _slices(segments: Segments) -> Iterator[tuple[int, int]]:
     return itertools.pairwise(edges)
 
 
-Found: TypeAlias = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int32], np.uint64]
+SideGrams: TypeAlias = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int32], np.uint64]
 """The n-grams of the segments of one side, their offsets, the rows of the segments, the code of the side."""
 
 
-def _by_row(found: list[Found], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
+def _by_row(found: list[SideGrams], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return the n-grams of all sides, with the side in each, row by row."""
     if len(found) == 1 and not found[0][3]:
         return found[0][0]

@@ -33,7 +33,7 @@ RECALL: Final = 0.995
 """Share of the pairs at the threshold that meet in a band; more of those above it."""
 
 NOTHING: Final = 2**32 - 1
-"""What stands at every place of the signature of an empty set."""
+"""The value at every place of the signature of an empty set."""
 
 
 class Permutations(NamedTuple):

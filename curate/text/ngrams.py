@@ -25,7 +25,7 @@ from curate.kernels.hashing import GOLDEN, mix
 from curate.kernels.utf8 import code_point, count_characters
 from curate.text.normal import GROWTH, UNSETTLED, normalise, tables
 from curate.text.words import AFTER_ALONE, INSIDE, OTHER, OUTSIDE, classes, read
-from curate.text.words_kernel import LINE_FEED, MARGIN, Found, Space, Table, read_words, word_table
+from curate.text.words_kernel import LINE_FEED, MARGIN, FoundWords, WordSpace, WordTable, read_words, word_table
 
 BYTES: Final = 4
 """Of text for each word that there is room for at first; in English a word and what is around it take 5.7."""
@@ -38,7 +38,7 @@ ROLL: Final = GOLDEN
 """What a word's hash is multiplied by for each word that follows it in an n-gram; odd, so that no bit is lost."""
 
 
-class Words(NamedTuple):
+class WordHashes(NamedTuple):
     """The words of texts in normal form, as hashes: those of text i are `hashes[offsets[i]:offsets[i + 1]]`.
 
     `offsets` is one longer than the texts asked for. `opens` tells of each word whether it is the first of a line;
@@ -50,7 +50,7 @@ class Words(NamedTuple):
     opens: NDArray[np.bool_]
 
 
-def hash_words(text: Text, index: NDArray[np.int32]) -> Words:
+def hash_words(text: Text, index: NDArray[np.int32]) -> WordHashes:
     r"""Hash the words, as `curate.text.words` defines them, of the normal form of the strings of `text` at `index`.
 
     A null, an empty text and one without a letter or digit have none; Chinese has a word for each character.
@@ -66,11 +66,11 @@ def hash_words(text: Text, index: NDArray[np.int32]) -> Words:
     left = np.flatnonzero(~calm)
     if not len(left):
         return words
-    rest = _settle(text, index[left])
-    return _merge(words, _read(rest, np.arange(len(left), dtype=np.int32), word_table(settled=True))[0], left)
+    rest = _normal_lines(text, index[left])
+    return _merge(words, _read(rest, np.arange(len(left), dtype=np.int32), word_table(normal=True))[0], left)
 
 
-def _read(text: Text, index: NDArray[np.int32], table: Table) -> tuple[Words, NDArray[np.bool_]]:
+def _read(text: Text, index: NDArray[np.int32], table: WordTable) -> tuple[WordHashes, NDArray[np.bool_]]:
     """Return the words of the texts at `index`, and which of these are calm."""
     index = frozen(np.ascontiguousarray(index))  # one signature, or the kernel is compiled again
     sizes = text.offsets[index + 1] - text.offsets[index]
@@ -78,22 +78,24 @@ def _read(text: Text, index: NDArray[np.int32], table: Table) -> tuple[Words, ND
     tail = frozen(np.concatenate([text.data[-MARGIN:], np.zeros(MARGIN, np.uint8)]))
     out, kinds = np.empty((2, longest + MARGIN), np.uint8)
     begins, stops = np.empty((2, longest // 2 + MARGIN), np.int32)
-    space = Space(out, kinds, frozen(out), frozen(kinds), begins, stops)
+    space = WordSpace(out, kinds, frozen(out), frozen(kinds), begins, stops)
     calm, ends = np.ones(len(index), np.bool_), np.zeros(len(index) + 1, np.int64)
     # Made here, not by the kernel: NumPy asks for pages of 2 MB, which took 600 MB/s to 840.
     hashes, opens = np.empty(room, np.uint64), np.zeros(room, np.bool_)
     place = 0
     while True:
-        place = read_words(text.data, tail, text.offsets, index, place, table, space, Found(hashes, opens, ends, calm))
+        place = read_words(
+            text.data, tail, text.offsets, index, place, table, space, FoundWords(hashes, opens, ends, calm)
+        )
         if place == len(index):
-            return Words(frozen(hashes[: ends[-1]]), frozen(ends), frozen(opens[: ends[-1]])), calm
+            return WordHashes(frozen(hashes[: ends[-1]]), frozen(ends), frozen(opens[: ends[-1]])), calm
         more = room + longest + 1
         hashes = np.concatenate([hashes, np.empty(more, np.uint64)])
         opens = np.concatenate([opens, np.zeros(more, np.bool_)])
         room += more
 
 
-def _settle(text: Text, index: NDArray[np.int32]) -> Text:
+def _normal_lines(text: Text, index: NDArray[np.int32]) -> Text:
     """Return the normal form of the texts at `index`, line by line."""
     texts = strings(text.data, text.offsets).take(pa.array(index))
     lines = pl.Series(texts).str.split("\n")
@@ -102,7 +104,7 @@ def _settle(text: Text, index: NDArray[np.int32]) -> Text:
     return view(pc.binary_join(pa.ListArray.from_arrays(pa.array(starts), normal), "\n"))
 
 
-def _merge(words: Words, more: Words, places: NDArray[np.int64]) -> Words:
+def _merge(words: WordHashes, more: WordHashes, places: NDArray[np.int64]) -> WordHashes:
     """Give the texts at `places`, which have no words, those of the texts of `more`."""
     counts = np.diff(words.offsets)
     counts[places] = np.diff(more.offsets)
@@ -112,7 +114,7 @@ def _merge(words: Words, more: Words, places: NDArray[np.int64]) -> Words:
     hashes, opens = np.empty(len(here), np.uint64), np.empty(len(here), np.bool_)
     hashes[here], opens[here] = words.hashes, words.opens
     hashes[~here], opens[~here] = more.hashes, more.opens
-    return Words(frozen(hashes), frozen(np.concatenate([[0], np.cumsum(counts)])), frozen(opens))
+    return WordHashes(frozen(hashes), frozen(np.concatenate([[0], np.cumsum(counts)])), frozen(opens))
 
 
 @inline
@@ -139,7 +141,7 @@ def roll(total: np.uint64, enters: np.uint64, leaves: np.uint64, away: np.uint64
     return np.uint64(total * ROLL + enters - leaves * away)
 
 
-def ngrams(words: Words, n: int, short: bool = True) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:  # noqa: FBT001, FBT002
+def ngrams(words: WordHashes, n: int, short: bool = True) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:  # noqa: FBT001, FBT002
     """Return the hashes of the n-grams of each text, and their offsets: a text of w words has w - n + 1.
 
     One with fewer than `n` words, but any, has the single n-gram of all its words if `short`, else none. Raises
@@ -192,7 +194,7 @@ def _ngrams(
 class Spans(NamedTuple):
     """Where the words of texts are: word k begins at character `start[k]` of its text and ends before `end[k]`.
 
-    The words of text i are those from `offsets[i]` to `offsets[i + 1]`, as in `Words`. Characters are code points.
+    The words of text i are those from `offsets[i]` to `offsets[i + 1]`, as in `WordHashes`. Characters are code points.
     """
 
     start: NDArray[np.int32]

@@ -46,7 +46,7 @@ TO_APOSTROPHE: Final = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
 TO_SPACE: Final = str.maketrans(dict.fromkeys(WHITE_SPACE, " "))
 
 
-class Tables(NamedTuple):
+class NormalTables(NamedTuple):
     """What a character becomes, by code point: 0 itself, -1 not calm, else `place << 6 | size` of its bytes in `extra`.
 
     `normal` gives the normal form of a calm character, `folded` the case folding of any.
@@ -70,7 +70,7 @@ def normalise(texts: pa.StringArray) -> pa.StringArray:
         return normal
     order = np.arange(len(texts))
     order[left] = len(texts) + np.arange(len(left))
-    return pa.concat_arrays([normal, _settle(texts.take(pa.array(left)))]).take(pa.array(order))
+    return pa.concat_arrays([normal, _normalise_composing(texts.take(pa.array(left)))]).take(pa.array(order))
 
 
 def hash_normal(text: Text, index: NDArray[np.int32], seed: int = 0) -> Hashes:
@@ -87,7 +87,7 @@ def hash_normal(text: Text, index: NDArray[np.int32], seed: int = 0) -> Hashes:
     left = np.flatnonzero(unsettled)
     if len(left):
         rest = strings(text.data, text.offsets).take(pa.array(index[left]))
-        high[left], low[left] = hash_strings(view(_settle(rest)), seed)
+        high[left], low[left] = hash_strings(view(_normalise_composing(rest)), seed)
     return Hashes(high, low)
 
 
@@ -101,7 +101,7 @@ def blank(text: Text, index: NDArray[np.int32]) -> NDArray[np.bool_]:
     return _blank(text.data, text.offsets, index, table.normal, table.extra)
 
 
-def _settle(texts: pa.StringArray) -> pa.StringArray:
+def _normalise_composing(texts: pa.StringArray) -> pa.StringArray:
     """Return the normal form of texts with characters that are not calm."""
     composed = _nfkc(pl.Series(texts).str.replace_all("[\u00b4\u1ffd]", "'"))
     normal, left = _rewrite(composed, tables().normal, lenient=False)
@@ -301,7 +301,7 @@ def _blank(
 
 
 @functools.cache
-def tables() -> Tables:
+def tables() -> NormalTables:
     """Return the tables, built from `str.casefold` and `unicodedata` on the first call (a tenth of a second)."""
     normal = np.zeros(POINTS, np.int32)
     folded = np.zeros(POINTS, np.int32)
@@ -318,7 +318,7 @@ def tables() -> Tables:
             grows = len(stages[-1].encode()) > GROWTH * len(letter.encode())
             normal[ord(letter)] = UNSETTLED if clings or grows else _entry(letter, stages[-1], extra)
             folded[ord(letter)] = _entry(letter, letter.casefold(), extra)
-    return Tables(frozen(normal), frozen(folded), frozen(np.frombuffer(bytes(extra), np.uint8)))
+    return NormalTables(frozen(normal), frozen(folded), frozen(np.frombuffer(bytes(extra), np.uint8)))
 
 
 def _stages(letter: str) -> tuple[str, str, str, str]:

@@ -20,7 +20,7 @@ class Places(NamedTuple):
 
 
 def character_places(text: Text, index: NDArray[np.int32], start: NDArray[np.int32], stop: NDArray[np.int32]) -> Places:
-    """Return the places in characters of spans given in bytes; span `i` lies in the string of `text` at `index[i]`.
+    """Return the places in characters of spans given in bytes; span `i` is in the string of `text` at `index[i]`.
 
     Linear in the text where the spans of a text follow each other in order; each is counted from its text's start
     where they do not.

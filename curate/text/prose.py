@@ -1,7 +1,7 @@
 """What of a text is prose: words of some language, without code, addresses, numbers and signs.
 
-A model of languages takes code, links and lists of numbers for some language or other, and knows few words in capitals;
-it is told the words alone, in small letters where most of them are capitals.
+A language model for identification takes code, links and lists of numbers for some language, and knows few words in
+capitals. So it is given only the words, lowercased where most of them are capitals.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from curate.text.words import ALONE, LETTER, classes
 MOST: Final = 4096
 """Bytes of prose that are read of a text: the language of a long answer is plain from its first page."""
 ALONE_COUNTS: Final = 2
-"""Letters that one of a script without spaces stands for."""
+"""Letters that a character of a script without spaces counts as."""
 NEAR: Final = 400
 """Bytes within which code between backticks is closed."""
 

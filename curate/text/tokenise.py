@@ -2,7 +2,7 @@
 
 fastText splits at white space alone, so to it "end" and "end." are two words, and a Chinese sentence is one. Here a
 token is a word of `curate.text.words` (in Chinese, Japanese or Thai a character) or one sign that is part of no word,
-and one space stands between two. So no text can spell `__label__` or `</s>`, which fastText reads as its own.
+and one space separates two. So no text can spell `__label__` or `</s>`, which fastText reads as its own.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Finds the words of texts in normal form and hashes them.
 
-ASCII is read where it lies. A text with any other character is first written into scratch space by the table of
+ASCII is read in place. A text with any other character is first written into scratch space by the table of
 `curate.text.normal`, its white space and line feeds left as they are, and beside it a byte for each byte: what that is
 to words. Either way 63 bytes at a time become masks that say where words begin and end. Then each word is hashed, two
-loads for one of up to 16 bytes, capital letters of ASCII made small on the way.
+loads for one of up to 16 bytes, ASCII-lowercased on the way.
 
 The hash of a word, of whose UTF-8 bytes each chunk is eight (little-endian, the last one filled up with zeros), with
 `mix` of `curate.kernels.hashing`:
@@ -74,7 +74,7 @@ KINDS: Final = {
 """What the first and the other bytes of a character past ASCII are, by its class; a normal apostrophe is ASCII."""
 
 
-class Table(NamedTuple):
+class WordTable(NamedTuple):
     """What a character past ASCII becomes, and what that is to words.
 
     An entry is `place << 6 | size` of its bytes in `extra`, -1 for one that is not calm, else less than -1: the
@@ -87,7 +87,7 @@ class Table(NamedTuple):
     extra_kinds: NDArray[np.uint8]
 
 
-class Space(NamedTuple):
+class WordSpace(NamedTuple):
     """Scratch space: a text as written and its kinds, both also read-only, and where its words begin and stop."""
 
     out: NDArray[np.uint8]
@@ -98,7 +98,7 @@ class Space(NamedTuple):
     stops: NDArray[np.int32]
 
 
-class Found(NamedTuple):
+class FoundWords(NamedTuple):
     """What the kernel fills: a hash and a flag for each word, and for each text where its words end, if it is calm."""
 
     hashes: NDArray[np.uint64]
@@ -108,16 +108,16 @@ class Found(NamedTuple):
 
 
 @functools.cache
-def word_table(*, settled: bool = False) -> Table:
-    """Return what characters become and what they are to words; if `settled`, they are in normal form already."""
-    normal, _, extra = tables()
+def word_table(*, normal: bool = False) -> WordTable:
+    """Return what characters become and what they are to words; if `normal`, they already are in normal form."""
+    rewritten, _, extra = tables()
     bytes_of = np.zeros(len(KINDS), np.int32)
     for letter, (first, other) in KINDS.items():
         bytes_of[letter] = first | other << 8 | other << 16
     same = -bytes_of[classes()]
     kinds = b"".join(map(_kinds_of, bytes(extra).decode()))
-    entries = same if settled else np.where(normal == 0, same, normal)
-    return Table(frozen(entries), _padded(bytes(extra)), _padded(kinds))
+    entries = same if normal else np.where(rewritten == 0, same, rewritten)
+    return WordTable(frozen(entries), _padded(bytes(extra)), _padded(kinds))
 
 
 def _kinds_of(letter: str) -> bytes:
@@ -137,9 +137,9 @@ def read_words(
     offsets: NDArray[np.int32],
     index: NDArray[np.int32],
     place: int,
-    table: Table,
-    space: Space,
-    found: Found,
+    table: WordTable,
+    space: WordSpace,
+    found: FoundWords,
 ) -> int:
     """Hash the words of texts from number `place` on; return the number of the first whose words find no room.
 
@@ -194,7 +194,7 @@ def fold(
     extra: NDArray[np.uint8],
     extra_kinds: NDArray[np.uint8],
 ) -> int:
-    """Write `data[start:end]` by a `Table` into `out`, ASCII as it is, and what its bytes are into `kinds`.
+    """Write `data[start:end]` by a `WordTable` into `out`, ASCII as it is, and what its bytes are into `kinds`.
 
     Returns how many bytes that makes, or -1 at the first character that is not calm.
     """
@@ -247,7 +247,7 @@ def find_words(
 ) -> int:
     """Write where each word of `kinds[start:end]` begins and stops, mark from `opens[count]` on those that open a line.
 
-    Returns how many words there are. In a mask, bit `k` stands for the byte at `at + k`.
+    Returns how many words there are. In a mask, bit `k` is for the byte at `at + k`.
     """
     at, begun, stopped = start, 0, 0
     inside = alone = 0  # whether a word goes on to `at`, and of which kind
@@ -302,7 +302,7 @@ def write_places(places: NDArray[np.int32], count: int, at: int, mask: int) -> i
 
 @inline
 def hash_word(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
-    """Hash the word `data[start:end]`, capital letters of ASCII made small; 8 bytes more may be read."""
+    """Hash the word `data[start:end]`, ASCII-lowercased; 8 bytes more may be read."""
     word = mix(chunk(data, start, end))
     i = start + 8
     while i < end:
@@ -313,7 +313,7 @@ def hash_word(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
 
 @inline
 def chunk(data: NDArray[np.uint8], i: int, end: int) -> np.uint64:
-    """Return the bytes from `i` to `end`, eight at most, with capital letters of ASCII made small.
+    """Return the bytes from `i` to `end`, eight at most, ASCII-lowercased.
 
     Of the ASCII bytes of words, only those lack the bit that is set.
     """

@@ -105,6 +105,6 @@ def test_pairs_at_the_threshold_meet_as_often_as_promised() -> None:
     sets = np.concatenate([words[:, :90], words[:, 10:]], axis=1)  # each pair shares 80 of 100
     values, offsets = frozen(sets.ravel()), frozen(np.arange(2 * pairs + 1) * 90)
     found = band_hashes(values, offsets, bands_for(0.8, 128), 128)
-    met = (found[:, ::2] == found[:, 1::2]).any(axis=0).mean()
-    assert met >= RECALL
+    shared = (found[:, ::2] == found[:, 1::2]).any(axis=0).mean()
+    assert shared >= RECALL
     assert bands_for(0.8, 128) == Bands(21, 6)

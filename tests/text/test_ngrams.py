@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from curate.kernels.buffers import view
-from curate.text.ngrams import ROLL, Words, hash_words, ngrams, word_spans
+from curate.text.ngrams import ROLL, WordHashes, hash_words, ngrams, word_spans
 from curate.text.normal import tables
 from curate.text.words_kernel import MARGIN
 from tests.reference import ngrams as reference
@@ -32,18 +32,18 @@ DELICATE = (
     "aaBZ09''’\u00b4\u2032 -_./:@[`{\n\n\r\t\x1f\u3000\u2028\u0301\u0308\u0323\u0345\u030c\ufe0f\u200d\u00ad"
     "JHTΐİßŉǰΣς½㎏ﷺﬁＡ。，東は々カーｶﾞกัまخé٣한\u1100\u1161\u11a8각가—“…😀𠀀𐐀𝐀"
 )
-SETTLED = "aB9'’é \n.東は—ﬁ½"
+CONTEXT_FREE = "aB9'’é \n.東は—ﬁ½"
 """Characters whose texts are calm, and so are read by the kernel in one pass."""
 
 TEXTS = st.one_of(
     st.text(st.one_of(st.sampled_from(DELICATE), st.sampled_from(ASSIGNED)), max_size=60),
     st.text("aZ9' \n.", max_size=200),
     st.text("aB'", max_size=200),
-    st.text(SETTLED, max_size=200),
+    st.text(CONTEXT_FREE, max_size=200),
 )
 
 
-def read(texts: list[str]) -> Words:
+def read(texts: list[str]) -> WordHashes:
     return hash_words(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32))
 
 
@@ -109,7 +109,7 @@ def test_words_cross_every_border(word: str) -> None:
     check([" " * k + word + end for k in range(2 * MARGIN + 3) for end in ("", " ", "'", "'s", "\n" + word, "é")])
 
 
-@given(st.integers(0, 70), st.integers(0, 300), st.sampled_from("a'é東\u0301"), st.sampled_from(SETTLED))
+@given(st.integers(0, 70), st.integers(0, 300), st.sampled_from("a'é東\u0301"), st.sampled_from(CONTEXT_FREE))
 def test_long_words(before: int, size: int, letter: str, after: str) -> None:
     check(["." * before + "x" + letter * size + after + "y"])
 
@@ -149,7 +149,7 @@ def test_more_words_than_there_is_room_for_at_first() -> None:
 def test_ngrams_are_as_defined(texts: list[list[int]], n: int) -> None:
     hashes = np.array([word for text in texts for word in text], np.uint64)
     offsets = np.cumsum([0, *map(len, texts)])
-    found = Words(hashes, offsets, np.zeros(len(hashes), np.bool_))
+    found = WordHashes(hashes, offsets, np.zeros(len(hashes), np.bool_))
     assert lists(*ngrams(found, n)) == [reference.ngrams(text, n) for text in texts]
     long = [reference.ngrams(text, n) if len(text) >= n else [] for text in texts]
     assert lists(*ngrams(found, n, short=False)) == long

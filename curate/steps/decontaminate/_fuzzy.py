@@ -16,7 +16,7 @@ from curate.kernels.load_once import load_once
 from curate.steps.decontaminate._fuzzy_kernel import N, RareGrams, near
 from curate.steps.decontaminate._index import Texts, compiled, more_than, taken
 from curate.steps.decontaminate._search import FUZZY, Batch, characters, found_frame
-from curate.text.ngrams import Words, ngrams
+from curate.text.ngrams import WordHashes, ngrams
 from curate.text.normal import normalise
 
 LEAST: Final = 10
@@ -54,7 +54,7 @@ def searched(evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, number
 
 
 def _rare_grams(texts: Texts, threshold: float, *, numbers: bool) -> RareGrams:
-    hashes, begins = ngrams(Words(texts.words, texts.begins, np.zeros(0, np.bool_)), N, short=False)
+    hashes, begins = ngrams(WordHashes(texts.words, texts.begins, np.zeros(0, np.bool_)), N, short=False)
     keys, inverse = np.unique(hashes, return_inverse=True)
     counts = np.diff(begins)
     owner = np.repeat(np.arange(len(counts), dtype=np.int64), counts)

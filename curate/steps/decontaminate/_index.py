@@ -13,7 +13,7 @@ from curate.kernels.buffers import frozen, view
 from curate.kernels.hash_table import bloom_of, table_of
 from curate.kernels.load_once import load_once
 from curate.steps.decontaminate._ngram_kernel import Grams, Shorts, essential, prefixes
-from curate.text.ngrams import Words, hash_words, ngrams
+from curate.text.ngrams import WordHashes, hash_words, ngrams
 
 if TYPE_CHECKING:
     from curate.evalsets.items import EvalSet
@@ -136,7 +136,7 @@ def _texts(arrays: list[pa.StringArray]) -> tuple[Texts, NDArray[np.int32]]:
     return taken(every, item.astype(np.int32))._replace(item=item.astype(np.int32)), text
 
 
-def _numbers(strings: pa.StringArray, words: Words) -> NDArray[np.bool_]:
+def _numbers(strings: pa.StringArray, words: WordHashes) -> NDArray[np.bool_]:
     """Tell which words hold a digit 0 to 9: those that are another word with letters in the place of digits."""
     lettered = pc.replace_substring_regex(strings, "[0-9]", "q")
     return hash_words(view(lettered), np.arange(len(strings), dtype=np.int32)).hashes != words.hashes
@@ -162,7 +162,7 @@ def grams_of(texts: Texts, solution: NDArray[np.bool_], n: int, threshold: float
     it: what hundreds of items have in common leads to none of them. With `numbers`, a row must hold more than that
     share of the text's numbers too.
     """
-    words = Words(texts.words, texts.begins, np.zeros(0, np.bool_))
+    words = WordHashes(texts.words, texts.begins, np.zeros(0, np.bool_))
     hashes, begins = ngrams(words, n, short=False)
     keys, inverse = np.unique(hashes, return_inverse=True)
     gram = inverse.astype(np.int32)

@@ -12,7 +12,7 @@ from curate.kernels.compile import inline, kernel
 from curate.kernels.utf8 import code_point
 from curate.steps.refusals.phrase_files import PhraseKind, PhraseSearch
 from curate.text.phrases.automaton import SPACE, WORD, kinds
-from curate.text.phrases.matching import Hits
+from curate.text.phrases.matching import PhraseHits
 
 ROOM: Final = 1 << 14
 """Quotations that one call of the kernel has room for."""
@@ -30,7 +30,9 @@ class Quotes(NamedTuple):
     end: NDArray[np.int32]
 
 
-def valid(text: Text, index: NDArray[np.int32], hits: Hits, search: PhraseSearch, opening: int) -> NDArray[np.bool_]:
+def valid(
+    text: Text, index: NDArray[np.int32], hits: PhraseHits, search: PhraseSearch, opening: int
+) -> NDArray[np.bool_]:
     """Mark the hits that count under the rules of their files; a turn's opening has `opening` characters."""
     kind = search.kind[hits.phrase]
     good: NDArray[np.bool_] = (kind == PhraseKind.COUNTS) | ((kind == PhraseKind.OPENING) & (hits.start < opening))
@@ -46,7 +48,7 @@ def valid(text: Text, index: NDArray[np.int32], hits: Hits, search: PhraseSearch
     return good
 
 
-def _within(turn: NDArray[np.int64], hits: Hits, exception: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _within(turn: NDArray[np.int64], hits: PhraseHits, exception: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Mark the hits that begin within an exception of the same turn and family."""
     if not exception.any():
         return exception

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import Text, frozen
 from curate.steps.refusals.phrase_files import moralising_file
 from curate.text.phrases.automaton import Automaton, compile_phrases
-from curate.text.phrases.matching import Hits, find
+from curate.text.phrases.matching import PhraseHits, find
 
 LIMIT: Final = 86
 """Points from which an answer moralises: the median of the limits fitted on pairs of XSTest's three files."""
@@ -40,7 +40,7 @@ class LineCounts(NamedTuple):
     """The distinct lines in each text, at most four of a group: column `2 * group`; the next column: in the opening."""
 
     lines: NDArray[np.int32]
-    hits: Hits
+    hits: PhraseHits
 
 
 @lru_cache(maxsize=1)

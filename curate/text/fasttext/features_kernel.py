@@ -24,7 +24,7 @@ HASHED_END: Final = np.uint32(3617362777)
 """What `fnv` makes of `END`."""
 PREFIX: Final = frozen(np.frombuffer(LABEL.encode(), np.uint8))
 KEPT_WORD: Final = 32
-"""Bytes of the longest word whose sum is kept; longer ones are hardly met again."""
+"""Bytes of the longest word whose sum is kept; longer ones hardly occur again."""
 PICKED: Final = 1024
 """N-grams of a word that are looked for before their rows are added."""
 OF_LABEL: Final = -1

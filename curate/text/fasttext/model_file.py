@@ -222,7 +222,7 @@ def _flag(file: _Reader) -> bool:
 def _dictionary(
     file: _Reader, words: int, labels: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-    """Return the spelling of all words and labels, where each starts, the hash table, and how often each was met."""
+    """Return the spelling of all words and labels, where each starts, the hash table, and how often each occurred."""
     entries = words + labels
     if entries * ENTRY > file.left:
         _broken("it ends within its words")

@@ -1,7 +1,7 @@
 """What a fastText model says of texts: its best label, and how probable a label is.
 
 Equals the package's `predict` on one line, with line feeds read as spaces (the package refuses them): words are split
-at ASCII white space and NUL, each stands for itself and for its character n-grams, unknown words for these alone, and
+at ASCII white space and NUL, each counts as itself and its character n-grams, unknown words for these alone, and
 `</s>` ends every text (also where a text spells it out). The package adds 1e-5 to each probability before it takes the
 logarithm; here only the branches of hierarchical softmax have it, where it decides between labels.
 """
@@ -22,7 +22,7 @@ from curate.text.fasttext.model_file import HIERARCHICAL, SOFTMAX, Classifier, W
 NO_LABEL: Final = -1
 """The label of a text of which the model knows no part."""
 KEPT_BYTES: Final = 1 << 22
-"""Bytes of the sums of words that a call keeps, 65,536 words of lid.176: 86 % of the words of Alpaca are met again."""
+"""Bytes of the sums of words that a call keeps, 65,536 words of lid.176: 86 % of the words of Alpaca occur again."""
 TINY: Final = 1e-5
 """What the package adds to a probability before it takes the logarithm."""
 NONE: Final = frozen(np.zeros(0, np.int32))

@@ -1,4 +1,4 @@
-"""Phrases compiled to one automaton: every spelling of every phrase, met in a single pass over the text.
+"""Phrases compiled to one automaton: every spelling of every phrase, matched in a single pass over the text.
 
 A phrase is written once, in full ("I do not have opinions"). Compiling spells out its contractions ("I don't have
 opinions", "I dont have opinions") and builds an Aho-Corasick automaton over bytes as a dense table, so that the work
@@ -40,7 +40,7 @@ LONGEST: Final = 250
 BLANK, QUOTE = 1, 2
 SHARED_SYMBOLS: Final = {BLANK, QUOTE}
 SHARED: Final = dict.fromkeys(map(ord, SPACES), chr(BLANK)) | dict.fromkeys(map(ord, APOSTROPHES), chr(QUOTE))
-"""What stands for any white space and any apostrophe in a spelling: two control characters that no phrase has."""
+"""The symbols for any white space and any apostrophe in a spelling: two control characters that no phrase has."""
 
 NOT: Final = ("do", "does", "did", "is", "are", "was", "were", "have", "has", "had", "would", "could", "should")
 CONTRACTIONS: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
@@ -63,7 +63,7 @@ FULL: Final = {short: " ".join(words) for words, shorts in CONTRACTIONS.items() 
 
 
 class Phrase(NamedTuple):
-    """What to look for. `exact` phrases are met byte for byte: letter case counts, and nothing is spelled out."""
+    """What to look for. `exact` phrases match byte for byte: letter case counts, and nothing is spelled out."""
 
     text: str
     exact: bool = False
@@ -150,7 +150,7 @@ def kinds() -> NDArray[np.uint8]:
     """Return the kind of every code point: white space, apostrophe, part of a word, or none of these.
 
     A word is `curate.text.words`'s, but "_" is in it, and a letter of an unspaced script is not: a name amid Chinese
-    text stands free, and one within an identifier does not.
+    text is a word, and one within an identifier does not.
     """
     table = np.where(np.isin(classes(), (LETTER, MARK)), np.uint8(WORD), np.uint8(OTHER))
     table[ord("_")] = WORD
@@ -164,7 +164,7 @@ def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: b
     """Compile phrases; the answer is kept, so asking again costs nothing.
 
     `words`: a phrase begins and ends at the border of a word. `loose`: runs of white space are one space, all
-    apostrophes are the same, and contractions are spelled out; without it a phrase is met as it is written. ASCII
+    apostrophes are the same, and contractions are spelled out; without it a phrase matches as it is written. ASCII
     letters are folded either way; letters outside ASCII match as they are written. A spelling that two phrases share
     belongs to the first. Raises `MixtureError` for a phrase of less than two or more than 250 symbols, and for one that
     begins with an apostrophe.
@@ -324,14 +324,14 @@ def _automaton(
     table = np.zeros((len(children), width), np.int32)
     suffix = np.zeros(len(children), np.int64)
     table[0, -1] = -1
-    met = 0
+    written = 0
     for state in range(len(children)):
         for symbol in range(width if state else 0):  # assigned as a row, it would take 2 s more to compile
             table[state, symbol] = table[suffix[state], symbol]
-        while met < len(at) and at[met] == state:  # two lines end here where one phrase is exact
-            outputs[met, 0], outputs[met, 1] = lines[met], table[state, -1]
-            table[state, -1] = met
-            met += 1
+        while written < len(at) and at[written] == state:  # two lines end here where one phrase is exact
+            outputs[written, 0], outputs[written, 1] = lines[written], table[state, -1]
+            table[state, -1] = written
+            written += 1
         for symbol in range(width - 1):
             child = children[state, symbol]
             if child:

@@ -29,7 +29,7 @@ ROOM: Final = 1 << 16
 """Hits that a call of the kernel has room for; a text with more is run again with more room."""
 
 
-class Hits(NamedTuple):
+class PhraseHits(NamedTuple):
     """Every place where a phrase occurs: parallel arrays, in text order (by the end of the hit).
 
     `place` counts within the given `index`, `phrase` within the compiled phrases; `start` and `end` count characters
@@ -42,7 +42,7 @@ class Hits(NamedTuple):
     end: NDArray[np.int32]
 
 
-def find(text: Text, index: NDArray[np.int32], automaton: Automaton, *, opening: int | None = None) -> Hits:
+def find(text: Text, index: NDArray[np.int32], automaton: Automaton, *, opening: int | None = None) -> PhraseHits:
     """Find every occurrence of every phrase in the texts `index` names; `opening` asks for hits starting that early.
 
     `opening` counts characters. Hits may overlap. A null and an empty text have none. Borders of words are those of
@@ -67,7 +67,7 @@ def find(text: Text, index: NDArray[np.int32], automaton: Automaton, *, opening:
     hits = np.concatenate(chunks or [np.empty((0, 4), np.int32)])
     _count(text.data, text.offsets, index, hits)
     place, spelling, start, end = hits.T.copy()
-    return Hits(place, automaton.phrase[spelling], start, end)
+    return PhraseHits(place, automaton.phrase[spelling], start, end)
 
 
 @inline

@@ -30,7 +30,7 @@ SPARE: Final = 2
 """Slots of a table for each thing put into it."""
 
 
-class Space(NamedTuple):
+class RepetitionSpace(NamedTuple):
     """Scratch space for the longest text: its words, lines and paragraphs, the places that are left, and the table.
 
     `total` has the characters of all words before a word. The first row of `unit_` arrays is for lines, the second
@@ -74,7 +74,7 @@ def measure(
     kinds: NDArray[np.uint8],
     min_words: int,
     min_lines: int,
-    space: Space,
+    space: RepetitionSpace,
     out: Repeats,
 ) -> None:
     """Fill the columns. Texts on which every column is 0 leave them untouched."""
@@ -104,7 +104,9 @@ def measure(
 
 
 @inline
-def measure_grams(words: int, size: int, stamp: int, place: int, base: int, space: Space, out: Repeats) -> int:
+def measure_grams(
+    words: int, size: int, stamp: int, place: int, base: int, space: RepetitionSpace, out: Repeats
+) -> int:
     """Fill the columns of runs of words of a text, up to the length of which none repeats; return the stamp."""
     left = words - 1
     for i in range(words):
@@ -175,7 +177,7 @@ def hash_spans(
 
 
 @inline
-def find_units(data: NDArray[np.uint8], start: int, end: int, words: int, space: Space) -> tuple[int, int]:
+def find_units(data: NDArray[np.uint8], start: int, end: int, words: int, space: RepetitionSpace) -> tuple[int, int]:
     """Find the lines and the paragraphs that have a word; return how many there are of each.
 
     A line ends with a line feed and is without the white space around it; a paragraph ends with a blank line or the
@@ -215,7 +217,7 @@ def find_units(data: NDArray[np.uint8], start: int, end: int, words: int, space:
 
 
 @inline
-def count_units(unit: int, count: int, size: int, stamp: int, space: Space) -> tuple[int, int, int, int]:
+def count_units(unit: int, count: int, size: int, stamp: int, space: RepetitionSpace) -> tuple[int, int, int, int]:
     """Return how many lines (or paragraphs) came before, their characters, those of all, and the first of them."""
     number = repeated = whole = 0
     seen = -1
@@ -232,7 +234,7 @@ def count_units(unit: int, count: int, size: int, stamp: int, space: Space) -> t
 
 
 @inline
-def count_grams(n: int, left: int, size: int, stamp: int, space: Space) -> int:
+def count_grams(n: int, left: int, size: int, stamp: int, space: RepetitionSpace) -> int:
     """Count the runs of `n` words that begin at the places that are left; `grams` has those of one word less.
 
     Returns the slot of the most frequent one, of these the longest, of these the first; -1 if none occurs twice.
@@ -260,7 +262,7 @@ def count_grams(n: int, left: int, size: int, stamp: int, space: Space) -> int:
 
 
 @inline
-def cover(n: int, left: int, top: int, space: Space) -> tuple[int, int, int]:
+def cover(n: int, left: int, top: int, space: RepetitionSpace) -> tuple[int, int, int]:
     """Add up the characters of the words in runs of `n` words, each word once, and return where the evidence is.
 
     The runs are those in the slot `top`, with the first of them as evidence; or, if `top` is -1, those that came
@@ -281,7 +283,7 @@ def cover(n: int, left: int, top: int, space: Space) -> tuple[int, int, int]:
 
 
 @inline
-def keep_repeated(n: int, left: int, words: int, space: Space) -> int:
+def keep_repeated(n: int, left: int, words: int, space: RepetitionSpace) -> int:
     """Keep the places at which, and after which, runs of `n` words occur twice; return how many there are."""
     places, repeated = space.places, space.repeated
     for k in range(left):

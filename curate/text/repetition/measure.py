@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.kernels.buffers import Text
-from curate.text.repetition.kernel import LONGEST, SHORTEST, SPARE, TOP, Repeats, Space, measure
+from curate.text.repetition.kernel import LONGEST, SHORTEST, SPARE, TOP, Repeats, RepetitionSpace, measure
 from curate.text.words import classes
 
 SCORES: Final = (
@@ -45,10 +45,10 @@ def measure_repeats(text: Text, index: NDArray[np.int32], *, min_words: int, min
     return out
 
 
-def _space(words: int) -> Space:
+def _space(words: int) -> RepetitionSpace:
     """Make room for a text of so many words; what is not written to costs no memory."""
     slots = 1 << (SPARE * words).bit_length()
-    return Space(
+    return RepetitionSpace(
         begins=np.empty(words, np.int32),
         stops=np.empty(words, np.int32),
         hashes=np.empty(words, np.uint64),

@@ -67,7 +67,7 @@ def hits(
     found = find(text, np.arange(len(texts), dtype=np.int32), compile_phrases(phrases, **how), opening=opening)
     sets: list[set[tuple[int, int, int]]] = [set() for _ in texts]
     for place, *hit in zip(*(column.tolist() for column in found), strict=True):
-        assert tuple(hit) not in sets[place], "a hit is told once"
+        assert tuple(hit) not in sets[place], "a hit is reported once"
         sets[place].add(tuple(hit))
     return sets
 
@@ -147,14 +147,14 @@ def test_apostrophes_and_contractions() -> None:
     assert hits(["I don't have opinions"], (Phrase("I dont have opinions"),)) == [set()]
 
 
-def test_a_phrase_given_short_is_met_in_full() -> None:
+def test_a_phrase_given_short_matches_in_full() -> None:
     assert hits(["I cannot, I am not", "I can\u2019t, I'm not"], (Phrase("I can\u2019t"), Phrase("I'm not"))) == [
         {(0, 0, 8), (1, 10, 18)},
         {(0, 0, 7), (1, 9, 16)},
     ]
 
 
-def test_words_are_whole_unless_told_otherwise() -> None:
+def test_words_are_whole_by_default() -> None:
     palm = (Phrase("Palm"), Phrase("PaLM", exact=True))
     assert hits(["palm tree", "PALMS", "napalm", "my_palm", "用Palm写", "PaLM 2"], palm) == [
         {(0, 0, 4)},
@@ -168,7 +168,7 @@ def test_words_are_whole_unless_told_otherwise() -> None:
 
 
 @given(st.sampled_from(PHRASES), st.data())
-def test_every_spelling_is_met(phrase: Phrase, data: st.DataObject) -> None:
+def test_every_spelling_matches(phrase: Phrase, data: st.DataObject) -> None:
     spelling = data.draw(st.sampled_from(spellings(phrase)))
     assert hits([f"({spelling})"], (phrase,)) == [{(0, 1, 1 + len(spelling))}]
 
@@ -187,7 +187,7 @@ def test_alternatives_nest() -> None:
         ("'tis", "begins with an apostrophe"),
     ],
 )
-def test_phrases_that_cannot_be_met_are_refused(text: str, message: str) -> None:
+def test_phrases_that_cannot_match_are_refused(text: str, message: str) -> None:
     with pytest.raises(MixtureError, match=message):
         compile_phrases((Phrase(text),))
 
