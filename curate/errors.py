@@ -5,13 +5,13 @@ CurateError
 │   ├── MixtureError                 a mixture, source or step declared wrongly
 │   └── SourceNotFoundError          a file, folder or pattern that matches nothing
 └── BuildError                       the data or the build failed: exit code 1
-    ├── FormatError                  a layout that cannot be told, or a file that cannot be read at all
+    ├── FormatError                  the format cannot be detected, or a file is unreadable
     ├── QuarantineError              more unreadable rows in a source than its limit allows
     ├── ShortageError                a source that cannot deliver what its `take` asks for
     ├── LargeDropError               a step that removes a suspicious share of a source
     ├── ConservationError            fates that do not add up to the rows read (a defect of `curate`)
     ├── BuildFolderError             a build folder that is missing, taken, incomplete or cannot be written
-    └── FitError                     a build that would be trained wrongly, without a word, as it is
+    └── FitError                     training on this build would be silently wrong
 
 A message says what is wrong, where, what exists, and what to do.
 """
@@ -25,25 +25,6 @@ from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-__all__ = [
-    "BuildError",
-    "BuildFolderError",
-    "CallError",
-    "ConservationError",
-    "CurateError",
-    "FitError",
-    "FormatError",
-    "LargeDropError",
-    "MixtureError",
-    "QuarantineError",
-    "ShortageError",
-    "SourceNotFoundError",
-    "check_number",
-    "check_whole",
-    "did_you_mean",
-    "is_number",
-]
 
 
 class CurateError(Exception):
@@ -67,7 +48,7 @@ class BuildError(CurateError):
 
 
 class FormatError(BuildError):
-    """A layout cannot be told, or a file cannot be read at all."""
+    """The format cannot be detected, or a file is unreadable."""
 
 
 class QuarantineError(BuildError):

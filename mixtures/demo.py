@@ -52,7 +52,7 @@ preferences = c.Mixture(
     sources=[c.Source("pairs", c.files(HERE / "pairs.jsonl", format="preference"))],
     steps=[
         c.lint_pairs("all"),  # Filter: empty or equal sides, refusals and foreign answers chosen, names of other makers
-        c.contradictions(),  # Group: one prompt, the labels turned round
+        c.contradictions(),  # Group: one prompt, the labels swapped
         c.exact_dedup(on="prompt"),
         c.decontaminate(EVALS),
         c.balance_length(0.6),  # Group: the longer answer is not to win because it is longer

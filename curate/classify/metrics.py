@@ -1,4 +1,4 @@
-"""How well a classifier tells rows apart that it was not trained on.
+"""How well a classifier separates rows that it was not trained on.
 
 Rates weigh both sides alike, however many rows each has: a side's share in the held-out rows is chance, not the share
 that it has in the data which is filtered later.
@@ -15,8 +15,8 @@ LIMITS: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
 """The limits that a card shows."""
 
 
-class At(NamedTuple):
-    """What a limit on the probability does: the share of positive rows that it keeps, and of negative ones."""
+class AtLimit(NamedTuple):
+    """The share of positive and of negative rows that a limit on the probability keeps."""
 
     limit: float
     kept_positive: float
@@ -26,7 +26,7 @@ class At(NamedTuple):
 class HeldOut(NamedTuple):
     """Figures of rows held out, at a limit of 0.5.
 
-    The four counts are of rows. `accuracy` is the mean of the shares of either side that are told right; `precision`,
+    The four counts are of rows. `accuracy` is the mean over both sides of the share judged right; `precision`,
     `recall` and `f1` are of positive rows, were both sides equally many; `auc` is the chance that a positive row has a
     higher probability than a negative one, ties counted half.
     """
@@ -40,7 +40,7 @@ class HeldOut(NamedTuple):
     recall: float
     f1: float
     auc: float
-    limits: tuple[At, ...]
+    limits: tuple[AtLimit, ...]
 
 
 def measure(positive: NDArray[np.floating], negative: NDArray[np.floating]) -> HeldOut:
@@ -68,8 +68,8 @@ def measure(positive: NDArray[np.floating], negative: NDArray[np.floating]) -> H
     )
 
 
-def _at(positive: NDArray[np.floating], negative: NDArray[np.floating], limit: float) -> At:
-    return At(limit, float((positive >= limit).mean()), float((negative >= limit).mean()))
+def _at(positive: NDArray[np.floating], negative: NDArray[np.floating], limit: float) -> AtLimit:
+    return AtLimit(limit, float((positive >= limit).mean()), float((negative >= limit).mean()))
 
 
 def _auc(positive: NDArray[np.floating], negative: NDArray[np.floating]) -> float:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from curate.classify.metrics import HeldOut
-from curate.classify.training_data import NAMES, Split
-from curate.steps.classifier_card import Told, spell
+from curate.classify.training_data import NAMES, TextSplit
+from curate.steps.classifier_card import CardMetadata, spell
 
 MADE: Final = """\
-A fastText classifier that tells `{positive}` rows from `{negative}` ones by their text (`on`: {on}). Made by
+A fastText classifier that separates `{positive}` rows from `{negative}` ones by their text (`on`: {on}). Made by
 `curate.train_classifier`."""
 
 USE: Final = """\
@@ -25,7 +25,7 @@ A text was taken once; one that both sides have, and one that is empty, not at a
 training, the smaller one by repetition, so 0.5 means undecided. Contents are hashes of the rows, in any order."""
 
 LIMITS: Final = """\
-- It tells these two kinds of rows apart, nothing more: whatever else differs between them (topic, length, language,
+- It separates these two kinds of rows, nothing more: whatever else differs between them (topic, length, language,
   the model that wrote them) counts as quality. Read rows near the limit before you drop by it.
 - It sees words, pairs of words and signs in lower case; neither line ends, nor letter case, nor whether an answer is
   true.
@@ -34,9 +34,9 @@ LIMITS: Final = """\
   which flatters the figures: run `dedup()` first."""
 
 
-def card(name: str, told: Told, split: Split, held_out: HeldOut, settings: Mapping[str, object]) -> str:
+def card(name: str, metadata: CardMetadata, split: TextSplit, held_out: HeldOut, settings: Mapping[str, object]) -> str:
     """Return the card as Markdown; it depends on rows and settings alone, not on where or when."""
-    on = ", ".join(sorted(told.on)) if isinstance(told.on, frozenset) else told.on
+    on = ", ".join(sorted(metadata.on)) if isinstance(metadata.on, frozenset) else metadata.on
     parts = [
         f"# {name}",
         MADE.format(positive=NAMES[0], negative=NAMES[1], on=on),
@@ -54,7 +54,7 @@ def card(name: str, told: Told, split: Split, held_out: HeldOut, settings: Mappi
         "## Limits",
         LIMITS,
         "## For programs",
-        spell(told),
+        spell(metadata),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -64,7 +64,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _rows(split: Split) -> str:
+def _rows(split: TextSplit) -> str:
     head = ["", "rows", "unreadable", "without text", "repeated", "on both sides", "trained on", "held out", "content"]
     rows = []
     for place, (name, side) in enumerate(zip(NAMES, split.sides, strict=True)):
@@ -83,7 +83,7 @@ def _rows(split: Split) -> str:
 
 def _figures(found: HeldOut) -> str:
     confusion = _table(
-        ["", "told positive", "told negative"],
+        ["", "judged positive", "judged negative"],
         [
             ["positive", f"{found.true_positive:,}", f"{found.false_negative:,}"],
             ["negative", f"{found.false_positive:,}", f"{found.true_negative:,}"],

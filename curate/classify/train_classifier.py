@@ -24,7 +24,7 @@ from curate.io.atomic import replacing
 from curate.io.build_input import Stored
 from curate.kernels.buffers import frozen, view
 from curate.rows.segments import check_on
-from curate.steps.classifier_card import Told, card_path
+from curate.steps.classifier_card import CardMetadata, card_path
 from curate.text.fasttext.model_file import Classifier, load_classifier
 from curate.text.fasttext.predict_kernel import probability
 
@@ -79,34 +79,37 @@ def train_classifier(
     quantize: bool = False,
     overwrite: bool = False,
 ) -> Trained:
-    """Train a fastText classifier that tells rows like `positive` from rows like `negative`, for `quality()`.
+    """Train a fastText classifier that separates rows like `positive` from rows like `negative`, for `quality()`.
 
-    Both are inputs (`files(...)`), builds or build folders, or several of them, of any row kind. A row's text is all
-    that `on` selects of it, in normal form, with spaces around every sign (`curate.rows.joined_text`); `quality` makes it the
-    same way. A fifth of the texts of each side, chosen by a keyed hash, is held out, and the figures are of these: the
-    model never saw them, nor any text equal to one of them.
+    The same rows give the same bytes, in any order and any files, on one kind of machine. A fifth of the texts of each
+    side, chosen by a keyed hash, is held out for the figures: the model saw none of them. Memory: all texts, once.
 
-    - `out`: the model, `.bin`, or `.ftz` with `quantize=True` (a seventh of the size); its card is written beside it
-      (`quality.md`), with counts, content hashes, settings, figures and limits. Both are written whole or not at all.
-    - `dim`, `epochs`, `lr`, `word_ngrams`, `min_count`, `loss`: fastText's own. The defaults were chosen on LIMA
-      against Alpaca, and on XSTest's refusals against its answers.
-    - `opening`: read only so many characters of each assistant turn, where how it begins tells what it is.
-    - `refit`: once the figures are taken, train again on all texts, the held-out fifth too. The model is a little
-      better than its figures then; where there are few texts, noticeably.
-    - `overwrite`: replace `out` and its card.
+    Args:
+        positive: Rows of any kind to keep: inputs (`files(...)`), builds or build folders, one or several.
+        negative: Rows to drop, likewise.
+        out: The model file, `.bin`, or `.ftz` if `quantize`. Its card is written beside it (`quality.md`), with counts,
+            content hashes, settings, figures and limits. Both are written whole or not at all.
+        on: The segments of a row that make its text (`curate.rows.joined_text`); `quality` reads the same ones.
+        dim: Size of a word vector. The defaults of fastText's settings were chosen on LIMA against Alpaca.
+        epochs: Passes over the texts.
+        lr: Learning rate, above 0, at most 10.
+        word_ngrams: The longest run of words that is a feature.
+        min_count: The fewest occurrences of a word that is a feature.
+        loss: fastText's loss.
+        opening: Read only so many characters of each assistant turn. Default: all.
+        refit: After measuring, train again on all texts, the held-out ones too; helps where texts are few.
+        quantize: Write a model of a seventh of the size.
+        overwrite: Replace `out` and its card.
 
-    The same rows give the same bytes, in any order and any files, on one kind of machine. Memory: all texts, once.
+    Returns:
+        The paths and the held-out figures.
 
-    Raises `CallError` for wrong settings, an `out` that is taken, or a fastText that is missing or can only predict;
-    `ShortageError` where a side has fewer than 50 texts that are its own; `SourceNotFoundError` and `FormatError` as
-    reading rows does.
+    Raises:
+        CallError: Wrong settings, a taken `out`, or a fastText that is missing or can only predict.
+        ShortageError: A side with fewer than 50 texts of its own. Reading rows raises as everywhere.
 
-    Source: Joulin et al., "Bag of Tricks for Efficient Text Classification" (arXiv:1607.01759).
-
-    >>> train_classifier("no_build", "no_build", "quality.bin")
-    Traceback (most recent call last):
-    ...
-    curate.errors.SourceNotFoundError: train_classifier(positive='no_build'): no build is there ...
+    References:
+        Joulin et al., "Bag of Tricks for Efficient Text Classification" (arXiv:1607.01759).
     """
     settings = _settings(dim, epochs, lr, word_ngrams, min_count, loss, opening)
     read = check_on(on)
@@ -127,11 +130,11 @@ def train_classifier(
             model = Path(folder, "refit")
             train(lines, model, settings | {"bucket": BUCKETS}, quantize=quantize)
             classifier = load_classifier(model)
-        told = Told(NAMES[0], read, "spaced", classifier.digest, opening)
+        metadata = CardMetadata(NAMES[0], read, "spaced", classifier.digest, opening)
         shown = settings | {"bucket": BUCKETS, "quantize": quantize, "held_out": HELD_OUT, "refit": refit}
         with replacing(place) as draft, replacing(card_path(place)) as page:
             shutil.copyfile(model, draft)
-            page.write_text(card(place.name, told, parts, found, shown), encoding="utf-8", newline="\n")
+            page.write_text(card(place.name, metadata, parts, found, shown), encoding="utf-8", newline="\n")
     return Trained(place, card_path(place), classifier.digest, *parts.trained, found)
 
 

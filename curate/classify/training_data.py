@@ -29,7 +29,7 @@ MOST_COPIES: Final = 16
 SEED: Final = 0x6B8A_11E5
 
 
-class Side(NamedTuple):
+class SideCounts(NamedTuple):
     """What was read for one label.
 
     `rows` were read, `bad` were quarantined, `empty` had no text; `repeated` had the text of another; `both` had one
@@ -44,7 +44,7 @@ class Side(NamedTuple):
     content: str
 
 
-class Split(NamedTuple):
+class TextSplit(NamedTuple):
     """The texts to train on, in their order, with the label of each (0 positive), and those held out of either side.
 
     `trained` counts the distinct texts of each side that are trained on.
@@ -54,10 +54,10 @@ class Split(NamedTuple):
     label: NDArray[np.int64]
     held_out: tuple[pl.Series, pl.Series]
     trained: tuple[int, int]
-    sides: tuple[Side, Side]
+    sides: tuple[SideCounts, SideCounts]
 
 
-class Read(NamedTuple):
+class SideTexts(NamedTuple):
     """The text of every row of one side, a hash of every row, and how many could not be read."""
 
     texts: list[pa.StringArray]
@@ -74,7 +74,7 @@ def inputs_of(given: Stored | Sequence[Stored], name: Name) -> tuple[Input, ...]
     return tuple(rows_of(each, f"train_classifier({name}=") for each in several)
 
 
-def read_side(inputs: tuple[Input, ...], on: On, opening: int | None = None) -> Read:
+def read_side(inputs: tuple[Input, ...], on: On, opening: int | None = None) -> SideTexts:
     """Read every row of `inputs`, and make one text of what `on` selects of each (see `row_texts`)."""
     texts: list[pa.StringArray] = []
     hashes: list[Hashes] = []
@@ -88,10 +88,10 @@ def read_side(inputs: tuple[Input, ...], on: On, opening: int | None = None) -> 
     none = np.zeros(0, np.uint64)
     high = np.concatenate([none, *(each.high for each in hashes)])
     low = np.concatenate([none, *(each.low for each in hashes)])
-    return Read(texts, Hashes(high, low), bad)
+    return SideTexts(texts, Hashes(high, low), bad)
 
 
-def split(read: tuple[Read, Read], on: On, share: float) -> Split:
+def split(read: tuple[SideTexts, SideTexts], on: On, share: float) -> TextSplit:
     """Take every text once, hold `share` of each side out, and put the others in an order that only text decides.
 
     A text that both sides have teaches nothing and is left out. Which texts are held out is decided by a keyed hash of
@@ -112,7 +112,7 @@ def split(read: tuple[Read, Read], on: On, share: float) -> Split:
     held = [round(part.height * share) for part in by_side]
     train = [part[count:] for part, count in zip(by_side, held, strict=True)]
     number, label = _ordered(train)
-    return Split(
+    return TextSplit(
         texts.gather(number),
         label,
         (texts.gather(by_side[0]["number"][: held[0]]), texts.gather(by_side[1]["number"][: held[1]])),
@@ -121,7 +121,7 @@ def split(read: tuple[Read, Read], on: On, share: float) -> Split:
     )
 
 
-def _frame(read: Read, place: int) -> pl.DataFrame:
+def _frame(read: SideTexts, place: int) -> pl.DataFrame:
     """Return texts with their hashes, and the side."""
     hashes = [hash_strings(view(part), SEED) for part in read.texts]
     columns = {
@@ -133,9 +133,9 @@ def _frame(read: Read, place: int) -> pl.DataFrame:
 
 
 def _sides(
-    read: tuple[Read, Read], frame: pl.DataFrame, numbered: pl.DataFrame, own: pl.DataFrame
-) -> tuple[Side, Side]:
-    """Return what became of the rows of either side."""
+    read: tuple[SideTexts, SideTexts], frame: pl.DataFrame, numbered: pl.DataFrame, own: pl.DataFrame
+) -> tuple[SideCounts, SideCounts]:
+    """Return the counts of each side's rows."""
     found = []
     for place, side in enumerate(read):
         rows = int((frame["side"] == place).sum())
@@ -143,14 +143,14 @@ def _sides(
         distinct = full.select("high", "low").n_unique()
         kept = int((own["side"] == place).sum())
         found.append(
-            Side(
+            SideCounts(
                 rows, side.bad, rows - full.height, full.height - distinct, distinct - kept, content_hash(side.content)
             )
         )
     return found[0], found[1]
 
 
-def _check_enough(name: Name, side: Side, texts: int, on: On) -> None:
+def _check_enough(name: Name, side: SideCounts, texts: int, on: On) -> None:
     if texts >= LEAST:
         return
     read = sorted(on) if isinstance(on, frozenset) else on

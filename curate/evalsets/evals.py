@@ -21,10 +21,18 @@ class Evals:
     def __call__(self, *names: EvalName | SuiteName) -> tuple[EvalSet, ...]:
         """Return the eval sets of these names and suites, in this order, each once; nothing is read yet.
 
-        Raises `MixtureError` for an unknown name, and without one.
+        Args:
+            names: Names of evals and suites.
 
-        >>> [one.name for one in evals("truthful_qa", "zephyr")]
-        ['truthful_qa', 'mt_bench', 'alpaca_eval', 'mmlu']
+        Returns:
+            The eval sets.
+
+        Raises:
+            MixtureError: A name is unknown, or there is none.
+
+        Example:
+            >>> [one.name for one in evals("truthful_qa", "zephyr")]
+            ['truthful_qa', 'mt_bench', 'alpaca_eval', 'mmlu']
         """
         known = [*SETS, *SUITES]
         for name in names:
@@ -53,20 +61,35 @@ class Evals:
     ) -> tuple[EvalSet, ...]:
         """Return one eval set from files: JSON, JSON lines, CSV, TSV, Parquet and Arrow, each also as `.gz` or `.zst`.
 
-        `path` is a file, a pattern, a folder, or several. `question`, `answer`, `passage`, `choices` and `id` are names
-        of fields, paths into them or templates: see `Fields`. `name` is how reports call the set; if None, the name of
-        the file or folder. `columns` names the columns of CSV or TSV without a header, or the one column of a file of
-        any other suffix that holds a text a line; `separator` is a character, if None comma or tab by suffix.
+        `question`, `answer`, `passage`, `choices` and `id` are names of fields, paths into them or templates: see
+        `Fields`.
 
-        Raises `MixtureError` for a field that is none, and where a pattern or several paths come without a name.
+        Args:
+            path: A file, a pattern, a folder, or several.
+            question: The question's field.
+            answer: The answer's field.
+            passage: The field with the text that the question is about.
+            choices: The field with the list of choices, or several.
+            id: The field with the items' own ids.
+            name: The name that reports use. None: that of the file or folder.
+            columns: The names of the columns of CSV or TSV without a header, or of the one column of a file with any
+                other suffix and one text per line.
+            separator: A character. None: comma or tab by suffix.
 
-        >>> (mine,) = evals.files("quiz/v1.jsonl.gz", question="{context} {ask}", answer="gold.0")
-        >>> mine.name
-        'v1'
+        Returns:
+            A tuple of one eval set.
+
+        Raises:
+            MixtureError: A field is invalid, or a pattern or several paths come without a name.
+
+        Example:
+            >>> (mine,) = evals.files("quiz/v1.jsonl.gz", question="{context} {ask}", answer="gold.0")
+            >>> mine.name
+            'v1'
         """
         paths = [path] if isinstance(path, str | os.PathLike) else list(path)
         if separator is not None and (len(separator) != 1 or separator in '"\r\n' or not separator.isascii()):
-            message = f"separator={separator!r} is no single ASCII character"
+            message = f"separator={separator!r} is not a single ASCII character"
             raise MixtureError(message)
         how = Delimiting(None if columns is None else tuple(columns), separator=separator)
         fields = Fields(

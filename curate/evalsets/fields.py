@@ -31,15 +31,15 @@ class Item(NamedTuple):
 class Fields:
     """Where a row holds what makes an eval item.
 
-    Each is the name of a field, or a path into it: `answers.text`, `instances.0.input`. A name met in a list is looked
-    up in each of its objects: `turns.content`. A name with braces is a template: `{Premise} {Question}`; fields that
-    are not there leave nothing in it, and white space at its ends goes.
+    Each is the name of a field, or a path into it: `answers.text`, `instances.0.input`. A name is looked up
+    in each object of a list: `turns.content`. A name with braces is a template: `{Premise} {Question}`; absent
+    fields are left out, and white space at its ends is stripped.
 
     - `question`: text, or a list of texts, which makes an item of each (the turns of a dialogue).
     - `passage`: what the question is about; a list is joined by line ends.
     - `choices`: one field that holds a list, or several that hold one choice or a list each.
     - `answer`: text, a number, or a list, joined by line ends; where there are choices, a number (from 0) or a capital
-      letter stands for one of them. For a list of questions, a list as long gives each its own.
+      letter names one of them. For a list of questions, a list as long gives each its own.
     - `id`: text or an integer.
 
     Raises `MixtureError` for a template with a brace that has no partner.
@@ -138,7 +138,7 @@ def _text(value: Any) -> str | None:  # noqa: ANN401
 
 
 def _answer(value: Any, choices: list[str] | None) -> str | None:  # noqa: ANN401
-    """Return an answer as text, or the choice that it stands for."""
+    """Return an answer as text, or the choice that it names."""
     place = -1
     if choices and isinstance(value, int) and not isinstance(value, bool):
         place = value

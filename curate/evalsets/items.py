@@ -37,7 +37,7 @@ class EvalItems(NamedTuple):
     answer: pa.StringArray
 
     def digest(self) -> str:
-        """Return 64 hexadecimal digits that stand for the items, all columns, in order."""
+        """Return a sha256 digest (64 hexadecimal digits) of the items, all columns, in order."""
         return hashlib.sha256(msgspec.json.encode([column.to_pylist() for column in self])).hexdigest()
 
 
@@ -56,7 +56,7 @@ class EvalSet:
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
-            message = f"name={self.name!r}: an eval set is named by letters, without a slash"
+            message = f"name={self.name!r}: an eval set has a name without a slash"
             raise MixtureError(message)
         if not self.fields:
             message = f"the eval set {self.name!r} names no field: fields=(Fields(question=...),)"
@@ -65,12 +65,20 @@ class EvalSet:
     def at(self, *paths: str | os.PathLike[str]) -> EvalSet:
         """Return the same set read from files: copies in a layout that its authors publish on the Hub or on GitHub.
 
-        Takes files, patterns and folders, as `evals.files` does. Raises `MixtureError` without a path.
+        Args:
+            paths: Files, patterns and folders, as `evals.files` takes them.
 
-        >>> from curate.evalsets.evals import evals
-        >>> (gsm8k,) = evals("gsm8k")
-        >>> gsm8k.at("gsm8k_test.jsonl").origin.label()
-        'gsm8k_test.jsonl'
+        Returns:
+            The set, read from these files.
+
+        Raises:
+            MixtureError: There is no path.
+
+        Example:
+            >>> from curate.evalsets.evals import evals
+            >>> (gsm8k,) = evals("gsm8k")
+            >>> gsm8k.at("gsm8k_test.jsonl").origin.label()
+            'gsm8k_test.jsonl'
         """
         if not paths:
             message = f"at() takes at least one path for {self.name!r}"
@@ -78,11 +86,19 @@ class EvalSet:
         return replace(self, origin=Local(paths=tuple(os.fspath(path) for path in paths), how=self.local))
 
     def load(self, root: str | None = None) -> EvalItems:
-        """Read the items, in the order of configs or file names, then of rows; relative paths start at `root`.
+        """Read the items, in the order of configs or file names, then of rows.
 
-        Rows that cannot be read, or whose question is missing, null or no text, become items with an empty question.
-        Raises `FormatError` where no row has a question, or there is no row: a set that checks nothing must not pass;
-        `SourceNotFoundError` where it is not there.
+        Rows that cannot be read, or whose question is missing, null or not text, become items with an empty question.
+
+        Args:
+            root: The folder at which relative paths start; None is the working directory.
+
+        Returns:
+            The items, as parallel Arrow arrays.
+
+        Raises:
+            FormatError: No row has a question, or there is no row: a set that checks nothing must not pass.
+            SourceNotFoundError: The set is not there.
         """
         seen: list[Raw] = []
         ids: list[str] = []
@@ -105,16 +121,16 @@ class EvalSet:
         )
 
     def _refusal(self, seen: list[Raw]) -> str:
-        told = f"the eval set {self.name!r} ({self.origin.label()})"
+        where = f"the eval set {self.name!r} ({self.origin.label()})"
         if not seen:
-            return f"{told} holds no row; fetch it again, or leave it out"
+            return f"{where} holds no row; fetch it again, or leave it out"
         names = list(dict.fromkeys(name for raw in seen for name in raw.row or ()))
         asked = " or ".join(repr(one.question) for one in self.fields)
         if not names:
-            return f"{told} has no row that can be read; is it what its name says?"
+            return f"{where} has no row that can be read; is it what its name says?"
         shown = ", ".join(map(repr, islice(names, 12)))
         hint = did_you_mean(self.fields[0].question, names)
-        return f"{told} has no question in {asked}; its fields are {shown} ({hint}). Say which: question=..."
+        return f"{where} has no question in {asked}; its fields are {shown} ({hint}). Say which: question=..."
 
 
 def _unique(ids: list[str]) -> list[str]:

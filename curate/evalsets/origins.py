@@ -12,8 +12,8 @@ import msgspec
 import pyarrow as pa
 
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
-from curate.io.blocks import Block, DelimitedRows, Delimiting, JsonItems, Lines, file_blocks, table_rows
-from curate.io.hub import said
+from curate.io.blocks import Block, DelimitedRows, Delimiting, JsonItems, Lines, batch_rows, file_blocks, table_rows
+from curate.io.hub import error_text
 from curate.io.paths import PACKED, SUFFIXES, File, resolve, suffix_of
 from curate.rows.validate import Fault
 
@@ -58,12 +58,12 @@ class Hub:
             part = config if config is not None and len(self.configs) > 1 else ""
             number = 0
             for table in self._open(config).with_format("arrow").iter(batch_size=_BATCH):
-                for row in _objects(table):
-                    yield Raw(part, number, None, row)
+                for row in batch_rows(table):
+                    yield Raw(part, number, None, None if isinstance(row, Fault) else row)
                     number += 1
 
     def label(self) -> str:
-        """Return what an error calls it."""
+        """Return the name that errors use."""
         return f"{self.id} on the Hub, split {self.split}"
 
     def _open(self, config: str | None) -> Dataset:
@@ -80,11 +80,11 @@ class Hub:
         try:
             return load_dataset(self.id, split=self.split, revision=self.revision, **what)
         except (pa.ArrowException, DatasetBuildError) as error:
-            message = f"{self.id} on the Hub cannot be read: {said(error)}. {_ADVICE}"
+            message = f"{self.id} on the Hub cannot be read: {error_text(error)}. {_ADVICE}"
             raise FormatError(message) from error
         except (OSError, ValueError, RuntimeError, DatasetsError, HTTPError) as error:
             where = f"{self.id}{f', config {config}' if config else ''}, split {self.split}"
-            message = f"{where} cannot be had from the Hub: {said(error)}. {_ADVICE}"
+            message = f"{where} cannot be downloaded from the Hub: {error_text(error)}. {_ADVICE}"
             raise SourceNotFoundError(message) from error
 
 
@@ -126,7 +126,7 @@ class Local:
                 yield Raw(part, number, key, row)
 
     def label(self) -> str:
-        """Return what an error calls it."""
+        """Return the name that errors use."""
         return ", ".join(self.paths)
 
     def _named(self, file: File) -> File:
@@ -144,10 +144,11 @@ def _block_rows(block: Block) -> Iterator[tuple[str | None, dict[str, Any] | Non
             names: list[str | None] = list(keys) if keys is not None else [None] * len(items)
             yield from zip(names, map(_decoded, items), strict=True)
         case DelimitedRows():
-            rows, _, _ = table_rows(block.data, block.first)
-            yield from ((None, None if isinstance(row, Fault) else row) for row in rows)
+            yield from (
+                (None, None if isinstance(row, Fault) else row) for row in table_rows(block.data, block.first)[0]
+            )
         case pa.RecordBatch():
-            yield from ((None, row) for row in _objects(block.data))
+            yield from ((None, None if isinstance(row, Fault) else row) for row in batch_rows(block.data))
         case _:
             yield None, None
 
@@ -158,18 +159,3 @@ def _decoded(text: bytes) -> dict[str, Any] | None:
     except _BAD:
         return None
     return value if isinstance(value, dict) else None
-
-
-def _objects(rows: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any] | None]:
-    """Give the rows of a table as Python values; None for one whose text is not UTF-8."""
-    try:
-        yield from rows.to_pylist()
-    except UnicodeDecodeError:
-        yield from (_object(rows.slice(i, 1)) for i in range(rows.num_rows))
-
-
-def _object(row: pa.RecordBatch | pa.Table) -> dict[str, Any] | None:
-    try:
-        return row.to_pylist()[0]
-    except UnicodeDecodeError:
-        return None

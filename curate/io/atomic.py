@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written beside their place and moved there."""
+"""Files that are either whole or absent: written next to their place and moved there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to; what lies there moves to `path` when the block ends well, and goes when it does not.
+    """Yield a path to write to; the file moves to `path` if the block succeeds, and is deleted if it fails.
 
     >>> import tempfile
     >>> place = Path(tempfile.mkdtemp()) / "note.txt"
@@ -37,7 +37,7 @@ def write_text(path: Path, text: str) -> None:
 def write_ipc(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
     """Write at least one batch to an uncompressed Arrow IPC file, whole or not at all.
 
-    Uncompressed, because these files are read back within the minute: writing costs 1.4 s of a core a GB, LZ4 2.0 s.
+    Uncompressed, because these files are read back within the minute: writing costs 1.4 s of a core per GB, LZ4 2.0 s.
     """
     with replacing(path) as draft, pa.OSFile(str(draft), "wb") as sink:
         writer: pa.ipc.RecordBatchFileWriter | None = None

@@ -72,8 +72,8 @@ Data: TypeAlias = Lines | JsonItems | DelimitedRows | Refused | pa.RecordBatch
 class Block(NamedTuple):
     """A unit of work of a source: the file's name, the number of its first line (JSON lines, CSV, TSV) or row, from 1.
 
-    `data` is what it holds (None once it is let go), `size` about how many bytes of the file it took. `start` is the
-    place in the file of the first byte of JSON lines that lie there as they are; None where they are packed.
+    `data` is what it holds (None once it is released), `size` about how many bytes of the file it took. `start` is the
+    place in the file of the first byte of JSON lines that are in the file as they are; None if it is compressed.
     """
 
     file: str
@@ -86,7 +86,7 @@ class Block(NamedTuple):
 class Delimiting(NamedTuple):
     """How CSV and TSV are read.
 
-    `columns` are the names where the file has no header; `quoted` tells whether cells may stand in quotes (None: in
+    `columns` are the names where the file has no header; `quoted` tells whether cells may be quoted (None: in
     CSV, not in TSV); `separator` is None for the suffix to tell; `unescape` makes a line end of a backslash and an n.
     """
 
@@ -97,7 +97,7 @@ class Delimiting(NamedTuple):
 
 
 Fits: TypeAlias = Callable[[bytes], bool]
-"""Tells whether one JSON object is a row, and not a file of rows."""
+"""Returns whether one JSON object is a row, and not a file of rows."""
 
 
 def file_blocks(
@@ -293,7 +293,7 @@ def _parquet(file: File, size: int) -> Iterator[tuple[pa.RecordBatch, int]]:
 
 
 def _ipc(file: File) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Give the batches of a file or stream, each with the rows of the file (of the batch, where only the end tells)."""
+    """Give the batches of a file or stream, each with the total row count (of a stream: of the batch)."""
     source: Any = pa.memory_map(str(file.path)) if packing(file) is None else pa.BufferReader(whole(file))
     with source:
         stream = source.read(6) != b"ARROW1"
@@ -306,6 +306,16 @@ def _ipc(file: File) -> Iterator[tuple[pa.RecordBatch, int]]:
         batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
         for batch in batches:
             yield batch, sum(one.num_rows for one in batches)
+
+
+def batch_rows(batch: pa.RecordBatch | pa.Table) -> list[Any]:
+    """Return the rows of a batch as Python values; a `Fault` in place of one whose text is not UTF-8."""
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError as error:
+        if batch.num_rows == 1:
+            return [Fault("", f"UTF-8; {error.reason}")]
+        return [row for i in range(batch.num_rows) for row in batch_rows(batch.slice(i, 1))]
 
 
 def table_rows(table: DelimitedRows, first: int) -> tuple[list[Fields | Fault], list[int], list[bytes]]:

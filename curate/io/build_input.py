@@ -1,4 +1,4 @@
-"""The rows of a finished build as an input, for what is held against them or learns from them."""
+"""The rows of a finished build as an input."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Finished(Protocol):
 
 
 Stored: TypeAlias = Input | Finished | str | os.PathLike[str]
-"""Rows that lie somewhere: an input, a build, or the folder of one."""
+"""Rows on disk or in memory: an input, a build, or the folder of a build."""
 
 
 def rows_of(given: Stored, argument: str) -> Input:
-    """Return rows that lie somewhere as an input; `argument` is what messages call them, such as `dedup(against=`.
+    """Return stored rows as an input; `argument` names them in messages, such as `dedup(against=`.
 
-    Raises `MixtureError` for what is none of these, `SourceNotFoundError` for a folder that holds no build.
+    Raises `MixtureError` for any other type, `SourceNotFoundError` for a folder without a build.
     """
     if isinstance(given, Input):
         return given

@@ -1,4 +1,4 @@
-"""Bytes of a file, unpacked, in steps of bounded size; and what sort of file it is."""
+"""Bytes of a file, decompressed, in steps of bounded size; and its container format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curate.errors import FormatError
 from curate.io.formats.base import json_fields, json_items
-from curate.io.paths import File, suffix_of
+from curate.io.paths import File, suffix_of, unreadable
 from curate.rows.validate import Fault
 
 Container: TypeAlias = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow"]
@@ -21,22 +21,19 @@ _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _PACKING: Final = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"))
 _OTHER: Final = ((b"PK\x03\x04", "a zip archive"), (b"BZh", "packed with bzip2"), (b"\xfd7zXZ", "packed with xz"))
 _HEAD: Final = 1 << 20
-"""Bytes that are looked at to tell JSON from JSON lines."""
+"""Bytes read to distinguish JSON from JSON lines."""
 
 _PROBE: Final = 100
-"""Lines of these that are tried."""
+"""Lines of these that are parsed."""
 
 
 @contextmanager
 def reading(file: File) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into a `FormatError` that names it."""
+    """Turn an error while a file is read into a `FormatError` that names it."""
     try:
         yield
     except PermissionError as error:
-        message = (
-            f"{file.path} cannot be read: {error.strerror}. Give it read permission, or leave it out of the source."
-        )
-        raise FormatError(message) from error
+        raise unreadable(file.path, error) from error
     except (OSError, EOFError, pa.ArrowException) as error:
         what = " ".join(str(error).split())
         hint = (
@@ -47,7 +44,7 @@ def reading(file: File) -> Iterator[None]:
 
 
 def packing(file: File) -> str | None:
-    """Return how a file is packed, by its first bytes; raises `FormatError` for packings that are not opened."""
+    """Return the compression of a file, by its first bytes; raises `FormatError` for unsupported ones."""
     with file.path.open("rb") as raw:
         head = raw.read(8)
     for magic, name in _PACKING:
@@ -68,7 +65,7 @@ def open_bytes(file: File) -> tuple[pa.NativeFile, pa.NativeFile]:
 
 
 def chunks(file: File, size: int) -> Iterator[tuple[bytes | memoryview, int]]:
-    """Give a file's bytes in steps of at most `size`, each with the bytes on disk gone through.
+    """Give a file's bytes in steps of at most `size`, each with the bytes on disk consumed.
 
     Steps of a file that is not packed end with a line, where there is a line end in them: what follows it is read
     again, which is cheaper than to carry it over (two copies of every byte, 0.6 s a GB). A byte order mark is left out.
@@ -102,10 +99,10 @@ def whole(file: File) -> bytes:
 
 
 def container_of(file: File) -> Container:
-    """Tell what sort of file it is, by its suffix, and by its first bytes where these say more.
+    """Return the container format of a file, by its suffix, and by its first bytes if they are more specific.
 
-    JSON lines are told from one JSON text by content: many are named `.json`. Raises `FormatError` for a sort of file
-    that `curate` does not read.
+    JSON lines and one JSON text are distinguished by content: many of both are named `.json`. Raises
+    `FormatError` for any other format.
     """
     suffix = suffix_of(file.name)
     if suffix in {".csv", ".tsv"}:
@@ -136,7 +133,7 @@ def _head(file: File) -> bytes:
 
 
 def _is_lines(head: bytes) -> bool:
-    """Tell whether most of the first lines are objects of their own, and there are at least two."""
+    """Return whether most of the first lines are objects of their own, and there are at least two."""
     lines = [line for line in head.split(b"\n")[: _PROBE + 1] if line.strip()]
     if len(head) >= _HEAD and len(lines) > 1:
         lines.pop()  # may be cut
@@ -169,11 +166,11 @@ def malformed(file: File, data: bytes, error: Exception) -> FormatError:
         return FormatError(message)
     what = str(error).removeprefix("JSON is malformed: ")
     if what == "Input data was truncated":
-        where = f"line {data.count(bytes([10])) + 1}: it ends early, or holds half a surrogate pair"
+        where = f"line {data.count(bytes([10])) + 1}: it ends early, or has a lone surrogate"
     else:
         byte = int(what.rpartition("(byte ")[2].rstrip(")")) if "(byte " in what else 0
         where = f"line {data.count(bytes([10]), 0, byte) + 1}: {what}"
     message = (
-        f"{file.path} is no valid JSON, {where}. Mend it, or write it as JSON lines: then only the bad row is lost."
+        f"{file.path} is not valid JSON, {where}. Repair it, or write it as JSON lines: then only the bad row is lost."
     )
     return FormatError(message)

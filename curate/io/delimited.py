@@ -1,7 +1,7 @@
 """CSV and TSV: rows and cells from bytes, in one pass of a kernel.
 
 CSV is that of RFC 4180: a cell in quotes may hold separators, line ends and doubled quotes. The kernel gives each
-cell's place, so its text is carried and not rebuilt. It stops before a row that has no end yet, which makes it the
+cell's place, so its text is never rebuilt. It stops before a row that has no end yet, which makes it the
 splitter of a stream as well.
 """
 
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from curate.kernels.compile import inline, kernel
 
 PLAIN, DOUBLED, MALFORMED = range(3)
-"""A cell's sort: text as it stands, text with doubled quotes in it, text after a closing quote."""
+"""A cell's kind: plain text, text with doubled quotes, text after a closing quote."""
 
 QUOTE, RETURN, NEWLINE = 34, 13, 10
 NONE, OPEN = -1, -2
-"""In place of where a quote closes: there is none, or it does not."""
+"""In place of the position of a closing quote: the cell has no quote, or the quote is never closed."""
 
 
 class Cells(NamedTuple):
@@ -27,7 +27,7 @@ class Cells(NamedTuple):
 
     Row `i` is `data[row_start[i]:row_end[i]]`, begins on line `row_line[i]` of the data (from 0) and has the cells
     `row_cell[i]` to `row_cell[i + 1]`. Cell `k` is `data[start[k]:end[k]]`, without its quotes. `used` bytes and
-    `lines` line ends are gone through.
+    `lines` line ends are consumed.
     """
 
     start: NDArray[np.int64]
@@ -62,7 +62,7 @@ def split(data: bytes, separator: str, *, quoted: bool) -> Cells:
 def _split(
     data: NDArray[np.uint8], separator: int, quoted: np.bool_, most: int, most_rows: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], int, int]:
-    """Return places and sorts of cells, cells before each row, places and lines of rows, and what was gone through."""
+    """Return places and kinds of cells, cells before each row, places and lines of rows, and what was consumed."""
     cells, sorts = np.empty((2, most), np.int64), np.empty(most, np.uint8)
     row_cell, rows = np.zeros(most_rows + 1, np.int64), np.empty((3, most_rows), np.int64)
     cell = row = used = lines = more_lines = i = 0

@@ -49,16 +49,16 @@ class HubFiles(Files):
             )
         except (OSError, ValueError, RuntimeError, HTTPError) as error:
             message = (
-                f"{self.repository} cannot be had from the Hub: {said(error)}. Log in and accept its terms if it is "
-                "gated; without a network, fetch its files elsewhere and give them to files()"
+                f"{self.repository} cannot be downloaded from the Hub: {error_text(error)}. Log in and accept its "
+                "terms if it is gated; without a network, fetch its files elsewhere and give them to files()"
             )
             raise SourceNotFoundError(message) from error
 
 
-def said(error: BaseException) -> str:
-    r"""Return what an error says on one line, without a full stop; its type where it says nothing.
+def error_text(error: BaseException) -> str:
+    r"""Return the message of an error on one line, without a full stop; its type if it has none.
 
-    >>> said(ValueError("No such\n repository.")), said(TimeoutError())
+    >>> error_text(ValueError("No such\n repository.")), error_text(TimeoutError())
     ('No such repository', 'TimeoutError')
     """
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
@@ -72,20 +72,29 @@ def hub(
     revision: str | None = None,
     id: str | None = "id",  # noqa: A002
 ) -> Input:
-    """Rows from the files of a data set repository on the Hub, as `files` reads them; needs `curate[datasets]`.
+    """Rows from the files of a dataset repository on the Hub, as `files` reads them; needs `curate[datasets]`.
 
-    - `repository`: `owner/name`. Its files are fetched when the input is opened, into the Hub's cache, each once.
-    - `paths`: a pattern within the repository (`data/train-*.parquet`), or several; None is every file that `files`
-      can read.
-    - `revision`: a commit, tag or branch. Only a commit names the same data for ever; the content hash of what was
-      read is in the manifest either way.
-    - `format`, `id`: as in `files`.
+    Files are downloaded when the input is opened, into the Hub's cache, each once. No code of the repository is run.
 
-    No code of the repository is run. Raises `MixtureError` where the extra is not installed, `SourceNotFoundError`
-    where the Hub does not hand the files out (offline, gated, no such repository or revision) or none fits.
+    Args:
+        repository: `owner/name`.
+        format: As in `files`.
+        paths: A pattern within the repository (`data/train-*.parquet`), or several. None is every file that `files`
+            reads.
+        revision: A commit, tag or branch. Only a commit always names the same data; the manifest has the content hash
+            of what was read either way.
+        id: As in `files`.
 
-    >>> hub("openbmb/UltraFeedback", "ultrafeedback", paths="*.jsonl").repository
-    'openbmb/UltraFeedback'
+    Returns:
+        An input. Opening it raises `MixtureError` if the extra is not installed, and `SourceNotFoundError` if the files
+        cannot be downloaded (offline, gated, no such repository or revision) or none matches.
+
+    Raises:
+        MixtureError: `paths` is empty, or the format is unknown.
+
+    Example:
+        >>> hub("openbmb/UltraFeedback", "ultrafeedback", paths="*.jsonl").repository
+        'openbmb/UltraFeedback'
     """
     within = EVERY if paths is None else (paths,) if isinstance(paths, str) else tuple(paths)
     if not within:

@@ -1,4 +1,4 @@
-"""The one door in: where rows come from, opened, cut into blocks, and parsed into the one shape inside."""
+"""Inputs: where rows come from, opened, cut into blocks, and parsed into the row schema."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from curate.io.blocks import (
     JsonItems,
     Lines,
     Refused,
+    batch_rows,
     file_blocks,
     slices,
     table_rows,
@@ -45,7 +46,6 @@ from curate.io.parse import parse_lines, parse_objects
 from curate.io.paths import File, resolve
 from curate.io.row_collector import Collector, Parsed, excerpt_of
 from curate.rows.schema import Kind
-from curate.rows.validate import Fault
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -58,7 +58,7 @@ PEEK: Final = 1 << 18
 
 @dataclass(frozen=True, kw_only=True)
 class Input(ABC):
-    """Where rows come from, and in which layout (None: look). Nothing is read before `open`."""
+    """Where rows come from, and in which format (None: detect it). Nothing is read before `open`."""
 
     format: Format | None = None
     id: str | None = "id"
@@ -87,24 +87,24 @@ class Input(ABC):
 
     @abstractmethod
     def parts(self, root: str | None) -> tuple[File, ...]:
-        """Return the files there are; none for what lies in memory."""
+        """Return the files; none for data in memory."""
 
     @abstractmethod
     def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:
         """Give blocks of about `size` bytes of rows that are in one of `formats`."""
 
-    @abstractmethod
     def stamps(self, parts: tuple[File, ...]) -> list[tuple[str, int, int]]:
-        """Return what tells that the data changed."""
+        """Return what changes with the data: name, size and time of change of each file."""
+        return [(file.name, file.size, file.mtime_ns) for file in parts]
 
-    @abstractmethod
     def label(self, parts: tuple[File, ...]) -> str:
-        """Return what an error calls it."""
+        """Return the name that errors use: the first file's path."""
+        return str(parts[0].path)
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An input that was found, with its format settled."""
+    """An input with its files resolved and its format known."""
 
     input: Input
     parts: tuple[File, ...]
@@ -122,16 +122,16 @@ class Opened:
 
     @property
     def size(self) -> int | None:
-        """Bytes of its files on disk; None where it lies in memory."""
+        """Bytes of its files on disk; None for data in memory."""
         return sum(file.size for file in self.parts) if self.parts else None
 
     @property
     def rows(self) -> int | None:
-        """Rows it has, where it lies in memory and knows; None where only reading tells."""
+        """Number of rows, if known without reading; otherwise None."""
         return self.input.rows if isinstance(self.input, Frame) else None
 
     def describe(self) -> str:
-        """Say which format it is read in, and why."""
+        """Return its format, and why it was chosen."""
         return f"{call(self.format)} ({self.found.why})"
 
     def fields(self) -> tuple[str, ...]:
@@ -140,15 +140,15 @@ class Opened:
         return tuple(dict.fromkeys(name for row in rows for name in field_names(row)))
 
     def stamp(self) -> list[tuple[str, int, int]]:
-        """Return what tells that the data changed: each file's name, size and time of change; a checksum of a frame."""
+        """Return a stamp of the data: each file's name, size and time of change; a checksum of a frame."""
         return self.input.stamps(self.parts)
 
     def blocks(self) -> Iterator[Block]:
-        """Give its blocks in order, read as they are asked for; raises `FormatError` for a file that cannot be."""
+        """Yield its blocks in order, reading lazily; raises `FormatError` for an unreadable file."""
         return self.input.read(self.parts, (self.format,))
 
     def parse(self, block: Block) -> Parsed:
-        """Make rows of a block, and quarantine what cannot be one. Pure: blocks may go to any thread or machine."""
+        """Parse a block; bad rows are quarantined. Pure: blocks may go to any thread or machine."""
         name = self.format.id_column if self.format.id_column is not None else self.input.id
         data = block.data
         match data:
@@ -161,29 +161,16 @@ class Opened:
                 rows, lines, raw = table_rows(data, block.first)
                 return parse_objects(rows, lines, self.format, name, raw)
             case pa.RecordBatch():
-                return parse_objects(_objects(data), range(block.first, block.first + data.num_rows), self.format, name)
+                return parse_objects(
+                    batch_rows(data), range(block.first, block.first + data.num_rows), self.format, name
+                )
             case Refused():
                 into = Collector(self.kind)
                 into.refuse(block.first, "", data.expected, excerpt_of(data.start))
                 return into.parsed()
             case _:
-                message = f"the block from {block.first} of {block.file} has been let go"
+                message = f"the block from {block.first} of {block.file} has been released"
                 raise ValueError(message)
-
-
-def _objects(batch: pa.RecordBatch) -> list[Any]:
-    """Return the rows of a batch as Python values; a `Fault` for one whose text is not UTF-8."""
-    try:
-        return batch.to_pylist()
-    except UnicodeDecodeError:
-        return [_object(batch.slice(i, 1)) for i in range(batch.num_rows)]
-
-
-def _object(row: pa.RecordBatch) -> Any:  # noqa: ANN401
-    try:
-        return row.to_pylist()[0]
-    except UnicodeDecodeError as error:
-        return Fault("", f"UTF-8; {error.reason}")
 
 
 def _first_rows(block: Block) -> Iterable[Any]:
@@ -195,13 +182,13 @@ def _first_rows(block: Block) -> Iterable[Any]:
         case DelimitedRows():
             return table_rows(block.data, block.first)[0]
         case pa.RecordBatch():
-            return _objects(block.data.slice(0, LOOKED_AT))
+            return batch_rows(block.data.slice(0, LOOKED_AT))
         case _:
             return ()
 
 
 _WHERE: Final = {"fingerprint": False}
-"""Marks a field that says where to look, not what is meant: it stays out of a fingerprint."""
+"""Marks a field that is left out of the fingerprint: it names a place, not the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,19 +203,11 @@ class Files(Input):
         return tuple(resolve(self.paths, root))
 
     def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:
-        """Give the blocks of one file after the other."""
+        """Yield the blocks of one file after the other."""
         for file in parts:
             yield from file_blocks(
                 file, self.how, lambda text: fits_json(formats, text), at_once=_whole(formats), size=size
             )
-
-    def stamps(self, parts: tuple[File, ...]) -> list[tuple[str, int, int]]:
-        """Return name, size and time of change of each file."""
-        return [(file.name, file.size, file.mtime_ns) for file in parts]
-
-    def label(self, parts: tuple[File, ...]) -> str:
-        """Return the first file's path."""
-        return str(parts[0].path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +223,7 @@ class Frame(Input):
         return ()
 
     def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:  # noqa: ARG002
-        """Give its batches."""
+        """Yield its batches."""
         batches = self.batches()
         first = 1
         for part in (
@@ -268,7 +247,7 @@ class Frame(Input):
 
 
 def _whole(formats: Sequence[Format]) -> bool:
-    """Tell whether a file must come in one block; not while formats are tried."""
+    """Return whether a file must come in one block; not while formats are tried."""
     return len(formats) == 1 and formats[0].whole_file
 
 
@@ -284,37 +263,58 @@ def files(
 ) -> Input:
     r"""Rows from files: JSON, JSON lines, CSV, TSV, Parquet and Arrow, each also as `.gz` or `.zst`.
 
-    - `paths`: a file, a pattern (`data/**/*.jsonl`), a folder (every file in it with a known suffix), or several.
-      Files are read sorted by name. JSON is told from JSON lines by content, whatever the name.
-    - `format`: a layout by name, one made by its function (`messages(column="input")`), or "auto".
-    - `id`: the field with the rows' own ids (text or integers). In JSON keyed by id, the keys are.
-    - `columns`: the names of the columns of CSV or TSV without a header.
-    - `quoted`: whether cells may stand in quotes; if None, in CSV and not in TSV.
-    - `separator`: a character; if None, comma or tab by suffix.
-    - `unescape`: a backslash and an n in a cell of CSV or TSV is a line end, as in FLAN's files.
+    Nothing is read before the input is opened. An empty file has no rows. JSON and JSON lines are distinguished by
+    content, whatever the name.
 
-    An empty file has no rows. Nothing is read before the input is opened.
+    Args:
+        paths: A file, a pattern (`data/**/*.jsonl`), a folder (every file in it with a known suffix), or several. Files
+            are read sorted by name.
+        format: A format by name, one made by its function (`messages(column="input")`), or "auto", which detects it.
+        id: The field with the rows' own ids (text or integers). In JSON keyed by id, the keys are.
+        columns: The names of the columns of CSV or TSV without a header.
+        quoted: Whether cells may be quoted. None: in CSV, and not in TSV.
+        separator: A character. None: comma or tab by suffix.
+        unescape: A backslash and an n in a cell of CSV or TSV is a line end, as in FLAN's files.
 
-    >>> files("lima.json", "alpaca").format
-    Alpaca()
+    Returns:
+        An input.
+
+    Raises:
+        MixtureError: There is no path, the format is unknown, or the separator is not one ASCII character.
+
+    Example:
+        >>> files("lima.json", "alpaca").format
+        Alpaca()
     """
     several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not several:
         message = "files() takes at least one path"
         raise MixtureError(message)
     if separator is not None and (len(separator) != 1 or separator in '"\r\n' or not separator.isascii()):
-        message = f"separator={separator!r} is no single ASCII character"
+        message = f"separator={separator!r} is not a single ASCII character"
         raise MixtureError(message)
     how = Delimiting(None if columns is None else tuple(columns), quoted, separator, unescape)
     return Files(format=named(format), id=id, paths=tuple(os.fspath(path) for path in several), how=how)
 
 
 def frame(data: pl.DataFrame, format: FormatName | Format = "auto", *, id: str | None = "id") -> Input:  # noqa: A002
-    """Rows of a polars frame; nulls count as absent. Raises `MixtureError` for anything else, a lazy frame too.
+    """Rows of a polars frame; nulls count as absent.
 
-    >>> opened = frame(pl.DataFrame({"question": ["2+2?"], "answer": ["4"]})).open()
-    >>> opened.describe()
-    'question_answer() (auto: 1 of the first 1 rows have answer, question as it reads them)'
+    Args:
+        data: The frame; collect a lazy one first.
+        format: As in `files`.
+        id: As in `files`.
+
+    Returns:
+        An input.
+
+    Raises:
+        MixtureError: `data` is not a `polars.DataFrame`, or the format is unknown.
+
+    Example:
+        >>> opened = frame(pl.DataFrame({"question": ["2+2?"], "answer": ["4"]})).open()
+        >>> opened.describe()
+        'question_answer() (auto: 1 of the first 1 rows have answer, question as it reads them)'
     """
     if not isinstance(data, pl.DataFrame):
         hint = "; call .collect() on it" if isinstance(data, pl.LazyFrame) else ""
@@ -328,7 +328,21 @@ def frame(data: pl.DataFrame, format: FormatName | Format = "auto", *, id: str |
 def dataset(data: Dataset | IterableDataset, format: FormatName | Format = "auto", *, id: str | None = "id") -> Input:  # noqa: A002
     """Rows of one split of a Hugging Face `datasets` object, streamed or not; nulls count as absent.
 
-    Raises `MixtureError` for anything else (a `DatasetDict`: choose a split).
+    Args:
+        data: The dataset; of a `DatasetDict`, choose a split.
+        format: As in `files`.
+        id: As in `files`.
+
+    Returns:
+        An input.
+
+    Raises:
+        MixtureError: `data` is not a dataset, or the format is unknown.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> dataset(Dataset.from_dict({"question": ["2+2?"], "answer": ["4"]})).open().rows
+        1
     """
     if not (hasattr(data, "with_format") and hasattr(data, "iter")):
         hint = f"; choose a split: {', '.join(map(str, data))}" if isinstance(data, dict) else ""

@@ -1,6 +1,6 @@
-"""Rated rows from data with one answer a row: the rows that say the same prompt become one, wherever they stand.
+"""Rated rows from data with one answer per row: all rows with the same prompt become one.
 
-Answers of several models often come in a file each, and ratings of attributes (HelpSteer) in a row for each answer.
+Answers of several models often come in one file per model, and ratings (HelpSteer) in one row per answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["joined"]
 
 _OF_ROW: Final = frozenset({"messages", "prompt", "completions"})
 _OF_ANSWER: Final = frozenset({"content", "response", "completion", "model", "scores", "row"})
-"""Fields that `rated` reads: what a source calls so stays within `row` of its completion."""
+"""Fields that `rated` reads: fields of a source with these names stay within `row` of the completion."""
 
 _NAME: Final = "joined rows"
 
@@ -60,7 +60,7 @@ class Joined(Input):
         )
 
     def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:  # noqa: ARG002
-        """Read all files, giving what cannot be read as it is met; then give the joined rows as JSON objects."""
+        """Read all files, yielding unreadable rows at once, then the joined rows as JSON objects."""
         answers: dict[str, list[Answer]] = {}
         source = Files(format=self.part, id=self.id, paths=self.paths, how=Delimiting())
         total = 0
@@ -81,7 +81,7 @@ class Joined(Input):
         return next((name for name in self.models or () if file.name.startswith(f"{name}/")), None)
 
     def _blocks(self, answers: dict[str, list[Answer]], size: int, total: int) -> Iterator[Block]:
-        """Give the rows in blocks of about `size` bytes, and let go of each as it is written."""
+        """Yield the rows in blocks of about `size` bytes, and release each as it is written."""
         items: list[bytes] = []
         held, first, rows = 0, 1, len(answers)
         for number, prompt in enumerate(list(answers), 1):
@@ -92,7 +92,7 @@ class Joined(Input):
                 items, held, first = [], 0, number + 1
 
     def _row(self, prompt: str, answers: list[Answer]) -> bytes:
-        """Return one row as `rated` reads it; what all answers say alike stands once."""
+        """Return one row as `rated` reads it, with the fields that all answers share once."""
         ids = {answer.id for answer in answers}
         own = next(iter(ids)) if len(ids) == 1 else None
         first = answers[0].rest
@@ -102,33 +102,25 @@ class Joined(Input):
             if name not in _OF_ROW and all(answer.rest.get(name) == value for answer in answers)
         }
         completions = [self._completion(answer, alike, own) for answer in answers]
-        told: dict[str, Any] = {**alike, "prompt": prompt, "completions": completions}
-        return msgspec.json.encode(told if own is None or self.id is None else {self.id: own, **told})
+        row: dict[str, Any] = {**alike, "prompt": prompt, "completions": completions}
+        return msgspec.json.encode(row if own is None or self.id is None else {self.id: own, **row})
 
     def _completion(self, answer: Answer, alike: Fields, own: str | None) -> Fields:
         rest = {name: value for name, value in answer.rest.items() if name not in alike}
         if answer.id is not None and own is None and self.id is not None:
             rest[self.id] = answer.id
         clash = {name: rest.pop(name) for name in sorted(_OF_ANSWER & rest.keys())}
-        told: Fields = {"content": answer.content, "model": answer.model, "scores": answer.scores, **rest}
-        return {**told, "row": clash} if clash else told
-
-    def stamps(self, parts: tuple[File, ...]) -> list[tuple[str, int, int]]:
-        """Return name, size and time of change of each file."""
-        return [(file.name, file.size, file.mtime_ns) for file in parts]
-
-    def label(self, parts: tuple[File, ...]) -> str:
-        """Return the first file's path."""
-        return str(parts[0].path)
+        fields: Fields = {"content": answer.content, "model": answer.model, "scores": answer.scores, **rest}
+        return {**fields, "row": clash} if clash else fields
 
 
 def _collect(parsed: Parsed, model: str | None, answers: dict[str, list[Answer]]) -> None:
     rows = zip(parsed.body.to_pylist(), parsed.ids.to_pylist(), strict=True)
     for row, own in rows:
-        said = row["completions"][0]
-        scores = {score["name"]: score["value"] for score in said["scores"]}
-        who = said["model"] if said["model"] is not None else model
-        answer = Answer(said["content"], who, scores, own, json_fields(row["meta"].encode()))
+        only = row["completions"][0]
+        scores = {score["name"]: score["value"] for score in only["scores"]}
+        who = only["model"] if only["model"] is not None else model
+        answer = Answer(only["content"], who, scores, own, json_fields(row["meta"].encode()))
         answers.setdefault(row["messages"][0]["content"], []).append(answer)
 
 
@@ -141,25 +133,31 @@ def joined(
     model: str | None = None,
     id: str | None = "id",  # noqa: A002
 ) -> Input:
-    """Rated rows from files with one answer a row: all answers to one prompt become its completions.
+    """Rated rows from files with one answer per row: all answers to one prompt become its completions.
 
-    - `paths`: files, patterns or folders, as `files` takes them; or a file (pattern, folder) for each model by name.
-    - `on`: the field with the prompt, a text. Rows are joined where it is the same to the letter; how many files there
-      are, and which of them have it, does not matter: a prompt has the completions there are. A file that answers it
-      twice gives it two.
-    - `content`: the field with the answer. `score`: the fields with its scores: numbers, also as text; null and "N/A"
-      are none. `model`: the field that names the model; where there is none, the name in the mapping counts.
-    - `id`: the field with the rows' own ids, which the joined row takes where all answers have the same.
+    Rows are joined if their prompts are exactly the same, in the order in which prompts first occur; all of it is held
+    in memory. A prompt has the completions there are; a file that answers it twice gives it two. Rows that cannot be
+    read (no prompt, no answer, a score that is not a number) are quarantined, one by one. Other fields are kept in
+    `meta`: once if all answers of a row share them, else with the completion, those named like a field of `rated`
+    within `row`.
 
-    Rows that cannot be read (no prompt, no answer, a score that is no number) are quarantined, each by itself. Other
-    fields go along in `meta`: once where all answers of a row have the same, else with the completion, those named like
-    a field of `rated` within `row`. Joined rows come in the order in which their prompts are first met; all of it is
-    held in memory. Raises `MixtureError` for fields named twice, no path, and names of models that cannot be told apart
-    ("a" and "a/b").
+    Args:
+        paths: Files, patterns or folders, as `files` takes them; or one file (pattern, folder) per model, by name.
+        on: The field with the prompt, a text.
+        content: The field with the answer.
+        score: The field with the score, or several: numbers, also as text; null and "N/A" are no score.
+        model: The field that names the model; if it is absent, the name in the mapping counts.
+        id: The field with the rows' own ids; the joined row takes it if all its answers have the same.
 
-    >>> step = joined("annotations/*.json", on="instruction", content="output_2", score="preference")
-    >>> step.part
-    ScoredFormat(prompt='instruction', response='output_2', scores=('preference',), model=None)
+    Returns:
+        An input of rated rows.
+
+    Raises:
+        MixtureError: A field is named twice, there is no path, or a model's name contains another's ("a" and "a/b").
+
+    Example:
+        >>> joined("annotations/*.json", on="instruction", content="output_2", score="preference").part.scores
+        ('preference',)
     """
     part = scored(on, content, score, model=model)
     models = None
@@ -174,6 +172,6 @@ def joined(
     for name in models or ():
         within = [other for other in models or () if other.startswith(f"{name}/")]
         if within or not name:
-            message = f"joined(): the model names {name!r} and {(within or [''])[0]!r} cannot be told apart; rename one"
+            message = f"joined(): the model names {name!r} and {(within or [''])[0]!r} are ambiguous; rename one"
             raise MixtureError(message)
     return Joined(format=rated(), id=id, paths=tuple(os.fspath(path) for path in several), models=models, part=part)

@@ -26,7 +26,7 @@ class File(NamedTuple):
 
 
 def suffix_of(name: str) -> str:
-    """Return a file's suffix without that of its packing, in small letters.
+    """Return a file's suffix without that of its compression, in lower case.
 
     >>> suffix_of("train.JSONL.gz"), suffix_of("notes")
     ('.jsonl', '')
@@ -39,8 +39,8 @@ def resolve(patterns: tuple[str, ...], root: str | None = None) -> list[File]:
     """Return the files of paths, folders and patterns, sorted by name, each once.
 
     A folder gives every file in it, at any depth, with a known suffix; names that begin with a dot or an underscore are
-    passed over. A pattern may hold `*`, `?`, `[...]` and `**`. Relative paths start at `root` (the working directory).
-    Raises `SourceNotFoundError` where one of them matches nothing, `FormatError` for a folder that may not be read.
+    skipped. A pattern may hold `*`, `?`, `[...]` and `**`. Relative paths start at `root` (the working directory).
+    Raises `SourceNotFoundError` if one of them matches nothing, `FormatError` for a folder that may not be read.
     """
     fixed: list[Path] = []
     found: set[Path] = set()
@@ -85,7 +85,7 @@ def _match(pattern: Path, given: str) -> tuple[Path, list[Path]]:
 
 
 def _walk(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-    """Give the files below `folder` that a pattern's parts match; hidden ones only where a part begins like them."""
+    """Yield the files below `folder` that a pattern's parts match; hidden ones only where a part begins like them."""
     first, rest = parts[0], parts[1:]
     try:
         entries = sorted(folder.iterdir())
@@ -106,7 +106,7 @@ def _walk(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
 
 
 def _listing(path: Path) -> str:
-    """Say what the nearest folder above `path` that exists holds, names like the missing one first."""
+    """List the nearest existing folder above `path`, similar names first."""
     while not path.parent.is_dir():
         path = path.parent
     try:
@@ -119,7 +119,7 @@ def _listing(path: Path) -> str:
 
 
 def unreadable(path: Path, error: OSError) -> FormatError:
-    """Return the error for a file or folder that the system does not let be read."""
+    """Return the error for a file or folder that the system cannot read."""
     return FormatError(
         f"{path} cannot be read: {error.strerror}. Give it read permission, or leave it out of the source."
     )

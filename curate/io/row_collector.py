@@ -1,4 +1,4 @@
-"""Rows one by one into Arrow: flat lists a block, then one array each."""
+"""Rows one by one into Arrow: flat lists for each block, then one array each."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from curate.rows.validate import Turn
 QUARANTINED = pa.schema(
     [("line", pa.int64()), ("column", pa.string()), ("expected", pa.string()), ("excerpt", pa.string())]
 )
-"""A row that could not be taken in: where it stood, what was wrong, and its first 200 characters."""
+"""A bad row: its line, the column and what was expected there, and its first 200 characters."""
 
 EXCERPT = 200
 """Characters of a bad row that its line in the quarantine shows."""
 
 
 class Parsed(NamedTuple):
-    """What a block came to.
+    """The rows of a block.
 
     `body` has the schema `BODIES[kind]`, without a null in roles and contents; `ids` is the source's own id, null where
-    it has none; `line` is where each row stood, from 1; `bad` has the schema `QUARANTINED`, in line order. `span` has
-    two columns, where in the block the line of each row starts and ends, or -1 for a row that is not all of one plain
-    line; None stands for rows of which none is. `key` is given where the hash of an id is not what tells rows apart.
+    it has none; `line` is each row's line, from 1; `bad` has the schema `QUARANTINED`, in line order. `span` has
+    two columns, where in the block the line of each row starts and ends, or -1 for a row that is not one whole plain
+    line; None if no row is. `key` is given if rows are not identified by the hash of their id.
     """
 
     body: pa.RecordBatch
@@ -105,7 +105,7 @@ def offsets(ends: list[int]) -> pa.Int32Array:
 
 
 class Collector:
-    """The rows of a block on their way into Arrow, and those that are turned away."""
+    """Collects the rows of a block for Arrow, and those that are quarantined."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
@@ -135,7 +135,7 @@ class Collector:
         self.lines.append(line)
 
     def refuse(self, line: int, column: str, expected: str, excerpt: str) -> None:
-        """Turn one row away."""
+        """Quarantine one row."""
         self.bad.append((line, column, expected, excerpt))
 
     def parsed(self) -> Parsed:

@@ -49,6 +49,14 @@ class StampedCache(FunctionCache):
         key: tuple[Any, ...] = super()._index_key(sig, codegen)  # type: ignore[no-untyped-call]
         return (*key, self._py_func.__module__, sources())
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:  # noqa: ANN401
+        """Return compiled code; none where its key names a type that was renamed or moved since."""
+        try:
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except (AttributeError, ImportError):
+            self.flush()  # type: ignore[no-untyped-call]
+            return None
+
 
 _STAMPED: Any = StampedCache
 _NJIT: Any = numba.njit

@@ -1,4 +1,4 @@
-"""Putting the changes of an Edit into a batch: the one place where text of users is replaced."""
+"""Applies the changes of an Edit to a batch: the only place where user text is replaced."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Change(NamedTuple):
 class Edits(NamedTuple):
     """What an Edit changes: one `Change` for each part of the segments, in the same order.
 
-    `turns`, where given, has an entry a row: how many turns of the dialogue stay, counted from its start; -1 keeps all.
+    `turns`, if given, has one entry per row: how many turns of the dialogue stay, from its start; -1 keeps all.
     """
 
     changes: tuple[Change, ...] = ()

@@ -1,4 +1,4 @@
-"""Who a row is: the source's own id, or a hash of everything it says.
+"""The identity of a row: the source's own id, or a hash of its whole content.
 
 Neither depends on the order of rows or on how they are spread over files. Rows of one source with the same content get
 an occurrence number when the whole source has been read (`curate.engine.resolve`).

@@ -1,4 +1,4 @@
-"""One text a row: what a model that judges whole rows reads."""
+"""One text per row, for models that judge whole rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TextForm: TypeAlias = Literal["spaced", "plain"]
 """How a row's segments become one text.
 
 `spaced`: their normal form (lower case, one line) with one space between words and signs; what `train_classifier`
-trains on. `plain`: as they are; what models made elsewhere were trained on, for the most part.
+trains on. `plain`: as they are; what most other models were trained on.
 """
 
 

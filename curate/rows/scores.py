@@ -1,4 +1,4 @@
-"""How good the answers of a row are said to be, as one number."""
+"""The score of a row's best answer, as one number."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ On: TypeAlias = Scope | frozenset[Role]
 class Part(NamedTuple):
     """The selected segments of one flat string array; the arrays after `text` run side by side.
 
-    `index` says where in `text` a segment lies, `turn` is its message (or completion) number from 0 within its side,
+    `index` is the place of a segment in `text`, `turn` is its message (or completion) number from 0 within its side,
     and `role` its code in `ROLES`. Segments come in row order, and in turn order within a row.
     """
 
@@ -187,11 +187,11 @@ def _mask(part: Part, on: On) -> NDArray[np.bool_] | None:
 def _before_first(row: NDArray[np.int32], hit: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Mark each row's segments before its first hit."""
     mask = np.zeros(len(row), np.bool_)
-    met = -1
+    hit_row = -1
     for i in range(len(row)):
         if hit[i]:
-            met = row[i]
-        mask[i] = row[i] != met
+            hit_row = row[i]
+        mask[i] = row[i] != hit_row
     return mask
 
 
@@ -199,11 +199,11 @@ def _before_first(row: NDArray[np.int32], hit: NDArray[np.bool_]) -> NDArray[np.
 def _first(row: NDArray[np.int32], hit: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Mark each row's first hit."""
     mask = np.zeros(len(row), np.bool_)
-    met = -1
+    hit_row = -1
     for i in range(len(row)):
-        if hit[i] and row[i] != met:
+        if hit[i] and row[i] != hit_row:
             mask[i] = True
-            met = row[i]
+            hit_row = row[i]
     return mask
 
 

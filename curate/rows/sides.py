@@ -1,4 +1,4 @@
-"""A side of each row as one thing: its hash, its turns, its size."""
+"""One side of each row as a unit: its hash, its turns, its size."""
 
 from __future__ import annotations
 

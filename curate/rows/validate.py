@@ -1,7 +1,7 @@
 """What makes a row a row: checks that hold for every kind, whatever layout it came in.
 
-A row that breaks one is quarantined, never repaired. Role order, empty text and an unanswered last turn are no faults
-of this sort: `shape()` scores them.
+A row that breaks one is quarantined, never repaired. Role order, empty text and an unanswered last turn are not
+faults: `shape()` scores them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Turn: TypeAlias = tuple[str, str]
 
 
 class Fault(Exception):  # noqa: N818  # never reaches a user: the reader turns it into a line of the quarantine
-    """A row cannot be taken in: `column` names the place in it ("" for all of it), `expected` what should be there."""
+    """A row is invalid: `column` names the place in it ("" for all of it), `expected` what should be there."""
 
     def __init__(self, column: str, expected: str) -> None:
         super().__init__(column, expected)

@@ -1,4 +1,4 @@
-"""What a model card says to a program: how the texts were made that its model was trained on.
+"""The part of a model card that programs read: how the texts were made that its model was trained on.
 
 The card of `quality.bin` is `quality.md` beside it, for people; one fenced block of JSON in it is read back.
 """
@@ -17,11 +17,11 @@ from curate.rows.segments import On, check_on
 FENCE: Final = "```json curate-classifier"
 BLOCK: Final = re.compile(re.escape(FENCE) + r"\n(.*?)\n```", re.DOTALL)
 LONGEST: Final = 1 << 20
-"""Characters of a card that are looked at: a card has a few thousand."""
+"""Characters of a card that are searched: a card has a few thousand."""
 
 
-class Told(NamedTuple):
-    """What training settled: the label of the rows to keep, the segments read, the form of their text, the model.
+class CardMetadata(NamedTuple):
+    """How a model was trained: the label of the rows to keep, the segments read, the form of their text, its sha256.
 
     `opening` is how many characters were read of each assistant turn; None: all.
     """
@@ -34,7 +34,7 @@ class Told(NamedTuple):
 
 
 def card_path(model: str | Path) -> Path:
-    """Return where the card of a model lies.
+    """Return the path of a model's card.
 
     >>> card_path("models/quality.ftz").as_posix()
     'models/quality.md'
@@ -42,14 +42,14 @@ def card_path(model: str | Path) -> Path:
     return Path(model).with_suffix(".md")
 
 
-def spell(told: Told) -> str:
+def spell(card: CardMetadata) -> str:
     """Return the block of a card that a program reads."""
-    plain = told._asdict() | {"on": sorted(told.on) if isinstance(told.on, frozenset) else told.on}
+    plain = card._asdict() | {"on": sorted(card.on) if isinstance(card.on, frozenset) else card.on}
     return f"{FENCE}\n{json.dumps(plain, indent=2, sort_keys=True)}\n```"
 
 
-def read_card(model: str | Path, digest: str) -> Told | None:
-    """Return what the card beside `model` says; None where there is none, or one without a block of ours.
+def read_card(model: str | Path, digest: str) -> CardMetadata | None:
+    """Return what the card beside `model` says; None if there is no card, or none with our block.
 
     Raises `FormatError` for a block that cannot be read, `MixtureError` for the card of another model than the one
     whose sha256 is `digest`.
@@ -65,23 +65,23 @@ def read_card(model: str | Path, digest: str) -> Told | None:
         raise FormatError(message) from error
     if found is None:
         return None
-    told = _told(path, found[1])
-    if told.sha256 != digest:
+    card = _metadata(path, found[1])
+    if card.sha256 != digest:
         message = f"the model card {path} is of another model than {model} (its sha256 differs); train again, or move "
         message += "the card away and say on= and label= yourself"
         raise MixtureError(message)
-    return told
+    return card
 
 
-def _told(path: Path, text: str) -> Told:
+def _metadata(path: Path, text: str) -> CardMetadata:
     try:
-        told: Any = json.loads(text)
-        label, on, form, sha256, opening = *(told[name] for name in Told._fields[:-1]), told.get("opening")
+        card: Any = json.loads(text)
+        label, on, form, sha256, opening = *(card[name] for name in CardMetadata._fields[:-1]), card.get("opening")
         known = isinstance(label, str) and form in get_args(TextForm) and isinstance(on, str | list)
         if not known or not isinstance(opening, int | None):
             message = f"label {label!r}, form {form!r}, on {on!r}, opening {opening!r}"
             raise ValueError(message)  # noqa: TRY301  one way out for all that a card may hold
-        return Told(label, check_on(on), form, str(sha256), opening)
+        return CardMetadata(label, check_on(on), form, str(sha256), opening)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         message = f"the model card {path} holds a block that this version of curate cannot read ({error}); train the "
         message += "classifier again"

@@ -123,11 +123,11 @@ def run(code: str, source: Path, target: Path) -> Run:
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", code, source, target, share], stdout=subprocess.PIPE, text=True)
     with process, process.stdout or contextlib.nullcontext() as out:
-        told = out.read() if out else ""
+        seconds = out.read() if out else ""
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
-    return Run(float(told), time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    return Run(float(seconds), time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
 @pytest.mark.timeout(3600)

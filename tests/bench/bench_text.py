@@ -102,5 +102,5 @@ def test_resolve_a_million_rows(benchmark: BenchmarkFixture, share: float) -> No
             "low": high,
         }
     )
-    fell = benchmark(exact_dedup().resolve, keys)
-    assert fell.height > again // 4
+    resolved = benchmark(exact_dedup().resolve, keys)
+    assert resolved.height > again // 4

@@ -118,8 +118,8 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Timed:
     def train_and_tell(self: Any, *given: Any, **named: Any) -> Any:  # noqa: ANN401
         start = time.perf_counter()
         found = plain(self, *given, **named)
-        told = [line["num_tokens"] for line in self.state.log_history if "num_tokens" in line]
-        seen.append(Measured(0, time.perf_counter() - start, told[-1]))
+        tokens = [line["num_tokens"] for line in self.state.log_history if "num_tokens" in line]
+        seen.append(Measured(0, time.perf_counter() - start, tokens[-1]))
         return found
 
     def measure(call: Callable[[], object]) -> Measured:
@@ -144,8 +144,8 @@ def bare(stage: str, build: Build, model: Path, out: Path) -> None:
     trained = fit(build, tokenizer=str(model), limit=LIMIT).trained  # the same rows, so the same batches
     rows = Dataset(build.kept("train").select(columns).collect().filter(trained).to_arrow())
     config, kind = (SFTConfig, SFTTrainer) if stage == "sft" else (DPOConfig, DPOTrainer)
-    told = SETTINGS | more | {"report_to": "none", "model_init_kwargs": {"dtype": DTYPE}}
-    kind(str(model), args=config(str(out), **told), train_dataset=rows, processing_class=tokenizer).train()
+    settings = SETTINGS | more | {"report_to": "none", "model_init_kwargs": {"dtype": DTYPE}}
+    kind(str(model), args=config(str(out), **settings), train_dataset=rows, processing_class=tokenizer).train()
 
 
 def ours(stage: str, build: Build, model: Path, out: Path) -> None:
@@ -167,8 +167,8 @@ def test_beside_a_bare_script(
     found: dict[str, list[Measured]] = {"ours": [], "bare": []}
     for n in range(ROUNDS + 1):
         for name, call in (("ours", ours), ("bare", bare))[:: 1 if n % 2 else -1]:
-            told = timed(partial(call, stage, build, model, tmp_path / f"{name}{n}"))
-            found[name] += [told] if n else []  # the first round warms up
+            seconds = timed(partial(call, stage, build, model, tmp_path / f"{name}{n}"))
+            found[name] += [seconds] if n else []  # the first round warms up
             shutil.rmtree(tmp_path / f"{name}{n}", ignore_errors=True)
     rate = {name: statistics.median(one.tokens / one.steps for one in runs) for name, runs in found.items()}
     whole = {name: statistics.median(one.whole for one in runs) for name, runs in found.items()}
@@ -195,8 +195,8 @@ def test_fit(chats: Build, model: Path) -> None:
     best = []
     for _ in range(3):
         start = time.perf_counter()
-        told = fit(chats, tokenizer=str(model), limit=2_048)
+        seen = fit(chats, tokenizer=str(model), limit=2_048)
         best.append(time.perf_counter() - start)
     whole = size.collect().item()
-    rate = told.total["tokens"] / min(best)
-    print(f"\nfit: {whole / min(best) / 1e6:.1f} MB/s, {rate:,.0f} tokens/s, {told.rows:,} rows")
+    rate = seen.total["tokens"] / min(best)
+    print(f"\nfit: {whole / min(best) / 1e6:.1f} MB/s, {rate:,.0f} tokens/s, {seen.rows:,} rows")

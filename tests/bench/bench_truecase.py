@@ -35,7 +35,7 @@ THREADS: Final = 2
 BYTES: Final = 64_000_000
 ONE_IN: Final = 20
 
-LOWER: Final = {"messages": [{"role": "assistant", "content": "i met him in new york last july."}], "meta": "{}"}
+LOWER: Final = {"messages": [{"role": "assistant", "content": "i saw him in new york last july."}], "meta": "{}"}
 PEAK: Final = """
 import json, sys
 from pathlib import Path
@@ -144,12 +144,12 @@ def test_memory(benchmark: BenchmarkFixture, real_file: Callable[[str], Path]) -
     size = BYTES if benchmark.enabled else BYTES // 64
     call = [sys.executable, "-c", PEAK, str(real_file("sft/lima.json")), str(size)]
     truecase("full").edit(segments(pa.RecordBatch.from_pylist([LOWER], BODIES["conversation"])))  # compiles the table
-    told: dict[Mode, str] = {}
+    figures: dict[Mode, str] = {}
 
     def run() -> None:
         for mode in get_args(Mode):
-            told[mode] = subprocess.run([*call, mode], check=True, capture_output=True, text=True).stdout
+            figures[mode] = subprocess.run([*call, mode], check=True, capture_output=True, text=True).stdout
 
     benchmark(run)
-    for mode, more in told.items():
+    for mode, more in figures.items():
         print(f"\n{mode}: {int(more) / 1024:,.0f} MiB more at the peak than the text ({size / 1e6:,.0f} MB)")

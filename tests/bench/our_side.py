@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 THREADS: Final = 2
 LABEL: Final = "bench"
 WARM: Final = 4096
-"""Rows that load the kernels before the clock starts: enough that some are near each other, and settled."""
+"""Rows that load the kernels before the clock starts: enough that some are near each other, and resolved."""
 
 
 def step_of(name: str, data: Path, scratch: Path) -> Group:
@@ -122,11 +122,11 @@ def built(step: Group, source: Input, out: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Run what the command line says."""
-    name, way, chats, scratch, data, told = sys.argv[1:]
+    name, way, chats, scratch, data, result = sys.argv[1:]
     source = c.files(Path(chats) / "*.jsonl", format="messages")
     step = step_of(name, Path(data), Path(scratch))
     figures = in_memory(step, source) if way == "memory" else built(step, source, Path(scratch) / "build")
-    Path(told).write_text(json.dumps(figures), encoding="utf-8")
+    Path(result).write_text(json.dumps(figures), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import pytest
 from tests.bench.real_chats import Chats
 
 READY: Final = "ready"
-"""A file that stands in an environment once all of its packages are installed."""
+"""A file that is in an environment once all of its packages are installed."""
 
 PATIENCE: Final = 900
 """Seconds that an installation may take."""
@@ -29,7 +29,7 @@ OURS: Final = "from tests.bench.our_side import main\nmain()\n"
 
 
 class Run(NamedTuple):
-    """What one side took and told: seconds of its work, and of processor during it, all its processes together.
+    """What one side took and answered: seconds of its work, and of processor during it, all its processes together.
 
     `peak` is the most memory that its largest process held, in bytes.
     """
@@ -37,7 +37,7 @@ class Run(NamedTuple):
     work: float
     cpu: float
     peak: int
-    told: dict[str, Any]
+    result: dict[str, Any]
 
 
 def environment(*packages: str) -> Path:
@@ -64,19 +64,19 @@ def environment(*packages: str) -> Path:
 
 def run(python: Path, code: str, *arguments: object, folder: Path) -> Run:
     """Run one side to its end, in `folder`; it writes its figures as JSON to the file named last."""
-    told, script, noise = folder / "told.json", folder / "side.py", folder / "noise.txt"
+    result, script, noise = folder / "result.json", folder / "side.py", folder / "noise.txt"
     script.write_text(code, encoding="utf-8")
     room = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     if code == OURS:
         room["PYTHONPATH"] = str(ROOT)
-    call = [str(each) for each in (python, script, *arguments, told)]
+    call = [str(each) for each in (python, script, *arguments, result)]
     with noise.open("w") as out:
         process = subprocess.Popen(call, stdout=out, stderr=subprocess.STDOUT, cwd=folder, env=room)
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         pytest.fail(f"a side ended with {process.returncode}:\n{noise.read_text()[-4000:]}")
-    figures = json.loads(told.read_bytes())
+    figures = json.loads(result.read_bytes())
     return Run(figures["work"], figures["cpu"], used.ru_maxrss * 1024, figures)
 
 
@@ -115,8 +115,8 @@ class Measured(NamedTuple):
     def say(self, found: float) -> None:
         """Print its figures, with the share `found` of what was planted; nearly all must be."""
         last = self.runs[-1]
-        spent = ", ".join(f"{part} {seconds:.2f}" for part, seconds in last.told["parts"].items() if seconds)
-        kept = f"kept {len(last.told['kept']):,} of {self.chats.rows:,}, planted found {found:.3f}"
+        spent = ", ".join(f"{part} {seconds:.2f}" for part, seconds in last.result["parts"].items() if seconds)
+        kept = f"kept {len(last.result['kept']):,} of {self.chats.rows:,}, planted found {found:.3f}"
         used = f"cpu {last.cpu:.1f} s, load {os.getloadavg()[0]:.1f}, peak {last.peak / 1e9:.2f} GB"
         size = f"{self.chats.size / 1e6:.1f} MB"
         print(f"{self.name:24} {self.work:7.2f} s {self.rate:7.2f} MB/s of {size}; {kept}; {used}; {spent}")

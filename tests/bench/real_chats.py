@@ -57,7 +57,7 @@ class Chats(NamedTuple):
     copies: dict[str, str]
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """Say how much it is."""
         return f"{self.rows:,} rows, {self.size / 1e6:.1f} MB of text, {len(self.copies)} near copies among them"
 
@@ -121,7 +121,7 @@ def write(found: Iterable[dict[str, Any]], folder: Path, files: int) -> Chats:
 
 
 def share_found(chats: Chats, kept: set[str]) -> float:
-    """Return which share of the near copies was told from their rows: not both are kept."""
+    """Return which share of the near copies was found: not both are kept."""
     hit = sum(not {row, copy} <= kept for row, copy in chats.copies.items())
     return hit / max(len(chats.copies), 1)
 

@@ -57,7 +57,7 @@ def test_a_file_without_rows_gives_none(tmp_path: Path, name: str, data: bytes) 
 BAD_LINES: dict[str, tuple[bytes, str]] = {
     "invalid UTF-8": (b'{"messages": [{"role": "user", "content": "caf\xe9"}]}', r"UTF-8"),
     "a line of 50 MB": (b'{"messages": [{"role": "user", "content": "' + b"a" * (50 << 20) + b'"}]}', "at most 32 MiB"),
-    "deeply nested": (b'{"messages": [], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "at most 200 lists"),
+    "deeply nested": (b'{"messages": [], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "at most 200 levels"),
     "cut off": (b'{"messages": [{"role": "user", "conte', "valid JSON; it ends early"),
     "no object": (b'"just text"', "object"),
     "NUL": (b'{"messages": [{"role": "user", "content": "a\\u0000b"}]}', "text without NUL"),
@@ -96,7 +96,7 @@ PACKED = gzip.compress(b"\n".join(GOOD * 500))
 BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "truncated gzip": ("rows.jsonl.gz", PACKED[: len(PACKED) // 2], r"rows\.jsonl\.gz cannot be read: .*[Tt]runcated"),
     "gzip with a wrong byte": ("rows.jsonl.gz", PACKED[:200] + b"\0\0\0\0" + PACKED[204:], "cannot be read"),
-    "phase a JSON array": ("rows.json", b"[" + b",\n".join(GOOD), r"rows\.json is no valid JSON, line 20"),
+    "half a JSON array": ("rows.json", b"[" + b",\n".join(GOOD), r"rows\.json is not valid JSON, line 20"),
     "a deeply nested array": ("rows.json", b"[" + b"[" * 100_000 + b"]" * 100_000 + b"]", "nested too deeply"),
     "UTF-16": ("rows.jsonl", "{}".encode("utf-16"), "is UTF-16"),
     "a zip archive": ("rows.jsonl", b"PK\x03\x04" + b"\0" * 50, "is a zip archive"),

@@ -75,7 +75,7 @@ def test_files_need_a_name_where_there_is_no_one_file() -> None:
 
 
 def test_a_separator_is_one_character() -> None:
-    with pytest.raises(MixtureError, match="separator='::' is no single ASCII character"):
+    with pytest.raises(MixtureError, match="separator='::' is not a single ASCII character"):
         evals.files("a.csv", question="q", separator="::")
 
 

@@ -115,14 +115,14 @@ def test_what_the_hub_does_not_have_is_a_clear_error(endpoint: str, tmp_path: Pa
     assert [name for name, _ in found] == ["SourceNotFoundError"] * 6 + ["FormatError"]
     none, gated, config, split, scripted, noise, broken = (said for _, said in found)
     assert none.startswith(
-        "lab/none, split test cannot be had from the Hub: Dataset 'lab/none' doesn't exist on the Hub"
+        "lab/none, split test cannot be downloaded from the Hub: Dataset 'lab/none' doesn't exist on the Hub"
     )
     assert "lab/gated" in gated
     assert "gated" in gated.split("Log in")[0]
     assert "'three' not found" in config
     assert 'Unknown split "dev"' in split
     assert "scripts are no longer supported" in scripted
-    assert noise.startswith("lab/noise, split test cannot be had from the Hub: ")
+    assert noise.startswith("lab/noise, split test cannot be downloaded from the Hub: ")
     assert broken.startswith("lab/broken on the Hub cannot be read")
     assert all(said.endswith("EvalSet.at(path).") for _, said in found)
 
@@ -130,5 +130,5 @@ def test_what_the_hub_does_not_have_is_a_clear_error(endpoint: str, tmp_path: Pa
 def test_without_a_network_the_error_says_what_to_do(tmp_path: Path) -> None:
     ((name, said),) = load("http://127.0.0.1:9", tmp_path, {"id": "lab/quiz", "split": "test"}, HF_HUB_OFFLINE="1")
     assert name == "SourceNotFoundError"
-    assert said.startswith("lab/quiz, split test cannot be had from the Hub: ")
+    assert said.startswith("lab/quiz, split test cannot be downloaded from the Hub: ")
     assert said.endswith("without a network, fetch its files elsewhere and point the set at them: EvalSet.at(path).")

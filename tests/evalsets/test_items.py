@@ -249,7 +249,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b"])
 def test_names(name: str) -> None:
-    with pytest.raises(MixtureError, match="an eval set is named"):
+    with pytest.raises(MixtureError, match="an eval set has a name"):
         EvalSet(name=name, origin=Hub(id="x/y", split="test"), fields=(Fields(question="q"),))
 
 

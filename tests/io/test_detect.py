@@ -1,4 +1,4 @@
-"""`format="auto"` chooses when it can be told, says why, and refuses with the fix when it cannot."""
+"""`format="auto"` chooses when the format is clear, says why, and refuses with the fix when it cannot."""
 
 from __future__ import annotations
 

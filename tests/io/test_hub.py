@@ -81,7 +81,7 @@ def test_what_the_hub_does_not_have_is_a_clear_error(endpoint: str, tmp_path: Pa
     assert all(said.endswith("give them to files()") for _, said in found[:3])
     ((name, said),) = load("http://127.0.0.1:9", tmp_path / "none", asks[0], HF_HUB_OFFLINE="1")
     assert name == "SourceNotFoundError"
-    assert "lab/none cannot be had from the Hub" in said
+    assert "lab/none cannot be downloaded from the Hub" in said
 
 
 def test_a_hub_input_is_known_by_what_it_names() -> None:

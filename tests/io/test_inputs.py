@@ -254,7 +254,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "cut.json": (b'[{"question": "q",\n"answer": "a"},\n{"question":', "line 3: it ends early"),
     "broken.json": (
         b'[{"question": "q",\n"answer": a}]',
-        r"no valid JSON, line 2: invalid character \(byte 29\). Mend it",
+        r"not valid JSON, line 2: invalid character \(byte 29\). Repair it",
     ),
     "deep.json": (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
     "twice.json": (b'{"a": {"question": "q"},\n "a": {"question": "q"}}', "key 'a' twice"),
@@ -336,7 +336,7 @@ def test_a_long_file_streams(tmp_path: Path) -> None:
 def test_arguments_that_do_not_fit_are_refused_at_once() -> None:
     with pytest.raises(MixtureError, match="did you mean 'alpaca'"):
         files("x.json", "alpacca")
-    with pytest.raises(MixtureError, match="no single ASCII"):
+    with pytest.raises(MixtureError, match="not a single ASCII"):
         files("x.csv", separator=";;")
 
 

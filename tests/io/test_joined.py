@@ -145,7 +145,7 @@ def test_nothing_to_join(tmp_path: Path) -> None:
         joined({"m": tmp_path / "missing.jsonl"}, **FIELDS).open()
     with pytest.raises(MixtureError, match="at least one path"):
         joined([], **FIELDS)
-    with pytest.raises(MixtureError, match="cannot be told apart"):
+    with pytest.raises(MixtureError, match="are ambiguous"):
         joined({"a": empty, "a/b": empty}, **FIELDS)
     with pytest.raises(MixtureError, match="each once"):
         joined(empty, on="x", content="x", score="s")

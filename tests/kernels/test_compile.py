@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -32,3 +36,31 @@ def test_a_helper_called_from_python_refuses() -> None:
     read(np.array([5, 6, 7], np.uint8), np.array([2], np.int32))
     with pytest.raises(TypeError, match="seen is a helper that only kernels call"):
         seen(np.zeros(1, np.uint8), 0)
+
+
+MODULE = """
+from typing import NamedTuple
+import numpy as np
+from curate.kernels.compile import kernel
+from {types} import {name}
+
+@kernel
+def first(tables: {name}) -> int:
+    return tables.data[0]
+
+print(first({name}(np.array([7]))))
+"""
+
+
+def test_a_kernel_whose_argument_type_was_renamed_is_compiled_again(tmp_path: Path) -> None:
+    """The index on disk names the type: an upgrade must not fail on what an older version compiled."""
+    kernels, stamp = tmp_path / "kernels.py", None
+    for name in ("Old", "New"):
+        (tmp_path / "types_of_it.py").write_text(
+            f"from typing import NamedTuple\nimport numpy as np\nclass {name}(NamedTuple):\n    data: np.ndarray\n"
+        )
+        kernels.write_text(MODULE.format(types="types_of_it", name=name))
+        stamp = stamp or kernels.stat().st_mtime
+        os.utime(kernels, (stamp, stamp))
+        done = subprocess.run([sys.executable, kernels], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.stdout == "7\n", done.stderr

@@ -269,7 +269,7 @@ PAIR_FLAWS: dict[str, Callable[[dict[str, str]], bool]] = {
     "answers in another language than the prompt": lambda pair: (
         written_in("German")([Turn("assistant", pair["chosen"])]) and "German" not in pair["prompt"]
     ),
-    "same prompt with the labels turned round": contradicts,
+    "same prompt with the labels swapped": contradicts,
     "eval question in the prompt": lambda pair: leaks(pair["prompt"]),
 }
 
@@ -339,7 +339,7 @@ def test_ratings_hold_the_stated_flaws(flaw: str) -> None:
     assert [sum(map(RATING_FLAWS[flaw], RATINGS))] == TABLES["ratings"][flaw]
 
 
-def test_the_readme_states_no_flaw_that_nobody_counts() -> None:
+def test_the_readme_states_no_flaw_that_is_not_counted() -> None:
     stated = {heading: set(table) for heading, table in TABLES.items()}
     assert stated == {
         "conversations": {*SOURCE_FLAWS, *ROW_FLAWS},

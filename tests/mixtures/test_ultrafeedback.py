@@ -33,7 +33,7 @@ def raw(number: int, *rated: tuple[str, float, tuple[str, str, str, str]]) -> di
             "model": f"model-{place}",
             "overall_score": overall,
             "annotations": {
-                name: {"Rating": told, "Rationale": "So."} for name, told in zip(ASPECTS, ratings, strict=True)
+                name: {"Rating": rating, "Rationale": "So."} for name, rating in zip(ASPECTS, ratings, strict=True)
             },
         }
         for place, (text, overall, ratings) in enumerate(rated)

@@ -26,12 +26,12 @@ LONG = "please please please"
 
 def ask(prompt: str, *answers: tuple[str, float | None], **more: object) -> Row:
     """Return a row in the layout `rated`."""
-    told = [{"content": text, "scores": {} if score is None else {"overall": score}} for text, score in answers]
-    return {"prompt": prompt, "completions": told, **more}
+    completions = [{"content": text, "scores": {} if score is None else {"overall": score}} for text, score in answers]
+    return {"prompt": prompt, "completions": completions, **more}
 
 
 def asks(count: int, seed: int = 0) -> list[Row]:
-    """Return rated rows with own ids and without, shared prompts, twins, and every reason to give no pair."""
+    """Return rated rows with own ids and without, shared prompts, duplicates, and every reason to give no pair."""
     chance = random.Random(seed)
     rows = []
     for i in range(count):
@@ -106,9 +106,9 @@ def count_fates(done: Build) -> None:
         lines, pairs = done.ledger.filter(own).collect(), done.pairs.filter(own).collect()
         assert dict(lines["fate"].value_counts().rows()) == {k: n for k, n in source["fates"].items() if n}
         assert sum(source["fates"].values()) == source["read"] == lines.height
-        told = source.get("pairs", {"made": 0, "fates": {}})
-        assert dict(pairs["fate"].value_counts().rows()) == {k: n for k, n in told["fates"].items() if n}
-        assert sum(told["fates"].values()) == told["made"] == pairs.height
+        counts = source.get("pairs", {"made": 0, "fates": {}})
+        assert dict(pairs["fate"].value_counts().rows()) == {k: n for k, n in counts["fates"].items() if n}
+        assert sum(counts["fates"].values()) == counts["made"] == pairs.height
         places = ["file", "line"]
         paired = lines.filter(pl.col("fate") == "paired").select(places).unique().sort(places)
         assert paired.equals(pairs.select(places).unique().sort(places))

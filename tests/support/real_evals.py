@@ -25,7 +25,7 @@ NAMED: Final = {
     "toxigen": "toxigen_prompts/*.txt",
     "truthful_qa": "TruthfulQA.csv",
 }
-"""The file or folder in `evals/` of each eval in the registry; MMLU lies in a zip archive."""
+"""The file or folder in `evals/` of each eval in the registry; MMLU is in a zip archive."""
 
 _US_HISTORY: Final = "rephrased_high_school_us_history_test_rephrase_english_filtered_question"
 _SOCIOLOGY: Final = "rephrased_sociology_test_rephrase_english_filtered_question"

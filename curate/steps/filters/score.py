@@ -32,17 +32,15 @@ Of: TypeAlias = Literal["best", "mean", "worst"]
 PAIR: Final = ("chosen_score", "rejected_score")
 FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 """`package.module:function`."""
-OWN: Final = ("meta.", "completions")
 COLUMNS: Final = "'meta.<field>', 'completions', 'completions.<score name>', 'chosen_score', 'rejected_score'"
 
 
 class Scorer(Protocol):
     """What gives rows their scores: a reward model, a judge, a rule.
 
-    `rows` has the body columns of one row kind (`curate.rows.schema`), without source and id. The answer has one number
-    a row, in their order, as an array, a list or a series; None or NaN is no score. How many rows come at once, and
-    which together, is no matter of yours, so the score of a row may depend on that row alone. It is called by one
-    thread at a time.
+    `rows` has the body columns of one row kind (`curate.rows.schema`), without source and id. Return one number per
+    row, in order, as an array, list or series; None or NaN is no score. A row's score must depend on that row alone,
+    because batches vary. It is called by one thread at a time.
     """
 
     def __call__(self, rows: pa.RecordBatch) -> Any:  # noqa: ANN401  whatever NumPy or Arrow can read
@@ -68,7 +66,7 @@ class Scoring(Filter):
         return tuple(bound for bound in (low, high) if bound[2:] != (None, None))
 
     def score(self, segments: Segments) -> Scores:
-        """Return the number of each row, NaN where there is none; a function is not called for no rows, only found."""
+        """Return the number of each row, NaN if there is none; a function is not called for no rows, only found."""
         if ":" in self.what:
             found = _called(self.what, segments)
         elif segments.body is None or segments.rows == 0:
@@ -92,28 +90,31 @@ def score(
 ) -> Scoring:
     """Drop rows by a number that comes with them, or that a function of yours gives: a reward model, a judge.
 
-    A row falls with `low_score` below `at_least`, with `high_score` above `at_most`; with neither limit nothing falls.
-    The number is kept as the score `value`, so limits can be moved later. A row without a number has NaN, which breaks
-    no limit: it stays, and the build shows how many there are.
+    The number is kept as the score `value`, so limits can be moved later. A row without a number has NaN and is kept.
 
-    `what` is one of
+    Args:
+    what: One of:
+        "meta.reward", a field that the format left in `meta`, or "meta.a.reward" one inside another (or a name with
+        the dot). A string that spells a number ("4.5", as in CSV) counts; true, null, a list, "n/a", "1,000" and
+        infinity do not.
+        "chosen_score", "rejected_score", of preference rows.
+        "completions.helpfulness", that score of a rated row's completions; "completions", the mean of all scores.
+        "judges:fluency", a function as `package.module:function`, or the function itself if it is at the top of a
+        module; see `Scorer` for what it takes and returns. The module is imported here and runs with your rights.
+        The fingerprint has the name, the manifest a hash of the source of this one module.
+    of: Which completion stands for a rated row: the "best", the "worst", or the "mean" over those with a score.
+    at_least: Rows with a lower number are dropped as `low_score`. Default: no limit.
+    at_most: Rows with a higher number are dropped as `high_score`. Default: no limit.
+    allow_large_drop: Let the step drop more than half of a source without stopping the build.
 
-    - `"meta.reward"`: a field that the source's format left in `meta`; `"meta.annotations.reward"` one within another
-      (or one whose name has the dot). A string that spells a number ("4.5", as all cells of CSV do) counts as it; true,
-      null, a list, "n/a", "1,000" and an infinite number are none.
-    - `"chosen_score"`, `"rejected_score"`: of preference rows.
-    - `"completions.helpfulness"`: the score of this name that the completions of rated rows have; `"completions"`: the
-      mean over all scores of each. `of` says which completion stands for the row: the `best`, the `worst`, the `mean`
-      over those with a score.
-    - `"judges:fluency"`: a function by name, `package.module:function`, or the function itself if it is one of a
-      module's own; see `Scorer` for what it takes and gives. The module is imported here, as if the mixture imported
-      it, and runs with your rights; nothing in data can name one. The fingerprint has the name, the manifest a hash of
-      the source of this one module.
+    Returns:
+    A Filter.
 
-    Raises `MixtureError` for a name that is none of these, a module or function that is not there, limits that no
-    number can keep, and a function that has no name to be found by; when the build runs, for an answer of the wrong
-    length, one that is not of numbers, or an infinite one.
+    Raises:
+    MixtureError: None of these names, a missing module or function, limits that no number can keep; when the build
+        runs, an answer of the wrong length, not of numbers, or infinite.
 
+    Example:
     >>> from curate.rows.schema import BODIES
     >>> from curate.rows.segments import segments
     >>> turns = [{"role": "user", "content": "Hi"}]
@@ -148,12 +149,12 @@ def _check_column(what: str) -> str:
 
 
 def _can_be_asked(name: str) -> bool:
-    """Tell whether a JSON path can spell this name: it has no way to write a backslash, or both quotes."""
+    """Whether a JSON path can spell this name: it cannot write a backslash, or both quotes."""
     return bool(name) and "\\" not in name and not {"'", '"'} <= set(name)
 
 
 def _name_of(scorer: Scorer) -> str:
-    """Return `module:function` of a module's own function; raises `MixtureError` for one that no name leads back to."""
+    """Return `module:function` of a module's own function; raises `MixtureError` if the name does not lead to it."""
     module, name = getattr(scorer, "__module__", None), getattr(scorer, "__qualname__", None)
     home = sys.modules.get(str(module))
     if module in {"__main__", "_curate_mixture_file"} or getattr(home, str(name), None) is not scorer:
@@ -222,7 +223,7 @@ def _of_completions(rows: pa.ListArray, name: str | None, of: Of) -> NDArray[np.
 def _means(values: NDArray[np.float64], starts: NDArray[np.int32]) -> NDArray[np.float64]:
     """Return the mean of the numbers in each list of `values`, NaN for a list without.
 
-    Sums are made list by list: from a running total, each row would have a rounding that hangs on its batch.
+    Sums are made list by list: from a running total, the rounding of a row would depend on its batch.
     """
     rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     held = values[starts[0] : starts[-1]]
@@ -233,7 +234,7 @@ def _means(values: NDArray[np.float64], starts: NDArray[np.int32]) -> NDArray[np
 
 
 def _found(what: str) -> Callable[[pa.RecordBatch], Any]:
-    """Import the module and return the function; raises `MixtureError` where one of them is not there."""
+    """Import the module and return the function; raises `MixtureError` if either is missing."""
     module, _, name = what.partition(":")
     try:
         home = importlib.import_module(module)
@@ -253,7 +254,7 @@ def _found(what: str) -> Callable[[pa.RecordBatch], Any]:
 
 @lru_cache(maxsize=64)
 def _lock(_what: str) -> Lock:
-    """Return what lets one call of a function run at a time."""
+    """Return the lock that runs calls of a function one at a time."""
     return Lock()
 
 
@@ -266,7 +267,7 @@ def _unfound(what: str, error: ImportError) -> MixtureError:
 
 
 def _called(what: str, segments: Segments) -> NDArray[np.float64]:
-    """Return what the function says of each row, checked."""
+    """Return the function's number for each row, checked."""
     function = _found(what)
     if segments.body is None or segments.rows == 0:
         return np.full(segments.rows, np.nan)

@@ -19,7 +19,7 @@ from curate.text.normal import blank
 from curate.text.words import measure
 
 START: Final = UNKNOWN_ROLE + 1
-"""Stands for the role before the first turn."""
+"""The role before the first turn."""
 
 FOLLOWS: Final = {
     START: (SYSTEM, USER),
@@ -32,7 +32,7 @@ FOLLOWS: Final = {
 
 NAMES: Final = (*ROLES, "unknown role", "the start")
 MATCHES: Final = pa.array([*NAMES, *(f"{name} after {before}" for before in NAMES for name in NAMES)])
-"""What a hit met: the role of an empty turn, or a turn out of order and the one before it."""
+"""What a hit matched: the role of an empty turn, or a turn out of order and the one before it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,23 +122,34 @@ def shape(
 ) -> Shape:
     """Drop rows whose turns do not make a dialogue, and rows outside the given sizes.
 
-    Without arguments it drops, whatever the row kind, and sets no limit to sizes:
+    All six scores are always measured, so a limit can be set or moved later. `turns` are those of the row's longest
+    dialogue: a preference row's prompt and the longer answer, a rated row's prompt and one completion. A row without
+    turns has size 0 and is unanswered.
 
-    - `empty_turn`: a turn with no text or only white space (`empty_turns=True` lets it be).
-    - `role_order`: a turn out of order (`role_order=False` lets it be). A system turn comes first or nowhere; user and
-      assistant take turns, the user first; tool turns stand between two assistant turns.
-    - `unanswered`: a last turn that is not the assistant's; a rated row with no completion; a preference row one of
-      whose answers does not end with the assistant (`unanswered=True` lets it be).
+    Args:
+        on: The segments whose size is measured. Form is judged on whole rows.
+        min_turns: Fewer turns are `too_few_turns`. Default, as of all sizes: no limit.
+        max_turns: More turns are `too_many_turns`.
+        min_characters: Fewer Unicode code points, summed over the row, are `too_few_characters`.
+        max_characters: More are `too_many_characters`.
+        min_words: Fewer words (`curate.text.words`), summed over the row, are `too_few_words`.
+        max_words: More are `too_many_words`.
+        empty_turns: Allow turns without text or of white space only; otherwise `empty_turn`.
+        unanswered: Allow a last turn that is not the assistant's, a rated row without a completion, and a preference
+            row with an answer that does not end with the assistant; otherwise `unanswered`.
+        role_order: Drop rows with a turn out of order (`role_order`). A system turn comes first or nowhere; user and
+            assistant alternate, the user first; tool turns come between two assistant turns.
+        allow_large_drop: Let the step drop more than half of a source without stopping the build.
 
-    Sizes count what `on` selects; `None` is no limit. `characters` are Unicode code points and `words` those of
-    `curate.text.words`, both summed over the row. `turns` are those of its longest dialogue: a preference row's prompt
-    and the longer of its answers, a rated row's prompt and one completion. All six scores are always measured, so a
-    bound can be set or moved later. A row without turns has size 0 and is unanswered.
+    Returns:
+        A Filter.
 
-    Raises `MixtureError` for an unknown `on`, a negative limit, or a lower limit above its upper one.
+    Raises:
+        MixtureError: An unknown `on`, a negative limit, or a lower limit above its upper one.
 
-    >>> [bound.reason for bound in shape(min_words=3).bounds()]
-    ['empty_turn', 'role_order', 'unanswered', 'too_few_words']
+    Example:
+        >>> [bound.reason for bound in shape(min_words=3).bounds()]
+        ['empty_turn', 'role_order', 'unanswered', 'too_few_words']
     """
     limits = {
         "min_turns": min_turns,
@@ -198,15 +209,15 @@ def _unanswered(segments: Segments) -> NDArray[np.bool_]:
         last = _ends(part) & (part.role == ASSISTANT)
         answered[part.side] = np.zeros(segments.rows, np.bool_)
         answered[part.side][part.row[last]] = True
-    nobody = np.zeros(segments.rows, np.bool_)
+    none = np.zeros(segments.rows, np.bool_)
     for side in ("dialogue", "completion"):
         if side in answered:
             return ~answered[side]
-    return ~(answered.get("chosen", nobody) & answered.get("rejected", nobody))
+    return ~(answered.get("chosen", none) & answered.get("rejected", none))
 
 
 def _misplaced(segments: Segments) -> list[NDArray[np.int8]]:
-    """Return for each segment, part by part, the role that it should not follow; -1 where its place is right."""
+    """Return for each segment, part by part, the role that it should not follow; -1 if it is in order."""
     allowed = np.zeros((START + 1, UNKNOWN_ROLE + 1), np.bool_)
     for before, roles in FOLLOWS.items():
         allowed[before, list(roles)] = True

@@ -50,7 +50,7 @@ def test_a_row_for_each_message_that_was_replied_to() -> None:
 
 def test_trees_that_give_no_row() -> None:
     parsed = parse(
-        {"prompt": message("nobody answered", user=True)},
+        {"prompt": message("no answer", user=True)},
         {"prompt": message("gone", message("a"), user=True, deleted=True)},
         {"prompt": message("an odd role", {"text": "a", "role": "robot"}, user=True)},
         {"text": "no tree"},

@@ -76,7 +76,7 @@ SHAREGPT = (
     "vicuna_dummy_data"
 )
 
-TOLD: list[tuple[str, str, Callable[[dict[str, Any]], list[str]]]] = [
+DETECTED: list[tuple[str, str, Callable[[dict[str, Any]], list[str]]]] = [
     *((f"sft/{name}.json", "alpaca()", alpaca_texts) for name in ALPACA.split()),
     *((f"sft/{name}.json", "sharegpt()", pair_texts("conversations")) for name in SHAREGPT.split()),
     ("sft/v1_sft_demo.jsonl", "messages()", lambda row: [m["content"][0]["value"] for m in row["messages"]]),
@@ -108,14 +108,14 @@ TOLD: list[tuple[str, str, Callable[[dict[str, Any]], list[str]]]] = [
 SIDES = ("messages", "prompt", "chosen", "rejected", "completions")
 
 
-@pytest.mark.parametrize(("name", "form", "expected"), TOLD, ids=[name for name, _, _ in TOLD])
+@pytest.mark.parametrize(("name", "form", "expected"), DETECTED, ids=[name for name, _, _ in DETECTED])
 def test_auto_reads_every_row_and_every_text(
     real_file: Find, name: str, form: str, expected: Callable[[dict[str, Any]], list[str]]
 ) -> None:
     path = real_file(name)
     raw = raw_rows(path)
-    told, good, bad = read(files(path))
-    assert (told, len(good), bad) == (form, len(raw), [])
+    detected, good, bad = read(files(path))
+    assert (detected, len(good), bad) == (form, len(raw), [])
     assert [texts([row[side] for side in SIDES if side in row]) for row in good] == [expected(row) for row in raw]
     assert [row["id"] for row in good] == [str(row["id"]) if "id" in row else None for row in raw]
 
@@ -167,8 +167,8 @@ def test_auto_refuses_what_it_cannot_tell(real_file: Find, name: str) -> None:
 def test_a_folder_of_packed_files(real_file: Find) -> None:
     folder = real_file("sft/t0_train_50k")
     raw = [row for path in sorted(folder.iterdir()) for row in (raw_rows(path) if path.stat().st_size else [])]
-    told, good, bad = read(files(folder))
-    assert (told, len(good), bad) == ("prompt_completion()", len(raw), [])
+    detected, good, bad = read(files(folder))
+    assert (detected, len(good), bad) == ("prompt_completion()", len(raw), [])
     assert [texts(row["messages"]) for row in good] == [[row["prompt"], row["completion"]] for row in raw]
 
 
@@ -185,8 +185,8 @@ def test_tables_without_headers(real_file: Find) -> None:
 @pytest.mark.parametrize("name", ["tree", "message"])
 def test_open_assistant_trees(real_file: Find, name: str) -> None:
     path = real_file(f"sft/oasst_en_100_{name}.jsonl")
-    told, good, bad = read(files(path))
-    assert (told, len(good), bad) == ("oasst()", 100, [])
+    detected, good, bad = read(files(path))
+    assert (detected, len(good), bad) == ("oasst()", 100, [])
     for row, raw in zip(good, raw_rows(path), strict=True):
         node, path_texts = raw.get("prompt", raw), []
         while node:

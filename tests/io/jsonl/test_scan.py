@@ -144,12 +144,10 @@ def test_a_damaged_line_is_odd_or_means_what_json_says(
     block = bytearray("\n".join(spell(row, rng, is_row=True) for row in many).encode())
     for _ in range(times):
         place = rng.randrange(len(block))
-        piece = rng.choice(
+        part = rng.choice(
             [b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\n", b"\0", b"0", b"-", b"\xed", b"\x1f", b" ", b"u"]
         )
-        block[place : place + rng.randrange(3)] = rng.choice(
-            [b"", piece, bytes([block[place] ^ 1 << rng.randrange(8)])]
-        )
+        block[place : place + rng.randrange(3)] = rng.choice([b"", part, bytes([block[place] ^ 1 << rng.randrange(8)])])
         if not block:
             break
     check(bytes(block))
