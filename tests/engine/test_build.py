@@ -391,18 +391,3 @@ def test_rows_go_by_what_they_say_not_by_where_they_lie(tmp_path: Path) -> None:
     one = built(tmp_path / "one", source("s", rows, take=Rows(20)))
     two = built(tmp_path / "two", source("s", rows[::-1], take=Rows(20)), source("t", of_rows(chats(9, 70))))
     assert texts(one.kept()) == texts(two.kept().filter(source="s"))
-
-
-def test_overwrite_deletes_no_file_that_a_build_did_not_write(tmp_path: Path) -> None:
-    out = built(tmp_path / "out", source("s", chats(3)), steps=(exact_dedup(),)).path
-    kept = [out / "notes.txt", out / "data" / "mine.parquet", out / "figures" / "a.png"]
-    for path in kept:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("mine", "utf-8")
-    message = r"no build wrote: data/mine\.parquet, figures/a\.png, notes\.txt; nothing was deleted"
-    with pytest.raises(BuildFolderError, match=message):
-        built(out, source("s", chats(4)), overwrite=True)
-    assert [path.read_text("utf-8") for path in kept] == ["mine"] * 3
-    for path in kept:
-        path.unlink()
-    assert built(out, source("s", chats(4)), overwrite=True).kept().collect().height == 4
