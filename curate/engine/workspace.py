@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from curate.engine.fingerprint import Json
 from curate.errors import BuildFolderError, CurateError
@@ -19,6 +21,15 @@ MANIFEST = "manifest.json"
 """The file that marks a folder as a build; written last."""
 
 LOCK = "lock"
+
+WRITTEN: Final = re.compile(
+    r"manifest\.json|report\.html|README\.md|data/(train|test)-\d{5}-of-\d{5}\.parquet"
+    r"|(ledger|dropped|rated|pairs)/\d{3,}-[^/]+\.parquet|steps/[^/]+/[^/]+\.parquet"
+)
+"""The files of a build folder."""
+
+SHOWN: Final = 5
+"""Foreign files that the error names."""
 
 
 class Workspace(NamedTuple):
@@ -83,7 +94,7 @@ def _locked(root: Path, target: Path) -> Iterator[None]:
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:
-    """Raise `BuildFolderError` when something lies at `target` that may not be replaced."""
+    """Raise `BuildFolderError` if `target` exists and may not be replaced, or holds files that no build wrote."""
     if not target.exists() and not target.is_symlink():
         return
     if not overwrite:
@@ -94,6 +105,23 @@ def check_target(target: Path, *, overwrite: bool) -> None:
     if not (target / MANIFEST).is_file():
         message = f"{target} exists and is no build of curate (it has no {MANIFEST}); it will not be replaced"
         raise BuildFolderError(message)
+    other = sorted(_other_files(target))
+    if other:
+        more = f" and {len(other) - SHOWN:,} more" if len(other) > SHOWN else ""
+        message = (
+            f"{target} holds files that no build wrote: {', '.join(other[:SHOWN])}{more}; nothing was deleted. Move "
+            "them elsewhere, or choose another folder"
+        )
+        raise BuildFolderError(message)
+
+
+def _other_files(target: Path) -> Iterator[str]:
+    """Yield the files below `target` that curate did not write."""
+    for folder, names, files in os.walk(target):
+        inside = Path(folder).relative_to(target)
+        links = [name for name in names if (Path(folder) / name).is_symlink()]
+        paths = ((inside / name).as_posix() for name in [*files, *links])
+        yield from (path for path in paths if not WRITTEN.fullmatch(path))
 
 
 def _open(root: Path, recipe: Json, *, resume: bool) -> Workspace:
@@ -102,7 +130,7 @@ def _open(root: Path, recipe: Json, *, resume: bool) -> Workspace:
     text = json.dumps(recipe, sort_keys=True)
     note = root / "recipe.json"
     if not (resume and note.is_file() and note.read_text(encoding="utf-8") == text):
-        note.unlink(missing_ok=True)  # first, so that no note ever vouches for phase a folder
+        note.unlink(missing_ok=True)  # first, so that no note ever vouches for half a folder
         shutil.rmtree(space.partitions, ignore_errors=True)
     shutil.rmtree(space.out, ignore_errors=True)
     for folder in (space.partitions, space.out / "data", space.out / "ledger", space.out / "dropped"):

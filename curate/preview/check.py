@@ -29,7 +29,6 @@ from curate.preview.leak_test import LeakTest, leak_test
 from curate.preview.resolved import DroppedExample, PhasePreview, preview_phases
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Group, Pairing
-from curate.steps.decontaminate.decontaminate import Decontaminate
 
 CHECKED: Final = 2_000
 """Rows of each source that are read, if nothing else is asked."""
@@ -145,7 +144,9 @@ def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
 
 
 def _tests(mixture: MixtureSpec, heads: list[FirstRows]) -> Iterator[LeakTest]:
-    for stage, step in only(all_stages(mixture), Decontaminate):
+    for stage, step in only(all_stages(mixture), Group):
+        if not step.eval_sets:
+            continue
         passed = [one.passed for head in heads for one in head.done if stage.label in one.passed.signed]
         told = [one.signed[stage.label].totals for one in passed]
         totals = {name: np.sum([one[name] for one in told], axis=0) for name in told[0]}

@@ -20,7 +20,7 @@ from curate.kernels.hashing import hash_strings
 from curate.preview.planting import CASED, THIRD, VERBATIM, WAYS, WITHIN, Planted, plant
 from curate.result.group_reports import GENERIC
 from curate.rows.segments import segments
-from curate.steps.decontaminate.decontaminate import Decontaminate
+from curate.steps.base import Group
 
 ITEMS: Final = 300
 """Items planted for each step, as many of each eval."""
@@ -74,23 +74,24 @@ class LeakTest(NamedTuple):
 
 
 def leak_test(
-    step: Decontaminate, label: str, bodies: Iterable[pa.RecordBatch], totals: Mapping[str, NDArray[np.int64]]
+    step: Group, label: str, bodies: Iterable[pa.RecordBatch], totals: Mapping[str, NDArray[np.int64]]
 ) -> LeakTest:
     """Plant items of the evals of `step` into copies of rows of `bodies`, and run the step over the copies.
 
     `totals` are those of the rows read: what is generic follows from the data, not from what is planted.
     """
-    items = _chosen(step.evals)
+    fuzzy = getattr(step, "fuzzy", None)  # the similarity of a rephrased hit, if the step looks for those
+    items = _chosen(step.eval_sets)
     planted = plant(bodies, step.on, items["question"].to_arrow().cast(pa.string()), items["seed"].to_numpy())
     if planted is None:
-        return LeakTest(label, step.fuzzy, pl.DataFrame(), (), Way(GENERIC, 0, 0, ()))
+        return LeakTest(label, fuzzy, pl.DataFrame(), (), Way(GENERIC, 0, 0, ()))
     tables = _search(step, label, planted.body, totals)
     told = _told(items, planted, tables)
     plain = told.filter(pl.col("kind") != GENERIC)
     ways = (_way(name, plain.filter(way=name)) for name in WAYS)
     return LeakTest(
         label,
-        step.fuzzy,
+        fuzzy,
         tables["items"],
         tuple(way for way in ways if way.planted),
         _way(GENERIC, told.filter(way=VERBATIM, kind=GENERIC)),
@@ -112,7 +113,7 @@ def _chosen(sets: Sequence[EvalSet]) -> pl.DataFrame:
 
 
 def _search(
-    step: Decontaminate, label: str, body: pa.RecordBatch, totals: Mapping[str, NDArray[np.int64]]
+    step: Group, label: str, body: pa.RecordBatch, totals: Mapping[str, NDArray[np.int64]]
 ) -> Mapping[str, pl.DataFrame]:
     """Run a step over rows, and return its tables."""
     signed = step.sign(segments(body, step.reads))

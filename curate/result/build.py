@@ -279,7 +279,7 @@ class Build:
 
         Columns: `source`, `kept_source`, `rows`, `share` (of the rows read from `source`).
         """
-        self._check("step", step, self.steps)
+        self._check_finding(step, "duplicates")
         return findings.overlap(self.lines_of(self.kind_of_step(step)), step)
 
     def clusters(self, step: str) -> pl.DataFrame:
@@ -287,7 +287,7 @@ class Build:
 
         Columns: `cluster` (`source/id` of that row), `source`, `id`, `score`, `size` (with the row that stays).
         """
-        self._check("step", step, self.steps)
+        self._check_finding(step, "duplicates")
         return findings.clusters(self.lines_of(self.kind_of_step(step)), step)
 
     def signatures(self, step: str) -> findings.Signatures:
@@ -295,30 +295,27 @@ class Build:
 
         `.lean()` of the answer hands them out as `datasketch.LeanMinHash`.
         """
-        self._check("step", step, self.steps)
+        self._check_finding(step, "signatures")
         declared = next(found["step"] for found in self.manifest["steps"] if found["label"] == step)
-        if declared["type"] != "Dedup":
-            message = f"step {step!r} has no signatures: it is no dedup()"
-            raise CallError(message)
         return findings.kept_signatures(sorted((self.path / "data").glob("*.parquet")), self.kind, declared)
 
     def hits(self, step: str) -> pl.DataFrame:
-        """Return what a decontaminate step met, a line a row and item.
+        """Return the matches of a decontaminate step, one line per row and item.
 
         Columns: `source`, `id`, `eval`, `item`, `reason`, `score`, `side`, `turn`, `start`, `end` (characters of the
         turn), `item_start`, `item_end` (words of the item), `dropped`.
         """
-        self._check("step", step, self.steps)
+        self._check_finding(step, "contamination")
         return findings.table(self.path, step, "hits")
 
     def coverage(self, step: str) -> pl.DataFrame:
         """RowCount the items of each eval of a decontaminate step: how many can be found, and how (a line an eval)."""
-        self._check("step", step, self.steps)
+        self._check_finding(step, "contamination")
         return findings.coverage(findings.table(self.path, step, "items"))
 
     def contamination(self, step: str) -> pl.DataFrame:
         """Tell how much of each eval a decontaminate step found in each source, in rows and in items."""
-        self._check("step", step, self.steps)
+        self._check_finding(step, "contamination")
         lines = self.lines_of(self.kind_of_step(step))
         return findings.contamination(self.hits(step), findings.table(self.path, step, "items"), lines)
 
@@ -337,13 +334,21 @@ class Build:
 
     def length_cost(self, step: str = "balance_length") -> pl.DataFrame:
         """Return what a balance_length step took of each source: pairs, and margin; see `curate.result.length_bias`."""
-        self._check("step", step, self.steps)
+        self._check_finding(step, "length_cost")
         return length_cost(findings.table(self.path, step, "lengths"))
 
     def shared_prompts(self, step: str = "exclude_prompts_of") -> pl.DataFrame:
         """Return the rows whose prompt another build has: `source`, `id`, and that one's `other_source`, `other_id`."""
-        self._check("step", step, self.steps)
+        self._check_finding(step, "shared_prompts")
         return findings.table(self.path, step, "shared")
+
+    def _check_finding(self, step: str, view: FindingView) -> None:
+        """Raise `CallError` unless `step` has a finding of this view; name the steps that have."""
+        self._check("step", step, self.steps)
+        known = self.steps_with(view)
+        if step not in known:
+            message = f"step {step!r} has no {view.replace('_', ' ')}; steps that have: {', '.join(known) or 'none'}"
+            raise CallError(message)
 
     def _in_order(self, lines: pl.LazyFrame) -> pl.DataFrame:
         """Put a line a source into the order of the mixture; a source without rows has zeros."""

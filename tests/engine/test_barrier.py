@@ -141,9 +141,9 @@ def test_lists_come_in_the_order_asked_for() -> None:
 
 def test_readers_of_a_step_that_left_nothing_say_so(tmp_path: Path) -> None:
     done = built(tmp_path / "out", source("a", chats(5)), steps=(exact_dedup(),))
-    with pytest.raises(CallError, match=r"step 'exact_dedup' has no table 'hits': it is no step that makes one"):
+    with pytest.raises(CallError, match=r"step 'exact_dedup' has no contamination; steps that have: none"):
         done.hits("exact_dedup")
-    with pytest.raises(CallError, match=r"has no signatures: it is no dedup\(\)"):
+    with pytest.raises(CallError, match=r"step 'exact_dedup' has no signatures; steps that have: none"):
         done.signatures("exact_dedup")
     with pytest.raises(CallError, match="no step 'dedup'"):
         done.overlap("dedup")

@@ -115,7 +115,7 @@ def quality(
 
 
 def _label(classifier: Classifier, label: str | None, card: CardMetadata | None, path: str) -> str:
-    """Return the label to ask for; raises `MixtureError` where nobody says, or the model does not know it."""
+    """Return the label to ask for; raises `MixtureError` if it is not given, or the model lacks it."""
     if label is None and card is None:
         message = f"quality({path!r}): which label is that of the rows to keep? No card beside the model says; give "
         message += f"label=, one of: {_some(classifier.labels)}"

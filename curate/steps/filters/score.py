@@ -93,35 +93,35 @@ def score(
     The number is kept as the score `value`, so limits can be moved later. A row without a number has NaN and is kept.
 
     Args:
-    what: One of:
-        "meta.reward", a field that the format left in `meta`, or "meta.a.reward" one inside another (or a name with
-        the dot). A string that spells a number ("4.5", as in CSV) counts; true, null, a list, "n/a", "1,000" and
-        infinity do not.
-        "chosen_score", "rejected_score", of preference rows.
-        "completions.helpfulness", that score of a rated row's completions; "completions", the mean of all scores.
-        "judges:fluency", a function as `package.module:function`, or the function itself if it is at the top of a
-        module; see `Scorer` for what it takes and returns. The module is imported here and runs with your rights.
-        The fingerprint has the name, the manifest a hash of the source of this one module.
-    of: Which completion stands for a rated row: the "best", the "worst", or the "mean" over those with a score.
-    at_least: Rows with a lower number are dropped as `low_score`. Default: no limit.
-    at_most: Rows with a higher number are dropped as `high_score`. Default: no limit.
-    allow_large_drop: Let the step drop more than half of a source without stopping the build.
+        what: One of:
+            "meta.reward", a field that the format left in `meta`, or "meta.a.reward" one inside another (or a name with
+            the dot). A string that spells a number ("4.5", as in CSV) counts; true, null, a list, "n/a", "1,000" and
+            infinity do not.
+            "chosen_score", "rejected_score", of preference rows.
+            "completions.helpfulness", that score of a rated row's completions; "completions", the mean of all scores.
+            "judges:fluency", a function as `package.module:function`, or the function itself if it is at the top of a
+            module; see `Scorer` for what it takes and returns. The module is imported here and runs with your rights.
+            The fingerprint has the name, the manifest a hash of the source of this one module.
+        of: Which completion stands for a rated row: the "best", the "worst", or the "mean" over those with a score.
+        at_least: Rows with a lower number are dropped as `low_score`. Default: no limit.
+        at_most: Rows with a higher number are dropped as `high_score`. Default: no limit.
+        allow_large_drop: Let the step drop more than half of a source without stopping the build.
 
     Returns:
-    A Filter.
+        A Filter.
 
     Raises:
-    MixtureError: None of these names, a missing module or function, limits that no number can keep; when the build
-        runs, an answer of the wrong length, not of numbers, or infinite.
+        MixtureError: None of these names, a missing module or function, limits that no number can keep; when the build
+            runs, an answer of the wrong length, not of numbers, or infinite.
 
     Example:
-    >>> from curate.rows.schema import BODIES
-    >>> from curate.rows.segments import segments
-    >>> turns = [{"role": "user", "content": "Hi"}]
-    >>> rows = [{"messages": turns, "meta": meta} for meta in ('{"reward": 0.25}', '{"reward": "4"}', "{}")]
-    >>> step = score("meta.reward", at_least=1)
-    >>> step.score(segments(pa.RecordBatch.from_pylist(rows, BODIES["conversation"]))).columns["value"].tolist()
-    [0.25, 4.0, nan]
+        >>> from curate.rows.schema import BODIES
+        >>> from curate.rows.segments import segments
+        >>> turns = [{"role": "user", "content": "Hi"}]
+        >>> rows = [{"messages": turns, "meta": meta} for meta in ('{"reward": 0.25}', '{"reward": "4"}', "{}")]
+        >>> step = score("meta.reward", at_least=1)
+        >>> step.score(segments(pa.RecordBatch.from_pylist(rows, BODIES["conversation"]))).columns["value"].tolist()
+        [0.25, 4.0, nan]
     """
     low = check_limit(f"score(at_least={at_least!r})", at_least)
     high = check_limit(f"score(at_most={at_most!r})", at_most)
