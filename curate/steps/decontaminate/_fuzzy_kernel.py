@@ -13,8 +13,7 @@ from curate.steps.decontaminate._ngram_kernel import NONE, TurnWords, grown, ope
 from curate.text.ngrams import gram, power, roll
 
 N: Final = 4
-"""Words per n-gram: one changed word spoils four of them. With three, rows have six times as many candidate texts, for
-the same recall."""
+"""Words per n-gram. With three, rows have six times as many candidate texts, for the same recall."""
 
 MISSED: Final = -(1 << 40)
 MOST: Final = 1024

@@ -22,8 +22,7 @@ ROUGH: Final = 1e-9
 class RankedCompletions(NamedTuple):
     """The scored completions of all rows, each text once; row `i` has those from `offsets[i]` to `offsets[i + 1]`.
 
-    Within a row they are ordered from best to worst, and by `rank`, a keyed hash, if scores are equal. `length` is in
-    characters, and is read by `LENGTH_MATCHED` only.
+    Within a row they go from best to worst, then by `rank`, a keyed hash. `length` (characters) is for `LENGTH_MATCHED`.
     """
 
     offsets: NDArray[np.int64]
