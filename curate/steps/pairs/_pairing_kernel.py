@@ -22,7 +22,7 @@ ROUGH: Final = 1e-9
 class RankedCompletions(NamedTuple):
     """The scored completions of all rows, each text once; row `i` has those from `offsets[i]` to `offsets[i + 1]`.
 
-    Within a row they go from best to worst, then by `rank`, a keyed hash. `length` (characters) is for `LENGTH_MATCHED`.
+    Within a row they go from best to worst, then by `rank`, a keyed hash. `length` (characters): for `LENGTH_MATCHED`.
     """
 
     offsets: NDArray[np.int64]
