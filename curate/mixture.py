@@ -1,4 +1,4 @@
-"""The object a user declares and builds: a mixture with its verbs."""
+"""The object a user declares and builds: a mixture that can be built."""
 
 from __future__ import annotations
 
@@ -6,18 +6,38 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from curate.engine import build as run
+from curate.engine import build as engine
 from curate.errors import CallError
 from curate.io.atomic import write_text
-from curate.mix import spec
+from curate.mix.spec import MixtureSpec
 from curate.report.page import page
 from curate.report.run_card import card
 from curate.result.build import Build
 
 
 @dataclass(frozen=True)
-class Mixture(spec.Mixture):  # noqa: D101  the declaration's docstring is its own
-    __doc__ = spec.Mixture.__doc__
+class Mixture(MixtureSpec):
+    """Sources, steps and a plan: everything that decides what a build holds.
+
+    Args:
+        name: names the build; letters, digits, `.`, `_` and `-`.
+        sources: the origins of rows; their order is their priority among duplicates.
+        steps: run for every source, in this order. Steps before a Pairing see rated rows, those after it pairs; `take`,
+            `weights` and `test` then count pairs. A row passes at most one Pairing.
+        seed: decides the sample, the order and the test split; 0 to 2**64 - 1.
+        weights: shares of the sources, used with `total` in place of their `take`; `"size"` weighs each by the rows
+            that the steps leave.
+        total: the size of a mixture with weights, in rows or tokens.
+        temperature: each weight is raised to `1 / temperature`; above 1 evens the shares out, 1 keeps them.
+        on_shortage: what to do if a source has less than is asked of it: `"error"` names it, so that no mixture changes
+            unnoticed; `"repeat"` uses rows again; `"shrink"` takes what there is.
+        max_repeat: the most copies of a row that `"repeat"` makes; 65,535 is the limit of the format.
+        test: the size of the test split; rows with the same prompt are all on one side. None: no split.
+        tokenizer: counts tokens exactly; without one they are estimated.
+
+    Raises:
+        MixtureError: the declaration is not consistent.
+    """
 
     def build(
         self,
@@ -28,22 +48,32 @@ class Mixture(spec.Mixture):  # noqa: D101  the declaration's docstring is its o
         overwrite: bool = False,
         quiet: bool = False,
     ) -> Build:
-        """Make the build folder `out` (default: `build/` and the mixture's name) and return it.
+        """Make a build folder and return it.
 
-        - `threads`: how many work at once; default: one for each core. The bytes written do not depend on it.
-        - `resume`: take up what an interrupted build of the same mixture and files left.
-        - `overwrite`: replace a build that lies there.
-        - `quiet`: no progress bars; there are none either where standard error is no terminal.
+        Args:
+            out: the folder; by default `build/` and the name of the mixture.
+            threads: worker threads; by default one per core. They do not change the bytes written.
+            resume: continue an interrupted build of the same mixture and files.
+            overwrite: replace a build in `out`; a file there that no build wrote is an error, and nothing is deleted.
+            quiet: show no progress bars; they only appear if standard error is a terminal.
 
-        Raises `MixtureError` and `SourceNotFoundError` for a wrong declaration, and the kinds of `BuildError` for data
-        that cannot be built; then nothing is left at `out`.
+        Returns:
+            The finished build.
+
+        Raises:
+            MixtureError: the declaration is wrong.
+            SourceNotFoundError: an input does not exist.
+            BuildError: the data cannot be built; nothing is left in `out`.
+            CallError: `threads` is below 1.
         """
         count = _cores() if threads is None else threads
         if count < 1:
             message = f"threads={threads!r}: a whole number from 1"
             raise CallError(message)
         target = Path(out) if out is not None else Path("build") / self.name
-        run.build(self, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_first_look)
+        engine.build(
+            self, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_page_and_card
+        )
         return Build(target)
 
 
@@ -52,7 +82,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def write_first_look(folder: Path) -> None:
+def write_page_and_card(folder: Path) -> None:
     """Write the page and the card of a build into its folder."""
     found = Build(folder)
     write_text(folder / "report.html", page(found))

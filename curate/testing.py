@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.engine.barrier import Fresh, SheetLists
+from curate.engine.barrier import MemoryKeys, StoredLists
 from curate.engine.fingerprint import canonical
 from curate.engine.pipeline import Stage, run, score_columns
 from curate.rows.edits import apply_edits
@@ -134,7 +134,11 @@ def answers(step: Step, body: pa.RecordBatch) -> list[Row]:
     if done.pairs is not None:
         pairs = done.pairs.body.to_pylist()
         columns["pairs"] = [[pairs[k] for k in np.flatnonzero(done.pairs.row == row)] for row in range(body.num_rows)]
-    columns |= {"dropped": done.fell.tolist(), "bound": done.bound.tolist(), "score": [repr(x) for x in done.score]}
+    columns |= {
+        "dropped": done.dropped_by.tolist(),
+        "bound": done.bound.tolist(),
+        "score": [repr(x) for x in done.score],
+    }
     columns |= {"edited": done.edited.to_pylist(), "evidence": done.evidence.to_pylist(), "body": done.body.to_pylist()}
     _hold({len(column) for column in columns.values()} == {body.num_rows}, f"{step.name} lost rows")
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -164,7 +168,7 @@ def edits_or_drops(step: Step, body: pa.RecordBatch) -> None:
     _hold(done.body.num_rows == body.num_rows, f"{step.name} lost rows: {body.to_pylist()}")
     _hold(done.body.schema.equals(body.schema), f"{step.name} changed the columns: {body.to_pylist()}")
     if not isinstance(step, Filter | Pairing):
-        _hold((done.fell == -1).all(), f"{step.name} is no Filter and drops rows: {body.to_pylist()}")
+        _hold((done.dropped_by == -1).all(), f"{step.name} is no Filter and drops rows: {body.to_pylist()}")
     marked = [bool(labels) for labels in done.edited.to_pylist()]
     changed = [one != two for one, two in zip(body.to_pylist(), done.body.to_pylist(), strict=True)]
     _hold(marked == changed, f"{step.name} marks other rows than it changes: {body.to_pylist()}")
@@ -208,7 +212,7 @@ def decided_over_rows(
 
 def decisions(step: Group, body: pa.RecordBatch, parts: Sequence[pa.RecordBatch]) -> dict[int, tuple[int, float]]:
     """Return the dropped rows, by content, each with the row that it duplicates (-1: none) and its score."""
-    sheets = [Fresh(part.num_rows, {"": step.sign(segments(part, step.reads))}) for part in parts]
+    sheets = [MemoryKeys(part.num_rows, {"": step.sign(segments(part, step.reads))}) for part in parts]
     columns = pl.concat([pl.DataFrame(dict(sheet.by_label[""].columns)) for sheet in sheets])
     hashes = np.concatenate([content_hashes(part).low for part in parts])
     known = content_hashes(body).low.tolist()
@@ -220,7 +224,7 @@ def decisions(step: Group, body: pa.RecordBatch, parts: Sequence[pa.RecordBatch]
     )
     totals = [sheet.by_label[""].totals for sheet in sheets]
     summed = {name: np.sum([each[name] for each in totals], axis=0) for name in totals[0]}
-    drops = step.resolve(keys, SheetLists(sheets, "", np.arange(keys.height)), summed).drops
+    drops = step.resolve(keys, StoredLists(sheets, "", np.arange(keys.height)), summed).drops
     _hold(not keys["protect"].gather(drops["row"]).any(), f"{step.name} drops protected rows")
     names = [known.index(each) for each in hashes.tolist()]
     found = drops.select("row", "kept", "score").to_dict(as_series=False)

@@ -1,12 +1,12 @@
-"""Groups at the barrier: what each of them knows of the rows meets here, and it decides.
+"""The barrier: a group decides once the keys of all rows are known.
 
-A sheet is what groups signed one batch with. The sheets of a build lie on disk, a file a piece; columns are brought
-together for one group at a time, and lists are read only where a group asks for them.
+The keys of a build are on disk, one file per partition. The columns of one group at a time are read into memory, and
+lists only when a group asks for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -17,63 +17,62 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.io.inputs import Input
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import kernel
 from curate.kernels.hashing import Hashes
 from curate.rows.identity import content_hash, identities, names
 from curate.rows.segments import segments, select
 from curate.rows.take import take_array
-from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, GroupKeys, Resolved
+from curate.steps.base import Group, GroupKeys, Resolved
 
 AGAINST: Final = -1
-"""The source of rows that a group is held against, and that are no part of the build."""
+"""The source of rows that a group compares with and that are not part of the build."""
 
 
 COLUMN: Final = "\0"
 LIST: Final = "\1"
-"""What stands between a label and a name on disk: a column and a list may have one name."""
+"""Separators of a label and a name on disk: a column and a list may share a name."""
 
 
-class Sheet(Protocol):
-    """What groups signed `rows` rows with, by the label of the stage."""
+class BatchKeys(Protocol):
+    """The keys that groups took from one batch of rows, by the label of the stage."""
 
     @property
     def rows(self) -> int:
-        """Rows it tells of."""
+        """The number of rows in the batch."""
 
     def signed(self, label: str) -> GroupKeys | None:
-        """Return what the group of this label took; None where it does not run."""
+        """Return the keys of the group with this label; None if it does not run on these rows."""
 
 
-class Fresh(NamedTuple):
-    """A sheet in memory."""
+class MemoryKeys(NamedTuple):
+    """The keys of a batch in memory."""
 
     rows: int
     by_label: Mapping[str, GroupKeys]
 
     def signed(self, label: str) -> GroupKeys | None:
-        """Return what the group took."""
+        """Return the keys of the group."""
         return self.by_label.get(label)
 
 
-class Written(NamedTuple):
-    """A sheet on disk, no file where there is no group; only what is touched is read."""
+class DiskKeys(NamedTuple):
+    """The keys of a batch on disk, memory-mapped; without a group there is no file."""
 
     rows: int
     path: Path
 
     def signed(self, label: str) -> GroupKeys | None:
-        """Return what the group took, the columns in memory, the lists where they lie."""
+        """Return the keys of the group; lists stay on disk."""
         if not self.path.is_file():
             return None
         batch = pa.ipc.open_file(pa.memory_map(str(self.path))).get_batch(0)
         columns, lists = _of(batch, f"{label}{COLUMN}"), _of(batch, f"{label}{LIST}")
         if not columns:
             return None
-        told = {name.decode(): np.frombuffer(value, np.int64) for name, value in (batch.schema.metadata or {}).items()}
+        sums = {name.decode(): np.frombuffer(value, np.int64) for name, value in (batch.schema.metadata or {}).items()}
         prefix = f"{label}{COLUMN}"
-        totals = {name.removeprefix(prefix): value for name, value in told.items() if name.startswith(prefix)}
+        totals = {name.removeprefix(prefix): value for name, value in sums.items() if name.startswith(prefix)}
         return GroupKeys({name: column.to_numpy() for name, column in columns.items()}, lists, totals)
 
 
@@ -81,8 +80,8 @@ def _of(batch: pa.RecordBatch, prefix: str) -> dict[str, pa.Array]:
     return {name.removeprefix(prefix): batch[name] for name in batch.schema.names if name.startswith(prefix)}
 
 
-def sheet_batch(signed: Mapping[str, GroupKeys]) -> pa.RecordBatch:
-    """Return a sheet as one batch: a column for each column and list, the totals beside the schema."""
+def keys_batch(signed: Mapping[str, GroupKeys]) -> pa.RecordBatch:
+    """Return keys as they are written: an Arrow column for each column and list, the totals as schema metadata."""
     columns: dict[str, pa.Array] = {}
     totals: dict[bytes, bytes] = {}
     for label, one in signed.items():
@@ -93,31 +92,31 @@ def sheet_batch(signed: Mapping[str, GroupKeys]) -> pa.RecordBatch:
     return batch.replace_schema_metadata(totals)
 
 
-class Place(NamedTuple):
-    """A group in the pipelines: its label, and for each source its place there (-1: it does not run)."""
+class GroupPlace(NamedTuple):
+    """A group in the pipelines: its label, and its position in that of each source (-1: it does not run there)."""
 
     label: str
     group: Group
     places: NDArray[np.int16]
 
 
-class Verdicts(NamedTuple):
-    """What groups decided, by row of the build.
+class GroupResults(NamedTuple):
+    """The decisions of all groups, by row of the build.
 
-    `drops` and `hits` have a column `step` before those of `DROP_COLUMNS` and `HIT_COLUMNS`; `tables` are named (label, name).
-    `references` names the rows that groups were held against: their numbers go on where those of the build end; `held`
-    has, by label, the content hashes of the inputs these came from.
+    `drops` and `hits` have a column `step` before those of `DROP_COLUMNS` and `HIT_COLUMNS`; `tables` are named
+    (label, name). `references` names the rows that groups were held against, numbered on from the rows of the build;
+    `against` has the content hashes of their inputs, by label.
     """
 
     drops: pl.DataFrame
     hits: pl.DataFrame
     tables: dict[tuple[str, str], pl.DataFrame]
     references: pa.StringArray
-    held: dict[str, list[str]]
+    against: dict[str, list[str]]
 
 
 class Reached(NamedTuple):
-    """The rows that reached a group, ascending, with what decides between them; all arrays run side by side."""
+    """The rows that reached a group, ascending: parallel arrays of what a group may decide by."""
 
     row: NDArray[np.int64]
     source: NDArray[np.int16]
@@ -129,25 +128,25 @@ class Reached(NamedTuple):
 class Reference(NamedTuple):
     """A batch of rows that a group is held against; `number` is that of its input."""
 
-    sheet: Fresh
+    keys: MemoryKeys
     number: int
     names: pa.StringArray
     rank: NDArray[np.uint64]
     content: Hashes
 
 
-class SheetLists:
-    """The lists of a group for lines of its keys; line `i` is row `row[i]` of all sheets."""
+class StoredLists:
+    """The lists of a group by line of its keys; line `i` is row `row[i]` of all batches."""
 
-    def __init__(self, sheets: Sequence[Sheet], label: str, row: NDArray[np.int64]) -> None:
-        self._sheets, self._label, self._row = sheets, label, row
-        self._first = np.array([0, *accumulate(sheet.rows for sheet in sheets)], np.int64)
+    def __init__(self, batches: Sequence[BatchKeys], label: str, row: NDArray[np.int64]) -> None:
+        self._sheets, self._label, self._row = batches, label, row
+        self._first = np.array([0, *accumulate(batch.rows for batch in batches)], np.int64)
 
     def read(self, name: str, lines: NDArray[np.int64]) -> pa.ListArray:
         """Return the lists called `name` of these lines, in this order."""
         if not len(lines):
-            known = (sheet.signed(self._label) for sheet in self._sheets)
-            kind = next((signed.lists[name].type for signed in known if signed is not None), pa.list_(pa.null()))
+            signed_here = (batch.signed(self._label) for batch in self._sheets)
+            kind = next((signed.lists[name].type for signed in signed_here if signed is not None), pa.list_(pa.null()))
             return pa.array([], kind)
         row = self._row[lines]
         which = np.searchsorted(self._first, row, side="right") - 1
@@ -157,7 +156,7 @@ class SheetLists:
         for number, mine in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
             signed = self._sheets[number].signed(self._label)
             if signed is not None:
-                found.append(Lying(signed.lists[name], mine, (row[mine] - self._first[number]).astype(np.int32)))
+                found.append(WantedLists(signed.lists[name], mine, (row[mine] - self._first[number]).astype(np.int32)))
         if pa.types.is_integer(found[0].lists.type.value_type):
             return _numbers(found, len(lines))
         place = np.empty(len(order), np.int32)
@@ -165,16 +164,16 @@ class SheetLists:
         return take_array(pa.concat_arrays([take_array(one.lists, one.row) for one in found]), place)
 
 
-class Lying(NamedTuple):
-    """Lists of one sheet: those of `row` are wanted, at these places of the answer."""
+class WantedLists(NamedTuple):
+    """Lists of one batch: those of `row` are wanted, at the positions `place` of the answer."""
 
     lists: pa.ListArray
     place: NDArray[np.int64]
     row: NDArray[np.int32]
 
 
-def _numbers(found: Sequence[Lying], count: int) -> pa.ListArray:
-    """Bring lists of numbers together in one copy: fresh memory costs more than what is written to it."""
+def _numbers(found: Sequence[WantedLists], count: int) -> pa.ListArray:
+    """Join lists of numbers in one copy: allocating fresh memory costs more than writing to it."""
     size = np.zeros(count, np.int64)
     parts = [(one.lists.offsets.to_numpy(), one.lists.values.to_numpy()) for one in found]
     for one, (offsets, _) in zip(found, parts, strict=True):
@@ -194,113 +193,71 @@ def _gather(
     to: NDArray[np.int64],
     out: NDArray[np.integer],
 ) -> None:
-    """Copy the lists of these rows to these places of `out`."""
+    """Copy the lists of the given rows to `out`, starting at `to`."""
     for i in range(len(row)):
         start, at = offsets[row[i]], to[i]
         for k in range(offsets[row[i] + 1] - start):
             out[at + k] = values[start + k]
 
 
-def settle_groups(
-    places: Iterable[Place],
-    sheets: Sequence[Sheet],
-    reach: Callable[[Place], Reached],
-    fall: Callable[[Place, pl.DataFrame], None],
-) -> Verdicts:
-    """Let each group decide over the rows that reached it, in the order of the pipeline.
-
-    `reach` tells which rows these are, and `fall` takes note of those that fell before the next group is asked.
-    """
-    rows = sum(sheet.rows for sheet in sheets)
-    falls, met = (
-        [pl.DataFrame(schema={"step": pl.String, **DROP_COLUMNS})],
-        [pl.DataFrame(schema={"step": pl.String, **HIT_COLUMNS})],
-    )
-    tables: dict[tuple[str, str], pl.DataFrame] = {}
-    references: list[pa.Array] = [pa.array([], pa.string())]
-    hashes: dict[str, list[str]] = {}
-    known = rows
-    for place in places:
-        held = list(_references(place))
-        answer = _resolve(place, sheets, reach(place), held, rows)
-        moved = known - rows
-        fell = answer.drops.with_columns(kept=pl.col("kept") + pl.when(pl.col("kept") >= rows).then(moved).otherwise(0))
-        fall(place, fell)
-        falls.append(fell.select(pl.lit(place.label).alias("step"), *DROP_COLUMNS))
-        met.append(answer.hits.select(pl.lit(place.label).alias("step"), *HIT_COLUMNS))
-        tables |= {(place.label, name): table for name, table in answer.tables.items()}
-        references += [one.names for one in held]
-        hashes |= {place.label: _content(held)} if held else {}
-        known += sum(one.sheet.rows for one in held)
-    return Verdicts(
-        drops=pl.concat(falls).sort("row"),
-        hits=pl.concat(met).sort("row", maintain_order=True),
-        tables=tables,
-        references=pa.concat_arrays(references),
-        held=hashes,
-    )
-
-
-def _resolve(place: Place, sheets: Sequence[Sheet], reached: Reached, held: Sequence[Reference], rows: int) -> Resolved:
-    every: list[Sheet] = [*sheets, *(one.sheet for one in held)]
-    extra = sum(one.sheet.rows for one in held)
+def decide(
+    place: GroupPlace, batches: Sequence[BatchKeys], reached: Reached, references: Sequence[Reference], rows: int
+) -> Resolved:
+    """Let a group decide over the rows that reached it and the rows it is held against."""
+    every: list[BatchKeys] = [*batches, *(one.keys for one in references)]
+    extra = sum(one.keys.rows for one in references)
     row = np.concatenate([reached.row, rows + np.arange(extra)])
     columns, totals = _columns(every, place.label, row)
     keys = pl.DataFrame(
         {
             "row": row,
             "source": np.concatenate([reached.source, np.full(extra, AGAINST, np.int16)]),
-            "rank": np.concatenate([reached.rank, *(one.rank for one in held)]),
+            "rank": np.concatenate([reached.rank, *(one.rank for one in references)]),
             "protect": np.concatenate([reached.protect, np.ones(extra, np.bool_)]),
             **columns,
         }
     )
     if reached.best_score is not None:
         keys = keys.with_columns(best_score=np.concatenate([reached.best_score, np.full(extra, np.nan)]))
-    return place.group.resolve(keys, SheetLists(every, place.label, row), totals)
+    return place.group.resolve(keys, StoredLists(every, place.label, row), totals)
 
 
 def _columns(
-    sheets: Sequence[Sheet], label: str, row: NDArray[np.int64]
+    batches: Sequence[BatchKeys], label: str, row: NDArray[np.int64]
 ) -> tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.int64]]]:
-    """Bring a group's columns together for these rows, one column at a time, and its totals."""
-    found = [sheet.signed(label) for sheet in sheets]
-    told = next((one for one in found if one is not None), GroupKeys({}))
+    """Return a group's columns for the given rows, and its totals; one column at a time is joined."""
+    found = [batch.signed(label) for batch in batches]
+    example = next((one for one in found if one is not None), GroupKeys({}))
     columns: dict[str, NDArray[np.generic]] = {}
-    for name, column in told.columns.items():
+    for name, column in example.columns.items():
         whole = np.concatenate(
             [
-                np.zeros(sheet.rows, column.dtype) if one is None else one.columns[name]
-                for sheet, one in zip(sheets, found, strict=True)
+                np.zeros(batch.rows, column.dtype) if one is None else one.columns[name]
+                for batch, one in zip(batches, found, strict=True)
             ]
         )
         columns[name] = whole if len(whole) == len(row) else whole[row]
-    totals = {name: np.sum([one.totals[name] for one in found if one is not None], axis=0) for name in told.totals}
+    totals = {name: np.sum([one.totals[name] for one in found if one is not None], axis=0) for name in example.totals}
     return columns, totals
 
 
-def _references(place: Place) -> Iterator[Reference]:
-    """Sign the rows that a group is held against, batch by batch, as they stand in their files."""
-    for number, held in enumerate(place.group.against()):
-        yield from _sign(place, held, number)
-
-
-def _content(held: Sequence[Reference]) -> list[str]:
+def content_hashes(references: Sequence[Reference]) -> list[str]:
     """Return the content hash of each input."""
     found = []
-    for number in sorted({one.number for one in held}):
-        mine = [one.content for one in held if one.number == number]
+    for number in sorted({one.number for one in references}):
+        mine = [one.content for one in references if one.number == number]
         found.append(content_hash(Hashes(*(np.concatenate(words) for words in zip(*mine, strict=True)))))
     return found
 
 
-def _sign(place: Place, held: Input, number: int) -> Iterator[Reference]:
-    opened = held.open()
-    for block in opened.blocks():
-        parsed = opened.parse(block)
-        found = identities(parsed.body, parsed.ids)
-        signed = place.group.sign(select(segments(parsed.body), place.group.reads))
-        ids = pc.coalesce(parsed.ids, names(found.content))
-        told = pc.binary_join_element_wise(block.file, ids, "/")
-        sheet = Fresh(parsed.body.num_rows, {place.label: signed})
-        yield Reference(sheet, number, told, found.key.high ^ np.uint64(number), found.content)
+def read_references(place: GroupPlace) -> Iterator[Reference]:
+    """Read and sign the rows that a group is held against, batch by batch."""
+    for number, source in enumerate(place.group.against()):
+        opened = source.open()
+        for block in opened.blocks():
+            parsed = opened.parse(block)
+            found = identities(parsed.body, parsed.ids)
+            signed = place.group.sign(select(segments(parsed.body), place.group.reads))
+            keys = MemoryKeys(parsed.body.num_rows, {place.label: signed})
+            ids = pc.binary_join_element_wise(block.file, pc.coalesce(parsed.ids, names(found.content)), "/")
+            yield Reference(keys, number, ids, found.key.high ^ np.uint64(number), found.content)

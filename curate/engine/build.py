@@ -1,11 +1,12 @@
-"""A build from beginning to end: read, settle, write, move into place.
+"""A build from beginning to end: read, resolve, write, move into place.
 
-A mixture with a Pairing goes through the first two twice: rated rows become pairs, and these the rows that are built.
+A mixture with a Pairing reads and resolves twice: first its rated rows, then the pairs made from them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,34 +17,42 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.engine.barrier import Verdicts, Written
+from curate.engine.barrier import DiskKeys, GroupResults
 from curate.engine.executor import run_all
 from curate.engine.fingerprint import Json, canonical
-from curate.engine.group_results import PieceOf, numbered_columns, row_names, table_path, write_table
-from curate.engine.guards import check_clashes, check_delivery, check_drops, check_unchanged
-from curate.engine.ledger import Books, check_conservation, write_source
-from curate.engine.manifest import VERSIONS, Counts, file_hash, manifest
-from curate.engine.pair_input import PairsOf, check_pairs
-from curate.engine.partition import FILE, piece_paths
-from curate.engine.phases import Half, final_half, pairing_sources, rated_half
+from curate.engine.group_results import numbered_columns, row_names, table_path, write_table
+from curate.engine.guards import (
+    check_clashes,
+    check_conservation,
+    check_delivery,
+    check_drops,
+    check_pairs,
+    check_unchanged,
+)
+from curate.engine.ledger import LedgerInputs, write_source
+from curate.engine.manifest import VERSIONS, SourceCounts, file_hash, manifest
+from curate.engine.pair_input import PairInput
+from curate.engine.partition import FILE, partition_paths
+from curate.engine.phases import Phase, final_phase, pairing_sources, rated_phase
 from curate.engine.pipeline import all_stages, score_columns
-from curate.engine.progress import Watch, watching
-from curate.engine.reading import Reading, open_sources, read
-from curate.engine.resolve import Fate, Standing, choose, delivered, lifting, moved, order, stand
-from curate.engine.row_store import Pile, Stockroom, move
+from curate.engine.progress import BuildProgress, showing_progress
+from curate.engine.reading import ReadResult, open_sources, read
+from curate.engine.resolve import delivered, order, paired, relocated_copies, resolve, sample
+from curate.engine.row_store import RowStore, SpillFile, relocate
 from curate.engine.shards import Shard, cut, write_shard
-from curate.engine.source_lines import InPlace
+from curate.engine.source_lines import SourceLines
+from curate.engine.state import Partition, RowStates
 from curate.engine.workspace import MANIFEST, Workspace, check_target, workspace
 from curate.io.atomic import read_ipc, write_text
 from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
-from curate.mix.spec import Mixture
+from curate.mix.spec import MixtureSpec
 from curate.rows.identity import content_hash
 from curate.rows.schema import BODIES, Kind
 
 
 def build(
-    mixture: Mixture,
+    mixture: MixtureSpec,
     target: Path,
     *,
     threads: int,
@@ -52,23 +61,23 @@ def build(
     quiet: bool,
     finish: Callable[[Path], None],
 ) -> None:
-    """Make the build folder `target`; `finish` adds what is a function of the finished folder: page and card.
+    """Make the build folder `target`; `finish` adds what is computed from the finished folder: page and card.
 
     Raises the errors that `curate.mixture.Mixture.build` names.
     """
     check_target(target, overwrite=overwrite)
     kind, opened = open_sources(mixture)
-    target = target.resolve()  # a link to a build stays, and so does what "." means
+    target = target.resolve()  # keeps a link to a build, and the meaning of "."
     with (
-        watching(quiet=quiet) as watch,
+        showing_progress(quiet=quiet) as progress,
         workspace(target, _recipe(mixture, opened), resume=resume, overwrite=overwrite) as space,
     ):
-        _make(mixture, kind, opened, space, threads, watch)
+        _make(mixture, kind, opened, space, threads, progress)
         finish(space.out)
 
 
-def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
-    """Return what an interrupted build must share with this one for its pieces to be taken up; it stays on the disk."""
+def _recipe(mixture: MixtureSpec, opened: tuple[Opened, ...]) -> Json:
+    """Return what must match for a build to resume from saved partitions; it stays on this machine."""
     return {
         "curate": VERSIONS["curate"],
         "mixture": canonical(mixture),
@@ -78,190 +87,214 @@ def _recipe(mixture: Mixture, opened: tuple[Opened, ...]) -> Json:
     }
 
 
-class Settled(NamedTuple):
-    """One half of a build, read and settled; `contents` are hashes of what the sources hold, `prompt` of each row's."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedPhase:
+    """One phase of a build after its barrier.
 
-    half: Half
-    reading: Reading
-    pieces: tuple[PieceOf, ...]
-    standing: Standing
-    verdicts: Verdicts
+    `contents` has the content hash of each source, `prompt` a key for the prompt of each row.
+    """
+
+    phase: Phase
+    reading: ReadResult
+    partitions: tuple[Partition, ...]
+    states: RowStates
+    results: GroupResults
     contents: list[str]
-    lines: InPlace
+    lines: SourceLines
     prompt: NDArray[np.uint64] | None
 
 
-class Rated(NamedTuple):
-    """What the rated half leaves: pairs in place of the sources that pair, what these held, and their rows' fates."""
+class RatedResult(NamedTuple):
+    """The result of the rated phase: the inputs of the final one, and content hashes and fates of the rated rows."""
 
     opened: tuple[Opened, ...]
     contents: list[str]
     fates: dict[int, dict[str, int]]
-    held: dict[str, list[str]]
+    against: dict[str, list[str]]
 
 
 def _make(
-    mixture: Mixture, kind: Kind, opened: tuple[Opened, ...], space: Workspace, threads: int, watch: Watch
+    mixture: MixtureSpec,
+    kind: Kind,
+    opened: tuple[Opened, ...],
+    space: Workspace,
+    threads: int,
+    progress: BuildProgress,
 ) -> None:
-    rated = _pair(mixture, opened, space, threads, watch) if pairing_sources(mixture) else Rated(opened, [], {}, {})
-    done = _settle(final_half(mixture, rated.opened), space.pieces, threads, watch)
-    shares = choose(mixture, done.standing, done.prompt)
-    books = _books(done)
-    _write_tables(books, space.out)
-    fates, splits = _write(mixture, kind, books, rated, space, threads, watch)
-    counts = [_counts(done, rated, number, found) for number, found in enumerate(fates)]
+    rated = RatedResult(opened, [], {}, {})
+    if pairing_sources(mixture):
+        rated = _pair(mixture, opened, space, threads, progress)
+    done = _read_and_resolve(final_phase(mixture, rated.opened), space.partitions, threads, progress)
+    states, shares = sample(mixture, done.states, done.prompt)
+    done = replace(done, states=states)
+    inputs = _ledger_inputs(done)
+    _write_tables(inputs, space.out)
+    fates, splits = _write(mixture, kind, inputs, rated, space, threads, progress)
+    counts = [_source_counts(done, rated, number, found) for number, found in enumerate(fates)]
     check_unchanged(opened)
-    check_delivery(done.standing, splits)
-    held = {**rated.held, **done.verdicts.held}
-    text = manifest(mixture, kind, opened, counts, delivered(shares, done.standing), splits, held)
+    check_delivery(states, splits)
+    against = {**rated.against, **done.results.against}
+    text = manifest(mixture, kind, opened, counts, delivered(shares, states), splits, against)
     write_text(space.out / MANIFEST, text)
 
 
-def _pair(mixture: Mixture, opened: tuple[Opened, ...], space: Workspace, threads: int, watch: Watch) -> Rated:
-    """Read the sources that pair up to their pairs, and write the ledger of their rated rows."""
-    half = rated_half(mixture, opened)
-    done = _settle(half, space.pieces / "rated", threads, watch)
-    done.standing.fate[done.standing.fate == Fate.KEPT] = Fate.PAIRED
-    books = _books(done)
-    _write_tables(books, space.out)
+def _pair(
+    mixture: MixtureSpec, opened: tuple[Opened, ...], space: Workspace, threads: int, progress: BuildProgress
+) -> RatedResult:
+    """Run the rated phase: turn the sources that pair into pairs, and write the ledger of their rated rows."""
+    phase = rated_phase(mixture, opened)
+    done = _read_and_resolve(phase, space.partitions / "rated", threads, progress)
+    done = replace(done, states=paired(done.states))
+    inputs = _ledger_inputs(done)
+    _write_tables(inputs, space.out)
     for folder in ("rated", "pairs"):
         (space.out / folder).mkdir()
-    written = run_all(partial(write_source, books, "rated", space.out), half.sources, threads)
-    fates = dict(zip(half.sources, written, strict=True))
+    written = run_all(partial(write_source, inputs, "rated", space.out), phase.sources, threads)
+    fates = dict(zip(phase.sources, written, strict=True))
     for number, found in fates.items():
-        check_conservation(books.names[number], done.reading.counts[number].rows, found)
+        check_conservation(inputs.names[number], done.reading.counts[number].rows, found)
     pairs = tuple(
-        PairsOf.of(found, (piece for piece in done.pieces if piece.source == number), done.standing)
+        PairInput.of(found, (one for one in done.partitions if one.source == number), done.states)
         if number in fates
         else found
         for number, found in enumerate(opened)
     )
-    return Rated(pairs, done.contents, fates, done.verdicts.held)
+    return RatedResult(pairs, done.contents, fates, done.results.against)
 
 
-def _settle(half: Half, folder: Path, threads: int, watch: Watch) -> Settled:
-    """Make the pieces of one half, and settle what only all of its rows together can tell."""
+def _read_and_resolve(phase: Phase, folder: Path, threads: int, progress: BuildProgress) -> ResolvedPhase:
+    """Make the partitions of one phase, and decide what needs all of its rows at once."""
     folder.mkdir(exist_ok=True)
-    reading = read(half, folder, threads, watch)
-    pieces = _pieces(folder, reading)
-    keys = load_keys(pieces)
-    sheets = [Written(piece.rows, piece.paths.signed) for piece in pieces]
-    standing, verdicts = stand(half, keys, np.repeat(*_sources(pieces)), sheets)
-    check_clashes(half, standing, reading)
-    check_drops(half, standing)
-    return Settled(
-        half,
-        reading,
-        pieces,
-        standing,
-        verdicts,
-        _contents(half.mixture, standing, keys),
-        _in_place(half.opened, pieces, standing, keys),
-        keys["prompt"].to_numpy() if "prompt" in keys.columns else None,
+    reading = read(phase, folder, threads, progress)
+    partitions = _partitions(folder, reading)
+    keys = load_keys(partitions)
+    source = np.repeat(
+        np.array([one.source for one in partitions], np.int16), np.array([one.rows for one in partitions], np.int64)
+    )
+    states, results = resolve(phase, keys, source, [DiskKeys(one.rows, one.paths.signed) for one in partitions])
+    check_clashes(phase, states, reading)
+    check_drops(phase, states)
+    return ResolvedPhase(
+        phase=phase,
+        reading=reading,
+        partitions=partitions,
+        states=states,
+        results=results,
+        contents=_contents(phase.mixture, states, keys),
+        lines=_source_lines(phase.opened, partitions, states, keys),
+        prompt=keys["prompt"].to_numpy() if "prompt" in keys.columns else None,
     )
 
 
-def _books(done: Settled) -> Books:
-    mixture = done.half.mixture
+def _ledger_inputs(done: ResolvedPhase) -> LedgerInputs:
+    mixture = done.phase.mixture
     names = tuple(source.name for source in mixture.sources)
-    kept = row_names(done.standing.kept, names, done.standing, done.pieces, done.verdicts)
-    types = score_columns(all_stages(mixture))
-    return Books(names, done.half.pipelines, done.standing, done.pieces, done.lines, done.verdicts, kept, types)
+    return LedgerInputs(
+        names=names,
+        pipelines=done.phase.pipelines,
+        states=done.states,
+        partitions=done.partitions,
+        lines=done.lines,
+        results=done.results,
+        kept=row_names(done.states.kept, names, done.states, done.partitions, done.results),
+        score_types=score_columns(all_stages(mixture)),
+    )
 
 
-def _counts(done: Settled, rated: Rated, number: int, fates: dict[str, int]) -> Counts:
-    """Return what became of one source; raises `ConservationError` where something of it has no fate."""
-    name, found = done.half.mixture.sources[number].name, done.half.opened[number]
-    if not isinstance(found, PairsOf):
+def _source_counts(done: ResolvedPhase, rated: RatedResult, number: int, fates: dict[str, int]) -> SourceCounts:
+    """Return the counts of one source for the manifest; raises `ConservationError` where a row or pair has no fate."""
+    name, found = done.phase.mixture.sources[number].name, done.phase.opened[number]
+    if not isinstance(found, PairInput):
         check_conservation(name, done.reading.counts[number].rows, fates)
-        return Counts(done.contents[number], fates, None)
+        return SourceCounts(done.contents[number], fates, None)
     of_rows = rated.fates[number]
-    check_pairs(name, found.taken(), of_rows["paired"], fates)
-    return Counts(rated.contents[number], of_rows, fates)
+    check_pairs(name, found.count(), of_rows["paired"], fates)
+    return SourceCounts(rated.contents[number], of_rows, fates)
 
 
-def _pieces(folder: Path, reading: Reading) -> tuple[PieceOf, ...]:
-    """Return the pieces in order, with the number of their first row in the build."""
-    found: list[PieceOf] = []
+def _partitions(folder: Path, reading: ReadResult) -> tuple[Partition, ...]:
+    """Return the partitions in order, with the number of their first row in the build."""
+    found: list[Partition] = []
     first = 0
-    for source, count in enumerate(reading.pieces):
+    for source, count in enumerate(reading.partitions):
         for block in range(count):
-            place = piece_paths(folder, source, block)
+            place = partition_paths(folder, source, block)
             keys = pa.ipc.open_file(pa.OSFile(str(place.keys), "rb"))
             rows, file = keys.get_batch(0).num_rows, keys.schema.metadata[FILE].decode()
-            found.append(PieceOf(place, source, first, rows, file))
+            found.append(Partition(place, source, first, rows, file))
             first += rows
     return tuple(found)
 
 
-def _in_place(
-    opened: tuple[Opened, ...], pieces: tuple[PieceOf, ...], standing: Standing, keys: pl.DataFrame
-) -> InPlace:
+def _source_lines(
+    opened: tuple[Opened, ...], partitions: tuple[Partition, ...], states: RowStates, keys: pl.DataFrame
+) -> SourceLines:
     paths = [(number, file.name, file.path) for number, found in enumerate(opened) for file in found.parts]
     numbers = {(source, name): number for number, (source, name, _) in enumerate(paths)}
-    return InPlace(
+    return SourceLines(
         opened=opened,
-        source=standing.source,
+        source=states.source,
         start=keys["start"].to_numpy(),
         length=keys["length"].to_numpy(),
-        first=np.array([piece.first for piece in pieces], np.int64),
-        files=np.array([numbers.get((piece.source, piece.file), -1) for piece in pieces], np.int64),
+        first=np.array([partition.first for partition in partitions], np.int64),
+        files=np.array([numbers.get((partition.source, partition.file), -1) for partition in partitions], np.int64),
         paths=tuple(path for *_, path in paths),
     )
 
 
-def _sources(pieces: tuple[PieceOf, ...]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
-    return np.array([piece.source for piece in pieces], np.int16), np.array([piece.rows for piece in pieces], np.int64)
-
-
-def load_keys(pieces: tuple[PieceOf, ...]) -> pl.DataFrame:
-    """Bring the keys of all pieces together; a column that only some sources sign is null for the others."""
-    tables = [pa.Table.from_batches([read_ipc(piece.paths.keys)]) for piece in pieces]
+def load_keys(partitions: tuple[Partition, ...]) -> pl.DataFrame:
+    """Join the keys of all partitions; a column that only some sources have is null for the others."""
+    tables = [pa.Table.from_batches([read_ipc(partition.paths.keys)]) for partition in partitions]
     return pl.DataFrame(pa.concat_tables(tables, promote_options="default"))
 
 
-def _contents(mixture: Mixture, standing: Standing, keys: pl.DataFrame) -> list[str]:
+def _contents(mixture: MixtureSpec, states: RowStates, keys: pl.DataFrame) -> list[str]:
     high, low = keys["content_high"].to_numpy(), keys["content_low"].to_numpy()
-    own = [standing.source == number for number in range(len(mixture.sources))]
+    own = [states.source == number for number in range(len(mixture.sources))]
     return [content_hash(Hashes(high[rows], low[rows])) for rows in own]
 
 
 def _write(
-    mixture: Mixture, kind: Kind, books: Books, rated: Rated, space: Workspace, threads: int, watch: Watch
+    mixture: MixtureSpec,
+    kind: Kind,
+    inputs: LedgerInputs,
+    rated: RatedResult,
+    space: Workspace,
+    threads: int,
+    progress: BuildProgress,
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
-    """Write ledger, dropped rows and shards; returns the fates of each source, and the splits for the manifest."""
-    standing = books.standing
-    lifted = moved(standing) & (books.lines.start < 0)
-    splits = {"train": order(mixture, standing, test=False)}
+    """Write ledger, dropped rows and shards; return the fates of each source, and the splits for the manifest."""
+    states, out = inputs.states, space.out
+    relocated = states.relocated & (inputs.lines.start < 0)
+    splits = {"train": order(mixture, states, test=False)}
     if mixture.test is not None:
-        splits["test"] = order(mixture, standing, test=True)
-    piles = [Pile(piece.paths.rows, piece.first, piece.rows) for piece in books.pieces if piece.paths.rows.is_file()]
-    watch.start("writing", None)
-    lift = partial(move, moving=lifting(splits.values(), lifted), size=standing.bytes)
-    piles += [pile for found in run_all(lift, piles if lifted.any() else [], threads) for pile in found]
-    names = pa.array(books.names, pa.string())
-    stock = Stockroom(books.lines, tuple(piles), BODIES[kind], names, standing.source, standing.occurrence, lifted)
-    shards = {name: cut(name, found, standing.bytes[found.row]) for name, found in splits.items() if len(found.row)}
-    shards = shards or {"train": cut("train", splits["train"], standing.bytes[:0])}
-    out = space.out
+        splits["test"] = order(mixture, states, test=True)
+    spills = [SpillFile(one.paths.rows, one.first, one.rows) for one in inputs.partitions if one.paths.rows.is_file()]
+    progress.start("writing", None)
+    moving = partial(relocate, moving=relocated_copies(splits.values(), relocated), size=states.bytes)
+    spills += [spill for found in run_all(moving, spills if relocated.any() else [], threads) for spill in found]
+    names = pa.array(inputs.names, pa.string())
+    store = RowStore(inputs.lines, tuple(spills), BODIES[kind], names, states.source, states.occurrence, relocated)
+    shards = {name: cut(name, found, states.bytes[found.row]) for name, found in splits.items() if len(found.row)}
+    shards = shards or {"train": cut("train", splits["train"], states.bytes[:0])}
     tasks: list[Callable[[], Any]] = [
-        partial(write_source, books, "pairs" if number in rated.fates else "rows", out, number)
-        for number in range(len(books.names))
+        partial(write_source, inputs, "pairs" if number in rated.fates else "rows", out, number)
+        for number in range(len(inputs.names))
     ]
-    tasks += [partial(_write_shard, shard, stock, out / "data") for found in shards.values() for shard in found]
+    tasks += [partial(_write_shard, shard, store, out / "data") for found in shards.values() for shard in found]
     done = list(run_all(_call, tasks, threads))
-    watch.done("writing")
-    told = iter(done[len(books.names) :])
-    return done[: len(books.names)], {
-        name: {"rows": len(found.row), "shards": [next(told) for _ in shards.get(name, ())]}
+    progress.done("writing")
+    written = iter(done[len(inputs.names) :])
+    return done[: len(inputs.names)], {
+        name: {"rows": len(found.row), "shards": [next(written) for _ in shards.get(name, ())]}
         for name, found in splits.items()
     }
 
 
-def _write_tables(books: Books, out: Path) -> None:
-    for (label, name), table in books.verdicts.tables.items():
+def _write_tables(inputs: LedgerInputs, out: Path) -> None:
+    for (label, name), table in inputs.results.tables.items():
         rows = [table[column].fill_null(-1).to_numpy() for column in numbered_columns(table)]
-        known = row_names(np.concatenate([[-1], *rows]), books.names, books.standing, books.pieces, books.verdicts)
+        known = row_names(np.concatenate([[-1], *rows]), inputs.names, inputs.states, inputs.partitions, inputs.results)
         write_table(table, known, out / table_path(label, name))
 
 
@@ -269,7 +302,7 @@ def _call(task: Callable[[], Any]) -> Any:  # noqa: ANN401  each task has its ow
     return task()
 
 
-def _write_shard(shard: Shard, stock: Stockroom, folder: Path) -> dict[str, Any]:
+def _write_shard(shard: Shard, store: RowStore, folder: Path) -> dict[str, Any]:
     path = folder / shard.name
-    write_shard(shard, stock, path)
+    write_shard(shard, store, path)
     return {"file": f"data/{shard.name}", "rows": pq.read_metadata(path).num_rows, "sha256": file_hash(path)}

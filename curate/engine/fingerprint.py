@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from curate.errors import MixtureError
-from curate.mix.spec import Mixture
+from curate.mix.spec import MixtureSpec
 from curate.steps.base import Step
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
-def fingerprint(mixture: Mixture) -> str:
+def fingerprint(mixture: MixtureSpec) -> str:
     """Return 64 hexadecimal digits that stand for the declaration (not for the data; see the manifest).
 
     Raises `MixtureError` naming the field that has no stable identity.

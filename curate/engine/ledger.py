@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -11,14 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.engine.barrier import Verdicts
-from curate.engine.group_results import PieceOf, RowNames, between, told_of_falls, with_evidence
+from curate.engine.barrier import GroupResults
+from curate.engine.group_results import RowNames, between, drop_columns, with_evidence
 from curate.engine.partition import with_names
 from curate.engine.pipeline import HIT, Stage
-from curate.engine.resolve import Fate, Standing
-from curate.engine.source_lines import InPlace, read_again
-from curate.engine.spill import read_pile
-from curate.errors import ConservationError
+from curate.engine.source_lines import SourceLines, read_again
+from curate.engine.spill import read_spill
+from curate.engine.state import Fate, Partition, RowStates
 from curate.io.atomic import read_ipc, replacing
 from curate.io.parquet import parquet_options
 from curate.rows.identity import numbered
@@ -49,10 +49,10 @@ LEDGER = pa.schema(
 )
 """The columns of the ledger, before the scores, which are named `step.score`.
 
-- `file`, `line`: where the row stood; the line in JSON Lines, CSV and TSV, else the number of the row, from 1.
-- `fate`: kept, dropped, unsampled or quarantined; of a rated row that gave pairs, paired.
-- `step`, `reason`, `score`, `bound`: of a dropped row, what it fell to.
-- `match`: the phrase a dropped row was caught by, or `source/id` of the row that a duplicate fell to.
+- `file`, `line`: where the row was read; the line in JSON Lines, CSV and TSV, else the number of the row, from 1.
+- `fate`: kept, dropped, unsampled or quarantined; for a rated row that gave pairs, paired.
+- `step`, `reason`, `score`, `bound`: what dropped a row.
+- `match`: the phrase that dropped a row, or `source/id` of the surviving duplicate.
 - `copies`, `split`: how often a kept row is in the data files, and in which split.
 - `column`, `expected`, `excerpt`: of a quarantined row, what is wrong and its first 200 characters.
 """
@@ -62,116 +62,104 @@ WORDS = ("file", "fate", "step", "reason", "split", "column", "expected", "match
 """Columns of few different values, written with a dictionary."""
 
 
-What: TypeAlias = Literal["rows", "rated", "pairs"]
-"""What ledger lines tell of: rows on their way into the data files, rated rows to be paired, or their pairs."""
+Section: TypeAlias = Literal["rows", "rated", "pairs"]
+"""The subject of ledger lines: rows for the data files, rated rows to be paired, or their pairs."""
 
-FATES: Final[dict[What, tuple[Fate, ...]]] = {
+FATES: Final[dict[Section, tuple[Fate, ...]]] = {
     "rows": (Fate.KEPT, Fate.DROPPED, Fate.UNSAMPLED, Fate.QUARANTINED),
     "rated": (Fate.PAIRED, Fate.DROPPED, Fate.QUARANTINED),
     "pairs": (Fate.KEPT, Fate.DROPPED, Fate.UNSAMPLED),
 }
-"""What may become of them."""
+"""The fates that each of them may have."""
 
-FOLDERS: Final[dict[What, tuple[str, str]]] = {
+FOLDERS: Final[dict[Section, tuple[str, str]]] = {
     "rows": ("ledger", "dropped"),
     "rated": ("ledger", "rated"),
     "pairs": ("pairs", "dropped"),
 }
-"""Where in a build folder their lines lie, and those of them that fell."""
+"""The folders of their lines and of the dropped ones."""
 
 
-class Books(NamedTuple):
-    """What ledger lines of one half of a build are written from."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerInputs:
+    """The inputs of the ledger lines of one phase of a build."""
 
     names: tuple[str, ...]
     pipelines: tuple[tuple[Stage, ...], ...]
-    standing: Standing
-    pieces: tuple[PieceOf, ...]
-    lines: InPlace
-    verdicts: Verdicts
+    states: RowStates
+    partitions: tuple[Partition, ...]
+    lines: SourceLines
+    results: GroupResults
     kept: RowNames
     score_types: dict[str, pa.DataType]
 
 
-def write_source(books: Books, what: What, out: Path, number: int) -> dict[str, int]:
-    """Write the lines and the dropped rows of one source into a build folder; returns how many rows met each fate."""
-    ledger, dropped = (out / folder / f"{number:03d}-{books.names[number]}.parquet" for folder in FOLDERS[what])
-    pieces = [piece for piece in books.pieces if piece.source == number]
-    schema = pa.schema([*LEDGER, *books.score_types.items()])
-    fates = dict.fromkeys((fate.name.lower() for fate in FATES[what]), 0)
+def write_source(inputs: LedgerInputs, section: Section, out: Path, number: int) -> dict[str, int]:
+    """Write the lines and the dropped rows of one source of a build; return the number of rows of each fate."""
+    ledger, dropped = (out / folder / f"{number:03d}-{inputs.names[number]}.parquet" for folder in FOLDERS[section])
+    partitions = [partition for partition in inputs.partitions if partition.source == number]
+    schema = pa.schema([*LEDGER, *inputs.score_types.items()])
+    fates = dict.fromkeys((fate.name.lower() for fate in FATES[section]), 0)
     with replacing(ledger) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema, WORDS)) as writer:
-        for piece in pieces:
-            lines = _lines(books, piece, schema)
+        for partition in partitions:
+            lines = _lines(inputs, partition, schema)
             writer.write_batch(lines)
             for found in pc.value_counts(lines["fate"]):
                 fates[found["values"].as_py()] += found["counts"].as_py()
-    _write_dropped(books, pieces, dropped)
+    _write_dropped(inputs, partitions, dropped)
     return fates
 
 
-def check_conservation(source: str, read: int, fates: dict[str, int]) -> None:
-    """Raise `ConservationError` unless the fates of a source add up to the rows read.
-
-    >>> check_conservation("lima", 3, {"kept": 2, "dropped": 1})
-    """
-    if sum(fates.values()) != read:
-        message = (
-            f"source {source!r}: {read:,} rows were read, but the ledger has {sum(fates.values()):,}: {fates}; "
-            "this is a defect of curate, please report it"
-        )
-        raise ConservationError(message)
-
-
-def _lines(books: Books, piece: PieceOf, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the lines of one piece in the order of the file."""
-    lines = read_ipc(piece.paths.lines)
-    bad = lines.num_rows - piece.rows
-    here = slice(piece.first, piece.first + piece.rows)
-    standing = books.standing
-    fate = np.append(standing.fate[here], np.full(bad, Fate.QUARANTINED, np.uint8))
+def _lines(inputs: LedgerInputs, partition: Partition, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the lines of one partition in the order of the file."""
+    lines = read_ipc(partition.paths.lines)
+    bad = lines.num_rows - partition.rows
+    here = slice(partition.first, partition.first + partition.rows)
+    states = inputs.states
+    fate = np.append(states.fate[here], np.full(bad, Fate.QUARANTINED, np.uint8))
     fates = pa.array([fate.name.lower() for fate in Fate], pa.string())
-    grouped = np.append(standing.grouped[here], np.zeros(bad, np.bool_))
+    grouped = np.append(states.grouped[here], np.zeros(bad, np.bool_))
     columns = {name: lines[name] for name in lines.schema.names}
-    columns["source"] = pa.repeat(pa.scalar(books.names[piece.source], pa.string()), lines.num_rows)
-    columns["id"] = _padded(numbered(lines["id"].slice(0, piece.rows), standing.occurrence[here]), bad)
+    columns["source"] = pa.repeat(pa.scalar(inputs.names[partition.source], pa.string()), lines.num_rows)
+    columns["id"] = _padded(numbered(lines["id"].slice(0, partition.rows), states.occurrence[here]), bad)
     columns["fate"] = fates.take(pa.array(fate))
-    columns["copies"] = _padded(pa.array(standing.copies[here].astype(np.int32)), bad)
-    columns["split"] = _padded(_split(standing, here), bad)
-    columns["tokens"] = _padded(pa.array(standing.tokens[here]), bad)
-    met = between(books.verdicts.hits, piece.first, piece.rows)
-    columns |= _group_verdicts(books, piece, columns, grouped)
-    columns["evidence"] = with_evidence(columns["evidence"], met, piece.first)
-    columns |= _clashes(books, piece, columns, bad)
+    columns["copies"] = _padded(pa.array(states.copies[here].astype(np.int32)), bad)
+    columns["split"] = _padded(_split(states, here), bad)
+    columns["tokens"] = _padded(pa.array(states.tokens[here]), bad)
+    hits = between(inputs.results.hits, partition.first, partition.rows)
+    columns |= _group_columns(inputs, partition, columns, grouped)
+    columns["evidence"] = with_evidence(columns["evidence"], hits, partition.first)
+    columns |= _clashes(inputs, partition, columns, bad)
     batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
     by_line = np.argsort(np.asarray(batch["line"]), kind="stable").astype(np.int32)
     return take(batch, by_line) if bad else batch
 
 
 def _padded(column: pa.Array, bad: int) -> pa.Array:
-    """Add nulls for the rows that could not be read."""
+    """Append nulls for the invalid rows."""
     return pa.concat_arrays([column, pa.nulls(bad, column.type)])
 
 
-def _split(standing: Standing, here: slice) -> pa.Array:
+def _split(states: RowStates, here: slice) -> pa.Array:
     splits = pa.array(["train", "test"], pa.string())
-    return splits.take(pa.array(standing.test[here].astype(np.int8), mask=standing.copies[here] == 0))
+    return splits.take(pa.array(states.test[here].astype(np.int8), mask=states.copies[here] == 0))
 
 
-def _group_verdicts(
-    books: Books, piece: PieceOf, columns: dict[str, pa.Array], grouped: NDArray[np.bool_]
+def _group_columns(
+    inputs: LedgerInputs, partition: Partition, columns: dict[str, pa.Array], grouped: NDArray[np.bool_]
 ) -> dict[str, pa.Array]:
-    """Say of rows that fell to a group to which one, and to which row; of the others what met them first."""
+    """Return the ledger columns that groups decide: the step and surviving row, or for other rows the first match."""
     matched = _first_match(columns["evidence"], columns["step"], columns["reason"])
     if not grouped.any():
         return {"match": matched}
-    falls = between(books.verdicts.drops, piece.first, piece.rows)
-    told = told_of_falls(falls, books.pipelines[piece.source], books.kept)
+    drops = between(inputs.results.drops, partition.first, partition.rows)
+    decided = drop_columns(drops, inputs.pipelines[partition.source], inputs.kept)
     mask = pa.array(grouped)
-    return {name: pc.replace_with_mask(columns.get(name, matched), mask, told[name]) for name in told}
+    return {name: pc.replace_with_mask(columns.get(name, matched), mask, decided[name]) for name in decided}
 
 
 def _first_match(evidence: pa.ListArray, step: pa.Array, reason: pa.Array) -> pa.Array:
-    """Return what each row's deciding reason met first; null where nothing fell or nothing was met."""
+    """Return the first match of each row's drop reason; null if the row was kept or has no match."""
     hits, row = pc.list_flatten(evidence), np.asarray(pc.list_parent_indices(evidence))
     if not len(hits):
         return pa.nulls(len(evidence), pa.string())
@@ -184,26 +172,26 @@ def _first_match(evidence: pa.ListArray, step: pa.Array, reason: pa.Array) -> pa
     return hits.field("match").take(pa.array(pick, mask=pick < 0))
 
 
-def _clashes(books: Books, piece: PieceOf, columns: dict[str, pa.Array], bad: int) -> dict[str, pa.Array]:
-    """Say of rows that share an id with a row that says something else what is wrong with them."""
-    clash = books.standing.fate[piece.first : piece.first + piece.rows] == Fate.QUARANTINED
+def _clashes(inputs: LedgerInputs, partition: Partition, columns: dict[str, pa.Array], bad: int) -> dict[str, pa.Array]:
+    """Return the columns that say what is wrong with rows that share an id with a row of other content."""
+    clash = inputs.states.fate[partition.first : partition.first + partition.rows] == Fate.QUARANTINED
     if not clash.any():
         return {}
     mask = pa.array(np.append(clash, np.zeros(bad, np.bool_)))
     count = int(clash.sum())
-    told = {
+    wrong = {
         "column": pa.repeat(pa.scalar("id", pa.string()), count),
         "expected": pa.repeat(pa.scalar("an id that no other row of the source has", pa.string()), count),
         "excerpt": columns["id"].filter(mask),
     }
     none = pa.nulls(count, pa.string())
     old = {"step": none, "reason": none, "match": none}
-    return {name: pc.replace_with_mask(columns[name], mask, value) for name, value in {**told, **old}.items()}
+    return {name: pc.replace_with_mask(columns[name], mask, value) for name, value in {**wrong, **old}.items()}
 
 
-def _write_dropped(books: Books, pieces: list[PieceOf], path: Path) -> None:
-    """Write the rows that fell, in the order of the file; no file where none did."""
-    found = (rows for piece in pieces if (rows := _dropped(books, piece)).num_rows)
+def _write_dropped(inputs: LedgerInputs, partitions: list[Partition], path: Path) -> None:
+    """Write the dropped rows in the order of the file; no file if there are none."""
+    found = (rows for partition in partitions if (rows := _dropped(inputs, partition)).num_rows)
     first = next(found, None)
     if first is None:
         return
@@ -214,7 +202,7 @@ def _write_dropped(books: Books, pieces: list[PieceOf], path: Path) -> None:
 
 
 def _picked(buckets: list[pa.RecordBatch], wanted: NDArray[np.bool_]) -> list[pa.RecordBatch]:
-    """Return the rows whose number within the piece is wanted; only buckets that have any are opened."""
+    """Return the rows with a wanted number in the partition; only their buckets are opened."""
     ends = np.cumsum([bucket.num_rows for bucket in buckets])
     place = np.flatnonzero(wanted[np.concatenate([np.asarray(bucket["row"]) for bucket in buckets])])
     which = np.searchsorted(ends, place, side="right")
@@ -224,26 +212,26 @@ def _picked(buckets: list[pa.RecordBatch], wanted: NDArray[np.bool_]) -> list[pa
     ]
 
 
-def _dropped(books: Books, piece: PieceOf) -> pa.RecordBatch:
-    """Return the rows of a piece that fell to filters, which lie apart, and to groups, which lie among the others."""
-    standing = books.standing
-    here = slice(piece.first, piece.first + piece.rows)
-    parts = [read_ipc(piece.paths.dropped)]
-    grouped = standing.grouped[here].copy()
-    grouped[np.asarray(parts[0]["row"])] = False  # it fell to a filter behind the group too, and is there
-    stays = books.lines.start[here] >= 0
+def _dropped(inputs: LedgerInputs, partition: Partition) -> pa.RecordBatch:
+    """Return the rows that filters dropped (in a file of their own) and groups dropped (among the others)."""
+    states = inputs.states
+    here = slice(partition.first, partition.first + partition.rows)
+    parts = [read_ipc(partition.paths.dropped)]
+    grouped = states.grouped[here].copy()
+    grouped[np.asarray(parts[0]["row"])] = False  # a filter behind the group drops it too: it is in the file
+    stays = inputs.lines.start[here] >= 0
     if (grouped & ~stays).any():
-        parts += _picked(read_pile(piece.paths.rows), grouped & ~stays)
+        parts += _picked(read_spill(partition.paths.rows), grouped & ~stays)
     row = np.flatnonzero(grouped & stays)
     parts += [
-        with_names(found.body, found.ids, row[found.place]) for found in read_again(books.lines, piece.first + row)
+        with_names(found.body, found.ids, row[found.place]) for found in read_again(inputs.lines, partition.first + row)
     ]
     batch = pa.concat_batches(parts)
     row = np.asarray(batch["row"])
     order = np.argsort(row, kind="stable")
-    order = order[standing.fate[piece.first + row[order]] == Fate.DROPPED]
+    order = order[states.fate[partition.first + row[order]] == Fate.DROPPED]
     picked = take(batch, order.astype(np.int32))
-    row = piece.first + row[order]
-    source = pa.repeat(pa.scalar(books.names[piece.source], pa.string()), len(row))
-    ids = numbered(picked["id"], standing.occurrence[row])
+    row = partition.first + row[order]
+    source = pa.repeat(pa.scalar(inputs.names[partition.source], pa.string()), len(row))
+    ids = numbered(picked["id"], states.occurrence[row])
     return pa.RecordBatch.from_arrays([source, ids, *picked.columns[3:]], schema=row_schema(kind_of(batch.schema)))

@@ -15,7 +15,7 @@ from curate.engine.phases import final_labels
 from curate.engine.pipeline import all_stages
 from curate.io.inputs import Opened
 from curate.mix.plan import Share
-from curate.mix.spec import Mixture, Source
+from curate.mix.spec import MixtureSpec, Source
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Filter, Group
 
@@ -26,7 +26,7 @@ VERSIONS = {name: version(name) for name in ("curate", "msgspec", "numba", "nump
 """Of `curate` and of what a byte of the output may depend on; looked up once, while the process may still read them."""
 
 
-class Counts(NamedTuple):
+class SourceCounts(NamedTuple):
     """What one source held, and what became of it: by content hash, fates of its rows, and fates of its pairs.
 
     `pairs` is None for a source whose rows pass no Pairing.
@@ -44,10 +44,10 @@ def file_hash(path: Path) -> str:
 
 
 def manifest(
-    mixture: Mixture,
+    mixture: MixtureSpec,
     kind: Kind,
     opened: Iterable[Opened],
-    counts: Iterable[Counts],
+    counts: Iterable[SourceCounts],
     shares: Iterable[tuple[Share, int]],
     splits: dict[str, Any],
     held: Mapping[str, Sequence[str]],
@@ -77,7 +77,7 @@ def manifest(
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
-def _source(source: Source, opened: Opened, counts: Counts, planned: tuple[Share, int]) -> dict[str, Any]:
+def _source(source: Source, opened: Opened, counts: SourceCounts, planned: tuple[Share, int]) -> dict[str, Any]:
     share, delivered = planned
     pairs = {} if counts.pairs is None else {"pairs": {"made": sum(counts.pairs.values()), "fates": counts.pairs}}
     return {
@@ -99,7 +99,7 @@ def _source(source: Source, opened: Opened, counts: Counts, planned: tuple[Share
     }
 
 
-def _steps(mixture: Mixture, held: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def _steps(mixture: MixtureSpec, held: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """Return each step: its kind, its settings, its findings, and the content hashes of data that it decides by.
 
     In a mixture with a Pairing, `of` marks the steps that worked on rated rows. `holds` hashes data that comes with the

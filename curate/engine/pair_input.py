@@ -1,4 +1,4 @@
-"""Pairs on their way from the rated half of a build to the final one, where they are the rows of their source."""
+"""The pairs made in the rated phase of a build, read as the rows of their source in the final phase."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.engine.group_results import PieceOf
-from curate.engine.resolve import Fate, Standing
-from curate.errors import ConservationError
+from curate.engine.state import Fate, Partition, RowStates
 from curate.io.blocks import BLOCK, Block
 from curate.io.inputs import Opened
 from curate.io.row_collector import Collector, Parsed
@@ -24,31 +22,31 @@ from curate.rows.schema import BODIES, Kind
 from curate.rows.take import take, text_bytes
 
 
-class Taken(NamedTuple):
-    """How many pairs go on, and how many rated rows gave them."""
+class PairCount(NamedTuple):
+    """How many rated rows gave pairs, and how many pairs they gave."""
 
     rows: int
     pairs: int
 
 
 @dataclass(frozen=True, eq=False)
-class PairsOf(Opened):
-    """The pairs of a source whose rated rows stand, opened like the input that these came from.
+class PairInput(Opened):
+    """The pairs of a source, opened like the input of its rated rows.
 
-    `pieces` are those of its rated rows; `stands`, `key` and `occurrence` run over all rows of the rated half. A pair
-    is called `<id of its row>/<number>`, from 0 on, and its file and line are those of its row.
+    `partitions` are those of its rated rows; `is_paired`, `key` and `occurrence` run over all rows of the rated phase.
+    The id of a pair is `<id of its row>/<number>`, from 0; its file and line are those of its row.
     """
 
-    pieces: tuple[PieceOf, ...]
-    stands: NDArray[np.bool_]
+    partitions: tuple[Partition, ...]
+    is_paired: NDArray[np.bool_]
     key: Hashes
     occurrence: NDArray[np.uint64]
 
     @classmethod
-    def of(cls, opened: Opened, pieces: Iterable[PieceOf], standing: Standing) -> PairsOf:
-        """Return the pairs of the source that was opened as `opened`; `pieces` are those of its rated rows."""
-        stands = standing.fate == Fate.PAIRED
-        return cls(opened.input, (), opened.found, tuple(pieces), stands, standing.key, standing.occurrence)
+    def of(cls, opened: Opened, partitions: Iterable[Partition], states: RowStates) -> PairInput:
+        """Return the pairs of the source that was opened as `opened`; `partitions` are those of its rated rows."""
+        is_paired = states.fate == Fate.PAIRED
+        return cls(opened.input, (), opened.found, tuple(partitions), is_paired, states.key, states.occurrence)
 
     @property
     def kind(self) -> Kind:
@@ -57,28 +55,31 @@ class PairsOf(Opened):
 
     @property
     def size(self) -> int:
-        """Bytes of the pairs, those that will not be taken among them."""
-        return sum(piece.paths.pairs.stat().st_size for piece in self.pieces)
+        """Bytes of the pairs on disk."""
+        return sum(partition.paths.pairs.stat().st_size for partition in self.partitions)
 
-    def taken(self) -> Taken:
-        """Count the pairs whose rows stand."""
-        rows = [_mapped(piece.paths.pairs)["row"].to_numpy()[self._stand(piece)] for piece in self.pieces]
-        return Taken(sum(len(np.unique(row)) for row in rows), sum(map(len, rows)))
+    def count(self) -> PairCount:
+        """Count the pairs of paired rows."""
+        rows = [
+            _mapped(partition.paths.pairs)["row"].to_numpy()[self._is_paired(partition)]
+            for partition in self.partitions
+        ]
+        return PairCount(sum(len(np.unique(row)) for row in rows), sum(map(len, rows)))
 
     def blocks(self) -> Iterator[Block]:
-        """Give the pairs piece by piece, about `BLOCK` bytes at once: a row may say ten times what it said."""
-        for piece in self.pieces:
-            pairs = _mapped(piece.paths.pairs)
-            place = np.flatnonzero(self._stand(piece)).astype(np.int32)
+        """Yield the pairs partition by partition, about `BLOCK` bytes at once: pairs may be ten times their row."""
+        for partition in self.partitions:
+            pairs = _mapped(partition.paths.pairs)
+            place = np.flatnonzero(self._is_paired(partition)).astype(np.int32)
             if not len(place):
                 continue
             size = text_bytes(pairs)[place]
             cuts = np.flatnonzero(np.diff((np.cumsum(size) - size) // BLOCK)) + 1
             number = pair_numbers(pairs["row"].to_numpy())
-            lines = _mapped(piece.paths.lines)
+            lines = _mapped(partition.paths.lines)
             for part in np.split(place, cuts):
-                batch = self._named(piece, take(pairs, part), number[part], lines)
-                yield Block(piece.file, 1, batch, batch.nbytes)
+                batch = self._named(partition, take(pairs, part), number[part], lines)
+                yield Block(partition.file, 1, batch, batch.nbytes)
 
     def parse(self, block: Block) -> Parsed:
         """Return the rows of a block; there is nothing to quarantine."""
@@ -90,16 +91,16 @@ class PairsOf(Opened):
         key = Hashes(block.data["high"].to_numpy(), block.data["low"].to_numpy())
         return Parsed(body, block.data["id"], block.data["line"].to_numpy(), nothing.bad, key=key)
 
-    def _stand(self, piece: PieceOf) -> NDArray[np.bool_]:
-        """Tell of each pair of a piece whether its row stands."""
-        return self.stands[piece.first + _mapped(piece.paths.pairs)["row"].to_numpy()]
+    def _is_paired(self, partition: Partition) -> NDArray[np.bool_]:
+        """Return whether the row of each pair of a partition was paired."""
+        return self.is_paired[partition.first + _mapped(partition.paths.pairs)["row"].to_numpy()]
 
     def _named(
-        self, piece: PieceOf, pairs: pa.RecordBatch, number: NDArray[np.int64], lines: pa.RecordBatch
+        self, partition: Partition, pairs: pa.RecordBatch, number: NDArray[np.int64], lines: pa.RecordBatch
     ) -> pa.RecordBatch:
         """Return pairs with `id`, `line` and the two words of their key."""
         row = pairs["row"].to_numpy()
-        at = piece.first + row
+        at = partition.first + row
         key = pair_keys(Hashes(self.key.high[at], self.key.low[at]), self.occurrence[at], number)
         more = {
             "id": pair_names(lines["id"].take(pa.array(row)), self.occurrence[at], number),
@@ -111,7 +112,7 @@ class PairsOf(Opened):
 
 
 def _mapped(path: Path) -> pa.RecordBatch:
-    """Return what lies in a file; only what is touched is read."""
+    """Return the batch in a file, memory-mapped."""
     return pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
 
 
@@ -125,7 +126,7 @@ def pair_names(ids: pa.StringArray, occurrence: NDArray[np.uint64], number: NDAr
 
 
 def pair_keys(key: Hashes, occurrence: NDArray[np.uint64], number: NDArray[np.int64]) -> Hashes:
-    """Return what tells pairs apart, from what tells their rows apart, and their number within the row.
+    """Return the keys of pairs, from the keys of their rows and their number within the row.
 
     It is no hash of the pair's id: an own id `a-2` and the second row of an id `a` would give pairs of one id.
     """
@@ -134,22 +135,9 @@ def pair_keys(key: Hashes, occurrence: NDArray[np.uint64], number: NDArray[np.in
 
 
 def pair_numbers(row: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Count the pairs of each row from 0.
+    """RowCount the pairs of each row from 0.
 
     >>> pair_numbers(np.array([3, 3, 5], np.int32)).tolist()
     [0, 1, 0]
     """
     return np.arange(len(row)) - np.searchsorted(row, row)
-
-
-def check_pairs(source: str, taken: Taken, paired: int, fates: dict[str, int]) -> None:
-    """Raise `ConservationError` unless each paired row gave a pair, and the fates of pairs add up to those made.
-
-    >>> check_pairs("uf", Taken(2, 3), 2, {"kept": 1, "dropped": 2})
-    """
-    if taken.rows != paired or taken.pairs != sum(fates.values()):
-        message = (
-            f"source {source!r}: {paired:,} rows were paired, {taken.rows:,} of them gave {taken.pairs:,} pairs, but "
-            f"of pairs the ledger has {sum(fates.values()):,}: {fates}; this is a defect of curate, please report it"
-        )
-        raise ConservationError(message)

@@ -1,7 +1,7 @@
-"""One unit of work: a block of a source, read, identified, passed through its steps and put down in a few files.
+"""One unit of work: a block of a source, read, identified, run through its steps and written to a few files.
 
-A piece is a pure function of its block, so pieces can be made in any order, on any thread or machine, and again after
-an interruption. Its rows lie sorted into buckets of their final order, so that a shard reads only what it holds.
+A partition is a pure function of its block, so partitions can be made in any order, on any thread or machine, and again
+after an interruption. Its rows are sorted into buckets of their final order, so that a shard reads only what it needs.
 """
 
 from __future__ import annotations
@@ -14,34 +14,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.engine.barrier import sheet_batch
-from curate.engine.pipeline import Passed, Stage, run
+from curate.engine.barrier import keys_batch
+from curate.engine.pipeline import PipelineOutput, Stage, run
 from curate.engine.source_lines import LONGEST
-from curate.engine.spill import pile_schema, write_pile
+from curate.engine.spill import spill_schema, write_spill
+from curate.engine.state import PartitionPaths
 from curate.io.atomic import write_ipc
 from curate.io.inputs import Block, Opened, Parsed
 from curate.kernels.hashing import ranks
 from curate.mix.tokens import Tokenizer, tokens
 from curate.rows.identity import Identities, identities, names
+from curate.rows.row_hashes import row_hashes
 from curate.rows.schema import BODIES
 from curate.rows.scores import best_scores
 from curate.rows.segments import Segments, select
 from curate.rows.take import take, text_bytes
 from curate.steps.base import Bound, Filter, Paired, Pairing
-from curate.steps.dedup.exact_dedup import ExactDedup
 
 ROW = pa.field("row", pa.int32())
-"""The number of a row within its piece."""
+"""The number of a row within its partition."""
 
 FILE = b"file"
-"""Where the keys of a piece name the file it was made from."""
+"""The metadata of a partition's keys with the name of its file."""
 
 
-class Job(NamedTuple):
-    """What every piece of one source shares.
+class SourceJob(NamedTuple):
+    """What the partitions of one source have in common.
 
     `score_types` names the score columns of the whole mixture; with `may_stay`, lines of plain files need no copy.
-    `again`: rows that no filter drops are needed again, by the data files or by a group that may drop them.
+    `again`: rows that no filter drops are needed later, for the data files or a group that may drop them.
     """
 
     source: str
@@ -56,87 +57,71 @@ class Job(NamedTuple):
     again: bool = True
 
 
-class Paths(NamedTuple):
-    """The files of a piece; `rows` is not there when all its rows stay in their file, `signed` without a group.
+class ProcessedBlock(NamedTuple):
+    """The rows of a block, identified and run through their steps.
 
-    `pairs` is there when a Pairing ends the pipeline.
-
-    `lines` is written last: where it is, the piece is whole.
-    """
-
-    rows: Path
-    dropped: Path
-    signed: Path
-    pairs: Path
-    keys: Path
-    lines: Path
-
-
-class Worked(NamedTuple):
-    """The rows of a block, identified and passed through their steps.
-
-    `ids` are their names; `span` is where in the block each row that stays in its file starts and ends, -1 for others.
+    `ids` are their names; `span` is the start and end in the block of each row that stays in its file, -1 for others.
     """
 
     parsed: Parsed
     found: Identities
-    passed: Passed
+    passed: PipelineOutput
     ids: pa.StringArray
     span: NDArray[np.int64]
 
 
-class Count(NamedTuple):
+class RowCount(NamedTuple):
     """How many rows of a block were read, and how many of them were quarantined."""
 
     rows: int
     quarantined: int
 
 
-def piece_paths(folder: Path, source: int, block: int) -> Paths:
-    """Return where the piece of a block lies; sorted by name, pieces are in the order of sources and blocks."""
+def partition_paths(folder: Path, source: int, block: int) -> PartitionPaths:
+    """Return the files of a block's partition; sorted by name, they are in the order of sources and blocks."""
     stem = f"{source:04d}-{block:08d}"
-    return Paths(*(folder / f"{stem}.{part}.arrow" for part in Paths._fields))
+    return PartitionPaths(*(folder / f"{stem}.{part}.arrow" for part in PartitionPaths._fields))
 
 
-def make_piece(job: Job, block: Block, place: Paths) -> Count:
-    """Make the piece of `block`."""
+def make_partition(job: SourceJob, block: Block, place: PartitionPaths) -> RowCount:
+    """Make the partition of `block`."""
     read = job.opened.parse(block)
     stays = job.may_stay and block.start is not None
-    done = work(job, read if stays else read._replace(span=None))
+    done = process(job, read if stays else read._replace(span=None))
     parsed, found, passed, ids, span = done
     named = with_names(passed.body, ids, np.arange(passed.body.num_rows))
-    moving = np.flatnonzero((passed.fell < 0) & (span[:, 0] < 0)).astype(np.int32)
+    moving = np.flatnonzero((passed.dropped_by < 0) & (span[:, 0] < 0)).astype(np.int32)
     if len(moving) and job.again:
         rank = ranks(found.key, np.zeros(len(found.own), np.uint64), job.order_key)
-        write_pile(place.rows, named, moving, rank[moving])
-    write_ipc(place.dropped, [take(named, np.flatnonzero(passed.fell >= 0).astype(np.int32))])
+        write_spill(place.rows, named, moving, rank[moving])
+    write_ipc(place.dropped, [take(named, np.flatnonzero(passed.dropped_by >= 0).astype(np.int32))])
     if passed.signed:
-        write_ipc(place.signed, [sheet_batch(passed.signed)])
+        write_ipc(place.signed, [keys_batch(passed.signed)])
     if passed.pairs is not None:
         write_ipc(place.pairs, [pairs_batch(passed.pairs)])
-    write_ipc(place.keys, [_placed(keys(job, done), block, span)])
+    write_ipc(place.keys, [_with_places(keys(job, done), block, span)])
     write_ipc(place.lines, [lines(job, block.file, done)])
-    return Count(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
+    return RowCount(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
 
 
 def pairs_batch(pairs: Paired) -> pa.RecordBatch:
-    """Return pairs as a piece keeps them: the number of their row within the piece, then the pair."""
+    """Return pairs as a partition stores them: the number of their row in the partition, then the pair."""
     schema = pa.schema([ROW, *BODIES["preference"]])
     return pa.RecordBatch.from_arrays([pa.array(pairs.row), *pairs.body.columns], schema=schema)
 
 
-def work(job: Job, parsed: Parsed) -> Worked:
-    """Identify the rows of a block and pass them through their steps."""
+def process(job: SourceJob, parsed: Parsed) -> ProcessedBlock:
+    """Identify the rows of a block and run them through their steps."""
     found = identities(parsed.body, parsed.ids)
     if parsed.key is not None:
         found = found._replace(key=parsed.key)
     ids = pc.coalesce(parsed.ids, names(found.content))
     passed = run(job.stages, parsed.body, protect=job.protect, source=job.source, ids=ids)
-    return Worked(parsed, found, passed, ids, _staying(parsed, passed))
+    return ProcessedBlock(parsed, found, passed, ids, _unchanged_lines(parsed, passed))
 
 
-def _staying(parsed: Parsed, passed: Passed) -> NDArray[np.int64]:
-    """Return where in the block the lines start and end that are all there is to say of a row; -1 for other rows."""
+def _unchanged_lines(parsed: Parsed, passed: PipelineOutput) -> NDArray[np.int64]:
+    """Return the start and end in the block of lines that stay in their file; -1 for other rows."""
     if parsed.span is None:
         return np.full((parsed.body.num_rows, 2), -1, np.int64)
     changed = np.diff(passed.edited.offsets.to_numpy()) > 0
@@ -144,8 +129,8 @@ def _staying(parsed: Parsed, passed: Passed) -> NDArray[np.int64]:
     return np.where(stays[:, None], parsed.span, -1)
 
 
-def _placed(batch: pa.RecordBatch, block: Block, span: NDArray[np.int64]) -> pa.RecordBatch:
-    """Add to the keys of a piece where in the file the lines of its rows stand (-1: in the pile), and which file."""
+def _with_places(batch: pa.RecordBatch, block: Block, span: NDArray[np.int64]) -> pa.RecordBatch:
+    """Add to the keys of a partition the file, and the place of each row's line in it (-1: in the spill file)."""
     start = np.where(span[:, 0] >= 0, span[:, 0] + (block.start or 0), -1)
     length = (span[:, 1] - span[:, 0]).astype(np.int32)
     placed = batch.append_column("start", pa.array(start)).append_column("length", pa.array(length))
@@ -153,13 +138,13 @@ def _placed(batch: pa.RecordBatch, block: Block, span: NDArray[np.int64]) -> pa.
 
 
 def with_names(body: pa.RecordBatch, ids: pa.StringArray, row: NDArray[np.int64]) -> pa.RecordBatch:
-    """Put the id, the number within the piece and the number of the copy before the body."""
+    """Prepend the id, the number in the partition and the number of the copy to the body."""
     columns = [ids, pa.array(row.astype(np.int32)), pa.array(np.zeros(len(row), np.int32)), *body.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=pile_schema(body.schema))
+    return pa.RecordBatch.from_arrays(columns, schema=spill_schema(body.schema))
 
 
-def keys(job: Job, done: Worked) -> pa.RecordBatch:
-    """Return what the barrier needs of each row: a few numbers."""
+def keys(job: SourceJob, done: ProcessedBlock) -> pa.RecordBatch:
+    """Return the keys that the barrier needs: a few numbers per row."""
     found, passed = done.found, done.passed
     columns: dict[str, NDArray[np.generic]] = {
         "own": found.own,
@@ -167,7 +152,7 @@ def keys(job: Job, done: Worked) -> pa.RecordBatch:
         "key_low": found.key.low,
         "content_high": found.content.high,
         "content_low": found.content.low,
-        "fell": passed.fell,
+        "dropped_by": passed.dropped_by,
         "bytes": text_bytes(passed.body),
         "tokens": tokens(passed.segments, job.tokenizer),
     }
@@ -181,15 +166,15 @@ def keys(job: Job, done: Worked) -> pa.RecordBatch:
 
 def _prompts(every: Segments, found: Identities) -> NDArray[np.uint64]:
     """Return a key for each row's prompt, equal where `exact_dedup` finds prompts equal; an empty one equals none."""
-    high = ExactDedup().sign(select(every, "prompt")).columns["high"]
+    high = row_hashes(select(every, "prompt")).high
     return np.where(high == 0, found.content.low, high).astype(np.uint64)
 
 
-def lines(job: Job, file: str, done: Worked) -> pa.RecordBatch:
-    """Return a block's part of the ledger: the rows that were read, then those that could not be."""
+def lines(job: SourceJob, file: str, done: ProcessedBlock) -> pa.RecordBatch:
+    """Return a block's part of the ledger: valid rows first, then invalid ones."""
     parsed, passed = done.parsed, done.passed
     rows, bad = parsed.body.num_rows, parsed.bad.num_rows
-    step, reason, bound = _verdicts(job.stages, passed)
+    step, reason, bound = _drop_columns(job.stages, passed)
     score = pa.array(passed.score, mask=np.isnan(passed.score))
     good: dict[str, pa.Array] = {
         "id": done.ids,
@@ -205,16 +190,16 @@ def lines(job: Job, file: str, done: Worked) -> pa.RecordBatch:
         column = passed.scores.get(name)
         given = column if column is None or isinstance(column, pa.Array) else pa.array(column, kind)
         good[name] = pa.nulls(rows, kind) if given is None else given
-    told = {"line": parsed.bad["line"], **{name: parsed.bad[name] for name in ("column", "expected", "excerpt")}}
+    wrong = {"line": parsed.bad["line"], **{name: parsed.bad[name] for name in ("column", "expected", "excerpt")}}
     columns = {"file": pa.repeat(pa.scalar(file, pa.string()), rows + bad)}
-    for name in dict.fromkeys([*good, *told]):
-        kind = (good[name] if name in good else told[name]).type
-        columns[name] = pa.concat_arrays([good.get(name, pa.nulls(rows, kind)), told.get(name, pa.nulls(bad, kind))])
+    for name in dict.fromkeys([*good, *wrong]):
+        kind = (good[name] if name in good else wrong[name]).type
+        columns[name] = pa.concat_arrays([good.get(name, pa.nulls(rows, kind)), wrong.get(name, pa.nulls(bad, kind))])
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
 
-def _verdicts(stages: tuple[Stage, ...], passed: Passed) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """Spell out, for rows that fell, the step, the reason and the bound (null where none was held)."""
+def _drop_columns(stages: tuple[Stage, ...], passed: PipelineOutput) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Return the step, the reason and the bound of dropped rows; null for other rows."""
     labels = pa.array([stage.label for stage in stages], pa.string())
     bounds: list[Bound] = []
     first = np.zeros(len(stages), np.int64)
@@ -225,18 +210,18 @@ def _verdicts(stages: tuple[Stage, ...], passed: Passed) -> tuple[pa.Array, pa.A
                 bounds += step.bounds()
             case Pairing() as step:
                 bounds += [Bound(reason, "") for reason in step.reasons()]
-    fell = np.flatnonzero(passed.fell >= 0)
-    which = np.full(len(passed.fell), -1, np.int64)
-    which[fell] = first[passed.fell[fell]] + passed.bound[fell]
+    dropped = np.flatnonzero(passed.dropped_by >= 0)
+    which = np.full(len(passed.dropped_by), -1, np.int64)
+    which[dropped] = first[passed.dropped_by[dropped]] + passed.bound[dropped]
     pick = pa.array(which, mask=which < 0)
     at_least = np.array([np.nan if bound.at_least is None else bound.at_least for bound in bounds], np.float64)
     at_most = np.array([np.nan if bound.at_most is None else bound.at_most for bound in bounds], np.float64)
     held = np.full(len(which), np.nan)
-    low = passed.score[fell] < at_least[which[fell]]
-    held[fell] = np.where(low, at_least[which[fell]], at_most[which[fell]])
+    low = passed.score[dropped] < at_least[which[dropped]]
+    held[dropped] = np.where(low, at_least[which[dropped]], at_most[which[dropped]])
     reasons = pa.array([bound.reason for bound in bounds], pa.string())
     return (
-        labels.take(pa.array(passed.fell, mask=passed.fell < 0)),
+        labels.take(pa.array(passed.dropped_by, mask=passed.dropped_by < 0)),
         reasons.take(pick),
         pa.array(held, mask=np.isnan(held)),
     )

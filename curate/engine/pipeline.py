@@ -1,8 +1,8 @@
 """The steps of a source, run over a batch in one pass.
 
-Every step that works row by row runs here, fused: filters score all rows (also those that an earlier filter felled, so
-that a bound can be moved later), edits change text for the steps after them, groups leave their keys. What falls to a
-group is settled when all keys are in (`curate.engine.resolve`).
+All row-local work is fused here: filters score all rows (also those already dropped, so that a bound can be moved
+later), edits change the text that later steps see, and groups sign their keys. Groups decide when all keys are known
+(`curate.engine.resolve`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.mix.spec import Mixture, Source
+from curate.mix.spec import MixtureSpec, Source
 from curate.rows.edits import apply_edits
 from curate.rows.segments import SIDES, Context, Segments, segments, select
 from curate.rows.take import take
@@ -31,12 +31,12 @@ HIT = pa.struct(
         ("match", pa.string()),
     ]
 )
-"""One piece of evidence: what a step met, and where."""
+"""One hit: what a step matched, and where."""
 
 Column: TypeAlias = NDArray[np.float64] | NDArray[np.int32] | pa.StringArray
-"""What a filter says of each row."""
+"""A score or label for each row."""
 
-NOBODY = Segments(0, ())
+NO_ROWS = Segments(0, ())
 S = TypeVar("S", bound=Step)
 
 
@@ -48,18 +48,17 @@ class Stage(NamedTuple):
     step: Step
 
 
-class Passed(NamedTuple):
-    """A batch after its pipeline; a row that fell to a filter is as it was when it fell.
+class PipelineOutput(NamedTuple):
+    """A batch after its pipeline; a row that a filter dropped is in the state in which it was dropped.
 
-    `segments` are all of its segments. `fell` is the place of the first filter that a row falls to, -1 where it falls
-    to none; `bound` and `score` say by which of that filter's bounds. `scores`, `signed` and `edited` go by label.
-    `pairs` are those of rows that fall to none, where a Pairing ends the pipeline; to it falls a row that gives none,
-    `bound` being the place of its reason.
+    `segments` are all of its segments. `dropped_by` is the place of the first filter that drops a row (-1: none);
+    `bound` and `score` say by which of its bounds. `scores`, `signed` and `edited` go by label. If a Pairing ends the
+    pipeline, `pairs` are those of the rows that are left; it drops rows without a pair, and `bound` is their reason.
     """
 
     body: pa.RecordBatch
     segments: Segments
-    fell: NDArray[np.int16]
+    dropped_by: NDArray[np.int16]
     bound: NDArray[np.int16]
     score: NDArray[np.float64]
     scores: dict[str, Column]
@@ -69,7 +68,7 @@ class Passed(NamedTuple):
     pairs: Paired | None = None
 
 
-def stages(mixture: Mixture, source: Source) -> tuple[Stage, ...]:
+def stages(mixture: MixtureSpec, source: Source) -> tuple[Stage, ...]:
     """Return the steps that run for `source`: its own first, named `source:step`, then the mixture's.
 
     A second step of one name gets a number: `shape`, `shape-2`.
@@ -82,7 +81,7 @@ def stages(mixture: Mixture, source: Source) -> tuple[Stage, ...]:
     )
 
 
-def all_stages(mixture: Mixture) -> tuple[Stage, ...]:
+def all_stages(mixture: MixtureSpec) -> tuple[Stage, ...]:
     """Return every stage of the mixture once: those of the sources, then the mixture's own."""
     seen = {stage.label: stage for source in mixture.sources for stage in stages(mixture, source)}
     own = set(_labels(mixture.steps))
@@ -96,7 +95,7 @@ def only(found: Iterable[Stage], kind: type[S]) -> list[tuple[Stage, S]]:
 
 def score_columns(found: Iterable[Stage]) -> dict[str, pa.DataType]:
     """Return the name and type of every column of scores and labels that these stages give."""
-    given = [(stage, step.score(NOBODY)) for stage, step in only(found, Filter)]
+    given = [(stage, step.score(NO_ROWS)) for stage, step in only(found, Filter)]
     return {
         f"{stage.label}.{name}": pa.from_numpy_dtype(column.dtype) if isinstance(column, np.ndarray) else column.type
         for stage, measured in given
@@ -111,17 +110,16 @@ def run(
     protect: bool,
     source: str = "",
     ids: pa.StringArray | None = None,
-) -> Passed:
+) -> PipelineOutput:
     """Run the row-local part of every stage over `body`; a Pairing may only be the last.
 
-    Rows of a protected source are scored and fall to no filter. To a Pairing they do: a row that gives no pair has
-    nothing to keep.
+    Filters score the rows of a protected source and drop none. A Pairing may: a row without a pair has nothing to keep.
     """
     rows = body.num_rows
     scores: dict[str, Column] = {}
     context = Context(source, pa.nulls(rows, pa.string()) if ids is None else ids, scores)
     whole, versions, version = segments(body)._replace(context=context), [body], np.zeros(rows, np.int32)
-    fell, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
+    dropped_by, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
     signed: dict[str, GroupKeys] = {}
     edited: list[tuple[str, NDArray[np.bool_]]] = []
     hits: list[tuple[Stage, Evidence]] = []
@@ -134,41 +132,44 @@ def run(
                 scores |= {f"{stage.label}.{name}": column for name, column in _every(measured).items()}
                 if measured.evidence is not None and len(measured.evidence.row):
                     hits.append((stage, _on_rows(version == len(versions) - 1, measured.evidence)))
-                verdict = decide(measured, step.bounds(), rows)
-                falls = (verdict.bound >= 0) & (fell < 0) & (not protect)
-                fell[falls] = stage.place
-                bound[falls], score[falls] = verdict.bound[falls], verdict.score[falls]
+                decision = decide(measured, step.bounds(), rows)
+                newly = (decision.bound >= 0) & (dropped_by < 0) & (not protect)
+                dropped_by[newly] = stage.place
+                bound[newly], score[newly] = decision.bound[newly], decision.score[newly]
             case Edit() as step:
                 body, changed = apply_edits(body, seen, step.edit(seen))
                 whole = segments(body)._replace(context=context)
                 versions.append(body)
-                version[fell < 0] = len(versions) - 1
-                edited.append((stage.label, changed & (fell < 0)))
+                version[dropped_by < 0] = len(versions) - 1
+                edited.append((stage.label, changed & (dropped_by < 0)))
             case Group() as step:
                 signed[stage.label] = step.sign(seen)
             case Pairing() as step:
-                pairs = _pair(step, stage.place, body, fell, bound)
+                pairs = _pair(step, stage.place, body, dropped_by, bound)
     if (version < len(versions) - 1).any():
         body = _of_versions(versions, version)
         whole = segments(body)
-    told = _edited(edited, rows), _evidence(hits, rows)
-    return Passed(body, whole, fell, bound, score, scores, signed, *told, pairs)
+    return PipelineOutput(
+        body, whole, dropped_by, bound, score, scores, signed, _edited(edited, rows), _evidence(hits, rows), pairs
+    )
 
 
-def _pair(step: Pairing, place: int, body: pa.RecordBatch, fell: NDArray[np.int16], bound: NDArray[np.int16]) -> Paired:
-    """Pair the rows that have not fallen, and let those fall that give no pair."""
+def _pair(
+    step: Pairing, place: int, body: pa.RecordBatch, dropped_by: NDArray[np.int16], bound: NDArray[np.int16]
+) -> Paired:
+    """Pair the rows that are left, and drop those that give no pair."""
     paired = step.pair(body)
-    falls = (paired.reason >= 0) & (fell < 0)
-    fell[falls] = place
-    bound[falls] = paired.reason[falls]
-    stands = fell[paired.row] < 0
-    if stands.all():
+    newly = (paired.reason >= 0) & (dropped_by < 0)
+    dropped_by[newly] = place
+    bound[newly] = paired.reason[newly]
+    left = dropped_by[paired.row] < 0
+    if left.all():
         return paired
-    return Paired(take(paired.body, np.flatnonzero(stands).astype(np.int32)), paired.row[stands], paired.reason)
+    return Paired(take(paired.body, np.flatnonzero(left).astype(np.int32)), paired.row[left], paired.reason)
 
 
 def _on_rows(mask: NDArray[np.bool_], found: Evidence) -> Evidence:
-    """Return the hits on the rows of `mask`: those whose text will be shown as the filter saw it."""
+    """Return the hits on the rows of `mask`, whose text is shown as the filter saw it."""
     if mask.all():
         return found
     hits = mask[found.row]

@@ -1,4 +1,4 @@
-"""What a person sees while a build runs; nothing where there is no terminal."""
+"""The progress bars of a build, on a terminal only."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ class RowsPerSecond(ProgressColumn):
         return Text(f"{rows:,} rows, {speed:,.0f}/s" if rows else "", style="progress.data.speed")
 
 
-class Watch:
-    """Shows stages as bars; `None` as its bars shows nothing."""
+class BuildProgress:
+    """Shows stages as bars, or nothing if it has no bars."""
 
     def __init__(self, bars: Progress | None) -> None:
-        self._bars = bars
+        self.bars = bars
         self._tasks: dict[str, int] = {}
         self._rows: dict[str, int] = {}
 
     def start(self, stage: str, total: int | None) -> None:
-        """Show a stage of `total` units of work; unknown where `None`."""
-        if self._bars is not None:
-            self._tasks[stage] = self._bars.add_task(stage, total=total, rows=0)
+        """Show a stage of `total` units of work; None: unknown."""
+        if self.bars is not None:
+            self._tasks[stage] = self.bars.add_task(stage, total=total, rows=0)
             self._rows[stage] = 0
 
     def advance(self, stage: str, amount: int, rows: int = 0) -> None:
-        """Move a stage's bar on."""
-        if self._bars is not None:
+        """Advance a stage's bar."""
+        if self.bars is not None:
             self._rows[stage] += rows
-            self._bars.update(self._tasks[stage], advance=amount, rows=self._rows[stage])  # type: ignore[arg-type]
+            self.bars.update(self._tasks[stage], advance=amount, rows=self._rows[stage])  # type: ignore[arg-type]
 
     def done(self, stage: str) -> None:
         """Fill a stage's bar."""
-        if self._bars is not None:
+        if self.bars is not None:
             task = self._tasks[stage]
-            total = self._bars.tasks[task].total or max(self._bars.tasks[task].completed, 1)
-            self._bars.update(task, total=total, completed=total)  # type: ignore[arg-type]
+            total = self.bars.tasks[task].total or max(self.bars.tasks[task].completed, 1)
+            self.bars.update(task, total=total, completed=total)  # type: ignore[arg-type]
 
 
 @contextmanager
-def watching(*, quiet: bool = False) -> Iterator[Watch]:
-    """Give a `Watch` on standard error, which shows nothing when that is no terminal or `quiet` is set."""
+def showing_progress(*, quiet: bool = False) -> Iterator[BuildProgress]:
+    """Yield the progress on standard error; it shows nothing if that is no terminal or `quiet` is set."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
-        yield Watch(None)
+        yield BuildProgress(None)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), RowsPerSecond(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
-        yield Watch(bars)
+        yield BuildProgress(bars)

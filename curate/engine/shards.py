@@ -1,6 +1,6 @@
-"""The finished rows on their way from pieces to Parquet, in their final order.
+"""Writes the finished rows as Parquet shards, in their final order.
 
-A shard is cut by the size of its text, so it does not depend on how rows lay in the pieces.
+Shards are cut by the size of their text, so they do not depend on the partitions.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from curate.engine.resolve import Order
-from curate.engine.row_store import Loaded, Stockroom, fetch
+from curate.engine.row_store import Loaded, RowStore, fetch
+from curate.engine.state import Order
 from curate.io.atomic import replacing
 from curate.io.parquet import parquet_options
 from curate.rows.schema import kind_of, row_schema
@@ -58,16 +58,16 @@ def _group_ends(size: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.append(np.flatnonzero(np.diff(by_bytes) | np.diff(by_rows)) + 1, len(size))
 
 
-def write_shard(shard: Shard, stock: Stockroom, path: Path) -> None:
+def write_shard(shard: Shard, store: RowStore, path: Path) -> None:
     """Write one shard as Parquet (zstd), whole or not at all."""
-    schema = row_schema(kind_of(stock.schema))
+    schema = row_schema(kind_of(store.schema))
     with replacing(path) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema)) as writer:
-        for rows in _row_groups(shard, stock):
+        for rows in _row_groups(shard, store):
             writer.write_table(rows, row_group_size=rows.num_rows)
 
 
-def _row_groups(shard: Shard, stock: Stockroom) -> Iterator[pa.Table]:
+def _row_groups(shard: Shard, store: RowStore) -> Iterator[pa.Table]:
     """Yield the rows of each row group."""
     loaded: Loaded = {}
     for start, end in pairwise([0, *shard.ends.tolist()]):
-        yield fetch(stock, shard.order.pick(slice(start, end)), loaded)
+        yield fetch(store, shard.order.pick(slice(start, end)), loaded)

@@ -1,7 +1,7 @@
-"""Rows that a build need not copy on their way: each is a line of a plain file, and is read from there again.
+"""Rows that need no copy during a build: each is a line of a plain file, and is read from there again.
 
-That holds for a line of JSON that the scan can read (`curate.io.jsonl.scan`) and no step has edited, as long as the files fit
-into the memory that the system keeps files in; all other rows lie in piles (`curate.engine.spill`).
+This holds for lines of JSON that the scanner can read (`curate.io.jsonl.scan`) and no step edited, if the files fit
+into the page cache; all other rows go to spill files (`curate.engine.spill`).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from curate.io.reread import changed, lines_again
 from curate.rows.identity import identities, names
 
 LONGEST: Final = 1 << 20
-"""Bytes of the longest line that stays where it is: what is read at once stays near `BLOCK`."""
+"""Bytes of the longest line that is read again, so that one read stays near `BLOCK`."""
 
 SHARE: Final = 4
-"""Files stay where they are when they take at most this part of the memory: reading them out of order is then free."""
+"""Lines are read again if the files take at most this part of the memory: random access is then free."""
 
 _LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-class InPlace(NamedTuple):
-    """Where rows stand in their files.
+class SourceLines(NamedTuple):
+    """The positions of rows in their files.
 
-    `start` and `length` run over all rows, `start` being -1 for a row that lies in a pile. `first` is the first row of
-    each piece, `files` the number in `paths` of the file it was made from, -1 for none.
+    `start` and `length` run over all rows; `start` is -1 for a row in a spill file. `first` is the first row of each
+    partition, `files` the number in `paths` of its file, -1 for none.
     """
 
     opened: tuple[Opened, ...]
@@ -46,8 +46,8 @@ class InPlace(NamedTuple):
     paths: tuple[Path, ...]
 
 
-class Found(NamedTuple):
-    """Rows that were fetched: which of those asked for, their ids, and their bodies."""
+class FetchedRows(NamedTuple):
+    """Some of the rows asked for: their positions in the request, their ids, and their bodies."""
 
     place: NDArray[np.int64]
     ids: pa.StringArray
@@ -55,12 +55,12 @@ class Found(NamedTuple):
 
 
 def may_stay(opened: Iterable[Opened]) -> bool:
-    """Tell whether the files of all sources are so small beside the memory that lines may stay in them."""
+    """Return whether the files of all sources are small enough, relative to the memory, to be read again."""
     return sum(found.size or 0 for found in opened) <= memory() // SHARE
 
 
 def memory() -> int:
-    """Return the bytes of memory that this process may have at most."""
+    """Return the bytes of memory that this process may use."""
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for limit in _LIMITS:
         try:
@@ -70,10 +70,10 @@ def memory() -> int:
     return found
 
 
-def read_again(lines: InPlace, row: NDArray[np.int64]) -> Iterator[Found]:
-    """Read rows again, all of which lie in place: for each source in turn, about `BLOCK` bytes at once.
+def read_again(lines: SourceLines, row: NDArray[np.int64]) -> Iterator[FetchedRows]:
+    """Read the lines of rows again, source by source, about `BLOCK` bytes at once.
 
-    Raises `FormatError` where a file is not what it was.
+    Raises `FormatError` if a file has changed.
     """
     source = lines.source[row]
     for number in np.unique(source).tolist():
@@ -81,10 +81,10 @@ def read_again(lines: InPlace, row: NDArray[np.int64]) -> Iterator[Found]:
         total = np.cumsum(lines.length[row[mine]], dtype=np.int64)
         cuts = np.flatnonzero(np.diff((total - 1) // BLOCK)) + 1
         for place in np.split(mine, cuts):
-            yield _read(lines, lines.opened[number], place, row[place])
+            yield _read_lines(lines, lines.opened[number], place, row[place])
 
 
-def _read(lines: InPlace, opened: Opened, place: NDArray[np.int64], row: NDArray[np.int64]) -> Found:
+def _read_lines(lines: SourceLines, opened: Opened, place: NDArray[np.int64], row: NDArray[np.int64]) -> FetchedRows:
     which = lines.files[np.searchsorted(lines.first, row, side="right") - 1]
     data = lines_again(lines.paths, which, lines.start[row], lines.length[row])
     parsed = opened.parse(Block("", 1, Lines(pa.py_buffer(data)), len(data)))
@@ -93,4 +93,4 @@ def _read(lines: InPlace, opened: Opened, place: NDArray[np.int64], row: NDArray
     ids = parsed.ids
     if ids.null_count:
         ids = pc.coalesce(ids, names(identities(parsed.body, ids).content))
-    return Found(place, ids, parsed.body)
+    return FetchedRows(place, ids, parsed.body)

@@ -1,7 +1,7 @@
-"""A pile: rows in the order of their rank in one Arrow file, to be read back bucket by bucket.
+"""A spill file: rows in the order of their rank in one Arrow file, read back bucket by bucket.
 
-A bucket holds the ranks that share their highest bits. Ranks are uniform, so buckets are even, and a reader that goes
-through the final order needs no more than one bucket of every pile in memory.
+A bucket holds the ranks that share their highest bits. Ranks are uniform, so buckets are even, and a reader in the
+final order needs only one bucket of every spill file in memory.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def bucket_of(rank: NDArray[np.uint64]) -> NDArray[np.int64]:
     return (rank >> np.uint64(64 - BUCKETS_LOG2)).astype(np.int64)
 
 
-def pile_schema(body: pa.Schema) -> pa.Schema:
-    """Return the schema of a pile: a row's id, its number within its piece, the number of its copy, and its body."""
+def spill_schema(body: pa.Schema) -> pa.Schema:
+    """Return the schema of a spill file: the row's id, number in its partition and copy number, then its body."""
     return pa.schema([("id", pa.string()), ("row", pa.int32()), ("copy", pa.int32()), *body])
 
 
-def write_pile(path: Path, rows: pa.RecordBatch, which: NDArray[np.int32], rank: NDArray[np.uint64]) -> None:
+def write_spill(path: Path, rows: pa.RecordBatch, which: NDArray[np.int32], rank: NDArray[np.uint64]) -> None:
     """Write the rows at `which`, a batch for each bucket; `rank` is the rank of each of these.
 
     The file is an Arrow IPC stream with the places of its batches after its end. Arrow's own file format has them too,
@@ -56,13 +56,13 @@ def write_pile(path: Path, rows: pa.RecordBatch, which: NDArray[np.int32], rank:
 
 
 def read_bucket(path: Path, number: int, schema: pa.Schema) -> pa.RecordBatch:
-    """Return one bucket of a pile with this schema, where it lies on disk; only what is touched is read."""
+    """Return one bucket of a spill file with this schema, memory-mapped."""
     source = pa.memory_map(str(path))
     places = np.frombuffer(source.read_at(8 * BUCKETS, source.size() - 8 * BUCKETS), np.int64)
     source.seek(int(places[number]))
     return pa.ipc.read_record_batch(pa.ipc.read_message(source), schema)
 
 
-def read_pile(path: Path) -> list[pa.RecordBatch]:
-    """Return all buckets of a pile where they lie on disk."""
+def read_spill(path: Path) -> list[pa.RecordBatch]:
+    """Return all buckets of a spill file, memory-mapped."""
     return pa.ipc.open_stream(pa.memory_map(str(path))).read_all().to_batches()

@@ -1,4 +1,4 @@
-"""The folder a build is made in: beside its place, moved there when whole, taken up again after an interruption."""
+"""The folder that a build is made in: beside its target, moved there when whole, resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LOCK = "lock"
 
 
 class Workspace(NamedTuple):
-    """A hidden sibling of the build folder: `pieces` is scratch, `out` becomes the build."""
+    """A hidden sibling of the build folder: `partitions` is scratch, `out` becomes the build."""
 
     root: Path
-    pieces: Path
+    partitions: Path
     out: Path
 
 
@@ -97,15 +97,15 @@ def check_target(target: Path, *, overwrite: bool) -> None:
 
 
 def _open(root: Path, recipe: Json, *, resume: bool) -> Workspace:
-    """Make the workspace's folders; pieces stay only for the recipe they were made by, `out` is always made anew."""
-    space = Workspace(root, root / "pieces", root / "out")
+    """Make the workspace's folders; partitions are kept for the same recipe only, `out` is always made anew."""
+    space = Workspace(root, root / "partitions", root / "out")
     text = json.dumps(recipe, sort_keys=True)
     note = root / "recipe.json"
     if not (resume and note.is_file() and note.read_text(encoding="utf-8") == text):
-        note.unlink(missing_ok=True)  # first, so that no note ever vouches for half a folder
-        shutil.rmtree(space.pieces, ignore_errors=True)
+        note.unlink(missing_ok=True)  # first, so that no note ever vouches for phase a folder
+        shutil.rmtree(space.partitions, ignore_errors=True)
     shutil.rmtree(space.out, ignore_errors=True)
-    for folder in (space.pieces, space.out / "data", space.out / "ledger", space.out / "dropped"):
+    for folder in (space.partitions, space.out / "data", space.out / "ledger", space.out / "dropped"):
         folder.mkdir(parents=True, exist_ok=True)
     write_text(note, text)
     return space

@@ -1,4 +1,7 @@
-"""Hash tables and Bloom filters over 64-bit hashes, as NumPy arrays that kernels read."""
+"""Open-addressing hash tables and Bloom filters over 64-bit keys, as NumPy arrays that kernels read.
+
+Every table has a power of two of slots, more than it has keys. A search begins at `home(key)` and goes on slot by slot.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,21 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import inline, kernel
-
-SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 divided by the golden ratio: spreads the bits of a hash over a table."""
+from curate.kernels.hashing import GOLDEN
 
 BITS: Final = 16
-"""Bits of a Bloom filter for each n-gram in it: 1 in 70 of the others passes."""
+"""Bits of a Bloom filter for each key in it: 1 in 70 of the others passes."""
 
 
-class Table(NamedTuple):
-    """Numbers `keys` from 0: an open-addressing table whose `slots`, a power of two, hold numbers; an empty one -1."""
+class HashTable(NamedTuple):
+    """Numbers `keys` from 0. Each of `slots` holds the number of a key, or -1 if it is empty."""
 
     keys: NDArray[np.uint64]
     slots: NDArray[np.int32]
 
 
-def table_of(keys: NDArray[np.uint64], room: int = 2) -> Table:
-    """Return a table that numbers distinct keys by their places, with `room` slots or more for each.
+def table_of(keys: NDArray[np.uint64], room: int = 2) -> HashTable:
+    """Return a table that numbers distinct keys by their places, with at least `room` slots for each.
 
     >>> table = table_of(np.array([7, 9], np.uint64))
     >>> sorted(table.slots.tolist())
@@ -33,42 +34,77 @@ def table_of(keys: NDArray[np.uint64], room: int = 2) -> Table:
     """
     slots = np.full(1 << max(room * len(keys) - 1, 1).bit_length(), -1, np.int32)
     store(frozen(keys), slots)
-    return Table(frozen(keys), frozen(slots))
+    return HashTable(frozen(keys), frozen(slots))
 
 
 def bloom_of(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return a Bloom filter that knows `keys`."""
+    """Return a Bloom filter of `keys`."""
     bloom = np.zeros(1 << max(len(keys) * BITS // 64, 2).bit_length(), np.uint64)
     add(bloom, frozen(keys))
     return frozen(bloom)
 
 
 @inline
-def find(table: Table, key: np.uint64) -> int:
+def home(key: np.uint64, size: int) -> int:
+    """Return the first slot to look at for `key` in a table of `size` slots."""
+    return int(np.int64((key * GOLDEN) >> np.uint64(32)) & (size - 1))
+
+
+@inline
+def find(table: HashTable, key: np.uint64) -> int:
     """Return the number of `key`; -1 where the table lacks it."""
-    place = (key * SPREAD) >> np.uint64(32)
-    mask = np.uint64(len(table.slots) - 1)
-    number = table.slots[place & mask]
+    slot = home(key, len(table.slots))
+    number = table.slots[slot]
     while number >= 0 and table.keys[number] != key:
-        place += np.uint64(1)
-        number = table.slots[place & mask]
+        slot = (slot + 1) & (len(table.slots) - 1)
+        number = table.slots[slot]
     return int(number)
 
 
 @kernel
 def store(keys: NDArray[np.uint64], slots: NDArray[np.int32]) -> None:
     """Write the numbers of distinct keys into empty slots."""
-    mask = np.uint64(len(slots) - 1)
     for number in range(len(keys)):
-        place = (keys[number] * SPREAD) >> np.uint64(32)
-        while slots[place & mask] >= 0:
-            place += np.uint64(1)
-        slots[place & mask] = number
+        slot = home(keys[number], len(slots))
+        while slots[slot] >= 0:
+            slot = (slot + 1) & (len(slots) - 1)
+        slots[slot] = number
+
+
+@inline
+def key_slot(keys: NDArray[np.uint64], key: np.uint64) -> int:
+    """Return the slot of `key` in a table of keys, or the empty slot (0) where it belongs. Of 0 it is an empty one."""
+    slot = home(key, len(keys))
+    while keys[slot] != np.uint64(0) and keys[slot] != key:
+        slot = (slot + 1) & (len(keys) - 1)
+    return slot
+
+
+@inline
+def stamped_slot(keys: NDArray[np.uint64], stamps: NDArray[np.int32], stamp: int, key: np.uint64, size: int) -> int:
+    """Return the slot of `key` among the first `size`, or the one where it belongs: without the current `stamp`.
+
+    A new stamp empties the table at no cost.
+    """
+    slot = home(key, size)
+    while stamps[slot] == stamp and keys[slot] != key:
+        slot = (slot + 1) & (size - 1)
+    return slot
+
+
+@kernel
+def slots_of(table: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Enter `keys` (0 is not one) in a table of keys, and return their slots."""
+    slots = np.empty(len(keys), np.int64)
+    for i in range(len(keys)):
+        slots[i] = key_slot(table, keys[i])
+        table[slots[i]] = keys[i]
+    return slots
 
 
 @inline
 def bits_of(key: np.uint64) -> np.uint64:
-    """Return the two bits, of a word of a Bloom filter, that stand for `key`."""
+    """Return the two bits of `key` in a word of a Bloom filter."""
     return np.uint64(
         (np.uint64(1) << (key & np.uint64(63))) | (np.uint64(1) << ((key >> np.uint64(6)) & np.uint64(63)))
     )
@@ -76,13 +112,13 @@ def bits_of(key: np.uint64) -> np.uint64:
 
 @inline
 def knows(bloom: NDArray[np.uint64], key: np.uint64) -> bool:
-    """Tell whether `key` may be among those that were added to `bloom`."""
+    """Tell whether `key` may be one of those added to `bloom`."""
     bits = bits_of(key)
     return (bloom[(key >> np.uint64(12)) & np.uint64(len(bloom) - 1)] & bits) == bits
 
 
 @kernel
 def add(bloom: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None:
-    """Let a Bloom filter know `keys`."""
+    """Add `keys` to a Bloom filter."""
     for key in keys:
         bloom[(key >> np.uint64(12)) & np.uint64(len(bloom) - 1)] |= bits_of(key)

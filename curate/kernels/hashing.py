@@ -6,7 +6,7 @@ Source: Austin Appleby's MurmurHash3_x64_128 (public domain), with a 64-bit seed
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import Text
 from curate.kernels.compile import inline, kernel, load64
 
-C1 = np.uint64(0x87C37B91114253D5)
-C2 = np.uint64(0x4CF5AD432745937F)
+GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 divided by the golden ratio: odd, and a product with it spreads the bits of a key."""
+
+C1: Final = np.uint64(0x87C37B91114253D5)
+C2: Final = np.uint64(0x4CF5AD432745937F)
 
 
 class Hashes(NamedTuple):

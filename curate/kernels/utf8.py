@@ -34,6 +34,12 @@ def code_point(data: NDArray[np.uint8], start: int, end: int) -> tuple[np.int64,
 
 
 @inline
+def is_blank(byte: int | np.integer) -> bool | np.bool:
+    """Tell whether a byte is ASCII white space."""
+    return byte == 0x20 or 0x09 <= byte <= 0x0D
+
+
+@inline
 def count_characters(data: NDArray[np.uint8], start: int, end: int) -> int:
     """Count the code points of `data[start:end]`."""
     count = 0

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from curate.errors import MixtureError, ShortageError
-from curate.mix.spec import Mixture
+from curate.mix.spec import MixtureSpec
 from curate.mix.takes import All, Fraction, Repeat, Rows, Take, Tokens
 
 
@@ -45,7 +45,7 @@ class Share(NamedTuple):
         return self.stock.rows if self.unit == "rows" else self.stock.tokens
 
 
-def plan(mixture: Mixture, stock: Mapping[str, Stock]) -> tuple[Share, ...]:
+def plan(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> tuple[Share, ...]:
     """Return the share of each source, in the order of the mixture.
 
     Raises `ShortageError` naming every source that has less than is asked of it, what it has and what was asked, when
@@ -73,7 +73,7 @@ def plan(mixture: Mixture, stock: Mapping[str, Stock]) -> tuple[Share, ...]:
     return tuple(shares)
 
 
-def _shortage(mixture: Mixture, short: list[str]) -> str:
+def _shortage(mixture: MixtureSpec, short: list[str]) -> str:
     lines = "\n".join(f"  {line}" for line in short)
     if mixture.on_shortage == "repeat":
         return f"mixture {mixture.name!r} cannot deliver within max_repeat={mixture.max_repeat}:\n{lines}"
@@ -81,7 +81,7 @@ def _shortage(mixture: Mixture, short: list[str]) -> str:
     return f"mixture {mixture.name!r} cannot deliver:\n{lines}\n{hint}"
 
 
-def _taken(mixture: Mixture, stock: Mapping[str, Stock]) -> dict[str, tuple[Literal["rows", "tokens"], int]]:
+def _taken(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> dict[str, tuple[Literal["rows", "tokens"], int]]:
     return {source.name: _asked(source.take, stock[source.name].rows) for source in mixture.sources}
 
 
@@ -101,7 +101,7 @@ def _asked(take: Take, rows: int) -> tuple[Literal["rows", "tokens"], int]:
     raise MixtureError(message)
 
 
-def _weighted(mixture: Mixture, stock: Mapping[str, Stock]) -> dict[str, tuple[Literal["rows", "tokens"], int]]:
+def _weighted(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> dict[str, tuple[Literal["rows", "tokens"], int]]:
     unit: Literal["rows", "tokens"] = "rows" if isinstance(mixture.total, Rows) else "tokens"
     names = [source.name for source in mixture.sources]
     if isinstance(mixture.weights, Mapping):

@@ -1,4 +1,4 @@
-"""What a user declares: sources, steps and how much of each goes in. Nothing here reads data."""
+"""The declaration of a mixture: sources, steps and amounts. Nothing here reads data."""
 
 from __future__ import annotations
 
@@ -22,15 +22,20 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class Source:
     """A named origin of rows.
 
-    - `take`: how much of it goes in; counted after the steps, so a count is a count of clean rows.
-    - `steps`: run for this source only, before the mixture's. A Pairing among them makes its rated rows preference
-      rows, which may stand beside those of sources with ready-made pairs.
-    - `protect`: exempt from filters and from removal as a duplicate; its rows still remove others' duplicates. A rated
-      row that gives no pair falls all the same: there is nothing of it to keep.
-    - `max_quarantine`: the share of rows that may be unreadable before the build stops; ten rows always may.
-    - `licence`: carried into manifest and card.
+    Args:
+        name: the identity of the source: its sample and its ids depend on it.
+        input: where the rows come from: `files(...)`, `hub(...)`, `rows(...)` and others.
+        take: how much of it the mixture uses, counted after the steps, so a count is a count of clean rows.
+        steps: run for this source only, before those of the mixture. A Pairing among them turns its rated rows into
+            preference rows, which may be mixed with ready-made pairs.
+        protect: exempts its rows from filters and from removal as duplicates; they still remove duplicates elsewhere. A
+            rated row that gives no pair is dropped all the same.
+        max_quarantine: the share of rows that may be invalid before the build stops; ten rows always may. 1 % lets
+            stray broken lines pass, but not a wrong format.
+        licence: copied to the manifest and the card.
 
-    Raises `MixtureError` when a field does not fit.
+    Raises:
+        MixtureError: a field has a wrong type or value.
     """
 
     name: str
@@ -58,21 +63,8 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """Sources, steps and a plan: everything that decides what a build holds.
-
-    - `sources`: their order is their priority when duplicates meet.
-    - `steps`: run for every source, in this order. Steps before a Pairing see rated rows, those after it pairs; what
-      goes in (`take`, `weights`, `test`) is counted in pairs. A row passes one Pairing at most.
-    - `weights` with `total`: shares of sources instead of their `take`s; `"size"` weighs by what is left of each.
-      A weight is raised to `1 / temperature` before shares are taken, so a temperature over 1 evens them out.
-    - `on_shortage`: what happens when a source has less than is asked of it. `"error"` names it; `"repeat"` uses rows
-      again, at most `max_repeat` times each; `"shrink"` takes what there is.
-    - `test`: a test split of about so many rows; rows of one prompt are all on one side.
-    - `tokenizer`: counts tokens exactly; without one they are estimated.
-
-    Raises `MixtureError` when the declaration does not fit together.
-    """
+class MixtureSpec:
+    """The declaration of a mixture; `curate.mixture.Mixture` documents its fields and builds it."""
 
     name: str
     sources: Sequence[Source]
@@ -145,8 +137,8 @@ class Mixture:
     def _check_weight_names(self, weights: Mapping[str, float]) -> None:
         names = {source.name for source in self.sources}
         if set(weights) != names:
-            odd = sorted(set(weights) ^ names)
-            message = f"weights must name every source once; not in both: {', '.join(odd)}"
+            unmatched = sorted(set(weights) ^ names)
+            message = f"weights must name every source once; not in both: {', '.join(unmatched)}"
             raise MixtureError(message)
         low = sorted(name for name, weight in weights.items() if not is_number(weight) or weight <= 0)
         if low:

@@ -19,10 +19,14 @@ class All:
 
 @dataclass(frozen=True)
 class Rows:
-    """Exactly `n` rows of those that the steps leave.
+    """Exactly `n` of the rows that the steps leave.
 
-    >>> Rows(1_000)
-    Rows(n=1000)
+    Args:
+        n: rows, from 1.
+
+    Example:
+        >>> Rows(1_000)
+        Rows(n=1000)
     """
 
     n: int
@@ -33,10 +37,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class Fraction:
-    """A share of the rows that the steps leave, over 0 and at most 1, rounded to the nearest whole row.
+    """A share of the rows that the steps leave, rounded to the nearest whole row.
 
-    >>> Fraction(0.25)
-    Fraction(share=0.25)
+    Args:
+        share: over 0 and at most 1.
+
+    Example:
+        >>> Fraction(0.25)
+        Fraction(share=0.25)
     """
 
     share: float
@@ -47,9 +55,10 @@ class Fraction:
 
 @dataclass(frozen=True)
 class Tokens:
-    """As many rows, in sampling order, as fit in `n` tokens.
+    """As many rows, in sampling order, as fit into `n` tokens.
 
-    Tokens are counted by the mixture's `tokenizer`; without one they are estimated (`curate.mix.tokens`).
+    Args:
+        n: tokens, from 1, counted by the mixture's `tokenizer`; without one they are estimated (`curate.mix.tokens`).
     """
 
     n: int
@@ -60,7 +69,11 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Repeat:
-    """Every row that the steps leave, `k` times."""
+    """Every row that the steps leave, `k` times.
+
+    Args:
+        k: copies of each row, 1 to 65,535.
+    """
 
     k: int
 

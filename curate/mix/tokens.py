@@ -1,4 +1,4 @@
-"""How many tokens a row has: by a stated estimate, or exactly, by a tokenizer that the user names."""
+"""Counts the tokens of a row: by a stated estimate, or exactly with a tokenizer of the user."""
 
 from __future__ import annotations
 
@@ -27,10 +27,14 @@ has 4.2 to 4.8 bytes a token under today's byte-pair vocabularies, Chinese about
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A Hugging Face `tokenizer.json`, or a folder that holds one; known by its content, not by its path.
+    """A Hugging Face `tokenizer.json`, identified by its content. Needs the extra `curate[tokenizer]`.
 
-    Needs the extra `curate[tokenizer]`. Counts the text of every turn, without a chat template; `per_turn` is added for
-    the frame of each turn. Raises `MixtureError` when the file is not there.
+    Args:
+        path: the file, or a folder that contains it.
+        per_turn: tokens added for the frame of each turn; text is counted without a chat template.
+
+    Raises:
+        MixtureError: the file does not exist.
     """
 
     path: str = field(repr=False, metadata={"fingerprint": False})
@@ -69,7 +73,7 @@ def _estimate(part: Part) -> NDArray[np.int64]:
 
 
 def _count(part: Part, tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Count with the tokenizer; its batch call runs in Rust and releases the GIL."""
+    """RowCount with the tokenizer; its batch call runs in Rust and releases the GIL."""
     texts: list[str] = _picked(part.text, part.index).to_pylist()
     encodings = _load(tokenizer.path, tokenizer.content).encode_batch_fast(texts, add_special_tokens=False)
     return np.fromiter((len(encoding) for encoding in encodings), np.int64, len(texts)) + tokenizer.per_turn

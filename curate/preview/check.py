@@ -18,15 +18,15 @@ from curate.engine.group_results import between
 from curate.engine.guards import SUSPICIOUS_ROWS, SUSPICIOUS_SHARE, large_drops
 from curate.engine.pipeline import Stage, all_stages, only, stages
 from curate.engine.reading import ALWAYS_QUARANTINED, bad_rows, open_sources
-from curate.engine.resolve import Fate, Standing
+from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.meta_fields import meta_names
 from curate.mix.plan import Share, Stock, plan
-from curate.mix.spec import Mixture, Source
+from curate.mix.spec import MixtureSpec, Source
 from curate.mix.takes import Rows, Tokens
-from curate.preview.first_rows import Head
-from curate.preview.leak_test import SelfTest, self_test
-from curate.preview.resolved import Seen, View, views_of
+from curate.preview.first_rows import FirstRows
+from curate.preview.leak_test import LeakTest, leak_test
+from curate.preview.resolved import DroppedExample, PhasePreview, preview_phases
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Group, Pairing
 from curate.steps.decontaminate.decontaminate import Decontaminate
@@ -58,7 +58,7 @@ class StepCheck(NamedTuple):
     reached: int
     rows: int
     reasons: tuple[tuple[str, int], ...]
-    seen: Seen | None
+    seen: DroppedExample | None
 
 
 class SourceCheck(NamedTuple):
@@ -68,7 +68,7 @@ class SourceCheck(NamedTuple):
       into `meta`.
     - `read`: rows read, those in quarantine among them; `whole`: these are all that it has.
     - `rows`: rows that it has: exact when `whole`, else from bytes read and size on disk (None: not known).
-    - `quarantined`: rows that could not be taken in; `bad`: the first five, in words.
+    - `quarantined`: rows that are invalid; `bad`: the first five, in words.
     - `pairs`: what a Pairing made of the rows read; None where there is none.
     - `left`: rows read (with a Pairing: pairs) that no step drops.
     - `take`: how much of it goes in, as declared (of a mixture with weights: its weight).
@@ -111,7 +111,7 @@ class Check(NamedTuple):
     sources: tuple[SourceCheck, ...]
     stops: tuple[str, ...]
     warnings: tuple[str, ...]
-    tests: tuple[SelfTest, ...]
+    tests: tuple[LeakTest, ...]
 
     @property
     def whole(self) -> bool:
@@ -119,7 +119,7 @@ class Check(NamedTuple):
         return all(source.whole for source in self.sources)
 
 
-def check(mixture: Mixture, rows: int = CHECKED) -> Check:
+def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
     """Look at the first `rows` rows of every source of `mixture`.
 
     Groups decide over the rows read alone, so a whole source holds more duplicates than the share says. Raises
@@ -129,35 +129,35 @@ def check(mixture: Mixture, rows: int = CHECKED) -> Check:
         message = f"rows={rows!r}: a whole number from 1"
         raise CallError(message)
     kind, opened = open_sources(mixture)
-    views = views_of(mixture, opened, rows)
+    views = preview_phases(mixture, opened, rows)
     found = [_source(views, number) for number in range(len(mixture.sources))]
-    shares, short = _shares(mixture, found, views[-1].standing)
+    shares, short = _shares(mixture, found, views[-1].states)
     whole = all(source.whole for source in found)
     told = tuple(
         source._replace(share=share, exact=share is not None and (whole or _is_promised(mixture, declared, share)))
         for source, declared in zip(found, mixture.sources, strict=True)
         for share in [shares.get(source.name)]
     )
-    drops = (message for view in views for message in large_drops(view.half, view.standing))
+    drops = (message for view in views for message in large_drops(view.phase, view.states))
     stops = (*_quarantine(mixture, told), *drops, *short)
     heads = [head for view in views for head in view.heads]
     return Check(mixture.name, kind, told, stops, tuple(_warnings(mixture, told)), tuple(_tests(mixture, heads)))
 
 
-def _tests(mixture: Mixture, heads: list[Head]) -> Iterator[SelfTest]:
+def _tests(mixture: MixtureSpec, heads: list[FirstRows]) -> Iterator[LeakTest]:
     for stage, step in only(all_stages(mixture), Decontaminate):
         passed = [one.passed for head in heads for one in head.done if stage.label in one.passed.signed]
         told = [one.signed[stage.label].totals for one in passed]
         totals = {name: np.sum([one[name] for one in told], axis=0) for name in told[0]}
-        yield self_test(step, stage.label, (one.body for one in passed), totals)
+        yield leak_test(step, stage.label, (one.body for one in passed), totals)
 
 
-def _source(views: Sequence[View], number: int) -> SourceCheck:
-    mine = [view for view in views if number in view.half.sources]
+def _source(views: Sequence[PhasePreview], number: int) -> SourceCheck:
+    mine = [view for view in views if number in view.phase.sources]
     view, last = mine[0], mine[-1]
-    head, job, source = view.heads[number], view.jobs[number], view.half.mixture.sources[number]
+    head, job, source = view.heads[number], view.jobs[number], view.phase.mixture.sources[number]
     own = view.own(number)
-    fate = view.standing.fate[own]
+    fate = view.states.fate[own]
     clashes = int((fate == Fate.QUARANTINED).sum())
     bad = [*bad_rows(head.lines, SHOWN), *_clashes(view, own)]
     carried = meta_names(column for one in head.done for column in [one.parsed.body["meta"]])
@@ -171,17 +171,17 @@ def _source(views: Sequence[View], number: int) -> SourceCheck:
         rows=head.rows,
         quarantined=head.read - len(fate) + clashes,
         bad=tuple(bad[:SHOWN]),
-        steps=tuple(_step(view, number, stage) for view in mine for stage in view.half.pipelines[number]),
+        steps=tuple(_step(view, number, stage) for view in mine for stage in view.phase.pipelines[number]),
         pairs=None if last is view else last.heads[number].read,
-        left=int((last.standing.fate[last.own(number)] == Fate.KEPT).sum()),
-        take=_take(view.half.mixture, source),
+        left=int((last.states.fate[last.own(number)] == Fate.KEPT).sum()),
+        take=_take(view.phase.mixture, source),
         share=None,
         exact=False,
     )
 
 
-def _clashes(view: View, own: slice) -> Iterator[str]:
-    for place in np.flatnonzero(view.standing.fate[own] == Fate.QUARANTINED)[:SHOWN]:
+def _clashes(view: PhasePreview, own: slice) -> Iterator[str]:
+    for place in np.flatnonzero(view.states.fate[own] == Fate.QUARANTINED)[:SHOWN]:
         number = own.start + int(place)
         source, at = view.row(number)
         line = view.heads[source].lines.slice(at, 1)
@@ -189,10 +189,10 @@ def _clashes(view: View, own: slice) -> Iterator[str]:
         yield f"{where}: expected an id that no other row of the source has, found {view.name(number)!r}"
 
 
-def _step(view: View, number: int, stage: Stage) -> StepCheck:
+def _step(view: PhasePreview, number: int, stage: Stage) -> StepCheck:
     own = view.own(number)
     start, end = own.start, own.stop
-    fate, place = view.standing.fate[own], view.standing.place[own]
+    fate, place = view.states.fate[own], view.states.place[own]
     reached = (fate != Fate.QUARANTINED) & ((fate != Fate.DROPPED) | (place >= stage.place))
     told, of = view.heads[number].lines.slice(0, end - start), view.heads[number].read
     match stage.step:
@@ -201,7 +201,7 @@ def _step(view: View, number: int, stage: Stage) -> StepCheck:
             return StepCheck(stage.label, "edit", of, int(reached.sum()), int((changed & reached).sum()), (), None)
         case Group():
             fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
-            falls = between(view.verdicts.drops, start, end - start).filter(pl.col("step") == stage.label)
+            falls = between(view.results.drops, start, end - start).filter(pl.col("step") == stage.label)
             reasons = _reasons(falls["reason"], np.arange(falls.height))
             kind = "group"
         case _:
@@ -219,7 +219,7 @@ def _reasons(reason: pl.Series, fell: NDArray[np.int64]) -> tuple[tuple[str, int
     return tuple((str(name), int(count)) for name, count in top.rows())
 
 
-def _shares(mixture: Mixture, found: list[SourceCheck], standing: Standing) -> tuple[dict[str, Share], list[str]]:
+def _shares(mixture: MixtureSpec, found: list[SourceCheck], states: RowStates) -> tuple[dict[str, Share], list[str]]:
     """Plan over what the sources are expected to have; returns the shares, and what the plan falls short of.
 
     Where a source's rows are not known, the plan has no figures: it needs those of all.
@@ -228,8 +228,8 @@ def _shares(mixture: Mixture, found: list[SourceCheck], standing: Standing) -> t
     for number, source in enumerate(found):
         if source.expected is None:
             return {}, []
-        alive = (standing.source == number) & (standing.fate == Fate.KEPT)
-        tokens = int(standing.tokens[alive].sum()) * (source.rows or 0)
+        alive = (states.source == number) & (states.fate == Fate.KEPT)
+        tokens = int(states.tokens[alive].sum()) * (source.rows or 0)
         stock[source.name] = Stock(source.expected, round(tokens / source.read) if source.read else 0)
     short = []
     try:
@@ -242,19 +242,19 @@ def _shares(mixture: Mixture, found: list[SourceCheck], standing: Standing) -> t
     return {share.source: share for share in shares}, short
 
 
-def _take(mixture: Mixture, source: Source) -> str:
+def _take(mixture: MixtureSpec, source: Source) -> str:
     if mixture.weights is None:
         return repr(source.take)
     return "weight by size" if isinstance(mixture.weights, str) else f"weight {mixture.weights[source.name]:g}"
 
 
-def _is_promised(mixture: Mixture, source: Source, share: Share) -> bool:
+def _is_promised(mixture: MixtureSpec, source: Source, share: Share) -> bool:
     """Say whether what a source delivers is in the declaration, however much it has."""
     declared = isinstance(mixture.weights, Mapping) or isinstance(source.take, Rows | Tokens)
     return declared and share.amount == share.asked
 
 
-def _warnings(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[str]:
+def _warnings(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:
     for source, told in zip(mixture.sources, found, strict=True):
         if not told.read:
             yield f"source {told.name!r} has no rows"
@@ -266,7 +266,7 @@ def _warnings(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[str]
                 yield f"step {step.label!r} drops {share:.0%} of the rows of source {told.name!r} that reach it"
 
 
-def _quarantine(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[str]:
+def _quarantine(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:
     """Say of each source with too many rows in quarantine that it stops the build."""
     for source, told in zip(mixture.sources, found, strict=True):
         if told.quarantined > max(ALWAYS_QUARANTINED, source.max_quarantine * told.read):
@@ -276,6 +276,6 @@ def _quarantine(mixture: Mixture, found: tuple[SourceCheck, ...]) -> Iterator[st
 def _too_many(source: Source, told: SourceCheck) -> str:
     share = told.quarantined / told.read
     return (
-        f"source {told.name!r}: {told.quarantined:,} of {told.read:,} rows ({share:.1%}) could not be taken in, more "
+        f"source {told.name!r}: {told.quarantined:,} of {told.read:,} rows ({share:.1%}) are invalid, more "
         f"than max_quarantine={source.max_quarantine:g} allows"
     )

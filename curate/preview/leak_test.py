@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.engine.barrier import Fresh, SheetLists
+from curate.engine.barrier import MemoryKeys, StoredLists
 from curate.evalsets.items import EvalSet
 from curate.kernels.buffers import view
 from curate.kernels.hashing import hash_strings
@@ -54,7 +54,7 @@ class Way(NamedTuple):
         return self.sure and self.found < self.planted
 
 
-class SelfTest(NamedTuple):
+class LeakTest(NamedTuple):
     """What became of the items planted for one step.
 
     `items` is the step's table of them. `ways` leaves out those that the step's `on` does not read, and generic
@@ -73,9 +73,9 @@ class SelfTest(NamedTuple):
         return any(way.failed for way in self.ways)
 
 
-def self_test(
+def leak_test(
     step: Decontaminate, label: str, bodies: Iterable[pa.RecordBatch], totals: Mapping[str, NDArray[np.int64]]
-) -> SelfTest:
+) -> LeakTest:
     """Plant items of the evals of `step` into copies of rows of `bodies`, and run the step over the copies.
 
     `totals` are those of the rows read: what is generic follows from the data, not from what is planted.
@@ -83,12 +83,12 @@ def self_test(
     items = _chosen(step.evals)
     planted = plant(bodies, step.on, items["question"].to_arrow().cast(pa.string()), items["seed"].to_numpy())
     if planted is None:
-        return SelfTest(label, step.fuzzy, pl.DataFrame(), (), Way(GENERIC, 0, 0, ()))
+        return LeakTest(label, step.fuzzy, pl.DataFrame(), (), Way(GENERIC, 0, 0, ()))
     tables = _search(step, label, planted.body, totals)
     told = _told(items, planted, tables)
     plain = told.filter(pl.col("kind") != GENERIC)
     ways = (_way(name, plain.filter(way=name)) for name in WAYS)
-    return SelfTest(
+    return LeakTest(
         label,
         step.fuzzy,
         tables["items"],
@@ -126,7 +126,7 @@ def _search(
             **signed.columns,
         }
     )
-    lists = SheetLists([Fresh(len(row), {label: signed})], label, row)
+    lists = StoredLists([MemoryKeys(len(row), {label: signed})], label, row)
     return step.resolve(keys, lists, totals).tables
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.preview.check import Check, SourceCheck, StepCheck
-from curate.preview.resolved import Seen
+from curate.preview.resolved import DroppedExample
 from curate.report.dropped_rows import TWIN, Fallen, Twin, holds, turns_of
 from curate.report.highlights import plain
 from curate.report.leak_test import planted_part
@@ -95,10 +95,14 @@ def _seen(found: Check) -> Iterator[RenderableType]:
             yield row_text(row._replace(holds=holds(step.seen.line)) if step.label in tested else row)
 
 
-def _fallen(seen: Seen) -> Fallen:
+def _fallen(seen: DroppedExample) -> Fallen:
     kind, line = seen.kind, seen.line
     names = ("source", "id", "file", "line", "step", "reason", "score", "bound", "match")
-    twin = Twin(line["match"], "which stays", turns_of(kind, seen.twin, whole=TWIN)) if seen.twin is not None else None
+    twin = (
+        Twin(line["match"], "which stays", turns_of(kind, seen.survivor, whole=TWIN))
+        if seen.survivor is not None
+        else None
+    )
     return Fallen(**{name: line[name] for name in names}, turns=turns_of(kind, seen.body, line["evidence"]), twin=twin)
 
 

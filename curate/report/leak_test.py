@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from curate.preview.leak_test import SelfTest, Way
+from curate.preview.leak_test import LeakTest, Way
 from curate.report.contamination import counted, coverage, coverage_lines
 from curate.report.formatting import of_all
 from curate.report.highlights import plain
 
 
-def planted_part(test: SelfTest) -> Text:
+def planted_part(test: LeakTest) -> Text:
     """Say of a decontaminate step what it can find at all, and what share of the planted items it found."""
     text = Text.assemble((f"{test.label} finds what is planted", "bold underline"), "\n")
     if not test.ways:

@@ -275,7 +275,7 @@ class Build:
         ).collect()
 
     def overlap(self, step: str) -> pl.DataFrame:
-        """Count the rows that fell to `step`, by their source and that of the row that stands for them.
+        """RowCount the rows that fell to `step`, by their source and that of the row that stands for them.
 
         Columns: `source`, `kept_source`, `rows`, `share` (of the rows read from `source`).
         """
@@ -312,7 +312,7 @@ class Build:
         return findings.table(self.path, step, "hits")
 
     def coverage(self, step: str) -> pl.DataFrame:
-        """Count the items of each eval of a decontaminate step: how many can be found, and how (a line an eval)."""
+        """RowCount the items of each eval of a decontaminate step: how many can be found, and how (a line an eval)."""
         self._check("step", step, self.steps)
         return findings.coverage(findings.table(self.path, step, "items"))
 

@@ -43,7 +43,7 @@ class Signatures(NamedTuple):
 
 
 def overlap(ledger: pl.LazyFrame, step: str) -> pl.DataFrame:
-    """Count the rows of each source that fell to a row of each other; `share` is that of the rows read.
+    """RowCount the rows of each source that fell to a row of each other; `share` is that of the rows read.
 
     Columns: `source`, `kept_source`, `rows`, `share`. "against" stands for rows that are no part of the build.
     """
@@ -83,7 +83,7 @@ def table(folder: Path, step: str, name: str) -> pl.DataFrame:
 
 
 def coverage(items: pl.DataFrame) -> pl.DataFrame:
-    """Count the items of each eval, in the order of the step, by what can be told of them.
+    """RowCount the items of each eval, in the order of the step, by what can be told of them.
 
     Columns: `eval`, `items`, `matchable`, then `long`, `short`, `generic` and `unmatchable`, which add up to `items`.
     """
@@ -127,7 +127,7 @@ LANGUAGE: Final = ".language"
 
 
 def languages(ledger: pl.LazyFrame) -> pl.DataFrame:
-    """Count the rows of each source and language: those `read`, and those `kept` or paired, with their shares.
+    """RowCount the rows of each source and language: those `read`, and those `kept` or paired, with their shares.
 
     Columns: `source`, `language`, `read`, `read_share`, `kept`, `kept_share`; the most frequent language of a source
     first. Where several steps name languages, the first counts. Raises `CallError` where none does.

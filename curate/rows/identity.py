@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.kernels.buffers import strings, view
-from curate.kernels.hashing import Hashes, combine, fold_lists, hash_strings
+from curate.kernels.hashing import GOLDEN, Hashes, combine, fold_lists, hash_strings
 
 OWN_ID_SEED = 1
 """Own ids are hashed with another seed than content, so that an id never passes for a content hash."""
 
-NULL = np.uint64(0x9E3779B97F4A7C15)
+NULL = GOLDEN
 
 
 class Identities(NamedTuple):

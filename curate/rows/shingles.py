@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import frozen, view
 from curate.kernels.compile import inline, kernel
-from curate.kernels.hashing import mix
+from curate.kernels.hash_table import key_slot, slots_of
+from curate.kernels.hashing import GOLDEN, mix
 from curate.rows.segments import SIDE_CODE, Segments
 from curate.text.ngrams import hash_words, ngrams
 
@@ -33,13 +34,6 @@ class Sets(NamedTuple):
 
     values: NDArray[np.uint64]
     offsets: NDArray[np.int64]
-
-
-class Table(NamedTuple):
-    """Words in an open table (see `_place`), none of them 0."""
-
-    words: NDArray[np.uint64]
-    bits: int
 
 
 def row_sets(segments: Segments, n: int, ignore: tuple[str, ...] = ()) -> Iterator[Sets]:
@@ -69,7 +63,7 @@ def row_sets(segments: Segments, n: int, ignore: tuple[str, ...] = ()) -> Iterat
         offsets = frozen(np.cumsum(size))
         if at + int(offsets[-1]) > len(every):
             every = np.concatenate([every[:at], np.empty(2 * len(every) + int(offsets[-1]), np.uint64)])
-        ends = _distinct(_by_row(found, offsets), offsets, *ignored, every, at)
+        ends = _distinct(_by_row(found, offsets), offsets, ignored, every, at)
         yield Sets(frozen(every), frozen(ends))
         at = int(ends[-1])
 
@@ -129,14 +123,16 @@ def _by_row(found: list[Found], offsets: NDArray[np.int64]) -> NDArray[np.uint64
 
 
 @functools.lru_cache(maxsize=8)
-def _ignored(texts: tuple[str, ...], n: int) -> Table:
-    """Return the shingles of these texts on every side."""
+def _ignored(texts: tuple[str, ...], n: int) -> NDArray[np.uint64]:
+    """Return a table of the shingles of these texts on every side."""
     grams, ends = ngrams(hash_words(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)), n)
     row, sides = frozen(np.zeros(len(texts), np.int32)), sorted(set(SIDE_CODE.values()))
     every, place = np.empty(len(grams) * len(sides), np.uint64), np.zeros(1, np.int64)
     for side in sides:
         _gather(frozen(grams), frozen(ends), row, np.uint64(side), place, every)
-    return Table(frozen(_filled(every)), _bits(len(every)))
+    table = np.zeros(_slots(len(every)), np.uint64)
+    slots_of(table, frozen(every))
+    return frozen(table)
 
 
 @kernel
@@ -158,35 +154,12 @@ def _gather(
 
 
 @kernel
-def _bits(count: int) -> int:
-    """Return how many bits number the places of a table for `count` words: two to four places a word."""
-    bits = 4
-    while 1 << bits < 2 * count:
-        bits += 1
-    return bits
-
-
-@inline
-def _place(table: NDArray[np.uint64], word: np.uint64, bits: int) -> int:
-    """Return the place of `word` in an open table, or the empty place where it belongs: near that of its top bits.
-
-    The table goes on for a place a word and one more, so no search turns back to its start, and reading it from start
-    to end gives the words almost in order.
-    """
-    k = np.int64(word >> np.uint64(64 - bits))
-    while table[k] != np.uint64(0) and table[k] != word:
-        k += 1
-    return int(k)
-
-
-@kernel
-def _filled(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    bits = _bits(len(words))
-    table = np.zeros((1 << bits) + len(words) + 1, np.uint64)
-    for word in words:
-        if word:
-            table[_place(table, word, bits)] = word
-    return table
+def _slots(count: int) -> int:
+    """Return the slots of a table for `count` words: two to four for each."""
+    slots = 16
+    while slots < 2 * count:
+        slots *= 2
+    return slots
 
 
 @inline
@@ -216,16 +189,16 @@ def _sort(words: NDArray[np.uint64], count: int, places: NDArray[np.int32], out:
 
 
 @inline
-def _once(words: NDArray[np.uint64], size: int, table: NDArray[np.uint64], bits: int) -> int:
-    """Leave each of the first `size` words once, in no order; return how many there are."""
-    for k in range((1 << bits) + size + 1):
+def _once(words: NDArray[np.uint64], size: int, table: NDArray[np.uint64]) -> int:
+    """Leave each of the first `size` words once, in order; return how many there are. `table` is cleared first."""
+    for k in range(len(table)):
         table[k] = np.uint64(0)
     count = 0
     for k in range(size):
         word = words[k]
-        place = _place(table, word, bits)
-        if table[place] == np.uint64(0):
-            table[place] = word
+        slot = key_slot(table, word)
+        if table[slot] == np.uint64(0):
+            table[slot] = word
             words[count] = word
             count += 1
     return count
@@ -236,7 +209,6 @@ def _distinct(
     words: NDArray[np.uint64],
     offsets: NDArray[np.int64],
     ignored: NDArray[np.uint64],
-    ignored_bits: int,
     out: NDArray[np.uint64],
     at: int,
 ) -> NDArray[np.int64]:
@@ -254,19 +226,19 @@ def _distinct(
     for i in range(rows):
         most = max(most, offsets[i + 1] - offsets[i])
     left, places = np.empty(most, np.uint64), np.empty(2 * most + 2, np.int32)
-    table = np.empty((1 << _bits(most)) + most + 1 if most > SMALL else 0, np.uint64)
+    table = np.empty(_slots(most) if most > SMALL else 0, np.uint64)
     picky = ignored.any()
     for i in range(rows):
         count = 0
         for k in range(offsets[i], offsets[i + 1]):
             left[count] = max(words[k], np.uint64(1))
-            count += not picky or ignored[_place(ignored, left[count], ignored_bits)] == np.uint64(0)
+            count += not picky or ignored[key_slot(ignored, left[count])] == np.uint64(0)
         if count == 0:
             for k in range(offsets[i], offsets[i + 1]):
                 left[count] = max(words[k], np.uint64(1))
                 count += 1
         if count > SMALL:
-            count = _once(left, count, table, _bits(count))
+            count = _once(left, count, table[: _slots(count)])
         to = ends[i]
         _sort(left, count, places, out, to)
         end = to
@@ -285,5 +257,5 @@ def _set_hashes(
     for i in range(len(high)):
         for k in range(offsets[i], offsets[i + 1]):
             high[i] += values[k]
-            low[i] += mix(values[k] ^ np.uint64(0x9E3779B97F4A7C15))
+            low[i] += mix(values[k] ^ GOLDEN)
     return high, low

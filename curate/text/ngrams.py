@@ -1,7 +1,7 @@
 """The one definition of an n-gram: n words in a row of a text in normal form, as one 64-bit hash.
 
-A word is hashed from the UTF-8 bytes of its normal form, eight at a time (see `word_kernel`); an n-gram from the hashes
-of its words, so that the next one takes two multiplications however long it is:
+A word is hashed from the UTF-8 bytes of its normal form, eight at a time (see `words_kernel`). An n-gram is hashed from
+the hashes of its words, so that the next one takes two multiplications however long it is:
 
     total = word[0] * ROLL**(n - 1) + ... + word[n - 2] * ROLL + word[n - 1]     (mod 2**64)
     n-gram = mix(total + n)
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import Text, frozen, strings, view
 from curate.kernels.compile import inline, kernel
-from curate.kernels.hashing import mix
+from curate.kernels.hashing import GOLDEN, mix
 from curate.kernels.utf8 import code_point, count_characters
 from curate.text.normal import GROWTH, UNSETTLED, normalise, tables
 from curate.text.words import AFTER_ALONE, INSIDE, OTHER, OUTSIDE, classes, read
@@ -34,7 +34,7 @@ GUARD: Final = "."
 ACCENT: Final = "\u0301"
 """A character that is not calm, and composes with no full stop."""
 
-ROLL: Final = np.uint64(0x9E3779B97F4A7C15)
+ROLL: Final = GOLDEN
 """What a word's hash is multiplied by for each word that follows it in an n-gram; odd, so that no bit is lost."""
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import Text, frozen, strings, view
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hashing import Hashes, hash_bytes, hash_strings
-from curate.kernels.utf8 import CHARACTERS, POINTS, code_point
+from curate.kernels.utf8 import CHARACTERS, POINTS, code_point, is_blank
 from curate.kernels.vector import WIDTH, lower32, trailing, within32
 
 APOSTROPHES: Final = "\u00b4\u02bb\u02bc\u1ffd\u2018\u2019\u201b\u2032\uff07"
@@ -240,11 +240,6 @@ def _marks(data: NDArray[np.uint8], i: int) -> tuple[int, int]:
 
 
 @inline
-def _is_space(byte: int | np.integer) -> bool | np.bool:
-    return byte == 0x20 or 0x09 <= byte <= 0x0D or 0x1C <= byte <= 0x1F
-
-
-@inline
 def _write_run(
     data: NDArray[np.uint8],
     i: int,
@@ -298,7 +293,7 @@ def _blank(
                 entry = table[point]
                 if entry <= 0 or entry & 63 != 1 or extra[entry >> 6] != SPACE:
                     break
-            elif not _is_space(point):
+            elif not is_blank(point) and not 0x1C <= point <= 0x1F:
                 break
             start += width
         answer[i] = start == end

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import Text, frozen
 from curate.kernels.compile import inline, kernel
 from curate.kernels.utf8 import code_point
+from curate.text.code_fences import LINE_FEED, SPACE, fence_end, run_of
 from curate.text.words import ALONE, LETTER, classes
 
 MOST: Final = 4096
@@ -23,7 +24,7 @@ ALONE_COUNTS: Final = 2
 NEAR: Final = 400
 """Bytes within which code between backticks is closed."""
 
-TAB, LINE_FEED, RETURN, SPACE, APOSTROPHE, BACKTICK, TILDE = 0x09, 0x0A, 0x0D, 0x20, 0x27, 0x60, 0x7E
+APOSTROPHE, BACKTICK, TILDE = 0x27, 0x60, 0x7E
 ADDRESSES: Final = (
     frozen(np.frombuffer(b"http://", np.uint8)),
     frozen(np.frombuffer(b"https://", np.uint8)),
@@ -110,14 +111,10 @@ def is_letter(byte: np.uint8) -> bool | np.bool:
 @inline
 def code_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> int:
     """Return where the code that begins at `i` ends, or `i` where none does. A fence left open goes to the end."""
-    mark = data[i]
-    run = i
-    while run < end and data[run] == mark:
-        run += 1
-    if run - i >= 3 and opens_line(data, start, i):
-        return fence_end(data, run, end, mark, run - i)
-    if mark == TILDE:
-        return i
+    stop = fence_end(data, start, end, i, False)  # noqa: FBT003  a kernel takes no keyword here
+    if stop > i or data[i] == TILDE:
+        return stop
+    mark, run = data[i], i + run_of(data, i, end)
     k = run
     while k < min(end, run + NEAR) and not (data[k] == LINE_FEED and k + 1 < end and data[k + 1] == LINE_FEED):
         closing = k
@@ -127,32 +124,6 @@ def code_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> int:
             return k
         k = max(k, closing + 1)
     return run if run - i >= 3 else i
-
-
-@inline
-def opens_line(data: NDArray[np.uint8], start: int, i: int) -> bool:
-    """Tell whether nothing but blanks stands before `i` on its line."""
-    i -= 1
-    while i >= start and (data[i] == SPACE or data[i] == TAB):
-        i -= 1
-    return i < start or data[i] == LINE_FEED
-
-
-@inline
-def fence_end(data: NDArray[np.uint8], i: int, end: int, mark: int, count: int) -> int:
-    """Return where the line ends that closes a fence of `count` marks."""
-    while i < end:
-        while i < end and data[i] != LINE_FEED:
-            i += 1
-        i += 1
-        while i < end and (data[i] == SPACE or data[i] == TAB):
-            i += 1
-        run = i
-        while run < end and data[run] == mark:
-            run += 1
-        if run - i >= count:
-            return run
-    return end
 
 
 @inline

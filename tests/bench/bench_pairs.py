@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from curate.engine.barrier import Fresh, SheetLists
+from curate.engine.barrier import MemoryKeys, StoredLists
 from curate.result.length_bias import length_bias
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
@@ -71,14 +71,14 @@ def test_group(benchmark: BenchmarkFixture, body: pa.RecordBatch, name: str) -> 
     seen = segments(body)
 
     def decide() -> int:
-        sheet = Fresh(body.num_rows, {"": step.sign(seen)})
+        sheet = MemoryKeys(body.num_rows, {"": step.sign(seen)})
         keys = pl.DataFrame(dict(sheet.by_label[""].columns)).with_columns(
             row=pl.int_range(pl.len()),
             source=pl.lit(0, pl.Int16),
             rank=pl.int_range(pl.len()).hash(),
             protect=pl.lit(value=False),
         )
-        return step.resolve(keys, SheetLists([sheet], "", np.arange(keys.height)), {}).drops.height
+        return step.resolve(keys, StoredLists([sheet], "", np.arange(keys.height)), {}).drops.height
 
     decide()
     benchmark(decide)

@@ -21,7 +21,7 @@ import polars as pl
 import pyarrow as pa
 
 import curate as c
-from curate.engine.barrier import Fresh, SheetLists
+from curate.engine.barrier import MemoryKeys, StoredLists
 from curate.mixture import Mixture
 from curate.rows.segments import segments
 from curate.steps.base import Group, GroupKeys
@@ -78,10 +78,10 @@ def decide(step: Group, batches: Sequence[pa.RecordBatch]) -> tuple[dict[str, fl
         signed = list(pool.map(lambda batch: step.sign(segments(batch, step.reads)), batches))
     middle = time.perf_counter()
     rows = sum(batch.num_rows for batch in batches)
-    sheets = [Fresh(batch.num_rows, {LABEL: one}) for batch, one in zip(batches, signed, strict=True)]
+    sheets = [MemoryKeys(batch.num_rows, {LABEL: one}) for batch, one in zip(batches, signed, strict=True)]
     totals = {name: np.sum([one.totals[name] for one in signed], axis=0) for name in signed[0].totals}
     keys = keys_of(signed, rows)
-    resolved = step.resolve(keys, SheetLists(sheets, LABEL, np.arange(rows)), totals)
+    resolved = step.resolve(keys, StoredLists(sheets, LABEL, np.arange(rows)), totals)
     end = time.perf_counter()
     return {"sign": middle - start, "resolve": end - middle}, set(resolved.drops["row"].to_list())
 

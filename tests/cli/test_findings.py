@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from curate.preview.leak_test import SelfTest, Way
+from curate.preview.leak_test import LeakTest, Way
 from tests.cli.test_commands import run
 from tests.support.build_data import chat, chats, write_lines
 
@@ -85,13 +85,13 @@ def test_check_fails_where_a_verbatim_item_is_missed(quiz: Path, monkeypatch: py
     assert quiz.is_dir()
     ways = (Way("verbatim", 300, 299, ("quiz/\x1b[31m",)), Way("one word changed, of fewer", 5, 2, ("quiz/4",)))
     items = pl.DataFrame({"eval": ["quiz"], "item": ["0"], "kind": ["long"], "within": [0], "why": [""]})
-    failing = SelfTest("decontaminate", 0.85, items, ways, Way("generic", 0, 0, ()))
-    monkeypatch.setattr("curate.preview.check.self_test", lambda *_: failing)
+    failing = LeakTest("decontaminate", 0.85, items, ways, Way("generic", 0, 0, ()))
+    monkeypatch.setattr("curate.preview.check.leak_test", lambda *_: failing)
     told = run("check", "mix.py", code=1).stdout
     assert "verbatim                     99.7%  of 300 items  missed: quiz/[U+001B][31m\n" in told
     assert "one word changed, of fewer   40.0%  of 5 items\n" in told
     assert "fuzzy search from 0.85\n" in told
-    monkeypatch.setattr("curate.preview.check.self_test", lambda *_: failing._replace(ways=ways[1:]))
+    monkeypatch.setattr("curate.preview.check.leak_test", lambda *_: failing._replace(ways=ways[1:]))
     run("check", "mix.py")
 
 

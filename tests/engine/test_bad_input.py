@@ -1,4 +1,4 @@
-"""Bad input ends in a clear error or in the quarantine, and never in half a build."""
+"""Bad input ends in a clear error or in the quarantine, and never in phase a build."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ BAD_LINES: dict[str, tuple[bytes, str]] = {
     "cut off": (b'{"messages": [{"role": "user", "conte', "valid JSON; it ends early"),
     "no object": (b'"just text"', "object"),
     "NUL": (b'{"messages": [{"role": "user", "content": "a\\u0000b"}]}', "text without NUL"),
-    "half a pair": (b'{"messages": [{"role": "user", "content": "\\ud83d"}]}', "lone surrogate"),
+    "phase a pair": (b'{"messages": [{"role": "user", "content": "\\ud83d"}]}', "lone surrogate"),
     "null": (b'{"messages": [{"role": "user", "content": null}]}', "text"),
     "a number": (b'{"messages": [{"role": "user", "content": 5}]}', "str"),
     "no field": (b'{"message": []}', "a field of this name"),
@@ -96,11 +96,11 @@ PACKED = gzip.compress(b"\n".join(GOOD * 500))
 BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "truncated gzip": ("rows.jsonl.gz", PACKED[: len(PACKED) // 2], r"rows\.jsonl\.gz cannot be read: .*[Tt]runcated"),
     "gzip with a wrong byte": ("rows.jsonl.gz", PACKED[:200] + b"\0\0\0\0" + PACKED[204:], "cannot be read"),
-    "half a JSON array": ("rows.json", b"[" + b",\n".join(GOOD), r"rows\.json is no valid JSON, line 20"),
+    "phase a JSON array": ("rows.json", b"[" + b",\n".join(GOOD), r"rows\.json is no valid JSON, line 20"),
     "a deeply nested array": ("rows.json", b"[" + b"[" * 100_000 + b"]" * 100_000 + b"]", "nested too deeply"),
     "UTF-16": ("rows.jsonl", "{}".encode("utf-16"), "is UTF-16"),
     "a zip archive": ("rows.jsonl", b"PK\x03\x04" + b"\0" * 50, "is a zip archive"),
-    "half a Parquet file": ("rows.parquet", b"PAR1" + b"\0" * 50, "cannot be read"),
+    "phase a Parquet file": ("rows.parquet", b"PAR1" + b"\0" * 50, "cannot be read"),
     "no Arrow file": ("rows.arrow", b"ARROW1\0\0", "cannot be read"),
     "a picture": ("rows.png", b"\x89PNG\r\n\x1a\n", "none of the layouts"),
 }
@@ -237,7 +237,7 @@ def packed(path: Path) -> Path:
 
 @pytest.mark.parametrize("size", [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 1_300 << 10])
 def test_a_full_disk_is_told_and_left_clean(tmp_path: Path, small_disk: Callable[[int], Path], size: int) -> None:
-    # 4 kB is full at the first note, 1.3 MB when the pieces (1.2 MB) are there and data and ledger come.
+    # 4 kB is full at the first note, 1.3 MB when the partitions (1.2 MB) are there and data and ledger come.
     words = [chat(f"Ask {i}?", hex(i**40)) for i in range(3_000)]
     path = packed(write_lines(tmp_path / "rows.jsonl", words))  # rows of a plain file would stay there
     disk = small_disk(size)

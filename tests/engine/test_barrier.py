@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from curate.engine.barrier import AGAINST, Fresh, SheetLists
+from curate.engine.barrier import AGAINST, MemoryKeys, StoredLists
 from curate.errors import CallError
 from curate.io.inputs import Input, files
 from curate.mix.takes import Fraction
@@ -129,12 +129,12 @@ def test_no_order_changes_what_groups_decide(tmp_path: Path, threads: int) -> No
 
 
 def test_lists_come_in_the_order_asked_for() -> None:
-    sheets = [
-        Fresh(2, {"x": GroupKeys({}, {"l": pa.array([[1], [2, 2]])})}),
-        Fresh(1, {}),
-        Fresh(3, {"x": GroupKeys({}, {"l": pa.array([[], [3], [4, 4]])})}),
+    batches = [
+        MemoryKeys(2, {"x": GroupKeys({}, {"l": pa.array([[1], [2, 2]])})}),
+        MemoryKeys(1, {}),
+        MemoryKeys(3, {"x": GroupKeys({}, {"l": pa.array([[], [3], [4, 4]])})}),
     ]
-    lists = SheetLists(sheets, "x", np.array([0, 1, 3, 4, 5]))
+    lists = StoredLists(batches, "x", np.array([0, 1, 3, 4, 5]))
     assert lists.read("l", np.array([4, 0, 3, 1, 4])).to_pylist() == [[4, 4], [1], [3], [2, 2], [4, 4]]
     assert lists.read("l", np.zeros(0, np.int64)).to_pylist() == []
 
@@ -151,7 +151,7 @@ def test_readers_of_a_step_that_left_nothing_say_so(tmp_path: Path) -> None:
 
 
 def test_rows_that_would_fall_behind_a_group_too_are_written_once(tmp_path: Path) -> None:
-    """They lie with those that fell to filters, whether the others stay in their file, or lie in a pile, or nowhere."""
+    """They are stored with those that filters dropped, wherever the other rows are."""
     rows = [chat("Same?", "x" * (i % 2)) for i in range(8)]
     steps = (exact_dedup(on="prompt", allow_large_drop=True), shape(min_characters=50, allow_large_drop=True))
     for name, held in (("file", files(write_lines(tmp_path / "a.jsonl", rows), "messages")), ("frame", of_rows(rows))):

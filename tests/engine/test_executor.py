@@ -1,4 +1,4 @@
-"""Work comes back in order, never piles up, and stops at the first error."""
+"""Work comes back in order, never spills up, and stops at the first error."""
 
 from __future__ import annotations
 

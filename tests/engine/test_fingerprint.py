@@ -13,16 +13,16 @@ import pytest
 from curate.engine.fingerprint import canonical, fingerprint
 from curate.errors import MixtureError
 from curate.io.inputs import files, frame
-from curate.mix.spec import Mixture, Source
+from curate.mix.spec import MixtureSpec, Source
 from curate.mix.takes import All, Fraction, Repeat, Rows, Tokens
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
 from curate.steps.refusals.refusals import refusals
 
-BASE = Mixture("mix", (Source("a", files("a.jsonl", "messages")), Source("b", files("b.jsonl"))), (refusals(),))
+BASE = MixtureSpec("mix", (Source("a", files("a.jsonl", "messages")), Source("b", files("b.jsonl"))), (refusals(),))
 
 
-def with_source(**fields: Any) -> Mixture:  # noqa: ANN401
+def with_source(**fields: Any) -> MixtureSpec:  # noqa: ANN401
     return replace(BASE, sources=(replace(BASE.sources[0], **fields), BASE.sources[1]))
 
 
@@ -67,7 +67,7 @@ def test_every_decision_counts() -> None:
 
 def test_where_files_lie_and_how_it_was_written_do_not_count(tmp_path: Path) -> None:
     moved = with_source(input=files(tmp_path / "elsewhere.jsonl", "messages"))
-    listed = Mixture("mix", list(BASE.sources), [refusals()], seed=0)
+    listed = MixtureSpec("mix", list(BASE.sources), [refusals()], seed=0)
     spelled = with_source(take=All(), steps=[])
     assert {fingerprint(mixture) for mixture in (BASE, moved, listed, spelled)} == {fingerprint(BASE)}
     one, two = (replace(BASE, weights=weights, total=Rows(9)) for weights in ({"a": 1, "b": 2}, {"b": 2, "a": 1}))

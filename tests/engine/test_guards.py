@@ -8,8 +8,8 @@ import pytest
 
 from curate.engine import build as run
 from curate.engine import shards
-from curate.engine.ledger import check_conservation
-from curate.engine.row_store import Stockroom
+from curate.engine.guards import check_conservation
+from curate.engine.row_store import RowStore
 from curate.errors import ConservationError
 from tests.support.build_data import built, chats, left_behind, source
 
@@ -17,7 +17,7 @@ from tests.support.build_data import built, chats, left_behind, source
 def test_a_row_lost_on_the_way_to_the_data_files_stops_the_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lossy(shard: shards.Shard, stock: Stockroom, path: Path) -> None:
+    def lossy(shard: shards.Shard, stock: RowStore, path: Path) -> None:
         fewer = shard.order.pick(slice(0, len(shard.order.row) - 1))
         shards.write_shard(shards.Shard(shard.name, fewer, shard.ends - 1), stock, path)
 

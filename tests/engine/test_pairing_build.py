@@ -13,7 +13,8 @@ import pytest
 
 from curate.engine import pair_input as pairing
 from curate.engine import reading
-from curate.engine.partition import Count, Job, Paths, make_piece
+from curate.engine.partition import RowCount, SourceJob, make_partition
+from curate.engine.state import PartitionPaths
 from curate.errors import ShortageError
 from curate.io.inputs import Block, Input, Opened, files
 from curate.mix.spec import Source
@@ -142,28 +143,30 @@ def test_an_interrupted_build_goes_on_in_either_half(tmp_path: Path, monkeypatch
     parts = [MAIN[:40], MAIN[40:80], MAIN[80:]]
     whole = lay(tmp_path / "whole", parts)
     declared(whole).build(whole / "out")
-    for after in range(1, 7):  # three pieces of rated rows, three of their pairs, one of the other source
+    for after in range(1, 7):  # three partitions of rated rows, three of their pairs, one of the other source
         folder = lay(tmp_path / str(after), parts)
-        made: list[Count] = []
+        made: list[RowCount] = []
 
-        def stop(job: Job, block: Block, place: Paths, made: list[Count] = made, after: int = after) -> Count:
+        def stop(
+            job: SourceJob, block: Block, place: PartitionPaths, made: list[RowCount] = made, after: int = after
+        ) -> RowCount:
             if len(made) == after:
                 raise KeyboardInterrupt("stop")  # noqa: EM101
-            made.append(make_piece(job, block, place))
+            made.append(make_partition(job, block, place))
             return made[-1]
 
         with monkeypatch.context() as patch:
-            patch.setattr(reading, "make_piece", stop)
+            patch.setattr(reading, "make_partition", stop)
             with pytest.raises(KeyboardInterrupt, match="stop"):
                 declared(folder).build(folder / "out", threads=1)
             assert left_behind(folder / "out") == [".out.partial"]
             anew: list[Path] = []
 
-            def count(job: Job, block: Block, place: Paths, anew: list[Path] = anew) -> Count:
+            def count(job: SourceJob, block: Block, place: PartitionPaths, anew: list[Path] = anew) -> RowCount:
                 anew.append(place.lines)
-                return make_piece(job, block, place)
+                return make_partition(job, block, place)
 
-            patch.setattr(reading, "make_piece", count)
+            patch.setattr(reading, "make_partition", count)
             declared(folder).build(folder / "out", threads=1)
         assert len(anew) == 7 - after
         assert hashes(folder / "out") == hashes(whole / "out")

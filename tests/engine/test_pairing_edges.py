@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate.engine.phases import rated_half
+from curate.engine.phases import rated_phase
 from curate.engine.pipeline import run
 from curate.errors import ConservationError, LargeDropError, MixtureError, QuarantineError
 from curate.io.inputs import files
@@ -137,9 +137,9 @@ def test_rows_that_fell_before_are_not_paired_for_nothing() -> None:
     opened = of_rated(rows).open()
     body = pa.concat_batches([opened.parse(block).body for block in opened.blocks()])
     mixture = Mixture("m", (source("s", of_rated(rows)),), STEPS)
-    pipeline = rated_half(mixture, (opened,)).pipelines[0]
+    pipeline = rated_phase(mixture, (opened,)).pipelines[0]
     passed = run(pipeline, body, protect=False)
     assert passed.pairs is not None
     assert passed.pairs.row.tolist() == [1]
-    assert passed.fell.tolist() == [0, -1]
+    assert passed.dropped_by.tolist() == [0, -1]
     assert run(pipeline, body, protect=True).pairs.row.tolist() == [0, 1]  # type: ignore[union-attr]

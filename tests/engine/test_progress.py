@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.engine.progress import watching
+from curate.engine.progress import showing_progress
 from curate.mixture import Mixture
 from tests.support.build_data import chats, source
 
@@ -32,13 +32,13 @@ def test_bars_are_for_terminals(
 
 def test_a_stage_of_unknown_length_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    with watching() as watch:
-        watch.start("known", 10)
-        watch.start("unknown", None)
-        watch.start("nothing", 0)
-        watch.advance("known", 4, rows=3)
-        watch.advance("unknown", 7)
+    with showing_progress() as progress:
+        progress.start("known", 10)
+        progress.start("unknown", None)
+        progress.start("nothing", 0)
+        progress.advance("known", 4, rows=3)
+        progress.advance("unknown", 7)
         for stage in ("known", "unknown", "nothing"):
-            watch.done(stage)
-        assert watch._bars is not None
-        assert [task.percentage for task in watch._bars.tasks] == [100.0] * 3
+            progress.done(stage)
+        assert progress.bars is not None
+        assert [task.percentage for task in progress.bars.tasks] == [100.0] * 3

@@ -44,7 +44,7 @@ CHECKED: Final = 200
 """Rows of each source whose text is held against the raw file."""
 
 
-class Written(NamedTuple):
+class RowsOnDisk(NamedTuple):
     """A file with bad rows planted: the input that reads it, what each good row says, and where the bad ones lie."""
 
     input: Input
@@ -113,31 +113,31 @@ def read_with(turns: Callable[[Raw], Turns]) -> Callable[[bytes], Turns]:
     return lambda row: turns(json.loads(row))
 
 
-def lines(folder: Path, path: Path, turns: Callable[[Raw], Turns], **how: Any) -> Written:  # noqa: ANN401
+def lines(folder: Path, path: Path, turns: Callable[[Raw], Turns], **how: Any) -> RowsOnDisk:  # noqa: ANN401
     packed = path.suffix == ".gz"
     data = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
     rows = plant(data.rstrip(b"\n").split(b"\n"), JSON_LINES, len(data))
     text = b"\n".join(row for row, _ in rows) + b"\n"
     (folder / path.name).write_bytes(gzip.compress(text, 1) if packed else text)
-    return Written(files(folder / path.name, **how), *placed(rows, path.name, 1, read_with(turns)))
+    return RowsOnDisk(files(folder / path.name, **how), *placed(rows, path.name, 1, read_with(turns)))
 
 
-def array(folder: Path, path: Path, turns: Callable[[Raw], Turns], **how: Any) -> Written:  # noqa: ANN401
+def array(folder: Path, path: Path, turns: Callable[[Raw], Turns], **how: Any) -> RowsOnDisk:  # noqa: ANN401
     items = [json.dumps(item, ensure_ascii=len(str(item)) % 2 == 0).encode() for item in json.loads(path.read_bytes())]
     rows = plant(items, JSON_ITEMS, len(items))
     (folder / path.name).write_bytes(b"[\n " + b",\n ".join(row for row, _ in rows) + b"\n]\n")
-    return Written(files(folder / path.name, **how), *placed(rows, path.name, 1, read_with(turns)))
+    return RowsOnDisk(files(folder / path.name, **how), *placed(rows, path.name, 1, read_with(turns)))
 
 
-def keyed(folder: Path, path: Path, turns: Callable[[Raw], Turns]) -> Written:
+def keyed(folder: Path, path: Path, turns: Callable[[Raw], Turns]) -> RowsOnDisk:
     items = [json.dumps(item).encode() for item in json.loads(path.read_bytes())]
     rows = plant(items, [b"{}", b'{"instruction": null}', b'{"instruction": "no answer"}'], 5)
     held = b", ".join(b'"key-%d": %s' % (i, row) for i, (row, _) in enumerate(rows))
     (folder / path.name).write_bytes(b"{" + held + b"}")
-    return Written(files(folder / path.name, "alpaca"), *placed(rows, path.name, 1, read_with(turns)))
+    return RowsOnDisk(files(folder / path.name, "alpaca"), *placed(rows, path.name, 1, read_with(turns)))
 
 
-def tsv(folder: Path, path: Path) -> Written:
+def tsv(folder: Path, path: Path) -> RowsOnDisk:
     rows = plant(
         path.read_bytes().rstrip(b"\n").split(b"\n"), [b"one cell", b"two\tcells", b"a\tb\tc\td", b"\xff\tb\tc"], 6
     )
@@ -149,10 +149,10 @@ def tsv(folder: Path, path: Path) -> Written:
 
     form = columns("question", ("why", "answer"))
     how = files(folder / path.name, form, columns=("question", "answer", "why"), unescape=True)
-    return Written(how, *placed(rows, path.name, 1, read))
+    return RowsOnDisk(how, *placed(rows, path.name, 1, read))
 
 
-def table(folder: Path, path: Path) -> Written:
+def table(folder: Path, path: Path) -> RowsOnDisk:
     """Write a CSV with cells over several lines, and bad rows after the good ones."""
     text = path.read_text("utf-8-sig")
     reader = csv.DictReader(io.StringIO(text, newline=""))
@@ -163,20 +163,22 @@ def table(folder: Path, path: Path) -> Written:
         line = reader.line_num + 1
     bad = 'too,few\n"Adversarial" x,b,c,d,e,f,g\n'
     (folder / path.name).write_text(text.rstrip("\r\n") + "\n" + bad, "utf-8", newline="")
-    return Written(
+    return RowsOnDisk(
         files(folder / path.name, columns("Question", "Best Answer")), good, {(path.name, line), (path.name, line + 1)}
     )
 
 
-def several(folder: Path, paths: list[Path]) -> Written:
+def several(folder: Path, paths: list[Path]) -> RowsOnDisk:
     """Write packed files into one folder."""
     (folder / "packed").mkdir()
     parts = [lines(folder / "packed", path, pair("prompt", "completion")) for path in paths]
     good = {place: turns for part in parts for place, turns in part.rows.items()}
-    return Written(files(folder / "packed", "prompt_completion"), good, {place for part in parts for place in part.bad})
+    return RowsOnDisk(
+        files(folder / "packed", "prompt_completion"), good, {place for part in parts for place in part.bad}
+    )
 
 
-def flat(folder: Path, path: Path) -> Written:
+def flat(folder: Path, path: Path) -> RowsOnDisk:
     """Write trees as messages in a flat list, parents after children, with a message that lost its parent."""
     trees = [json.loads(line) for line in path.read_bytes().splitlines()]
     told: list[Raw] = [{"message_id": "lost", "parent_id": "gone", "text": "x", "role": "assistant"}]
@@ -193,30 +195,30 @@ def flat(folder: Path, path: Path) -> Written:
     good = {
         ("flat.jsonl", i): starts[row["message_id"]] for i, row in enumerate(told, 1) if row["message_id"] in starts
     }
-    return Written(files(folder / "flat.jsonl", oasst_messages()), good, {("flat.jsonl", len(told))})
+    return RowsOnDisk(files(folder / "flat.jsonl", oasst_messages()), good, {("flat.jsonl", len(told))})
 
 
-def in_memory(path: Path, turns: Callable[[Raw], Turns], how: str) -> Written:
+def in_memory(path: Path, turns: Callable[[Raw], Turns], how: str) -> RowsOnDisk:
     raws = json.loads(path.read_bytes())
     raws[5]["output"] = None
     held = (
         frame(pl.DataFrame(raws), "alpaca") if how == "frame" else dataset(datasets.Dataset.from_list(raws), "alpaca")
     )
     good = {(how, i): turns(raw) for i, raw in enumerate(raws, 1) if raw["output"] is not None}
-    return Written(held, good, {(how, 6)})
+    return RowsOnDisk(held, good, {(how, 6)})
 
 
-def parquet(folder: Path, path: Path, turns: Callable[[Raw], Turns], name: str) -> Written:
+def parquet(folder: Path, path: Path, turns: Callable[[Raw], Turns], name: str) -> RowsOnDisk:
     raws = json.loads(path.read_bytes())
     for i in (0, 7):
         raws[i]["instruction"] = "has\0NUL"
     held = pl.DataFrame(raws)
     held.write_parquet(folder / name, row_group_size=300) if name.endswith("parquet") else held.write_ipc(folder / name)
     good = {(name, i + 1): turns(raw) for i, raw in enumerate(raws) if i not in {0, 7}}
-    return Written(files(folder / name), good, {(name, 1), (name, 8)})
+    return RowsOnDisk(files(folder / name), good, {(name, 1), (name, 8)})
 
 
-def written(folder: Path, find: Find) -> dict[str, Written]:
+def written(folder: Path, find: Find) -> dict[str, RowsOnDisk]:
     """Copy the real files, with bad rows in them, into `folder`; by the name that their source will have."""
 
     def sft(name: str) -> Path:
@@ -259,7 +261,7 @@ def written(folder: Path, find: Find) -> dict[str, Written]:
 
 
 class Done(NamedTuple):
-    files: dict[str, Written]
+    files: dict[str, RowsOnDisk]
     build: Build
 
 

@@ -17,13 +17,11 @@ from typing import Any, Final
 import pytest
 
 from curate.engine import build as run
-from curate.engine import partition as piece
-from curate.engine import reading
-from curate.engine import row_store as stockroom
-from curate.engine import source_lines as in_place
-from curate.engine.partition import Count, Job, Paths, make_piece
-from curate.engine.resolve import stand
-from curate.engine.spill import write_pile
+from curate.engine import partition, reading, row_store, source_lines
+from curate.engine.partition import RowCount, SourceJob, make_partition
+from curate.engine.resolve import resolve
+from curate.engine.spill import write_spill
+from curate.engine.state import PartitionPaths
 from curate.errors import BuildFolderError, FormatError, QuarantineError
 from curate.io.inputs import Block, Opened, files
 from curate.mix.spec import Source
@@ -87,7 +85,7 @@ SIDE: Final = rows_of(2, 150)
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Let every source come in blocks of so many rows, so that a small build has many pieces."""
+    """Let every source come in blocks of so many rows, so that a small build has many partitions."""
 
     def set_size(size: int) -> None:
         def blocks(opened: Opened) -> Iterator[Block]:
@@ -157,7 +155,7 @@ def test_rows_do_not_change_when_a_source_joins(tmp_path: Path) -> None:
 def test_a_failed_build_leaves_nothing_and_the_next_is_the_same(tmp_path: Path, plain: dict[str, str]) -> None:
     lay(tmp_path, [MAIN], [SIDE])
     bad = write_lines(tmp_path / "main" / "9.jsonl", ["not json"] * 20)
-    with pytest.raises(QuarantineError, match="could not be taken in"):
+    with pytest.raises(QuarantineError, match="are invalid"):
         mixture(tmp_path).build(tmp_path / "out")
     assert left_behind(tmp_path / "out") == []
     bad.unlink()
@@ -230,32 +228,32 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
 
 
 def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Start a build and stop it, as Ctrl-C does, when it has made so many pieces."""
-    made: list[Count] = []
+    """Start a build and stop it, as Ctrl-C does, when it has made so many partitions."""
+    made: list[RowCount] = []
 
-    def stop(job: Job, block: Block, place: Paths) -> Count:
+    def stop(job: SourceJob, block: Block, place: PartitionPaths) -> RowCount:
         if len(made) == after:
             raise KeyboardInterrupt("stop")  # noqa: EM101
-        made.append(make_piece(job, block, place))
+        made.append(make_partition(job, block, place))
         return made[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "make_piece", stop)
+        patch.setattr(reading, "make_partition", stop)
         with pytest.raises(KeyboardInterrupt, match="stop"):
             mixture(folder).build(folder / "out", threads=1)
     assert left_behind(folder / "out") == [".out.partial"]
 
 
-def pieces_made(folder: Path, monkeypatch: pytest.MonkeyPatch, *, resume: bool = True) -> int:
-    """Build, and count the pieces that were made anew."""
-    made: list[Count] = []
+def partitions_made(folder: Path, monkeypatch: pytest.MonkeyPatch, *, resume: bool = True) -> int:
+    """Build, and count the partitions that were made anew."""
+    made: list[RowCount] = []
 
-    def count(job: Job, block: Block, place: Paths) -> Count:
-        made.append(make_piece(job, block, place))
+    def count(job: SourceJob, block: Block, place: PartitionPaths) -> RowCount:
+        made.append(make_partition(job, block, place))
         return made[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "make_piece", count)
+        patch.setattr(reading, "make_partition", count)
         mixture(folder).build(folder / "out", threads=1, resume=resume)
     assert left_behind(folder / "out") == []
     return len(made)
@@ -266,7 +264,7 @@ def test_finished_pieces_are_taken_up(tmp_path: Path, plain: dict[str, str], mon
     for name, resume, anew in (("on", True, 3), ("afresh", False, 6)):
         folder = lay(tmp_path / name, *parts)
         interrupted(folder, monkeypatch, after=3)
-        assert pieces_made(folder, monkeypatch, resume=resume) == anew
+        assert partitions_made(folder, monkeypatch, resume=resume) == anew
         assert data(folder / "out") == plain
 
 
@@ -279,7 +277,7 @@ def test_pieces_of_another_file_or_mixture_are_not_taken_up(
     write_lines(folder / "main" / "0.jsonl", MAIN[:500])
     write_lines(folder / "main" / "1.jsonl", MAIN[500:])
     os.utime(folder / "main" / "0.jsonl", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert pieces_made(folder, monkeypatch) == 3
+    assert partitions_made(folder, monkeypatch) == 3
     assert data(folder / "out") == plain
 
 
@@ -292,7 +290,7 @@ def test_files_elsewhere_with_the_same_stamps_are_not_taken_for_these(
             os.utime(path, ns=(0, 0))
     interrupted(tmp_path / "a", monkeypatch, after=1)
     (tmp_path / "a" / ".out.partial").rename(tmp_path / "b" / ".out.partial")
-    assert pieces_made(tmp_path / "b", monkeypatch) == 2
+    assert partitions_made(tmp_path / "b", monkeypatch) == 2
 
 
 def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -315,14 +313,14 @@ def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_many_copies_are_moved_in_many_piles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = source("s", chats(20), take=Repeat(50))
     whole = built(tmp_path / "whole", rows)
-    monkeypatch.setattr(stockroom, "MOVED_BYTES", 1_000)
+    monkeypatch.setattr(row_store, "RELOCATED_BYTES", 1_000)
     written: list[str] = []
 
     def spy(path: Path, *more: Any) -> None:  # noqa: ANN401
         written.append(path.name)
-        write_pile(path, *more)
+        write_spill(path, *more)
 
-    monkeypatch.setattr(stockroom, "write_pile", spy)
+    monkeypatch.setattr(row_store, "write_spill", spy)
     assert hashes(built(tmp_path / "cut", rows).path) == hashes(whole.path)
     assert len(written) == len(set(written)) > 10
 
@@ -340,9 +338,9 @@ def test_rows_that_stay_in_their_files_come_out_as_those_that_are_piled(
 
     def spy(path: Path, *more: Any) -> None:  # noqa: ANN401
         piled.append(path.name)
-        write_pile(path, *more)
+        write_spill(path, *more)
 
-    monkeypatch.setattr(piece, "write_pile", spy)
+    monkeypatch.setattr(partition, "write_spill", spy)
     mixture(tmp_path).build(tmp_path / "stay")
     edited = len(piled)
     monkeypatch.setattr(reading, "may_stay", lambda _: False)
@@ -354,10 +352,10 @@ def test_rows_that_stay_in_their_files_come_out_as_those_that_are_piled(
 def test_files_larger_than_a_part_of_the_memory_are_piled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = [files(write_lines(tmp_path / "a.jsonl", chats(100)), "messages").open()]
     size = opened[0].size or 0
-    monkeypatch.setattr(in_place, "memory", lambda: 4 * size)
-    assert in_place.may_stay(opened)
-    monkeypatch.setattr(in_place, "memory", lambda: 4 * size - 1)
-    assert not in_place.may_stay(opened)
+    monkeypatch.setattr(source_lines, "memory", lambda: 4 * size)
+    assert source_lines.may_stay(opened)
+    monkeypatch.setattr(source_lines, "memory", lambda: 4 * size - 1)
+    assert not source_lines.may_stay(opened)
 
 
 @pytest.mark.parametrize("change", ["longer", "shorter", "other", "gone"])
@@ -377,9 +375,9 @@ def test_a_file_that_changes_during_the_build_stops_it(
                 path.write_bytes(text.replace(b"{", b"["))
             case _:
                 path.unlink()
-        return stand(*given, **options)
+        return resolve(*given, **options)
 
-    monkeypatch.setattr(run, "stand", meddling)
+    monkeypatch.setattr(run, "resolve", meddling)
     with pytest.raises(FormatError, match=r"a\.jsonl (changed while|can no longer be read)"):
         built(tmp_path / "out", source("s", files(path, "messages")))
     assert not left_behind(tmp_path / "out")

@@ -262,7 +262,7 @@ def test_texts_at_the_edge_are_judged_and_carried(kind: Kind, edge_texts: dict[s
     for name in ("curly_quotes", "zalgo", "huge_word", "arabic"):
         alone = run(judging, parts[name], protect=False)
         row = list(parts).index(name)
-        assert int(alone.fell[0]) == int(found.fell[row])
+        assert int(alone.dropped_by[0]) == int(found.dropped_by[row])
         assert {label: testing.plain(column)[0] for label, column in alone.scores.items()} == {
             label: testing.plain(column)[row] for label, column in found.scores.items()
         }

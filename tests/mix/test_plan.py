@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from curate.errors import MixtureError, ShortageError
 from curate.io.inputs import Input, frame
 from curate.mix.plan import Share, Stock, largest_remainder, plan
-from curate.mix.spec import Mixture, Source
+from curate.mix.spec import MixtureSpec, Source
 from curate.mix.takes import All, Fraction, Repeat, Rows, Take, Tokens
 from curate.steps.base import Paired, Pairing
 from curate.steps.filters.shape import shape
@@ -33,7 +33,7 @@ def nothing() -> Input:
 
 
 def share_of(take: Take, stock: Stock, **options: object) -> Share:
-    (share,) = plan(Mixture("m", (rows_of(take),), **options), {"a": stock})  # type: ignore[arg-type]
+    (share,) = plan(MixtureSpec("m", (rows_of(take),), **options), {"a": stock})  # type: ignore[arg-type]
     return share
 
 
@@ -75,7 +75,7 @@ def test_largest_remainder_adds_up_and_is_fair(weights: list[float], total: int)
 
 def test_weights_become_shares_of_the_total() -> None:
     sources = tuple(Source(name, nothing()) for name in "abc")
-    mixture = Mixture("m", sources, weights={"a": 2, "b": 1, "c": 1}, total=Rows(101))
+    mixture = MixtureSpec("m", sources, weights={"a": 2, "b": 1, "c": 1}, total=Rows(101))
     shares = plan(mixture, dict.fromkeys("abc", Stock(1_000, 9_000)))
     assert [share.amount for share in shares] == [51, 25, 25]
 
@@ -83,8 +83,8 @@ def test_weights_become_shares_of_the_total() -> None:
 def test_temperature_evens_sizes_out() -> None:
     sources = tuple(Source(name, nothing()) for name in "ab")
     stock = {"a": Stock(900, 1), "b": Stock(100, 1)}
-    plain = plan(Mixture("m", sources, weights="size", total=Rows(100)), stock)
-    even = plan(Mixture("m", sources, weights="size", total=Rows(100), temperature=2.0), stock)
+    plain = plan(MixtureSpec("m", sources, weights="size", total=Rows(100)), stock)
+    even = plan(MixtureSpec("m", sources, weights="size", total=Rows(100), temperature=2.0), stock)
     assert [share.amount for share in plain] == [90, 10]
     assert [share.amount for share in even] == [75, 25]
 
@@ -93,7 +93,7 @@ def test_temperature_evens_sizes_out() -> None:
 def test_weights_may_have_any_scale(scale: float) -> None:
     sources = tuple(Source(name, nothing()) for name in "ab")
     stock = {name: Stock(100, 1_000) for name in "ab"}
-    sharp = Mixture("m", sources, weights={"a": 2 * scale, "b": scale}, total=Rows(90), temperature=0.5)
+    sharp = MixtureSpec("m", sources, weights={"a": 2 * scale, "b": scale}, total=Rows(90), temperature=0.5)
     assert [share.amount for share in plan(sharp, stock)] == [72, 18]
 
 
@@ -111,19 +111,19 @@ def test_weights_may_have_any_scale(scale: float) -> None:
         (lambda: Source("a", nothing(), steps=(len,)), "is not a step; call it"),  # type: ignore[arg-type]
         (lambda: Source("a", nothing(), max_quarantine="1%"), "a number from 0 to 1"),  # type: ignore[arg-type]
         (lambda: Source("a", nothing(), licence=5), "licence=5 is no text"),  # type: ignore[arg-type]
-        (lambda: Mixture("m", (rows_of(All()),), shape()), "steps=shape is one step"),  # type: ignore[arg-type]
-        (lambda: Mixture("m", ()), "needs sources"),
-        (lambda: Mixture("m", (rows_of(All()), rows_of(All()))), "names a twice"),
-        (lambda: Mixture("m", (rows_of(All()),), weights={"a": 1}), "weights and total go together"),
-        (lambda: Mixture("m", (rows_of(Rows(3)),), weights={"a": 1}, total=Rows(1)), "remove take= from a"),
-        (lambda: Mixture("m", (rows_of(All()),), weights={"b": 1}, total=Rows(1)), "not in both: a, b"),
-        (lambda: Mixture("m", (rows_of(All()),), weights={"a": 0}, total=Rows(1)), "is no number over 0"),
-        (lambda: Mixture("m", (rows_of(All()),), weights={"a": "1"}, total=Rows(1)), "is no number over 0"),  # type: ignore[dict-item]
-        (lambda: Mixture("m", (rows_of(All()),), weights=[1], total=Rows(1)), "nor a mapping"),  # type: ignore[arg-type]
-        (lambda: Mixture("m", (rows_of(All()),), seed=-1), "seed=-1"),
-        (lambda: Mixture("m", (rows_of(All()),), temperature=0), "temperature=0"),
-        (lambda: Mixture("m", (rows_of(All()),), temperature="1"), "temperature='1'"),  # type: ignore[arg-type]
-        (lambda: Mixture("m", (rows_of(All()),), test=0.1), "neither Rows"),  # type: ignore[arg-type]
+        (lambda: MixtureSpec("m", (rows_of(All()),), shape()), "steps=shape is one step"),  # type: ignore[arg-type]
+        (lambda: MixtureSpec("m", ()), "needs sources"),
+        (lambda: MixtureSpec("m", (rows_of(All()), rows_of(All()))), "names a twice"),
+        (lambda: MixtureSpec("m", (rows_of(All()),), weights={"a": 1}), "weights and total go together"),
+        (lambda: MixtureSpec("m", (rows_of(Rows(3)),), weights={"a": 1}, total=Rows(1)), "remove take= from a"),
+        (lambda: MixtureSpec("m", (rows_of(All()),), weights={"b": 1}, total=Rows(1)), "not in both: a, b"),
+        (lambda: MixtureSpec("m", (rows_of(All()),), weights={"a": 0}, total=Rows(1)), "is no number over 0"),
+        (lambda: MixtureSpec("m", (rows_of(All()),), weights={"a": "1"}, total=Rows(1)), "is no number over 0"),  # type: ignore[dict-item]
+        (lambda: MixtureSpec("m", (rows_of(All()),), weights=[1], total=Rows(1)), "nor a mapping"),  # type: ignore[arg-type]
+        (lambda: MixtureSpec("m", (rows_of(All()),), seed=-1), "seed=-1"),
+        (lambda: MixtureSpec("m", (rows_of(All()),), temperature=0), "temperature=0"),
+        (lambda: MixtureSpec("m", (rows_of(All()),), temperature="1"), "temperature='1'"),  # type: ignore[arg-type]
+        (lambda: MixtureSpec("m", (rows_of(All()),), test=0.1), "neither Rows"),  # type: ignore[arg-type]
     ],
 )
 def test_a_wrong_declaration_says_what_is_wrong(make: Callable[[], object], message: str) -> None:
@@ -145,9 +145,9 @@ class Best(Pairing):
 
 
 def test_rows_are_paired_once() -> None:
-    assert Mixture("m", (rows_of(All()),), (Best(),)).steps == (Best(),)
+    assert MixtureSpec("m", (rows_of(All()),), (Best(),)).steps == (Best(),)
     with pytest.raises(MixtureError, match="source 's': rows are paired once, and these are 2 Pairings: best, best"):
         Source("s", rows_of(All()).input, steps=(Best(), Best()))
     twice = Source("s", rows_of(All()).input, steps=(Best(),))
     with pytest.raises(MixtureError, match="source 's', its steps and the mixture's: rows are paired once"):
-        Mixture("m", (twice,), (Best(),))
+        MixtureSpec("m", (twice,), (Best(),))

@@ -85,7 +85,7 @@ def test_the_row_shown_is_as_the_ledger_has_it(tmp_path: Path) -> None:
         names = ("step", "reason", "score", "bound", "match", "evidence", "file", "line")
         assert {name: seen.line[name] for name in names} == {name: line[name] for name in names}
         assert seen.body["messages"] == line["messages"]
-        assert (seen.twin is not None) == (line["step"] == "exact_dedup")
+        assert (seen.survivor is not None) == (line["step"] == "exact_dedup")
 
 
 @pytest.mark.parametrize("rows", [1, 7, 44, 45, 46, 47, 2_000])
@@ -132,9 +132,7 @@ def test_each_layout_tells_its_fields(tmp_path: Path) -> None:
 def test_too_many_bad_rows_would_stop_the_build(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [*chats(50), *["bad"] * 11])
     found = check(Mixture("m", (Source("a", files(path, "messages")),)))
-    assert found.stops == (
-        "source 'a': 11 of 61 rows (18.0%) could not be taken in, more than max_quarantine=0.01 allows",
-    )
+    assert found.stops == ("source 'a': 11 of 61 rows (18.0%) are invalid, more than max_quarantine=0.01 allows",)
     assert len(found.sources[0].bad) == 5
     assert found.sources[0].bad[0].startswith("a.jsonl:51: expected valid JSON")
 

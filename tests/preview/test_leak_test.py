@@ -19,7 +19,7 @@ from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.preview.check import check
-from curate.preview.leak_test import ITEMS, NAMED, SelfTest, self_test
+from curate.preview.leak_test import ITEMS, NAMED, LeakTest, leak_test
 from curate.preview.planting import CASED, CHANGED, CHANGED_SHORT, MANY, THIRD, VERBATIM, WITHIN
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
@@ -49,8 +49,8 @@ def bodies(count: int = 50) -> list[pa.RecordBatch]:
     return [pa.RecordBatch.from_pylist(rows, BODIES["conversation"])]
 
 
-def trial(step: Decontaminate, rows: list[pa.RecordBatch]) -> SelfTest:
-    return self_test(step, "label", rows, step.sign(segments(rows[0], step.reads)).totals)
+def trial(step: Decontaminate, rows: list[pa.RecordBatch]) -> LeakTest:
+    return leak_test(step, "label", rows, step.sign(segments(rows[0], step.reads)).totals)
 
 
 def test_a_whole_search_finds_every_item_that_is_not_changed(tmp_path: Path) -> None:

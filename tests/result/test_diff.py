@@ -32,7 +32,7 @@ SECOND = named(chats(12, 100), "s")
 
 
 def brute(a: Build, b: Build) -> Counter[tuple[str, str, str]]:
-    """Count the changes by reading every row of both builds into Python."""
+    """RowCount the changes by reading every row of both builds into Python."""
 
     def held(build: Build) -> dict[tuple[str, str], list[Any]]:
         found: dict[tuple[str, str], list[Any]] = {}

@@ -75,7 +75,7 @@ def said(rows: Iterable[Row]) -> list[tuple[str, ...]]:
 
 
 def fates(done: Build) -> dict[str, dict[str, int]]:
-    """Count the ledger's lines by source and fate."""
+    """RowCount the ledger's lines by source and fate."""
     counted = done.ledger.group_by("source", "fate").len().collect()
     found: dict[str, dict[str, int]] = {name: {} for name in done.sources}
     for name, fate, count in counted.iter_rows():

@@ -33,6 +33,7 @@ from curate.io.jsonl.json_kernel import (
     string,
 )
 from curate.kernels.compile import inline, kernel
+from curate.kernels.grow import grown
 
 MEMBERS: Final = 64
 """Members of a row that are held against each other; more make the line odd."""
@@ -96,7 +97,7 @@ def scan(
                 _roll_back(to, now)
                 place = _line_end(data, start)
                 if odds == len(odd):
-                    odd = np.concatenate((odd, odd))
+                    odd = grown(odd)
                 odd[odds, 0], odd[odds, 1], odd[odds, 2] = start, place, now[LINE]
                 odds += 1
             else:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.kernels.compile import inline, kernel
-from curate.kernels.hash_table import Table, find, knows
-from curate.steps.decontaminate._ngram_kernel import NONE, TurnWords, grown, opening
+from curate.kernels.grow import grown
+from curate.kernels.hash_table import HashTable, find, knows
+from curate.steps.decontaminate._ngram_kernel import NONE, TurnWords, opening
 from curate.text.ngrams import gram, power, roll
 
 N: Final = 4
@@ -29,7 +30,7 @@ class RareGrams(NamedTuple):
     `longest` is the most words of one.
     """
 
-    table: Table
+    table: HashTable
     bloom: NDArray[np.uint64]
     posts: NDArray[np.int32]
     places: NDArray[np.int32]

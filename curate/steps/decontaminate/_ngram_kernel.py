@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.kernels.compile import inline, kernel
-from curate.kernels.hash_table import SPREAD, Table, find, knows
+from curate.kernels.grow import grown
+from curate.kernels.hash_table import HashTable, find, home, knows
 from curate.text.ngrams import gram, power, roll
 
 NONE: Final = np.uint64(0)
@@ -25,7 +26,7 @@ class Grams(NamedTuple):
     """
 
     n: int
-    table: Table
+    table: HashTable
     bloom: NDArray[np.uint64]
     grams: NDArray[np.int32]
     begins: NDArray[np.int64]
@@ -33,7 +34,7 @@ class Grams(NamedTuple):
     word_begins: NDArray[np.int64]
     solution: NDArray[np.bool_]
     needs: NDArray[np.int32]
-    figures: Table
+    figures: HashTable
     numbers: NDArray[np.int32]
     figures_needed: NDArray[np.int32]
     posts: NDArray[np.int32]
@@ -50,11 +51,11 @@ class Shorts(NamedTuple):
 
     count: int  # type: ignore[assignment]  # a tuple has a method of this name
     longest: int
-    vocabulary: Table
+    vocabulary: HashTable
     single: NDArray[np.bool_]
     pairs: NDArray[np.uint64]
     bloom: NDArray[np.uint64]
-    texts: Table
+    texts: HashTable
     labels: NDArray[np.uint64]
 
 
@@ -75,7 +76,7 @@ class TurnWords(NamedTuple):
 @inline
 def pair_of(first: np.uint64, second: np.uint64, size: int) -> np.uint64:
     """Return the bit of two words among `size` bits, a power of two."""
-    return np.uint64(((roll(first, second, NONE, NONE) * SPREAD) >> np.uint64(32)) & np.uint64(size - 1))
+    return np.uint64(home(roll(first, second, NONE, NONE), size))
 
 
 @kernel
@@ -118,16 +119,6 @@ def essential(
                 held[k] = True
             count += more
             answer[place] = False
-    return answer
-
-
-@kernel
-def grown(table: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return a table with twice the lines, the first half of them those of `table`."""
-    answer = np.empty((2 * len(table), table.shape[1]), np.int32)
-    for i in range(len(table)):  # as a slice it takes 3 s to compile
-        for k in range(table.shape[1]):
-            answer[i, k] = table[i, k]
     return answer
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.kernels.compile import inline, kernel
+from curate.kernels.hash_table import key_slot
 
 MOST: Final = 8
 """Kept rows in a full bucket. With 64, a million rows took 20 times as long as 200,000."""
@@ -94,16 +95,6 @@ def _rarest(
     return most
 
 
-@inline
-def _slot(words: NDArray[np.uint64], word: np.uint64) -> int:
-    """Return the place of `word` in an open table of a power of two, or the empty place where it belongs."""
-    last = len(words) - 1
-    k = np.int64((word * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(20)) & last
-    while words[k] != np.uint64(0) and words[k] != word:
-        k = (k + 1) & last
-    return int(k)
-
-
 @kernel
 def _move(
     words: NDArray[np.uint64], chains: NDArray[np.int32], more: NDArray[np.uint64], at: NDArray[np.int32]
@@ -111,7 +102,7 @@ def _move(
     """Enter what a table holds in a larger one."""
     for k in range(len(words)):
         if words[k]:
-            place = _slot(more, words[k])
+            place = key_slot(more, words[k])
             more[place] = words[k]
             at[place, 0], at[place, 1] = chains[k, 0], chains[k, 1]
 
@@ -171,7 +162,7 @@ def _shingle_candidates(
     """Append the kept rows with one of these shingles that row `i` has not seen."""
     looked = 0
     for k in range(rare):  # the place of 0 is empty, and leads nowhere
-        place = _slot(words, rarest[k])
+        place = key_slot(words, rarest[k])
         looked += chains[place, 1]
         if looked > ENOUGH:
             break
@@ -229,7 +220,7 @@ def _enter_shingles(
     for k in range(count):
         if rarest[k] == np.uint64(0):
             continue
-        place = _slot(words, rarest[k])
+        place = key_slot(words, rarest[k])
         if words[place] == np.uint64(0):
             words[place] = rarest[k]
             fresh += 1

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import kernel
-from curate.kernels.hashing import mix, rotate
-from curate.rows.segments import SIDE_CODE, On, Segments, check_on, select
+from curate.rows.row_hashes import row_hashes
+from curate.rows.segments import On, Segments, check_on, select
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
-from curate.text.normal import blank, hash_normal
 from curate.text.words import count_characters
 
 Keep: TypeAlias = Literal["first", "longest", "shortest"]
@@ -40,13 +39,7 @@ class ExactDedup(Group):
 
         `characters` is the length of the whole row; it is left out if `keep` is "first".
         """
-        high, low = np.zeros((2, segments.rows), np.uint64)
-        full = np.zeros(segments.rows, np.bool_)
-        for part in select(segments, self.on).parts:
-            hashes = hash_normal(part.text, part.index)
-            _fold(part.row, part.role, np.uint64(SIDE_CODE[part.side]), hashes.high, hashes.low, high, low)
-            full[part.row[~blank(part.text, part.index)]] = True
-        high[~full] = low[~full] = 0
+        high, low = row_hashes(select(segments, self.on))
         keys: dict[str, NDArray[np.generic]] = {"high": high, "low": low}
         if self.keep != "first":
             keys["characters"] = row_characters(segments)
@@ -107,24 +100,6 @@ def exact_dedup(
         message = f"exact_dedup(keep={keep!r}): {did_you_mean(str(keep), get_args(Keep))}"
         raise MixtureError(message)
     return ExactDedup(on=check_on(on), keep=keep, allow_large_drop=allow_large_drop)
-
-
-@kernel
-def _fold(
-    row: NDArray[np.int32],
-    role: NDArray[np.uint8],
-    side: np.uint64,
-    item_high: NDArray[np.uint64],
-    item_low: NDArray[np.uint64],
-    high: NDArray[np.uint64],
-    low: NDArray[np.uint64],
-) -> None:
-    """Fold the hash of each segment, with its side and role, into the hash of its row."""
-    for i in range(len(row)):
-        which = (side << np.uint64(8)) | np.uint64(role[i]) | np.uint64(1 << 16)
-        a = mix(rotate(high[row[i]], 5) ^ mix(which) ^ item_high[i]) + low[row[i]]
-        high[row[i]] = a
-        low[row[i]] = mix(rotate(low[row[i]], 7) ^ item_low[i]) + a
 
 
 def row_characters(segments: Segments) -> NDArray[np.uint32]:

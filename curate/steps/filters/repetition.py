@@ -15,7 +15,8 @@ from curate.steps._evidence import part_hits, sort_and_trim
 from curate.steps._settings import check_limit
 from curate.steps.base import Bound, Evidence, Filter, Scores
 from curate.text.offsets import character_places
-from curate.text.repetition.measure import SCORES, Repeats, measure_repeats
+from curate.text.repetition.kernel import Repeats
+from curate.text.repetition.measure import SCORES, measure_repeats
 
 Preset: TypeAlias = Literal["chat", "gopher"]
 

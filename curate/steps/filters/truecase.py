@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.kernels.buffers import Text, frozen, strings, view
 from curate.kernels.compile import inline, kernel
-from curate.kernels.utf8 import code_point
+from curate.kernels.grow import grown
+from curate.kernels.utf8 import code_point, is_blank
 from curate.kernels.vector import WIDTH, trailing, within32
 from curate.rows.edits import Change, Edits
 from curate.rows.schema import USER
 from curate.rows.segments import On, Part, Segments, check_on
 from curate.steps.base import Edit
-from curate.text.casing.lexicon import LOWER, OPENS, Tables, is_blank, kind_at, tables
+from curate.text.casing.lexicon import LOWER, OPENS, Tables, kind_at, tables
 from curate.text.casing.model import SOURCE, SOURCE_HASH
 from curate.text.casing.protected_kernel import mark
 from curate.text.casing.restore import restore
@@ -162,19 +163,10 @@ def _sites(
                 continue
             if wrong:
                 if count == len(at):
-                    texts, at = _grown(texts), _grown(at)
+                    texts, at = grown(texts), grown(at)
                 texts[count], at[count] = places[k], i - start
                 count += 1
     return texts[:count], at[:count]
-
-
-@kernel
-def _grown(array: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return an array twice as long that begins with `array`."""
-    more = np.empty(2 * len(array), np.int32)
-    for i in range(len(array)):
-        more[i] = array[i]
-    return more
 
 
 @kernel

@@ -18,7 +18,7 @@ from curate.steps.filters.language import UNDETERMINED, Language
 from curate.steps.pairs._lint_evidence import Hits, marked
 from curate.steps.pairs._lint_kernel import within
 from curate.steps.refusals.phrase_files import compiled
-from curate.steps.refusals.phrase_hits import Found, hits_in
+from curate.steps.refusals.phrase_hits import CountedHits, hits_in
 from curate.text.normal import blank, normalise
 from curate.text.words import count_words
 
@@ -131,6 +131,6 @@ def _count(part: Part, mask: NDArray[np.bool_], rows: int) -> NDArray[np.int32]:
     return np.bincount(part.row[mask], minlength=rows).astype(np.int32)
 
 
-def _bins(part: Part, found: Found, mask: NDArray[np.bool_], rows: int) -> NDArray[np.int32]:
+def _bins(part: Part, found: CountedHits, mask: NDArray[np.bool_], rows: int) -> NDArray[np.int32]:
     """Count the hits of each row that `mask` marks."""
     return np.bincount(part.row[found.place[mask]], minlength=rows).astype(np.int32)

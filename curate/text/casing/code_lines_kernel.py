@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.kernels.compile import inline
-from curate.text.casing.lexicon import CODE, Tables, cover, is_blank, is_word_byte, known_for
+from curate.kernels.utf8 import is_blank
+from curate.text.casing.lexicon import CODE, Tables, cover, is_word_byte, known_for
 
 ENOUGH: Final = 3
 """Points from which on a line is code."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import inline
+from curate.kernels.hash_table import key_slot, slots_of
 from curate.kernels.utf8 import code_point
 
 PROTECTED: Final = 1
@@ -113,16 +114,14 @@ WORDS: Final = {
 """Words are told by their first eight letters."""
 
 SLOTS: Final = 4096
-SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
-SHIFT: Final = np.uint64(52)
 WHOLE_KEY: Final = 8
 
 
 class Tables(NamedTuple):
     """What `mark` reads: what each character of the first plane is, its capital, and the words that are known.
 
-    A word is found by its key, the letters of ASCII in lower case as a little-endian number, at the first slot from
-    `slot_of(key)` on that holds it; a slot that holds 0 ends the search.
+    A word's key is its ASCII-lowercased bytes as a little-endian number; `keys` is a table of keys
+    (`curate.kernels.hash_table`), and an empty slot has no flags.
     """
 
     kinds: NDArray[np.uint8]
@@ -146,11 +145,8 @@ def tables() -> Tables:
         kinds[point], capitals[point] = kind, capital
     keys, flags = np.zeros(SLOTS, np.uint64), np.zeros(SLOTS, np.uint16)
     for flag, words in WORDS.items():
-        for word in words.split():
-            key = np.uint64(int.from_bytes(word.encode()[:WHOLE_KEY], "little"))
-            slot = _slot(keys, key)
-            keys[slot] = key
-            flags[slot] |= flag
+        spelled = [int.from_bytes(word.encode()[:WHOLE_KEY], "little") for word in words.split()]
+        flags[slots_of(keys, frozen(np.array(spelled, np.uint64)))] |= np.uint16(flag)
     return Tables(frozen(kinds), frozen(capitals), frozen(keys), frozen(flags))
 
 
@@ -180,13 +176,6 @@ def _may_replace(letter: str, capital: str) -> bool:
     )
 
 
-def _slot(keys: NDArray[np.uint64], key: np.uint64) -> int:
-    slot = (int(key) * int(SPREAD) & (1 << 64) - 1) >> int(SHIFT)
-    while keys[slot] not in {0, key}:
-        slot = (slot + 1) % SLOTS
-    return slot
-
-
 @inline
 def known_for(data: NDArray[np.uint8], start: int, end: int, known: Tables) -> int:
     """Return the flags of the word `data[start:end]`, 0 for one that is not known; letter case does not matter."""
@@ -197,12 +186,7 @@ def known_for(data: NDArray[np.uint8], start: int, end: int, known: Tables) -> i
             byte += np.uint64(0x20)
         key = key << np.uint64(8) | byte
         i -= 1
-    slot = np.int64((key * SPREAD) >> SHIFT)
-    while known.keys[slot] != key:
-        if known.keys[slot] == 0:
-            return 0
-        slot = (slot + 1) % SLOTS
-    return int(known.flags[slot])
+    return int(known.flags[key_slot(known.keys, key)])
 
 
 @inline
@@ -252,12 +236,6 @@ def apostrophe(data: NDArray[np.uint8], i: int, end: int) -> int:
     if data[i] == 0x27:
         return 1
     return 3 if i + 2 < end and data[i] == 0xE2 and data[i + 1] == 0x80 and data[i + 2] == 0x99 else 0
-
-
-@inline
-def is_blank(byte: int) -> bool:
-    """Tell whether a byte is white space of ASCII."""
-    return byte == 0x20 or 0x09 <= byte <= 0x0D
 
 
 @inline

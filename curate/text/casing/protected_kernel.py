@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.kernels.compile import inline
+from curate.kernels.utf8 import is_blank
 from curate.text.casing.code_lines_kernel import protect_lines
-from curate.text.casing.lexicon import OPENS, PROTECTED, TASK, Tables, cover, is_blank, is_word_byte, known_for, tables
+from curate.text.casing.lexicon import OPENS, PROTECTED, TASK, Tables, cover, is_word_byte, known_for, tables
 from curate.text.casing.sentences_kernel import is_verse, open_sentences
+from curate.text.code_fences import fence_end, run_of
 
 __all__ = ["OPENS", "PROTECTED", "Tables", "mark", "tables"]
 
@@ -84,24 +86,6 @@ def protect_spans(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[
 
 
 @inline
-def _run(data: NDArray[np.uint8], i: int, end: int) -> int:
-    """Return how often the byte at `i` stands there in a row."""
-    k = i + 1
-    while k < end and data[k] == data[i]:
-        k += 1
-    return k - i
-
-
-@inline
-def _opens_line(data: NDArray[np.uint8], start: int, i: int) -> bool:
-    """Tell whether nothing but blanks and signs of quotation stand before `i` on its line."""
-    i -= 1
-    while i >= start and (data[i] == SPACE or data[i] == TAB or data[i] == GREATER):
-        i -= 1
-    return i < start or data[i] == LINE_FEED
-
-
-@inline
 def _ends_paragraph(data: NDArray[np.uint8], i: int, end: int) -> bool:
     """Tell whether an empty line follows the line feed at `i`."""
     if data[i] != LINE_FEED:
@@ -115,35 +99,35 @@ def _ends_paragraph(data: NDArray[np.uint8], i: int, end: int) -> bool:
 @inline
 def _code_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> tuple[int, int]:
     """Return where the code that the backticks or tildes at `i` begin ends (`i`: nowhere), and where the search did."""
-    count = _run(data, i, end)
-    fenced = count >= 3 and _opens_line(data, start, i)
-    if data[i] == TILDE and not fenced:
-        return i, i
+    stop = fence_end(data, start, end, i, True)  # noqa: FBT003  a kernel takes no keyword here
+    if stop > i or data[i] == TILDE:
+        return stop, stop
+    count = run_of(data, i, end)
     k = i + count
     while k < end:
         if data[k] == data[i]:
-            size = _run(data, k, end)
-            if size == count if not fenced else size >= count and _opens_line(data, start, k):
+            size = run_of(data, k, end)
+            if size == count:
                 return k + size, k
             k += size
         elif data[k] == APOSTROPHE and count == 2 and k + 1 < end and data[k + 1] == APOSTROPHE:
             return k + 2, k
-        elif not fenced and _ends_paragraph(data, k, end):
+        elif _ends_paragraph(data, k, end):
             break
         else:
             k += 1
-    return (end if fenced else i), k
+    return i, k
 
 
 @inline
 def _quote_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> tuple[int, int]:
     """Return where the words in straight quotation marks from `i` on end; double ones close with their paragraph."""
     sign = data[i]
-    count = _run(data, i, end)
+    count = run_of(data, i, end)
     before = data[i - 1] if i > start else SPACE
     if count >= 3:
         k = i + count
-        while k < end and not (data[k] == sign and _run(data, k, end) >= 3):
+        while k < end and not (data[k] == sign and run_of(data, k, end) >= 3):
             k += 1
         return min(k + 3, end), k
     if is_word_byte(before) or i + 1 >= end or is_blank(data[i + 1]) or (count == 2 and sign == APOSTROPHE):

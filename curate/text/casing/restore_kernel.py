@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import Text
 from curate.kernels.compile import inline, kernel
-from curate.kernels.utf8 import code_point
+from curate.kernels.utf8 import code_point, is_blank
 from curate.kernels.vector import WIDTH, ones, within32
 from curate.text.casing.lexicon import (
     BLANK,
@@ -21,7 +21,6 @@ from curate.text.casing.lexicon import (
     PROTECTED,
     UPPER,
     Tables,
-    is_blank,
     is_letter,
     is_word_byte,
     kind_at,

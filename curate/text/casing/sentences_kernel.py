@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.kernels.compile import inline
+from curate.kernels.utf8 import is_blank
 from curate.text.casing.lexicon import (
     ABBREVIATION,
     BLANK,
@@ -31,7 +32,6 @@ from curate.text.casing.lexicon import (
     VERB,
     Tables,
     apostrophe,
-    is_blank,
     is_letter,
     is_word_byte,
     kind_at,

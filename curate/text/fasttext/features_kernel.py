@@ -1,6 +1,6 @@
 """What a text adds up to in a fastText model: the rows of its words, of their character n-grams, of word n-grams.
 
-Helpers of `fasttext_kernel`. Chat repeats its words, so the sum of a word is kept for the rest of a call; one that is
+Helpers of `predict_kernel`. Chat repeats its words, so the sum of a word is kept for the rest of a call; one that is
 kept is the one that would be computed, so neither batches nor threads change an answer.
 """
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import inline
+from curate.kernels.utf8 import is_blank
 from curate.kernels.vector import ones
-from curate.text.fasttext.model_file import BASIS, ENTRY, LABEL, Weights, fnv
+from curate.text.fasttext.model_file import BASIS, LABEL, Weights, fnv, same, word_slot
 
 Number: TypeAlias = int | np.int64
 
@@ -99,36 +100,19 @@ def next_word(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, np.
 @inline
 def is_space(byte: np.uint8) -> bool | np.bool:
     """Tell whether the package's reader ends a word here."""
-    return byte == 0x20 or 0x09 <= byte <= 0x0D or byte == 0
+    return is_blank(byte) or byte == 0
 
 
 @inline
 def starts_with(data: NDArray[np.uint8], start: int, size: int, what: NDArray[np.uint8]) -> bool:
     """Tell whether the word at `start` begins with `what`."""
-    if size < len(what):
-        return False
-    for k in range(len(what)):  # noqa: SIM110  a kernel knows no generators
-        if data[start + k] != what[k]:
-            return False
-    return True
+    return size >= len(what) and same(data, start, what, 0, len(what))
 
 
 @inline
 def find(data: NDArray[np.uint8], start: int, size: int, hashed: np.uint32, weights: Weights) -> int:
     """Return the number of a word, or -1."""
-    slots = len(weights.table)
-    slot = np.int64(hashed) & (slots - 1)
-    while weights.table[slot] >= 0:
-        word = weights.table[slot]
-        first = weights.starts[word]
-        if weights.starts[word + 1] - ENTRY - first == size:
-            k = 0
-            while k < size and weights.spelling[first + k] == data[start + k]:
-                k += 1
-            if k == size:
-                return word
-        slot = (slot + 1) & (slots - 1)
-    return -1
+    return int(weights.table[word_slot(data, start, size, hashed, weights.spelling, weights.starts, weights.table)])
 
 
 @inline
@@ -161,7 +145,7 @@ def is_kept(
     data: NDArray[np.uint8], start: int, size: int, slot: Number, at: NDArray[np.int32], sizes: NDArray[np.int32]
 ) -> bool | np.bool:
     """Tell whether the sum in a slot is that of the word at `start`."""
-    return sizes[slot] == size and same(data, at[slot], start, size)
+    return sizes[slot] == size and same(data, start, data, at[slot], size)
 
 
 @inline
@@ -177,15 +161,6 @@ def add_sum(sums: NDArray[np.float32], slot: Number, features: int, hidden: NDAr
         base = slot * len(hidden)
         for d in range(len(hidden)):
             hidden[d] += sums[base + d]
-
-
-@inline
-def same(data: NDArray[np.uint8], one: int, other: int, size: int) -> bool:
-    """Tell whether two stretches of `size` bytes are equal."""
-    for k in range(size):  # noqa: SIM110
-        if data[one + k] != data[other + k]:
-            return False
-    return True
 
 
 @inline

@@ -24,8 +24,8 @@ from curate.kernels.load_once import load_once
 MAGIC: Final = 793712314
 VERSIONS: Final = (11, 12)
 SUPERVISED: Final = 3
-HIERARCHICAL, NEGATIVE, SOFTMAX, ONE_VS_ALL = range(1, 5)
-"""fastText's losses, as its files number them."""
+HIERARCHICAL, SOFTMAX, LOSSES = 1, 3, range(1, 5)
+"""fastText's losses, as its files number them; for the others (2, 4), each label has a probability of its own."""
 
 LABEL: Final = "__label__"
 BASIS: Final = np.uint32(2166136261)
@@ -177,7 +177,7 @@ def _read(file: _Reader, digest: str) -> Classifier:
     if kind != SUPERVISED:
         _broken("it holds word vectors and no labels; train it with train_supervised")
     longest = 0 if version == 11 else longest
-    if not (dim > 0 and 0 < ngrams <= MOST_NGRAMS and loss in range(1, 5) and buckets >= 0 and shortest >= 0):
+    if not (dim > 0 and 0 < ngrams <= MOST_NGRAMS and loss in LOSSES and buckets >= 0 and shortest >= 0):
         _broken("its settings make no sense")
     entries, words, labels = file.take("iii")
     _, pruned = file.take("qq")
@@ -267,21 +267,38 @@ def _read_words(
             counts[i] |= np.int64(data[at + 1 + k]) << (8 * k)
         kinds[i] = np.int8(data[at + 9])
         at += ENTRY
-        slot = np.int64(hashed) & (slots - 1)
-        while table[slot] >= 0 and not same(data, starts[table[slot]], start, size + 1):
-            slot = (slot + 1) & (slots - 1)
-        table[slot] = i
+        table[word_slot(data, start, size, hashed, data, starts, table)] = i
     starts[entries] = at
     return starts, counts, kinds, table
 
 
 @inline
-def same(data: NDArray[np.uint8], one: int, other: int, size: int) -> bool:
-    """Tell whether two stretches of `size` bytes are equal."""
-    for k in range(size):  # noqa: SIM110  a generator is no kernel's
-        if data[one + k] != data[other + k]:
+def same(data: NDArray[np.uint8], at: int, known: NDArray[np.uint8], place: int, size: int) -> bool:
+    """Tell whether `size` bytes of `data` from `at` are those of `known` from `place`."""
+    for k in range(size):  # noqa: SIM110  a kernel knows no generators
+        if data[at + k] != known[place + k]:
             return False
     return True
+
+
+@inline
+def word_slot(
+    data: NDArray[np.uint8],
+    start: int,
+    size: int,
+    hashed: np.uint32,
+    spelling: NDArray[np.uint8],
+    starts: NDArray[np.int32],
+    table: NDArray[np.int32],
+) -> int:
+    """Return the slot of the word `data[start:start + size]`, or the empty one (-1) where it belongs."""
+    slot = np.int64(hashed) & (len(table) - 1)
+    while table[slot] >= 0:
+        first = starts[table[slot]]
+        if starts[table[slot] + 1] - ENTRY - first == size and same(data, start, spelling, first, size):
+            break
+        slot = (slot + 1) & (len(table) - 1)
+    return int(slot)
 
 
 def _matrix(file: _Reader, dim: int, *, quantized: bool) -> NDArray[np.float32]:

@@ -5,13 +5,13 @@ Source: Rae et al., Scaling Language Models: Methods, Analysis & Insights from T
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.kernels.buffers import Text
-from curate.text.repetition.kernel import LONGEST, SHORTEST, SPARE, TOP, Space, measure
+from curate.text.repetition.kernel import LONGEST, SHORTEST, SPARE, TOP, Repeats, Space, measure
 from curate.text.words import classes
 
 SCORES: Final = (
@@ -23,17 +23,6 @@ SCORES: Final = (
     *(f"duplicate_{n}grams" for n in range(TOP + 1, LONGEST + 1)),
 )
 """What is measured, in the order of the columns."""
-
-
-class Repeats(NamedTuple):
-    """What repeats in n texts: a column of shares for each of `SCORES`, and where it shows, as bytes of the text.
-
-    All three are of shape (13, n). Where a share is 0, so are its `start` and `stop`.
-    """
-
-    share: NDArray[np.float64]
-    start: NDArray[np.int32]
-    stop: NDArray[np.int32]
 
 
 def measure_repeats(text: Text, index: NDArray[np.int32], *, min_words: int, min_lines: int) -> Repeats:
@@ -49,12 +38,11 @@ def measure_repeats(text: Text, index: NDArray[np.int32], *, min_words: int, min
     >>> found.share[SCORES.index("duplicate_lines")].tolist(), found.start[0].tolist(), found.stop[0].tolist()
     ([0.25, 0.0], [7, 0], [13, 0])
     """
-    share = np.zeros((len(SCORES), len(index)))
-    start, stop = np.zeros((2, len(SCORES), len(index)), np.int32)
+    out = Repeats(np.zeros((len(SCORES), len(index))), *np.zeros((2, len(SCORES), len(index)), np.int32))
     sizes = text.offsets[index + 1] - text.offsets[index]
     space = _space(int(sizes.max(initial=0)) // 2 + 1)  # a word of one byte, and what ends it
-    measure(text.data, text.offsets, index, classes(), min_words, min_lines, space, share, start, stop)
-    return Repeats(share, start, stop)
+    measure(text.data, text.offsets, index, classes(), min_words, min_lines, space, out)
+    return out
 
 
 def _space(words: int) -> Space:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.engine.barrier import SheetLists
+from curate.engine.barrier import StoredLists
 from curate.errors import MixtureError
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import Segments, segments
@@ -59,7 +59,7 @@ def keys_of(step: ExactDedup, entries: list[Entry]) -> pl.DataFrame:
 
 
 def fallen(step: ExactDedup, keys: pl.DataFrame) -> dict[int, int]:
-    answer = step.resolve(keys, SheetLists([], "", np.zeros(0, np.int64)), {}).drops
+    answer = step.resolve(keys, StoredLists([], "", np.zeros(0, np.int64)), {}).drops
     assert answer.schema == DROP_COLUMNS
     assert answer["reason"].eq("duplicate").all()
     assert answer["score"].eq(1.0).all()

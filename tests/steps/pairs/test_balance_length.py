@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from curate.engine.barrier import Fresh, SheetLists
+from curate.engine.barrier import MemoryKeys, StoredLists
 from curate.errors import MixtureError
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
@@ -45,7 +45,7 @@ def resolved(
     sources: list[int] | None = None,
 ) -> Resolved:
     body = pa.RecordBatch.from_pylist(rows, BODIES["preference"])
-    sheet = Fresh(body.num_rows, {"": step.sign(segments(body))})
+    sheet = MemoryKeys(body.num_rows, {"": step.sign(segments(body))})
     many = range(body.num_rows)
     keys = pl.DataFrame(dict(sheet.by_label[""].columns)).with_columns(
         row=pl.int_range(pl.len()),
@@ -53,7 +53,7 @@ def resolved(
         rank=pl.Series(ranks or list(many), dtype=pl.UInt64),
         protect=pl.Series([row in (protect or ()) for row in many], dtype=pl.Boolean),
     )
-    return step.resolve(keys, SheetLists([sheet], "", np.arange(keys.height)), {})
+    return step.resolve(keys, StoredLists([sheet], "", np.arange(keys.height)), {})
 
 
 def fell(step: BalanceLength, rows: list[dict[str, Any]], **told: Any) -> list[int]:  # noqa: ANN401

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.engine.barrier import Fresh, SheetLists
+from curate.engine.barrier import MemoryKeys, StoredLists
 from curate.errors import MixtureError
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
@@ -31,14 +31,14 @@ def pair(prompt: str, chosen: str, rejected: str) -> dict[str, Any]:
 
 def resolved(step: Contradictions, rows: list[dict[str, Any]], protect: list[bool], ranks: list[int]) -> Resolved:
     body = pa.RecordBatch.from_pylist(rows, BODIES["preference"])
-    sheet = Fresh(body.num_rows, {"": step.sign(segments(body))})
+    sheet = MemoryKeys(body.num_rows, {"": step.sign(segments(body))})
     keys = pl.DataFrame(dict(sheet.by_label[""].columns)).with_columns(
         row=pl.int_range(pl.len()),
         source=pl.lit(0, pl.Int16),
         rank=pl.Series(ranks, dtype=pl.UInt64),
         protect=pl.Series(protect, dtype=pl.Boolean),
     )
-    return step.resolve(keys, SheetLists([sheet], "", np.arange(keys.height)), {})
+    return step.resolve(keys, StoredLists([sheet], "", np.arange(keys.height)), {})
 
 
 @given(told=PAIRS, chance=st.randoms(use_true_random=False))

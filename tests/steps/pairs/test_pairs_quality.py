@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from curate.engine.barrier import Fresh, SheetLists
+from curate.engine.barrier import MemoryKeys, StoredLists
 from curate.result.length_bias import length_bias
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
@@ -77,14 +77,14 @@ def paired(found: Completions, how: str) -> list[dict[str, Any]]:
 
 
 def resolved(step: Group, body: pa.RecordBatch, ranks: list[int] | None = None) -> Resolved:
-    sheet = Fresh(body.num_rows, {"": step.sign(segments(body))})
+    sheet = MemoryKeys(body.num_rows, {"": step.sign(segments(body))})
     keys = pl.DataFrame(dict(sheet.by_label[""].columns)).with_columns(
         row=pl.int_range(pl.len()),
         source=pl.lit(0, pl.Int16),
         rank=pl.Series(ranks or list(range(body.num_rows)), dtype=pl.UInt64),
         protect=pl.lit(value=False),
     )
-    return step.resolve(keys, SheetLists([sheet], "", np.arange(keys.height)), {})
+    return step.resolve(keys, StoredLists([sheet], "", np.arange(keys.height)), {})
 
 
 def counts(body: pa.RecordBatch, **settings: Any) -> dict[Lint, int]:  # noqa: ANN401

@@ -69,7 +69,8 @@ def lines(count: int, seed: int, labels: int = 8) -> list[str]:
     return found
 
 
-# With one thread the package leaves most vectors as the memory was (see curate/classify/fasttext_process.py): it is cleared.
+# With one thread the package leaves most vectors uninitialised (see curate/classify/fasttext_process.py): the memory is
+# cleared first.
 TRAIN = """
 import json, sys
 import fasttext
