@@ -184,7 +184,7 @@ def contamination_lines(build: Build, step: str) -> list[str]:
 def coverage_line(one: Eval) -> str:
     """Say how much of an eval can be found.
 
-    >>> coverage_line(Eval("truthful_qa", 817, 816, 30, (("12", "its question has no word"),), ()))
+    >>> coverage_line(Eval("truthful_qa", 817, 816, 30, (("12", "the question contains no words"),), ()))
     'truthful_qa: 817 items, 816 matchable, 30 of them generic; 1 not: 12'
     """
     generic = f", {one.generic:,} of them generic" if one.generic else ""

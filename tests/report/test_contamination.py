@@ -34,7 +34,7 @@ STEP = "decontaminate"
 
 def items(*lines: tuple[str, str, str, int]) -> pl.DataFrame:
     schema = {"eval": pl.String, "item": pl.String, "kind": pl.String, "within": pl.Int64}
-    return pl.DataFrame(lines, schema=schema, orient="row").with_columns(why=pl.lit("its question has no word"))
+    return pl.DataFrame(lines, schema=schema, orient="row").with_columns(why=pl.lit("the question contains no words"))
 
 
 def pairs_of(count: int, verdict: str = "below 2 %") -> pl.DataFrame:
@@ -47,11 +47,11 @@ def test_coverage_comes_first_and_names_what_cannot_be_found(searched: Build) ->
     assert found is not None
     (quiz,) = found.evals
     assert (quiz.name, quiz.items, quiz.matchable, quiz.generic, quiz.lost) == ("qu<i>z", 7, 6, 1, 1)
-    assert quiz.unmatchable == (("mark", "its question has no word"),)
+    assert quiz.unmatchable == (("mark", "the question contains no words"),)
     assert quiz.common == (("who", 0),)
     text = Reader(page(searched)).text
     assert "qu<i>z: 7 items, 6 matchable, 1 of them generic" in text
-    assert "Not matchable: mark (its question has no word)" in text
+    assert "Not matchable: mark (the question contains no words)" in text
     assert text.index("7 items, 6 matchable") < text.index("What was found where") < text.index("over the bound 0.5")
 
 

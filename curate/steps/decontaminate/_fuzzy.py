@@ -1,4 +1,4 @@
-"""Near-verbatim copies of questions: led to by rare n-grams, aligned word by word, compared by characters too."""
+"""Near-verbatim copies of questions: found by rare n-grams, aligned word by word, and compared by characters."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from curate.kernels.hash_table import bloom_of, table_of
 from curate.kernels.load_once import load_once
 from curate.steps.decontaminate._fuzzy_kernel import N, RareGrams, near
 from curate.steps.decontaminate._index import Texts, compiled, more_than, taken
-from curate.steps.decontaminate._search import FUZZY, Batch, characters, found_frame
+from curate.steps.decontaminate._search import FUZZY, Batch, characters, matches
 from curate.text.ngrams import WordHashes, ngrams
 from curate.text.normal import normalise
 
 LEAST: Final = 10
-"""Words of a question that is looked for: of fewer, one changed word makes another question ("What is the meaning of
+"""Minimum words of a question: in shorter ones, one changed word makes another question ("What is the meaning of
 life?"). With 6, 640 of 85,000 rows of LIMA, FLAN CoT and T0 are false alarms; with 10, one."""
 
 POSTS: Final = 50
-"""Texts that an n-gram leads to, at most; the `RAREST` of a text lead to it however common they are."""
+"""Maximum texts listed under an n-gram; the `RAREST` of a text list it however common they are."""
 
 RAREST: Final = 6
 
 SHARE: Final = 0.25
-"""Share of the n-grams of a text that a turn must hold. One changed word leaves 5 of the 9 of a text of twelve."""
+"""Share of a text's n-grams that a turn must contain. One changed word leaves 5 of the 9 of a text of twelve."""
 
 LEEWAY: Final = 0.25
-"""How much lower the share of words in common may be than that of characters: words that changed have letters left."""
+"""How far similarity by words may be below that by characters: changed words still share characters."""
 
 
 class Rephrased(NamedTuple):
-    """The questions to look for: the texts of the index, their rare n-grams, and as strings of words."""
+    """The questions to search for: texts of the index, their rare n-grams, and their words as strings."""
 
     texts: NDArray[np.int32]
     grams: RareGrams
@@ -45,7 +45,7 @@ class Rephrased(NamedTuple):
 
 @load_once(4)
 def searched(evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, numbers: bool = True) -> Rephrased:
-    """Return what to search for besides the index of these arguments, built by the first thread that asks and kept."""
+    """Return the questions to search for, built once (`load_once`)."""
     index = compiled(evals, ngram, threshold, numbers=numbers)
     texts = np.flatnonzero(index.questions.sizes >= LEAST).astype(np.int32)
     strings = index.items.asked.take(pa.array(index.questions.item[texts]))
@@ -86,19 +86,19 @@ def _rare_grams(texts: Texts, threshold: float, *, numbers: bool) -> RareGrams:
 
 
 def _first(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where each distinct value comes first."""
+    """Return the first position of each distinct value."""
     order = np.argsort(pairs, kind="stable")
     return order[np.diff(pairs[order], prepend=-1) != 0]
 
 
 def _ranks(owner: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how many entries of its owner come before each; owners stand together."""
+    """Return the rank of each entry among those of its owner; entries of an owner are neighbours."""
     begins = np.flatnonzero(np.diff(owner, prepend=-1))
     return np.arange(len(owner)) - np.repeat(begins, np.diff(begins, append=len(owner)))
 
 
 def plain(texts: pa.StringArray) -> pl.Series:
-    """Return the words of texts in normal form, with a space between: what similarity of characters is taken of.
+    """Return the words of texts in normal form, separated by spaces: the input of similarity by characters.
 
     >>> plain(pa.array(["Isn't 1,000 enough?!"])).to_list()
     ["isn't 1 000 enough"]
@@ -107,10 +107,10 @@ def plain(texts: pa.StringArray) -> pl.Series:
 
 
 def rephrased(batch: Batch, index: Rephrased, known: pl.DataFrame, fuzzy: float) -> pl.DataFrame:
-    """Return the questions that rows hold with a similarity of `fuzzy` or more, besides the `known` hits.
+    """Return the questions with a similarity of `fuzzy` or more to a span of a row, without the `known` hits.
 
-    A stretch of a turn and a question have the greater of two similarities, of their words and of their characters: 1
-    less the share of the longer that is put in, left out or changed (Levenshtein).
+    The similarity is the greater of that by words and that by characters: 1 minus the Levenshtein distance over the
+    length of the longer.
     """
     least = max(fuzzy - LEEWAY, 0.0)
     lines, count = near(batch.turns, index.grams, least)
@@ -120,7 +120,7 @@ def rephrased(batch: Batch, index: Rephrased, known: pl.DataFrame, fuzzy: float)
     sizes = np.diff(index.grams.begins)[lines[:, 1]].astype(np.int32)
     zero = np.zeros(len(lines), np.int32)
     score = 1 - lines[:, 4] / np.maximum(lines[:, 3], sizes)
-    found = found_frame(batch, lines[:, 0], text, FUZZY, score, lines[:, 2], lines[:, 3], zero, item_end=sizes)
+    found = matches(batch, lines[:, 0], text, FUZZY, score, lines[:, 2], lines[:, 3], zero, item_end=sizes)
     found = found.join(known, on=["row", "text"], how="anti", maintain_order="left")
     asked = np.searchsorted(index.texts, found["text"].to_numpy())
     alike = _alike(index.strings.gather(asked), _stretches(batch, found), fuzzy)
@@ -128,7 +128,7 @@ def rephrased(batch: Batch, index: Rephrased, known: pl.DataFrame, fuzzy: float)
 
 
 def _stretches(batch: Batch, found: pl.DataFrame) -> pl.Series:
-    """Return the words of the stretches that were found."""
+    """Return the words of the spans that were found."""
     place = found["place"].to_numpy()
     start, end = characters(batch, place, found["at"].to_numpy(), found["words"].to_numpy())
     turns = batch.strings(place)
@@ -136,7 +136,7 @@ def _stretches(batch: Batch, found: pl.DataFrame) -> pl.Series:
 
 
 def _alike(asked: pl.Series, found: pl.Series, fuzzy: float) -> pl.Series:
-    """Return the similarity of each pair by characters; 0 where it is below `fuzzy`."""
+    """Return the similarity of each pair by characters; 0 if it is below `fuzzy`."""
     from rapidfuzz import process
     from rapidfuzz.distance import Levenshtein
 

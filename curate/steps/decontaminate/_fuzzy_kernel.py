@@ -1,4 +1,4 @@
-"""The kernels that find the words of a text in a turn where some of them were changed, put in or left out."""
+"""The kernels that find a text in a turn with some words changed, inserted or deleted."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 from curate.kernels.compile import inline, kernel
 from curate.kernels.grow import grown
 from curate.kernels.hash_table import HashTable, find, knows
-from curate.steps.decontaminate._ngram_kernel import NONE, Turns, opening
+from curate.steps.decontaminate._ngram_kernel import NONE, TurnWords, opening
 from curate.text.ngrams import gram, power, roll
 
 N: Final = 4
-"""Words of the n-grams that lead to a text: one changed word spoils four of them. With three, rows lead to six times
-as many texts, for the same recall."""
+"""Words per n-gram. With three, rows have six times as many candidate texts, for the same recall."""
 
 MISSED: Final = -(1 << 40)
 MOST: Final = 1024
-"""Hits of one text noted in one turn, so that ten megabytes of one sentence stay cheap."""
+"""Maximum hits of a text in one turn, so that ten megabytes of one sentence stay cheap."""
 
 
 class RareGrams(NamedTuple):
@@ -45,11 +44,11 @@ class RareGrams(NamedTuple):
 
 
 @kernel
-def near(turns: Turns, index: RareGrams, least: float) -> tuple[NDArray[np.int32], int]:
-    """Return where turns come near a text, and how often: turn, text, where the stretch begins, words, edits.
+def near(turns: TurnWords, index: RareGrams, least: float) -> tuple[NDArray[np.int32], int]:
+    """Return the spans of turns that are similar to a text, and their number: turn, text, start, words, edits.
 
-    Edits are the words put in, left out or changed: at most a share of 1 - `least` of the words of the longer. A text
-    is given once a turn, where most of its n-grams are.
+    Edits are words inserted, deleted or changed: at most a share of 1 - `least` of the words of the longer. A text is
+    reported once per turn, where most of its n-grams are.
     """
     texts = len(index.needs)
     head, counts, marks = np.empty(texts, np.int64), np.zeros(texts, np.int32), np.zeros(texts, np.int32)
@@ -59,7 +58,7 @@ def near(turns: Turns, index: RareGrams, least: float) -> tuple[NDArray[np.int32
     away = power(N)
     for s in range(len(turns.starts)):
         total, at = opening(turns, s, N)
-        leaves, count, met = NONE, 0, 0
+        leaves, count, listed = NONE, 0, 0
         for j in range(at, turns.ends[s]):
             total = roll(total, turns.words[j], leaves, away)
             leaves = turns.words[j - N + 1]
@@ -69,8 +68,8 @@ def near(turns: Turns, index: RareGrams, least: float) -> tuple[NDArray[np.int32
                 continue
             while count + index.post_begins[number + 1] - index.post_begins[number] > len(hits):
                 hits = grown(hits)
-            count, met = _note(index, number, j - N + 1, s + 1, hits, count, head, counts, marks, asked, met)
-        for text in asked[:met]:
+            count, listed = _note(index, number, j - N + 1, s + 1, hits, count, head, counts, marks, asked, listed)
+        for text in asked[:listed]:
             if counts[text] < index.needs[text]:
                 continue
             start = _place(index, text, hits, head[text])
@@ -89,8 +88,8 @@ def near(turns: Turns, index: RareGrams, least: float) -> tuple[NDArray[np.int32
 
 
 @inline
-def _has_figures(turns: Turns, s: int, first: int, size: int, index: RareGrams, text: int) -> bool:
-    """Tell whether enough of the numbers of the text stand in a stretch of turn `s`."""
+def _has_figures(turns: TurnWords, s: int, first: int, size: int, index: RareGrams, text: int) -> bool:
+    """Return whether a span of turn `s` contains enough of the numbers of the text."""
     count = 0
     for k in range(index.begins[text], index.begins[text + 1]):
         if not index.numbers[k]:
@@ -104,7 +103,7 @@ def _has_figures(turns: Turns, s: int, first: int, size: int, index: RareGrams, 
 
 @inline
 def slack(length: int | np.integer) -> int:
-    """Return how many words a stretch may be longer than its text of `length` words, and lie beside its place."""
+    """Return by how many words a span may exceed a text of `length` words, and be off its position."""
     return int(max(3, length // 4))
 
 
@@ -120,27 +119,27 @@ def _note(
     counts: NDArray[np.int32],
     marks: NDArray[np.int32],
     asked: NDArray[np.int32],
-    met: int,
+    listed: int,
 ) -> tuple[int, int]:
-    """Note an n-gram of a turn for each text that has it: a chain of hits a text, the last one first."""
+    """Record an n-gram of a turn for each text that has it: one chain of hits per text, the last one first."""
     for k in range(index.post_begins[number], index.post_begins[number + 1]):
         text = index.posts[k]
         if marks[text] != mark:
             marks[text], counts[text], head[text] = mark, 0, -1
-            asked[met] = text
-            met += 1
+            asked[listed] = text
+            listed += 1
         if counts[text] == MOST:
             continue
         hits[count, 0], hits[count, 1], hits[count, 2] = at, index.places[k], head[text]
         counts[text] += 1
         head[text] = count
         count += 1
-    return count, met
+    return count, listed
 
 
 @inline
 def _place(index: RareGrams, text: int, hits: NDArray[np.int32], head: int) -> int:
-    """Return where in the turn, counted in all words of the batch, the text would begin; `MISSED` for too few hits."""
+    """Return the word of the batch at which the text would begin; `MISSED` if there are too few hits."""
     length = index.begins[text + 1] - index.begins[text]
     room = slack(length)
     most, start = 0, MISSED
@@ -159,7 +158,7 @@ def _place(index: RareGrams, text: int, hits: NDArray[np.int32], head: int) -> i
 
 @inline
 def _align(
-    turns: Turns,
+    turns: TurnWords,
     s: int,
     start: int,
     index: RareGrams,
@@ -167,10 +166,10 @@ def _align(
     costs: NDArray[np.int32],
     froms: NDArray[np.int32],
 ) -> tuple[int, int, int]:
-    """Align the text to the words around `start`: where the best stretch begins in the turn, its words, and the edits.
+    """Align the text to the words around `start`; return the start of the best span in the turn, its words, the edits.
 
-    `costs[_, j]` are the fewest edits from the text so far to a stretch that ends before word j of the window, and
-    `froms[_, j]` is where that stretch begins.
+    `costs[_, j]` is the fewest edits from the text so far to a span that ends before word j of the window, and
+    `froms[_, j]` is where that span begins.
     """
     begin, end = index.begins[text], index.begins[text + 1]
     room = slack(end - begin)

@@ -1,4 +1,4 @@
-"""Eval items made ready for search: their texts as tables of hashes, built once for each set of evals."""
+"""The search index of eval items: their texts as tables of hashes, built once per set of evals."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from curate.evalsets.items import EvalSet
 
 LABELS: Final = ("q", "question", "user", "human", "prompt", *map(str, range(1, 1000)))
-"""Words that may stand before a question on its line: "Q: Who invented the light bulb?"."""
+"""Words that may precede a question on its line: "Q: Who invented the light bulb?"."""
 
 
-class Items(NamedTuple):
-    """Every eval item, in the order of the eval sets; `-1` for an item without a text of that use.
+class IndexItems(NamedTuple):
+    """Every eval item, in the order of the eval sets; `-1` for an item without that text.
 
-    `eval` is a place in `names`; `question` and `answer` are texts, `asked` is the question as the set has it.
+    `eval` is an index of `names`; `question` and `answer` are texts, `asked` is the verbatim question.
     """
 
     names: tuple[str, ...]
@@ -39,7 +39,7 @@ class Items(NamedTuple):
 class Texts(NamedTuple):
     """The distinct texts of items, as words in normal form: text `t` has `words[begins[t]:begins[t + 1]]`.
 
-    `item` is the first item that has it, `numbers` tells which words hold a digit.
+    `item` is the first item that has it, `numbers` marks the words with a digit.
     """
 
     words: NDArray[np.uint64]
@@ -56,7 +56,7 @@ class Texts(NamedTuple):
 class Vocabulary(NamedTuple):
     """The words of short texts: text `t` has the distinct `words[begins[t]:begins[t + 1]]`, places in the vocabulary.
 
-    `share` is the share of all questions that have the word, beside the one at hand.
+    `share` is the share of the other questions that have the word.
     """
 
     words: NDArray[np.int32]
@@ -67,10 +67,10 @@ class Vocabulary(NamedTuple):
 class Index(NamedTuple):
     """What the search needs. Texts of questions come first, then those of answers; each has `sizes` words.
 
-    `long` and `short` are the texts that `grams` and `shorts` number from 0. `digests` stand for what each set holds.
+    `long` and `short` are the texts that `grams` and `shorts` number from 0. `digests` are content hashes of the sets.
     """
 
-    items: Items
+    items: IndexItems
     digests: tuple[str, ...]
     questions: Texts
     sizes: NDArray[np.int32]
@@ -83,13 +83,13 @@ class Index(NamedTuple):
 
 @load_once(4)
 def compiled(evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, numbers: bool = True) -> Index:
-    """Return the index of these evals, built by the first thread that asks (2 s for 40,000 items) and kept."""
+    """Return the index of these evals, built once (2 s for 40,000 items)."""
     loaded = [one.load() for one in evals]
     sizes = [len(items.ids) for items in loaded]
     questions, question = _texts([items.question for items in loaded])
     answers, answer = _texts([items.answer for items in loaded])
     base = len(questions.item)
-    items = Items(
+    items = IndexItems(
         tuple(one.name for one in evals),
         np.repeat(np.arange(len(evals), dtype=np.int32), sizes),
         _joined([items.ids for items in loaded]),
@@ -107,7 +107,7 @@ def compiled(evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, number
 
 
 def _texts_of(questions: Texts, answers: Texts) -> Texts:
-    """Return the texts of both, one after the other."""
+    """Concatenate the texts of both."""
     return Texts(
         np.concatenate([questions.words, answers.words]),
         np.concatenate([questions.begins, questions.begins[-1] + answers.begins[1:]]),
@@ -137,7 +137,7 @@ def _texts(arrays: list[pa.StringArray]) -> tuple[Texts, NDArray[np.int32]]:
 
 
 def _numbers(strings: pa.StringArray, words: WordHashes) -> NDArray[np.bool_]:
-    """Tell which words hold a digit 0 to 9: those that are another word with letters in the place of digits."""
+    """Mark the words with a digit 0 to 9: those whose hash changes if digits are replaced."""
     lettered = pc.replace_substring_regex(strings, "[0-9]", "q")
     return hash_words(view(lettered), np.arange(len(strings), dtype=np.int32)).hashes != words.hashes
 
@@ -158,9 +158,9 @@ def distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
 def grams_of(texts: Texts, solution: NDArray[np.bool_], n: int, threshold: float, *, numbers: bool) -> Grams:
     """Return the n-grams of `texts`, which have `n` words or more each.
 
-    A text is posted under so many of its n-grams, its rarest, that the others cover too few of its words to contaminate
-    it: what hundreds of items have in common leads to none of them. With `numbers`, a row must hold more than that
-    share of the text's numbers too.
+    A text is listed under its rarest n-grams only, so many that the others cover too few of its words to match it: an
+    n-gram that hundreds of items share lists none of them. With `numbers`, a row must contain more than that share of
+    the text's numbers too.
     """
     words = WordHashes(texts.words, texts.begins, np.zeros(0, np.bool_))
     hashes, begins = ngrams(words, n, short=False)
@@ -198,7 +198,7 @@ def grams_of(texts: Texts, solution: NDArray[np.bool_], n: int, threshold: float
 
 
 def more_than(share: float, counts: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return the least numbers above these shares of counts, or the counts; rounded, as 0.29 of 100 is 28.999..."""
+    """Return the smallest numbers above these shares of counts, or the counts; rounded, as 0.29 of 100 is 28.999..."""
     return np.minimum(np.floor(np.round(share * counts, 9)) + 1, counts).astype(np.int32)
 
 
@@ -227,7 +227,7 @@ def _shorts(questions: Texts, which: NDArray[np.int32]) -> tuple[Shorts, Vocabul
 
 
 def _shares(questions: Texts, keys: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Return for each of the sorted `keys` the share of questions that have the word, less one."""
+    """Return for each of the sorted `keys` the share of other questions that have the word."""
     known = np.searchsorted(keys, questions.words)
     known[known == len(keys)] = 0
     held = keys[known] == questions.words if len(keys) else np.zeros(0, np.bool_)

@@ -1,4 +1,4 @@
-"""The kernels that hold the words of rows against eval items: n-grams of long texts, short texts word by word."""
+"""The kernels that match the words of rows with eval items: n-grams of long texts, and short texts word by word."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ class Grams(NamedTuple):
     Text `t` has the words `words[word_begins[t]:word_begins[t + 1]]`, and at its places the n-grams
     `grams[begins[t]:begins[t + 1]]`. It is contaminated by a row that shares n-grams over `needs[t]` of its words, and
     holds as many of its `numbers` (of each word, its number in `figures`; -1 for a word without a digit) as
-    `figures_needed[t]`; a `solution` counts in answers only. Every such row has one of the n-grams that the text is
-    posted under: those of n-gram `g` are `posts[post_begins[g]:post_begins[g + 1]]`. `bloom` knows the n-grams with
-    posts.
+    `figures_needed[t]`; a `solution` counts in answers only. Every such row has one of the n-grams that list the text:
+    n-gram `g` lists the texts `posts[post_begins[g]:post_begins[g + 1]]`. `bloom` contains the n-grams with posts.
     """
 
     n: int
@@ -45,9 +44,9 @@ class Grams(NamedTuple):
 class Shorts(NamedTuple):
     """Short texts, `count` of them: their `vocabulary`, and each by the hash of all its words in `texts`.
 
-    `single` tells which words are a text, `pairs` is a bit set of the two words that longer ones begin with, `bloom`
-    knows every beginning of a text. `longest` is the most words of one. `labels` are the sorted hashes of words that
-    may stand before a question on its line.
+    `single` marks the words that are a text, `pairs` is a bit set of the first two words of longer ones, and `bloom`
+    contains every prefix of a text. `longest` is the most words of one. `labels` are the sorted hashes of the words
+    that may precede a question on its line.
     """
 
     count: int  # type: ignore[assignment]  # a tuple has a method of this name
@@ -60,10 +59,10 @@ class Shorts(NamedTuple):
     labels: NDArray[np.uint64]
 
 
-class Turns(NamedTuple):
+class TurnWords(NamedTuple):
     """The turns of a batch in order of row, side and turn: turn `s` has the words `words[starts[s]:ends[s]]`.
 
-    `line` tells which words open a line, `answer` which turns an assistant has.
+    `line` marks the first word of each line, `answer` the turns of an assistant.
     """
 
     words: NDArray[np.uint64]
@@ -76,13 +75,13 @@ class Turns(NamedTuple):
 
 @inline
 def pair_of(first: np.uint64, second: np.uint64, size: int) -> np.uint64:
-    """Return which of `size` bits, a power of two, stands for two words."""
+    """Return the bit of two words among `size` bits, a power of two."""
     return np.uint64(home(roll(first, second, NONE, NONE), size))
 
 
 @kernel
 def prefixes(words: NDArray[np.uint64], begins: NDArray[np.int64], pairs: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return at each word of each text the hash of the text up to it; set the bits of the first two words of each."""
+    """Return the hash of each text up to each of its words; set the bits of the first two words of each."""
     answer = np.empty(len(words), np.uint64)
     for text in range(len(begins) - 1):
         total, first = np.uint64(0), begins[text]
@@ -99,10 +98,9 @@ def prefixes(words: NDArray[np.uint64], begins: NDArray[np.int64], pairs: NDArra
 def essential(
     order: NDArray[np.int64], begins: NDArray[np.int64], n: int, needs: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
-    """Mark which n-grams of texts are needed to find them; `order` has those of each text, the commonest first.
+    """Mark the n-grams that are needed to find texts; `order` has those of each text, the commonest first.
 
-    The commonest are left out as long as they cover fewer words than the text needs: a row that holds no other cannot
-    contaminate it.
+    The commonest are left out while they cover fewer words than the text needs: a row that has no others cannot match.
     """
     answer = np.ones(len(order), np.bool_)
     held = np.zeros(len(order) + n, np.bool_)
@@ -125,7 +123,7 @@ def essential(
 
 
 @inline
-def opening(turns: Turns, s: int, n: int) -> tuple[np.uint64, int]:
+def opening(turns: TurnWords, s: int, n: int) -> tuple[np.uint64, int]:
     """Return the total of the first n - 1 words of turn `s`, and where the next is; its end, if it has fewer than n."""
     start, end = turns.starts[s], turns.ends[s]
     total = np.uint64(0)
@@ -137,8 +135,8 @@ def opening(turns: Turns, s: int, n: int) -> tuple[np.uint64, int]:
 
 
 @kernel
-def touched(turns: Turns, rows: int, index: Grams) -> NDArray[np.bool_]:
-    """Tell which of a batch's rows hold an n-gram that a text is posted under: no other can contaminate one."""
+def touched(turns: TurnWords, rows: int, index: Grams) -> NDArray[np.bool_]:
+    """Return which rows of a batch contain an n-gram that lists a text: no others can match one."""
     answer = np.zeros(rows, np.bool_)
     n, away = index.n, power(index.n)
     for s in range(len(turns.starts)):
@@ -159,7 +157,7 @@ def touched(turns: Turns, rows: int, index: Grams) -> NDArray[np.bool_]:
 
 @inline
 def _note(
-    turns: Turns,
+    turns: TurnWords,
     s: int,
     index: Grams,
     mark: int,
@@ -169,9 +167,9 @@ def _note(
     candidates: NDArray[np.int32],
     count: int,
 ) -> int:
-    """Note where each n-gram of turn `s` stands first in the row `mark`, and the texts posted under it.
+    """Record the first position of each n-gram of turn `s` in the row `mark`, and the texts that it lists.
 
-    A line of `seen` and `place` is for any turn (0), or for answers alone (1); that of `place` has turn and word.
+    Line 0 of `seen` and `place` is for any turn, line 1 for answers only; `place` has turn and word.
     """
     n, away = index.n, power(index.n)
     total, at = opening(turns, s, n)
@@ -197,21 +195,21 @@ def _note(
 
 
 @inline
-def _note_figures(turns: Turns, s: int, index: Grams, mark: int, met: NDArray[np.int32]) -> None:
-    """Note the numbers of texts that stand in turn `s`."""
+def _note_figures(turns: TurnWords, s: int, index: Grams, mark: int, seen_figures: NDArray[np.int32]) -> None:
+    """Record the numbers of texts that are in turn `s`."""
     for j in range(turns.starts[s], turns.ends[s]):
         number = find(index.figures, turns.words[j])
         if number >= 0:
-            met[number] = mark
+            seen_figures[number] = mark
 
 
 @inline
 def _held(
     text: int, index: Grams, mark: int, seen: NDArray[np.int32], place: NDArray[np.int64]
 ) -> tuple[int, int, int]:
-    """Return how many words of the text lie in n-grams of the row `mark`, and where its longest run of them begins.
+    """Return how many words of the text are in n-grams of the row `mark`, and where its longest run of them begins.
 
-    The run is given by its first place in the text and by the n-gram there.
+    The run is given by its first position in the text and by the n-gram there.
     """
     only = int(index.solution[text])
     matched, upto = 0, 0
@@ -232,17 +230,17 @@ def _held(
 
 
 @inline
-def _has_figures(text: int, index: Grams, mark: int, met: NDArray[np.int32]) -> bool:
-    """Tell whether enough of the numbers of the text stand in the row `mark`."""
+def _has_figures(text: int, index: Grams, mark: int, seen_figures: NDArray[np.int32]) -> bool:
+    """Return whether the row `mark` contains enough of the numbers of the text."""
     count = 0
     for k in range(index.word_begins[text], index.word_begins[text + 1]):
-        count += index.numbers[k] >= 0 and met[index.numbers[k]] == mark
+        count += index.numbers[k] >= 0 and seen_figures[index.numbers[k]] == mark
     return count >= index.figures_needed[text]
 
 
 @inline
-def _stretch(turns: Turns, s: int, at: int, index: Grams, text: int, begin: int) -> tuple[int, int, int]:
-    """Return the longest run of equal words around an equal n-gram: where it begins in turn and text, and its words."""
+def _stretch(turns: TurnWords, s: int, at: int, index: Grams, text: int, begin: int) -> tuple[int, int, int]:
+    """Return the longest run of equal words around an equal n-gram: its start in turn and text, and its words."""
     first, last = index.word_begins[text], index.word_begins[text + 1]
     i, j = first + begin, at
     while i > first and j > turns.starts[s] and index.words[i - 1] == turns.words[j - 1]:
@@ -254,15 +252,15 @@ def _stretch(turns: Turns, s: int, at: int, index: Grams, text: int, begin: int)
 
 
 @kernel
-def covered(turns: Turns, rows: NDArray[np.bool_], index: Grams) -> tuple[NDArray[np.int32], int]:
-    """Return the texts that these rows contaminate, a line each, in order of rows, and how many lines there are.
+def covered(turns: TurnWords, rows: NDArray[np.bool_], index: Grams) -> tuple[NDArray[np.int32], int]:
+    """Return the texts that these rows contain, one line per hit in order of rows, and the number of lines.
 
-    A line is the turn with the longest run of shared words, the text, its words that are matched, where the run begins
-    in the turn and in the text, and its words.
+    A line is the turn with the longest run of shared words, the text, its number of matched words, the start of the run
+    in the turn and in the text, and the words of the run.
     """
     grams, texts = len(index.table.keys), len(index.needs)
     seen, asked = np.zeros((2, grams), np.int32), np.zeros(texts, np.int32)
-    met = np.zeros(len(index.figures.keys), np.int32)
+    seen_figures = np.zeros(len(index.figures.keys), np.int32)
     place, candidates = np.empty((2, 2, grams), np.int64), np.empty(texts, np.int32)
     out, lines = np.empty((64, 6), np.int32), 0
     s = 0
@@ -271,11 +269,11 @@ def covered(turns: Turns, rows: NDArray[np.bool_], index: Grams) -> tuple[NDArra
         while s < len(turns.row) and turns.row[s] == row:
             if rows[row]:
                 count = _note(turns, s, index, mark, seen, place, asked, candidates, count)
-                _note_figures(turns, s, index, mark, met)
+                _note_figures(turns, s, index, mark, seen_figures)
             s += 1
         for text in candidates[:count]:
             matched, begin, number = _held(text, index, mark, seen, place)
-            if matched < index.needs[text] or not _has_figures(text, index, mark, met):
+            if matched < index.needs[text] or not _has_figures(text, index, mark, seen_figures):
                 continue
             only = int(index.solution[text])
             turn, word = place[only, 0, number], place[only, 1, number]
@@ -295,8 +293,8 @@ def _is_label(labels: NDArray[np.uint64], word: np.uint64) -> bool:
 
 
 @inline
-def _alone(turns: Turns, s: int, start: int, end: int, labels: NDArray[np.uint64]) -> bool:
-    """Tell whether the words are whole lines of their turn, but for one label before them."""
+def _alone(turns: TurnWords, s: int, start: int, end: int, labels: NDArray[np.uint64]) -> bool:
+    """Return whether the words are whole lines of their turn, apart from one label before them."""
     if end < turns.ends[s] and not turns.line[end]:
         return False
     return turns.line[start] or (
@@ -305,8 +303,8 @@ def _alone(turns: Turns, s: int, start: int, end: int, labels: NDArray[np.uint64
 
 
 @inline
-def _begins(turns: Turns, j: int, end: int, number: int, index: Shorts) -> bool:
-    """Tell whether a short text may begin at word `j`, whose number in the vocabulary is `number`."""
+def _begins(turns: TurnWords, j: int, end: int, number: int, index: Shorts) -> bool:
+    """Return whether a short text may begin at word `j`, whose number in the vocabulary is `number`."""
     if number < 0 or j + 1 == end:
         return number >= 0 and index.single[number]
     bit = pair_of(turns.words[j], turns.words[j + 1], 64 * len(index.pairs))
@@ -314,16 +312,15 @@ def _begins(turns: Turns, j: int, end: int, number: int, index: Shorts) -> bool:
 
 
 @kernel
-def runs(turns: Turns, index: Shorts) -> tuple[NDArray[np.int32], int, NDArray[np.int64]]:
-    """Return the short texts that stand in turns as runs of words, a line each, how many, and the rows with each word.
+def runs(turns: TurnWords, index: Shorts) -> tuple[NDArray[np.int32], int, NDArray[np.int64]]:
+    """Return the short texts that turns contain as runs of words, how many, and how many rows contain each word.
 
-    A line is the turn, the text, where it begins in the turn, its words, and whether it stands alone (1) or not (0). A
-    text is given once a row: where it first stands alone, or else where it first stands. Rows are counted for each word
-    of the vocabulary.
+    A line is the turn, the text, its start in the turn, its words, and whether it is alone (1) or within longer text
+    (0). A text is reported once per row: where it is first alone, or else where it first is.
     """
     frequency = np.zeros(len(index.vocabulary.keys) + 1, np.int64)  # the last is for words outside it
     seen = np.zeros(len(frequency), np.int32)
-    met, line_of = np.zeros(index.count, np.int32), np.zeros(index.count, np.int64)
+    hit_in, line_of = np.zeros(index.count, np.int32), np.zeros(index.count, np.int64)
     out, lines = np.empty((64, 5), np.int32), 0
     for s in range(len(turns.starts)):
         start, end, mark = turns.starts[s], turns.ends[s], turns.row[s] + 1
@@ -345,7 +342,7 @@ def runs(turns: Turns, index: Shorts) -> tuple[NDArray[np.int32], int, NDArray[n
                 alone = _alone(turns, s, j, j + k + 1, index.labels)
                 if lines == len(out):
                     out = grown(out)
-                lines = _put(out, lines, s, text, j - start, k + 1, alone, mark, met, line_of)
+                lines = _put(out, lines, s, text, j - start, k + 1, alone, mark, hit_in, line_of)
     return out, lines, frequency
 
 
@@ -359,15 +356,15 @@ def _put(
     size: int,
     alone: bool,  # noqa: FBT001
     mark: int,
-    met: NDArray[np.int32],
+    hit_in: NDArray[np.int32],
     line_of: NDArray[np.int64],
 ) -> int:
-    """Write a hit of a short text unless its row has a better one; return the lines there are."""
+    """Write a hit of a short text unless its row has a better one; return the number of lines."""
     line = lines
-    if met[text] == mark:
+    if hit_in[text] == mark:
         line = line_of[text]
         if out[line, 4] or not alone:
             return lines
-    met[text], line_of[text] = mark, line
+    hit_in[text], line_of[text] = mark, line
     out[line, 0], out[line, 1], out[line, 2], out[line, 3], out[line, 4] = s, text, at, size, alone
     return max(lines, line + 1)

@@ -1,4 +1,4 @@
-"""What a batch of rows holds of the texts of eval items, and where."""
+"""Which texts of eval items a batch of rows contains, and where."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from curate.kernels.buffers import Element, frozen, strings
 from curate.rows.schema import ASSISTANT
 from curate.rows.segments import SIDES, Part
 from curate.steps.decontaminate._index import Index
-from curate.steps.decontaminate._ngram_kernel import Turns, covered, runs, touched
+from curate.steps.decontaminate._ngram_kernel import TurnWords, covered, runs, touched
 from curate.text.ngrams import hash_words, word_spans
 
 REASONS: Final = ("overlap", "whole", "solution", "fuzzy", "generic")
-"""Why a row holds an item, the strongest reason first; a hit's code is its place here."""
+"""Why a row matches an item, the strongest reason first; the code of a reason is its index."""
 
 OVERLAP, WHOLE, SOLUTION, FUZZY, GENERIC = range(5)
 
-FOUND: Final = pl.Schema(
+MATCHES: Final = pl.Schema(
     {
         "row": pl.Int32,
         "text": pl.Int32,
@@ -35,7 +35,7 @@ FOUND: Final = pl.Schema(
         "alone": pl.Boolean,
     }
 )
-"""A text that a row of a batch holds: from word `at` on, `words` words of the turn at `place` are those of the text
+"""A text that a row of a batch contains: from word `at` on, `words` words of the turn at `place` match the text
 from `item_start` to `item_end`."""
 
 HIT: Final = pa.struct(
@@ -52,7 +52,7 @@ HIT: Final = pa.struct(
         ("alone", pa.bool_()),
     ]
 )
-"""A hit as a build keeps it: `start` and `end` are characters of the turn."""
+"""A hit as the build stores it: `start` and `end` are characters of the turn."""
 
 
 class Batch(NamedTuple):
@@ -63,7 +63,7 @@ class Batch(NamedTuple):
 
     rows: int
     parts: tuple[Part, ...]
-    turns: Turns
+    turns: TurnWords
     part: NDArray[np.int32]
     index: NDArray[np.int32]  # type: ignore[assignment]  # a tuple has a method of this name
     side: NDArray[np.uint8]
@@ -88,7 +88,7 @@ def batch_of(rows: int, parts: tuple[Part, ...]) -> Batch:
     order = np.argsort(row, kind="stable")
     starts = _joined([one.offsets[:-1] + base for one, base in zip(words, bases, strict=False)], np.int64)[order]
     ends = _joined([one.offsets[1:] + base for one, base in zip(words, bases, strict=False)], np.int64)[order]
-    turns = Turns(
+    turns = TurnWords(
         frozen(_joined([one.hashes for one in words], np.uint64)),
         frozen(_joined([one.opens for one in words], np.bool_)),
         frozen(starts),
@@ -113,22 +113,22 @@ def _joined(arrays: list[NDArray[Element]], kind: type[Element]) -> NDArray[Elem
 
 
 def overlaps(batch: Batch, index: Index) -> pl.DataFrame:
-    """Return the long texts, questions and solutions, that rows hold by the rule of n-grams."""
+    """Return the long texts, questions and solutions, that rows contain by n-grams."""
     turns, grams = batch.turns, index.grams
     table, count = covered(turns, frozen(touched(turns, batch.rows, grams)), grams)
     lines = table[:count]
     text = lines[:, 1]
     score = lines[:, 2] / np.diff(grams.word_begins)[text]
     reason = np.where(grams.solution[text], SOLUTION, OVERLAP)
-    return found_frame(batch, lines[:, 0], index.long[text], reason, score, lines[:, 3], lines[:, 5], lines[:, 4])
+    return matches(batch, lines[:, 0], index.long[text], reason, score, lines[:, 3], lines[:, 5], lines[:, 4])
 
 
 def short_runs(
     batch: Batch, index: Index, informative: int
 ) -> tuple[pl.DataFrame, NDArray[np.int64], NDArray[np.int64]]:
-    """Return the short texts that rows hold word by word, the rows that hold each word, and each text within others.
+    """Return the short texts that rows contain, the rows with each word, and the rows with each text in longer text.
 
-    A text of fewer distinct words than `informative` is generic whatever the data: within longer text only counted.
+    A text of fewer distinct words than `informative` is generic whatever the data: within longer text it only counts.
     """
     table, count, frequency = runs(batch.turns, index.shorts)
     lines = table[:count]
@@ -137,13 +137,13 @@ def short_runs(
     worth = np.diff(index.vocabulary.begins) >= informative
     lines = lines[alone | worth[lines[:, 1]]]
     score, begin = np.ones(len(lines)), np.zeros(len(lines), np.int32)
-    found = found_frame(
+    found = matches(
         batch, lines[:, 0], index.short[lines[:, 1]], WHOLE, score, lines[:, 2], lines[:, 3], begin, lines[:, 4] == 1
     )
     return found, frequency[:-1], within
 
 
-def found_frame(
+def matches(
     batch: Batch,
     place: NDArray[np.integer],
     text: NDArray[np.int32],
@@ -155,7 +155,7 @@ def found_frame(
     alone: NDArray[np.bool_] | None = None,
     item_end: NDArray[np.int32] | None = None,
 ) -> pl.DataFrame:
-    """Return hits as a frame of the schema `FOUND`; those of one run of equal words end after as many in the item."""
+    """Return hits as a frame of the schema `MATCHES`; without `item_end`, a hit has as many words in the item."""
     columns = {
         "row": batch.turns.row[place],
         "text": text,
@@ -168,29 +168,31 @@ def found_frame(
         "item_end": item_start + words if item_end is None else item_end,
         "alone": np.zeros(len(text), np.bool_) if alone is None else alone,
     }
-    return pl.DataFrame({name: pl.Series(np.ascontiguousarray(column)) for name, column in columns.items()}).cast(FOUND)
+    return pl.DataFrame({name: pl.Series(np.ascontiguousarray(column)) for name, column in columns.items()}).cast(
+        MATCHES
+    )
 
 
-def best(found: pl.DataFrame, index: Index) -> pl.DataFrame:
-    """Return each text once a row, by its strongest reason, and the hits of a row in order of strength.
+def strongest(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
+    """Return each text once per row, by its strongest reason, and the hits of a row in order of strength.
 
-    Of texts matched alike the one that stands there in the longest stretch comes first: a row that repeats one of a
-    thousand prompts made of the same lines holds them all, and that one word for word.
+    Of equal matches the longest run comes first: a row that repeats one of a thousand prompts with a shared template
+    matches them all, and that one word for word.
     """
     sizes = pl.Series(index.sizes)
     return (
-        found.with_columns(size=sizes.gather(found["text"]))
+        hits.with_columns(size=sizes.gather(hits["text"]))
         .sort(
             ["row", "reason", "alone", "score", "words", "size", "text"],
             descending=[False, False, True, True, True, True, False],
         )
         .unique(["row", "text"], keep="first", maintain_order=True)
-        .select(FOUND.names())
+        .select(MATCHES.names())
     )
 
 
 def hit_lists(hits: pl.DataFrame, batch: Batch) -> pa.ListArray:
-    """Return the hits, which are in order of rows, as a list a row."""
+    """Return the hits, which are in order of rows, as one list per row."""
     start, end = characters(batch, hits["place"].to_numpy(), hits["at"].to_numpy(), hits["words"].to_numpy())
     place = hits["place"].to_numpy()
     columns = hits.with_columns(

@@ -1,4 +1,4 @@
-"""Drop rows that hold an eval item: a question of a benchmark, or the solution to one."""
+"""Drop rows that contain an eval item: a question of a benchmark, or its solution."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from curate.steps.decontaminate._search import (
     REASONS,
     WHOLE,
     batch_of,
-    best,
     hit_lists,
     overlaps,
     short_runs,
+    strongest,
 )
 
 Mode: TypeAlias = Literal["drop", "flag"]
@@ -35,13 +35,13 @@ Evals: TypeAlias = "EvalSet | Iterable[Evals]"
 USERS: Final[On] = frozenset({"user"})
 
 COMMON: Final = 0.01
-"""A word that a larger share of rows holds tells nothing about a question."""
+"""A word in a larger share of rows is not informative about a question."""
 
 PRIOR: Final = 100
-"""Rows that the questions of the evals stand for when a word's share of rows is taken: few rows alone tell little."""
+"""Weight, in rows, of the evals' questions as a prior for a word's share of rows: few rows alone say little."""
 
 MOST: Final = 64
-"""Hits kept of a row, the strongest ones."""
+"""Hits kept per row, the strongest ones."""
 
 HITS: Final = pl.Schema(
     {
@@ -73,8 +73,8 @@ ITEMS: Final = pl.Schema(
         "why": pl.String,
     }
 )
-"""The table `items`: `kind` is long, short, generic or unmatchable, `rows` are those with a hit. Short items have their
-informative words, and how many of the rows read hold them only within longer text."""
+"""The table `items`: `kind` is long, short, generic or unmatchable, and `rows` counts the rows with a hit. Short items
+have their number of informative words, and `within`, the rows that contain them only within longer text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +95,7 @@ class Decontaminate(Group):
 
     @property
     def reads(self) -> On:
-        """Whole rows where the answers of rated and preference rows are searched too."""
+        """Whole rows if the answers of rated and preference rows are searched too."""
         return "all" if self.answers else self.on
 
     @property
@@ -105,7 +105,7 @@ class Decontaminate(Group):
 
     @property
     def bound(self) -> float:
-        """An item is contaminated when more than this share of its words is matched."""
+        """An item is matched if more than this share of its words is."""
         return self.threshold
 
     def data_hashes(self) -> Mapping[str, str]:
@@ -114,9 +114,9 @@ class Decontaminate(Group):
         return dict(zip(index.items.names, index.digests, strict=True))
 
     def sign(self, segments: Segments) -> GroupKeys:
-        """Return how many texts of items each row holds, and lists of where the strongest of them are.
+        """Return the number of texts that each row contains, and the positions of the strongest.
 
-        Totals are the rows read, those that hold each word of the short questions (`df`), and those that hold a short
+        Totals are the rows read, the rows with each word of the short questions (`df`), and the rows with each short
         question only within longer text (`within`).
         """
         index = self._index()
@@ -126,31 +126,31 @@ class Decontaminate(Group):
         if self.fuzzy is not None:
             near = searched(self.evals, self.ngram, self.threshold, numbers=self.numbers)
             found.append(rephrased(batch, near, pl.concat(found), self.fuzzy))
-        hits = best(pl.concat(found), index)
+        hits = strongest(pl.concat(found), index)
         counts = np.bincount(hits["row"].to_numpy(), minlength=segments.rows).astype(np.int32)
         kept = hits.filter(pl.int_range(pl.len()).over("row") < MOST)
         totals = {"rows": np.array([segments.rows], np.int64), "df": frequency, "within": within}
         return GroupKeys({"hits": counts}, {"hits": hit_lists(kept, batch)}, totals)
 
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
-        """Decide which short questions are generic, and let the rows fall that hold an item."""
+        """Decide which short questions are generic, and drop the rows that contain an item."""
         index = self._index()
         words, texts = len(index.vocabulary.share), len(index.short)
         df, within = (totals.get(name, np.zeros(size, np.int64)) for name, size in (("df", words), ("within", texts)))
-        told = _informative(index, df, int(totals.get("rows", np.zeros(1))[0]))
+        informative = _informative(index, df, int(totals.get("rows", np.zeros(1))[0]))
         generic = np.zeros(len(index.sizes), np.bool_)
-        generic[index.short] = told < self.informative
-        hits = _by_item(_settled(_read(keys, lists), generic), index)
-        falls = pl.DataFrame(schema=DROP_COLUMNS)
+        generic[index.short] = informative < self.informative
+        hits = _by_item(_with_generic(_read(keys, lists), generic), index)
+        drops = pl.DataFrame(schema=DROP_COLUMNS)
         if self.mode == "drop":
-            falls = hits.filter(~pl.col("protect")).unique("row", keep="first", maintain_order=True)
-            falls = falls.select("row", "reason", "score", pl.lit(-1, pl.Int64).alias("kept"), "match").sort("row")
+            drops = hits.filter(~pl.col("protect")).unique("row", keep="first", maintain_order=True)
+            drops = drops.select("row", "reason", "score", pl.lit(-1, pl.Int64).alias("kept"), "match").sort("row")
         hits = hits.with_columns(dropped=~pl.col("protect") if self.mode == "drop" else pl.lit(value=False))
         tables = {
             "hits": hits.select(HITS.names()).cast(HITS),
-            "items": _items(index, generic, told, hits, within),
+            "items": _items(index, generic, informative, hits, within),
         }
-        return Resolved(falls.cast(DROP_COLUMNS), hits.select(HIT_COLUMNS.names()).cast(HIT_COLUMNS), tables)
+        return Resolved(drops.cast(DROP_COLUMNS), hits.select(HIT_COLUMNS.names()).cast(HIT_COLUMNS), tables)
 
     def _index(self) -> Index:
         return compiled(self.evals, self.ngram, self.threshold, numbers=self.numbers)
@@ -164,10 +164,10 @@ class Decontaminate(Group):
 
 
 def _informative(index: Index, df: NDArray[np.int64], rows: int) -> NDArray[np.int32]:
-    """Return how many informative words each short text has.
+    """Return how many informative words each short text has: words in at most `COMMON` of the rows.
 
-    A word is, unless more than `COMMON` of the rows hold it. To the rows come `PRIOR` more, which hold it as often as
-    the questions of the evals do, so that ten rows do not make every word a common one.
+    `PRIOR` rows are added, which have the words as often as the questions of the evals do, so that ten rows do not make
+    every word common.
     """
     vocabulary = index.vocabulary
     share = (df + PRIOR * vocabulary.share) / (rows + PRIOR)
@@ -176,7 +176,7 @@ def _informative(index: Index, df: NDArray[np.int64], rows: int) -> NDArray[np.i
 
 
 def _read(keys: pl.DataFrame, lists: KeyLists) -> pl.DataFrame:
-    """Return all hits, a line each, with `row` and `protect`."""
+    """Return all hits, with `row` and `protect`."""
     lines = np.flatnonzero(keys["hits"].to_numpy())
     read = lists.read("hits", lines) if len(lines) else pa.array([], pa.list_(HIT))
     counts = read.value_lengths().to_numpy(zero_copy_only=False)
@@ -190,8 +190,8 @@ def _read(keys: pl.DataFrame, lists: KeyLists) -> pl.DataFrame:
     ).unnest("hit")
 
 
-def _settled(hits: pl.DataFrame, generic: NDArray[np.bool_]) -> pl.DataFrame:
-    """Leave out generic questions within longer text, and give those that stand alone their own reason."""
+def _with_generic(hits: pl.DataFrame, generic: NDArray[np.bool_]) -> pl.DataFrame:
+    """Leave out generic questions within longer text, and give those on their own the reason `generic`."""
     plain = pl.Series(generic[hits["text"].to_numpy()]) & (hits["reason"] == WHOLE)
     return hits.with_columns(reason=pl.when(plain).then(pl.lit(GENERIC, pl.Int8)).otherwise(pl.col("reason"))).filter(
         ~plain | hits["alone"]
@@ -199,7 +199,7 @@ def _settled(hits: pl.DataFrame, generic: NDArray[np.bool_]) -> pl.DataFrame:
 
 
 def _by_item(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
-    """Return the hits item by item, each once a row, in order of rows, then of strength, then of items."""
+    """Return one hit per row and item, in order of rows, strength and items."""
     items = index.items
     number = np.arange(len(items.eval), dtype=np.int32)
     of = pl.concat(
@@ -228,7 +228,7 @@ def _by_item(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
 def _items(
     index: Index,
     generic: NDArray[np.bool_],
-    told: NDArray[np.int32],
+    informative: NDArray[np.int32],
     hits: pl.DataFrame,
     within: NDArray[np.int64],
 ) -> pl.DataFrame:
@@ -248,7 +248,7 @@ def _items(
             "item": pl.Series(items.ids),
             "kind": pl.Series(kinds[kind]),
             "words": words,
-            "informative": np.append(told, 0)[short],
+            "informative": np.append(informative, 0)[short],
             "rows": np.bincount(hits["number"].to_numpy(), minlength=count),
             "within": np.append(within, 0)[short],
         }
@@ -256,7 +256,7 @@ def _items(
     short_only = [pl.when(pl.Series(short >= 0)).then(pl.col(name)).alias(name) for name in ("informative", "within")]
     why = (
         pl.when(pl.col("kind") == "unmatchable")
-        .then(pl.lit("its question has no word"))
+        .then(pl.lit("the question contains no words"))
         .when(pl.col("kind") == "generic")
         .then(pl.format("{} informative words: it counts where it is a turn or a line of its own", "informative"))
         .otherwise(None)
@@ -276,47 +276,58 @@ def decontaminate(
     informative: int = 3,
     allow_large_drop: bool = False,
 ) -> Decontaminate:
-    """Drop rows that hold an item of these eval sets: an `EvalSet`, or several, in tuples or lists however nested.
+    """Drop rows that contain an item of an eval set.
 
     Texts are compared as words in normal form (`curate.text.words`, `curate.text.normal`): letter case, white space and
-    punctuation do not count, and a Chinese character is a word. The reasons, the strongest first:
+    punctuation do not count, and a Chinese character is a word. The reasons, strongest first:
 
-    - `overlap`: a question of `ngram` words or more. A word of it is matched if it lies in an n-gram that stands in one
-      of the row's turns; the row falls when more than `threshold` of the question's words are (all of them, for 1).
-      This is Tulu 3's rule; see `numbers` for what is added to it.
-    - `whole`: a shorter question whose words stand in one turn, one after the other.
+    - `overlap`: a question of `ngram` words or more. A word is matched if it is in an n-gram that one of the row's
+      turns has too; more than `threshold` of the words must be matched (Tulu 3's rule; see `numbers`).
+    - `whole`: a shorter question whose words are in one turn, in sequence.
     - `solution`: an answer of `ngram` words or more, in turns of the assistant, by the rule of `overlap`.
-    - `fuzzy`: a question of 10 words or more that a stretch of a turn comes near to; see below.
-    - `generic`: a short question of fewer than `informative` distinct informative words that stands alone: it is a
-      whole turn, or a whole line of one, but for a label ("Q:", "User:", "12."). A word is informative if 1 % of
-      the rows at most hold it. Within longer text such a question is no contamination; the table `items` counts it.
+    - `fuzzy`: a question of 10 words or more that is similar to part of a turn.
+    - `generic`: a question of fewer than `informative` distinct informative words (a word is informative if at most
+      1 % of the rows contain it) that is a whole turn or line, apart from a label ("Q:", "User:", "12."). Within
+      longer text it is only counted, in the table `items`.
 
-    Passages and choices of items are not searched for. A question without a word cannot be found; the table says so.
+    Passages and choices of items are not searched for. A question without words cannot be found, and `items` says so.
 
-    - `on`: the turns to search. None stands for those of users; rated and preference rows are then searched in all of
-      their completions and answers too. "all" also finds solutions that leak through the answers of conversations.
-    - `numbers`: where a long question or answer has numbers (words with a digit 0 to 9), the row must hold more than
-      `threshold` of them, for `fuzzy` the stretch: a problem told with other numbers is another problem, and GSM8K's
-      train split has three such twins of test items. False leaves Tulu 3's rule as it is.
-    - `fuzzy`: a similarity above 0 and up to 1, in words or in characters, whichever is greater: 1 less the share of
-      the longer text that is put in, left out or changed. 0.85 finds one changed word in ten; a text told anew in other
-      words has too little in common with its question. None (default) leaves such texts alone.
-    - `mode`: "drop", or "flag" to keep every row and report what it holds.
+    The score is the share of the item's words that are matched, or the similarity. The ledger names the item
+    ("gsm8k/17") and its position. The 64 strongest hits of a row are kept. The build folder has the tables `hits` (one
+    line per row and item) and `items` (one per item: its kind, and how many rows contain it). Protected rows are never
+    dropped, but their hits are listed. Eval sets are read when the first rows arrive.
 
-    The score of a hit is the share of the item's words that were matched, or the similarity; the ledger names the item
-    ("gsm8k/17") and where it is. Of a row, the 64 strongest hits are kept. The tables `hits` (a line for each row and
-    item) and `items` (a line for each item: what kind it is, and how many rows hold it) go into the build folder.
+    Args:
+        *evals: Eval sets, or sequences of them such as `evals("tulu3")`.
+        ngram: Words per n-gram, 2 or more; 8 is Tulu 3's.
+        threshold: The share of an item's words that must be exceeded, above 0 and up to 1 (all words); 0.5 is Tulu 3's.
+        numbers: Whether more than `threshold` of an item's numbers (words with a digit) must be matched too. A problem
+            with other numbers is another problem: GSM8K's train split has three such variants of test items. False is
+            Tulu 3's rule.
+        on: The turns to search. None searches user turns, and all completions and answers of rated and preference
+            rows; "all" also finds solutions in the answers of conversations.
+        fuzzy: The similarity, above 0 and up to 1, from which changed copies match: 1 minus the share of words, or of
+            characters, that was inserted, deleted or changed; the greater counts. 0.85 finds one changed word in ten.
+            None (default) searches for none. Paraphrases have too little in common to be found.
+        mode: "drop", or "flag" to keep every row and only report the hits.
+        informative: Informative words that a short question needs to count within longer text.
+        allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
 
-    Empty and null text holds no item. Protected rows never fall, but have their hits. Raises `MixtureError` for no eval
-    set, two different ones of one name, and numbers out of range; eval sets are read when the first rows come.
+    Returns:
+        The step.
 
-    Sources: Tulu 3 (arXiv:2411.15124, section 3.2; open-instruct's decontamination/search.py), GPT-3 (arXiv:2005.14165,
-    appendix C).
+    Raises:
+        MixtureError: There is no eval set, two different ones have the same name, or an argument is out of range.
 
-    >>> from curate.evalsets.evals import evals
-    >>> step = decontaminate(evals("truthful_qa", "gsm8k"), fuzzy=0.85)
-    >>> [one.name for one in step.evals], step.ngram, step.mode
-    (['truthful_qa', 'gsm8k'], 8, 'drop')
+    Example:
+        >>> from curate.evalsets.evals import evals
+        >>> step = decontaminate(evals("truthful_qa", "gsm8k"), fuzzy=0.85)
+        >>> [one.name for one in step.eval_sets], step.ngram, step.mode
+        (['truthful_qa', 'gsm8k'], 8, 'drop')
+
+    References:
+        Tulu 3 (arXiv:2411.15124, section 3.2; open-instruct's decontamination/search.py); GPT-3 (arXiv:2005.14165,
+        appendix C).
     """
     sets = _flat(evals)
     _check(sets, ngram, threshold, fuzzy, mode, informative)

@@ -1,8 +1,8 @@
-"""Which of many sets are near an earlier one: candidates by bands, each verified by the sets themselves.
+"""Which sets are near an earlier one: bands give candidates, and each is verified on the sets themselves.
 
-Rows are numbered by priority, lowest first, and settled in that order: a row falls only to a row that stays. Rows that
-share a band are candidates; rows joined by candidates, over any number of steps, are a component and settled together,
-so only the sets of one pack of components are in memory.
+Rows are decided in order of priority: a row is dropped only for a row that is kept. Rows that share a band are
+candidates; rows linked by candidates, directly or not, are a component and decided together, so only the sets of one
+pack of components are in memory.
 """
 
 from __future__ import annotations
@@ -25,21 +25,20 @@ from curate.steps.dedup._verify_kernel import MOST, greedy
 PACK: Final = 1 << 21
 """Shingles (8 bytes each) of the components that a thread reads at once; a larger component is a pack of its own.
 
-16 MB are used again from pack to pack: with packs of 64 MB, each had fresh memory, and reading the lists of 216,000
-rows took 0.34 s, not 0.07.
+Packs of 16 MB reuse memory: with 64 MB, reading the lists of 216,000 rows took 0.34 s instead of 0.07.
 """
 
 GROUP: Final = 1 << 20
-"""Shingles of the components settled at once; a larger component is a group of its own."""
+"""Shingles of the components decided at once; a larger component is a group of its own."""
 
 COUNTERS: Final = 1 << 26
-"""Most counters of shingles, two bytes each. Shingles that share one look less rare, and the answer stays right."""
+"""Maximum number of shingle counters, two bytes each. Shared counters make shingles look less rare, which is safe."""
 
 
 class Candidates(NamedTuple):
     """Sets that may be near each other, by priority: their lines in the keys, sizes, and hash of each band.
 
-    `bands` are the columns of the keys, a line each; the other arrays have an entry a set.
+    `bands` are columns of the keys, one entry per line; the other arrays have one entry per set.
     """
 
     line: NDArray[np.int64]
@@ -49,7 +48,7 @@ class Candidates(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """For each set the earlier one that it falls to (-1: it stays), their similarity, and the comparisons made."""
+    """For each set the earlier one that it duplicates (-1: none), their similarity, and the number of comparisons."""
 
     kept: NDArray[np.int64]
     score: NDArray[np.float64]
@@ -57,31 +56,31 @@ class Nearest(NamedTuple):
 
 
 def nearest(sets: Candidates, lists: KeyLists, threshold: float) -> Nearest:
-    """Settle which sets fall; those of one component are read together, from the lists called "shingles".
+    """Find the sets whose Jaccard similarity to an earlier set that is kept is `threshold` or more.
 
-    A set falls if its Jaccard similarity to an earlier set that stays is `threshold` or more; it falls to the most
-    similar one, the earliest of equals. Protected sets stay. No two sets are equal, and none is empty.
+    Each gets the most similar one, the earliest of equals. Protected sets are always kept. No two sets are equal, and
+    none is empty. The sets of a component are read together, from the lists called "shingles".
     """
     kept, score = np.full(len(sets.line), -1, np.int64), np.zeros(len(sets.line))
 
-    def settle(pack: list[NDArray[np.int64]]) -> int:
-        """Settle the groups of a pack, which no other pack touches; returns the comparisons made."""
+    def resolve(pack: list[NDArray[np.int64]]) -> int:
+        """Decide the groups of a pack, which no other pack touches; return the number of comparisons."""
         values, start = _read(lists, sets, pack)
         comparisons = 0
         for members, place in zip(pack, start, strict=True):
-            near, how, made = _settle(sets, members, values, place, threshold)
-            falls = near >= 0
-            kept[members[falls]] = members[near[falls]]
+            near, how, made = _resolve_group(sets, members, values, place, threshold)
+            matched = near >= 0
+            kept[members[matched]] = members[near[matched]]
             score[members] = how
             comparisons += made
         return comparisons
 
     with ThreadPoolExecutor(pl.thread_pool_size(), "curate") as pool:
-        return Nearest(kept, score, sum(pool.map(settle, _packs(_components(sets), sets.size))))
+        return Nearest(kept, score, sum(pool.map(resolve, _packs(_components(sets), sets.size))))
 
 
 def _sorted(hashes: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """Sort hashes with their places in the low 32 bits: rows of a bucket side by side, by priority."""
+    """Sort hashes with their position in the low 32 bits: rows of a bucket are neighbours, by priority."""
     words = hashes.astype(np.uint64) << np.uint64(32) | np.arange(len(hashes), dtype=np.uint64)
     words.sort()
     return frozen(words)
@@ -97,9 +96,9 @@ def _components(sets: Candidates) -> NDArray[np.int32]:
 
 
 def _packs(first: NDArray[np.int32], size: NDArray[np.int64]) -> list[list[NDArray[np.int64]]]:
-    """Return packs of groups of the sets of all components of two and more: component by component, each by priority.
+    """Return packs of groups of the sets of all components of two or more: component by component, each by priority.
 
-    A group stays in the processor's cache: rows of a whole pack, settled in the order of all, took three times as long.
+    A group fits the processor's cache: deciding the rows of a whole pack in one order took three times as long.
     """
     alone = np.bincount(first, minlength=len(first)) < 2
     shingles = np.bincount(first, size, len(first)).astype(np.int64)
@@ -118,7 +117,7 @@ def _read(
 ) -> tuple[NDArray[np.uint64], list[NDArray[np.int64]]]:
     """Return the shingles of a pack in one array, and for each of its groups where those of each row start.
 
-    They are asked for in the order of the file, `PACK` at a time, so that a huge component, too, is copied in pieces.
+    They are read in file order, `PACK` at a time, so a huge component is copied in chunks.
     """
     members = np.concatenate(pack)
     line, size = sets.line[members], sets.size[members]
@@ -139,14 +138,14 @@ def _read(
     return frozen(values), np.split(start, np.cumsum([len(members) for members in pack])[:-1])
 
 
-def _settle(
+def _resolve_group(
     sets: Candidates,
     members: NDArray[np.int64],
     values: NDArray[np.uint64],
     start: NDArray[np.int64],
     threshold: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], int]:
-    """Number the buckets of a group, and settle it."""
+    """Number the buckets of a group, and decide its rows."""
     start, size, line = frozen(start), frozen(sets.size[members]), sets.line[members]
     bucket = np.full((len(members), len(sets.bands)), -1, np.int32)
     buckets = 0
@@ -167,7 +166,7 @@ def _root(parent: NDArray[np.int32], i: np.int64) -> np.int64:
 
 @kernel
 def _join(words: NDArray[np.uint64], parent: NDArray[np.int32]) -> None:
-    """Join neighbours that share the high half of their word; a component's root is its first member."""
+    """Join neighbours with equal high halves; the root of a component is its first member."""
     for k in range(1, len(words)):
         if words[k] >> np.uint64(32) == words[k - 1] >> np.uint64(32):
             a = _root(parent, np.int64(words[k - 1] & np.uint64(0xFFFFFFFF)))
@@ -183,7 +182,7 @@ def _flatten(parent: NDArray[np.int32]) -> None:
 
 @kernel
 def _number(words: NDArray[np.uint64], bucket: NDArray[np.int32], buckets: int, wide: NDArray[np.bool_]) -> int:
-    """Number the buckets of two rows and more from `buckets` on, and mark the rows of those that may become full."""
+    """Number the buckets of two or more rows from `buckets` on, and mark the rows of those that may become full."""
     start = 0
     while start < len(words):
         end = start + 1
@@ -203,7 +202,7 @@ def _number(words: NDArray[np.uint64], bucket: NDArray[np.int32], buckets: int, 
 def _count(
     values: NDArray[np.uint64], start: NDArray[np.int64], size: NDArray[np.int64], wide: NDArray[np.bool_]
 ) -> NDArray[np.uint16]:
-    """Count, by the low bits of a shingle, in how many of the wide rows it is, up to 65,535."""
+    """Count the wide rows that contain each shingle, by its low bits, up to 65,535."""
     total = 0
     for i in range(len(wide)):
         total += size[i] * wide[i]

@@ -1,10 +1,10 @@
-"""Which sets of a pack of components fall: in order of priority, each held against sets that stay, in linear time.
+"""Which sets of a pack are duplicates: in order of priority, each compared with sets that are kept, in linear time.
 
-A bucket is the rows that share one band. Once `MOST` rows of a bucket have stayed, it is full, and rows in it meet by
-their rarest shingles instead (the prefix filter of Bayardo, Ma and Srikant, "Scaling up all pairs similarity search",
-2007): two sets of similarity t and more share one of the first `size - ceil(t * size) + 1` shingles of both, in any one
-order of all shingles, and rarest first means that boilerplate comes last. A shingle leads to `HELD` rows at most, and a
-row follows at most `ENOUGH` such leads. Short of these bounds, rarest shingles miss no pair.
+A bucket is the rows that share one band. Once `MOST` of its rows are kept it is full, and candidates come from the
+rarest shingles instead (the prefix filter of Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", 2007):
+two sets of similarity t or more share one of the first `size - ceil(t * size) + 1` shingles of both, in any one order
+of all shingles, and rarest first puts boilerplate last. A shingle lists at most `HELD` rows, and a row looks at no more
+than `ENOUGH` of them. Within these limits no pair is missed.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from curate.kernels.compile import inline, kernel
 from curate.kernels.hash_table import key_slot
 
 MOST: Final = 8
-"""Rows that stayed in a bucket before it is full. With 64, a million rows took 20 times as long as 200,000."""
+"""Kept rows in a full bucket. With 64, a million rows took 20 times as long as 200,000."""
 
 HELD: Final = 32
-"""Rows that stayed to which a rare shingle leads."""
+"""Kept rows that a rare shingle lists."""
 
 ENOUGH: Final = 512
-"""Entries of rare shingles that a row looks at."""
+"""Rows listed by rare shingles that a row looks at."""
 
 ROOM: Final = 1 << 12
 
 
 @inline
 def _overlap(values: NDArray[np.uint64], a: int, a_end: int, b: int, b_end: int, need: int) -> int:
-    """Count what two ascending sets share; 0 as soon as it cannot be `need`.
+    """Count the shared values of two ascending sets; 0 as soon as it cannot reach `need`.
 
-    Without branches, 16 steps between two looks at the bound: hashes are in no order that a processor could guess.
+    Branchless, with 16 steps between checks of the bound: a processor cannot predict comparisons of hashes.
     """
     shared = 0
     while a < a_end and b < b_end:
@@ -51,7 +51,7 @@ def _overlap(values: NDArray[np.uint64], a: int, a_end: int, b: int, b_end: int,
 def _similarity(
     values: NDArray[np.uint64], start: NDArray[np.int64], size: NDArray[np.int64], i: int, j: int, bound: float
 ) -> float:
-    """Return the Jaccard similarity of two sets, or 0 where it is below `bound`."""
+    """Return the Jaccard similarity of two sets, or 0 if it is below `bound`."""
     small, large = min(size[i], size[j]), max(size[i], size[j])
     if small / large < bound:
         return 0.0
@@ -69,10 +69,10 @@ def _rarest(
     threshold: float,
     out: NDArray[np.uint64],
 ) -> int:
-    """Write to `out` as many shingles of a set as must hold one of any near set, rarest first; return how many.
+    """Write to `out` the rarest shingles of a set, as many as any near set must share one of; return how many.
 
-    A shingle is written as 16 bits of its count and 48 of its own; as 0 if no other row has it. Shell's sort: Numba
-    takes a second to compile NumPy's.
+    A shingle is written as 16 bits of its count and 48 of its own; as 0 if no other row has it. Sorted by shellsort:
+    Numba takes a second to compile NumPy's sort.
     """
     for k in range(size):
         shingle = values[start + k]
@@ -113,42 +113,42 @@ def _follow(
     entry: int | np.integer,
     pool: NDArray[np.int32],
     seen: NDArray[np.int32],
-    met: NDArray[np.int32],
+    candidates: NDArray[np.int32],
     count: int,
 ) -> int:
-    """Write the rows of the chain from `entry` that row `i` has not seen yet behind the first `count`."""
+    """Append the rows of the chain from `entry` that row `i` has not seen; return the new count."""
     while entry >= 0:
         j = pool[entry, 0]
         if seen[j] != i:
             seen[j] = i
-            met[count] = j
+            candidates[count] = j
             count += 1
         entry = pool[entry, 1]
     return count
 
 
 @inline
-def _meet(
+def _bucket_candidates(
     i: int | np.integer,
     bucket: NDArray[np.int32],
     chain: NDArray[np.int32],
     pool: NDArray[np.int32],
     seen: NDArray[np.int32],
-    met: NDArray[np.int32],
+    candidates: NDArray[np.int32],
 ) -> tuple[int, bool]:
-    """Write to `met` the rows that stayed in the buckets of row `i`; tell how many, and whether a bucket is full."""
+    """Write the kept rows in the buckets of row `i`; return how many, and whether a bucket is full."""
     count, full = 0, False
     for k in range(bucket.shape[1]):
         mine = bucket[i, k]
         if mine >= 0 and chain[mine, 1] > MOST:
             full = True
         elif mine >= 0:
-            count = _follow(i, chain[mine, 0], pool, seen, met, count)
+            count = _follow(i, chain[mine, 0], pool, seen, candidates, count)
     return count, full
 
 
 @inline
-def _lead(
+def _shingle_candidates(
     i: int | np.integer,
     rarest: NDArray[np.uint64],
     rare: int,
@@ -156,22 +156,22 @@ def _lead(
     chains: NDArray[np.int32],
     pool: NDArray[np.int32],
     seen: NDArray[np.int32],
-    met: NDArray[np.int32],
+    candidates: NDArray[np.int32],
     count: int,
 ) -> int:
-    """Write the rows that stayed with one of these shingles, as far as row `i` has not seen them, to `met`."""
+    """Append the kept rows with one of these shingles that row `i` has not seen."""
     looked = 0
     for k in range(rare):  # the place of 0 is empty, and leads nowhere
         place = key_slot(words, rarest[k])
         looked += chains[place, 1]
         if looked > ENOUGH:
             break
-        count = _follow(i, chains[place, 0], pool, seen, met, count)
+        count = _follow(i, chains[place, 0], pool, seen, candidates, count)
     return count
 
 
 @inline
-def _stay(
+def _enter_buckets(
     i: int | np.integer,
     bucket: NDArray[np.int32],
     chain: NDArray[np.int32],
@@ -179,9 +179,9 @@ def _stay(
     used: int,
     waiting: NDArray[np.int32],
 ) -> tuple[int, int]:
-    """Enter row `i` in its buckets, and write to `waiting` the rows to be met by their shingles from now on.
+    """Enter row `i` in its buckets, and write to `waiting` the rows to be found by their shingles from now on.
 
-    Returns the entries used and the rows that wait.
+    Returns the entries used and the number of waiting rows.
     """
     count = 0
     for k in range(bucket.shape[1]):
@@ -206,7 +206,7 @@ def _stay(
 
 
 @inline
-def _enter(
+def _enter_shingles(
     i: int | np.integer,
     rarest: NDArray[np.uint64],
     count: int,
@@ -215,7 +215,7 @@ def _enter(
     pool: NDArray[np.int32],
     used: int,
 ) -> tuple[int, int]:
-    """Enter row `i` under its rarest shingles; return the entries used and the shingles not known before."""
+    """Enter row `i` under its rarest shingles; return the entries used and the number of new shingles."""
     fresh = 0
     for k in range(count):
         if rarest[k] == np.uint64(0):
@@ -236,27 +236,27 @@ def _enter(
 def _choose(
     sets: tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]],
     i: int,
-    met: NDArray[np.int32],
+    candidates: NDArray[np.int32],
     count: int,
     threshold: float,
 ) -> tuple[int, float]:
-    """Return the most similar of the rows met, the earliest of equals, or -1 where none reaches the threshold."""
+    """Return the most similar candidate, the earliest of equals, or -1 if none reaches the threshold."""
     values, start, size = sets
     best, score = -1, threshold
     for k in range(count):
-        j = met[k]
+        j = candidates[k]
         found = _similarity(values, start, size, i, j, score)
         if found > score or (found == score and (best < 0 or j < best)):
             best, score = int(j), found
     return best, score if best >= 0 else 0.0
 
 
-class Book(NamedTuple):
-    """What `_settle` writes in; it stops where there is no room left, and goes on where it stopped.
+class SolverState(NamedTuple):
+    """The state of `_decide`, which stops when it needs more space and resumes there.
 
-    `chain` has a chain a bucket: the newest entry in `pool` (-1: none), and how many there are. An entry is a row and
-    the entry before it. `words` and `chains` are an open table from rare shingles to chains. `state` is the next row,
-    the entries used, the shingles in the table, the rows waiting to be entered there, and the comparisons made.
+    `chain` has one chain per bucket: its newest entry in `pool` (-1: none) and its length. An entry is a row and the
+    previous entry. `words` and `chains` are an open table from rare shingles to chains. `state` is the next row, the
+    entries used, the shingles in the table, the rows waiting to be entered there, and the comparisons made.
     """
 
     kept: NDArray[np.int32]
@@ -267,7 +267,7 @@ class Book(NamedTuple):
     chains: NDArray[np.int32]
     seen: NDArray[np.int32]
     entered: NDArray[np.bool_]
-    met: NDArray[np.int32]
+    candidates: NDArray[np.int32]
     waiting: NDArray[np.int32]
     rarest: NDArray[np.uint64]
     state: NDArray[np.int64]
@@ -281,14 +281,14 @@ def greedy(
     common: NDArray[np.uint16],
     threshold: float,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], int]:
-    """Return for each row the one that it falls to (-1: it stays), their similarity, and how many comparisons it took.
+    """Return for each row the one it duplicates (-1: none), their similarity, and the number of comparisons.
 
-    `sets` are shingles, and where those of each row start and how many there are, ascending; rows come by priority.
-    `bucket` has the row's buckets, numbers below `buckets` or -1, and `common` counts shingles by their low bits: all
-    of the rows whose buckets may become full.
+    `sets` are shingles, and the start and size of each row's, which ascend; rows are in order of priority. `bucket` has
+    the buckets of a row, numbers below `buckets` or -1. `common` counts the shingles of the rows whose buckets may
+    become full, by their low bits.
     """
     rows, bands = bucket.shape
-    book = Book(
+    solver = SolverState(
         kept=np.full(rows, -1, np.int32),
         score=np.zeros(rows),
         chain=_chains(buckets),
@@ -297,14 +297,14 @@ def greedy(
         chains=_chains(ROOM),
         seen=np.full(rows, -1, np.int32),
         entered=np.zeros(rows, np.bool_),
-        met=np.empty(bands * MOST + ENOUGH, np.int32),
+        candidates=np.empty(bands * MOST + ENOUGH, np.int32),
         waiting=np.empty(bands * (MOST + 1), np.int32),
         rarest=np.empty(sets[2].max(initial=0), np.uint64),
         state=np.zeros(5, np.int64),
     )
-    while not _settle(sets, protect, bucket, common, threshold, book):
-        book = _with_room(book)
-    return book.kept, book.score, int(book.state[4])
+    while not _decide(sets, protect, bucket, common, threshold, solver):
+        solver = _with_room(solver)
+    return solver.kept, solver.score, int(solver.state[4])
 
 
 def _chains(count: int) -> NDArray[np.int32]:
@@ -313,29 +313,29 @@ def _chains(count: int) -> NDArray[np.int32]:
     return chains
 
 
-def _with_room(book: Book) -> Book:
-    """Return the book with room for twice the entries, and for as many shingles as they may be of."""
-    pool = np.empty((2 * len(book.pool) + len(book.rarest), 2), np.int32)
-    pool[: len(book.pool)] = book.pool
-    words, chains = book.words, book.chains
-    while len(words) < 2 * (book.state[2] + len(book.rarest)):
+def _with_room(solver: SolverState) -> SolverState:
+    """Return the state with space for twice the entries, and for the shingles these may need."""
+    pool = np.empty((2 * len(solver.pool) + len(solver.rarest), 2), np.int32)
+    pool[: len(solver.pool)] = solver.pool
+    words, chains = solver.words, solver.chains
+    while len(words) < 2 * (solver.state[2] + len(solver.rarest)):
         words, chains = np.zeros(2 * len(words), np.uint64), _chains(2 * len(chains))
-    if len(words) > len(book.words):
-        _move(book.words, book.chains, words, chains)
-    return book._replace(pool=pool, words=words, chains=chains)
+    if len(words) > len(solver.words):
+        _move(solver.words, solver.chains, words, chains)
+    return solver._replace(pool=pool, words=words, chains=chains)
 
 
 @kernel
-def _settle(
+def _decide(
     sets: tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]],
     protect: NDArray[np.bool_],
     bucket: NDArray[np.int32],
     common: NDArray[np.uint16],
     threshold: float,
-    book: Book,
+    solver: SolverState,
 ) -> bool:
-    """Settle the rows in order; tell whether all are settled."""
-    kept, score, chain, pool, words, chains, seen, entered, met, waiting, rarest, state = book
+    """Decide the rows in order; return whether all are decided."""
+    kept, score, chain, pool, words, chains, seen, entered, candidates, waiting, rarest, state = solver
     values, start, size = sets
     i, used, known, waits, comparisons = state[0], state[1], state[2], state[3], state[4]
     rare, whose = 0, np.int64(-1)  # `rarest` holds that many shingles of this row
@@ -346,20 +346,20 @@ def _settle(
                 entered[j] = True
                 if whose != j:
                     rare, whose = _rarest(values, start[j], size[j], common, threshold, rarest), np.int64(j)
-                used, fresh = _enter(j, rarest, rare, words, chains, pool, used)
+                used, fresh = _enter_shingles(j, rarest, rare, words, chains, pool, used)
                 known += fresh
             waits -= 1
         if waits or i == len(size) or used + bucket.shape[1] > len(pool):
             break
         if not protect[i]:
-            count, full = _meet(i, bucket, chain, pool, seen, met)
+            count, full = _bucket_candidates(i, bucket, chain, pool, seen, candidates)
             if full:
                 rare, whose = _rarest(values, start[i], size[i], common, threshold, rarest), i
-                count = _lead(i, rarest, rare, words, chains, pool, seen, met, count)
+                count = _shingle_candidates(i, rarest, rare, words, chains, pool, seen, candidates, count)
             comparisons += count
-            kept[i], score[i] = _choose(sets, i, met, count, threshold)
+            kept[i], score[i] = _choose(sets, i, candidates, count, threshold)
         if kept[i] < 0:
-            used, waits = _stay(i, bucket, chain, pool, used, waiting)
+            used, waits = _enter_buckets(i, bucket, chain, pool, used, waiting)
         i += 1
     state[0], state[1], state[2], state[3], state[4] = i, used, known, waits, comparisons
     return i == len(size) and not waits

@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hashing import mix
 
-RANDOM_LOWER, WORST, NEXT_BEST, ALL_LOWER, RANDOM_OTHER, LENGTH_MATCHED = range(6)
+WORST, NEXT_BEST, ALL_LOWER, RANDOM_OTHER, LENGTH_MATCHED = range(1, 6)
 
 MADE, NONE_GOOD_ENOUGH, ALL_TIED, DRAWN_TIED, BELOW_MARGIN = range(5)
-"""What a row came to."""
+"""The outcome of a row."""
 
 ROUGH: Final = 1e-9
-"""Slack of the margin: 0.3 - 0.1 falls short of 0.2 by 3e-17."""
+"""Tolerance of the margin: 0.3 - 0.1 is below 0.2 by 3e-17."""
 
 
-class Rivals(NamedTuple):
+class RankedCompletions(NamedTuple):
     """The scored completions of all rows, each text once; row `i` has those from `offsets[i]` to `offsets[i + 1]`.
 
-    Within a row they go from the best to the worst, and by `rank`, a keyed hash, where scores are equal. `length` is in
-    characters, and is read by `LENGTH_MATCHED` only.
+    Within a row they go from best to worst, then by `rank`, a keyed hash. `length` (characters): for `LENGTH_MATCHED`.
     """
 
     offsets: NDArray[np.int64]
@@ -33,7 +32,7 @@ class Rivals(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """A line a pair: its row, the places of both completions among the rivals, and its draw, a keyed hash."""
+    """For each pair its row, the positions of both completions, and its draw, a keyed hash."""
 
     row: NDArray[np.int32]
     chosen: NDArray[np.int64]
@@ -48,7 +47,7 @@ def _draw(rank: NDArray[np.uint64], chosen: int, rejected: int) -> np.uint64:
 
 @inline
 def _lower(score: NDArray[np.float64], chosen: int, start: int, end: int, margin: float, ties: bool) -> int:  # noqa: FBT001
-    """Return the first rival from `start` that may be rejected for `chosen`; all after it may be too."""
+    """Return the first completion from `start` that may be rejected for `chosen`; all after it may be too."""
     while start < end and (score[chosen] - score[start] < margin or (not ties and score[chosen] == score[start])):
         start += 1
     return start
@@ -58,7 +57,7 @@ def _lower(score: NDArray[np.float64], chosen: int, start: int, end: int, margin
 def _pick(
     rank: NDArray[np.uint64], length: NDArray[np.int32], chosen: int, first: int, last: int, strategy: int
 ) -> int:
-    """Return one of the rivals from `first` to `last`, never `chosen`; -1 where there is none."""
+    """Return one of the completions from `first` to `last`, never `chosen`; -1 if there is none."""
     if first >= last or strategy == NEXT_BEST:
         return first if first < last else -1
     if strategy == WORST:
@@ -85,21 +84,21 @@ def _why_none(score: NDArray[np.float64], begin: int, end: int, at_least: float,
 
 @kernel
 def choose(
-    rivals: Rivals,
+    ranked: RankedCompletions,
     at_least: float,
     strategy: int,
     margin: float,
     ties: bool,  # noqa: FBT001
     most: int,
 ) -> tuple[Pairs, NDArray[np.int8]]:
-    """Pair the rivals of each row; NaN for `at_least` chooses the best one only, `most` is room for all pairs.
+    """Pair the completions of each row; NaN for `at_least` chooses only the best, `most` is the space for pairs.
 
-    Returns also what each row came to: `MADE` for one with fewer than two rivals too.
+    Returns also the outcome of each row: `MADE` for one with fewer than two completions too.
     """
-    offsets, score, rank, length = rivals
+    offsets, score, rank, length = ranked
     row, draw = np.empty(most, np.int32), np.empty(most, np.uint64)
     chosen, rejected = np.empty(most, np.int64), np.empty(most, np.int64)
-    came_to = np.full(len(offsets) - 1, MADE, np.int8)
+    outcome = np.full(len(offsets) - 1, MADE, np.int8)
     k = 0
     for i in range(len(offsets) - 1):
         begin, end, before, drawn_tied = offsets[i], offsets[i + 1], k, False
@@ -119,5 +118,5 @@ def choose(
                 row[k], chosen[k], rejected[k], draw[k] = i, c, r, _draw(rank, c, r)
                 k += 1
         if k == before:
-            came_to[i] = _why_none(score, begin, end, at_least, drawn_tied, ties)
-    return Pairs(row[:k], chosen[:k], rejected[:k], draw[:k]), came_to
+            outcome[i] = _why_none(score, begin, end, at_least, drawn_tied, ties)
+    return Pairs(row[:k], chosen[:k], rejected[:k], draw[:k]), outcome

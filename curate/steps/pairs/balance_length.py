@@ -182,8 +182,8 @@ def surplus(longer: int, shorter: int, target: float, within: float) -> tuple[in
 
 def _dropped(lines: pl.DataFrame) -> pl.DataFrame:
     """Return the lines to drop."""
-    falls = (pl.col("way") == pl.col("surplus")) & (pl.col("way") != 0) & ~pl.col("protect")
-    marked = lines.with_columns(spare=(~falls).any().over(PROMPT), falls=falls).filter("falls")
+    removable = (pl.col("way") == pl.col("surplus")) & (pl.col("way") != 0) & ~pl.col("protect")
+    marked = lines.with_columns(spare=(~removable).any().over(PROMPT), removable=removable).filter("removable")
     ordered = marked.sort("order", "rank", "row")
     last = ~pl.col("spare") & (pl.int_range(pl.len(), 0, -1).over(PROMPT) == 1)
     ordered = ordered.with_columns(last=last).sort("last", maintain_order=True)

@@ -1,8 +1,8 @@
 """Turn rated completions into pairs: the Pairing of the recipes for preference data.
 
-Peers pair carelessly: the first of tied maxima is chosen and the first of tied minima rejected, so that both are one
-completion, and random choices have no seed. Here each text of a row counts once, a pair has two different texts, and
-every random choice is a keyed hash of what the row says.
+Other tools choose the first of tied maxima and reject the first of tied minima, which may be one completion, and draw
+without a seed. Here each text of a row counts once, a pair has two different texts, and every random choice is a keyed
+hash of the content of the row.
 """
 
 from __future__ import annotations
@@ -23,14 +23,22 @@ from curate.rows.identity import content_hashes
 from curate.rows.schema import BODIES, MESSAGE, MESSAGES, kind_of
 from curate.rows.take import take_array
 from curate.steps.base import Paired, Pairing
-from curate.steps.pairs._pairing_kernel import LENGTH_MATCHED, MADE, NONE_GOOD_ENOUGH, ROUGH, Pairs, Rivals, choose
+from curate.steps.pairs._pairing_kernel import (
+    LENGTH_MATCHED,
+    MADE,
+    NONE_GOOD_ENOUGH,
+    ROUGH,
+    Pairs,
+    RankedCompletions,
+    choose,
+)
 from curate.steps.pairs.completion_scores import ASPECTS, Blend, mean, rounded, scores_of
 
 Rejected: TypeAlias = Literal["random_lower", "worst", "next_best", "all_lower", "random_other", "length_matched"]
 Ties: TypeAlias = Literal["drop", "keep"]
 
 STRATEGIES: Final = ("random_lower", "worst", "next_best", "all_lower", "random_other", "length_matched")
-"""A strategy's code in the kernel is its place here."""
+"""The code of a strategy in the kernel is its index."""
 
 REASONS: Final = ("one_completion", "missing_score", "none_good_enough", "all_tied", "drawn_tied", "below_margin")
 _ONE, _MISSING, _FIRST = 0, 1, 2
@@ -44,10 +52,20 @@ class AtLeast:
 
 
 def at_least(score: float) -> AtLeast:
-    """Let every completion with at least this score be chosen, for `binarize(chosen=)`; raises `MixtureError`.
+    """Let every completion with at least this score be chosen, for `binarize(chosen=)`.
 
-    >>> at_least(7)
-    AtLeast(score=7.0)
+    Args:
+        score: The lowest score of a chosen completion.
+
+    Returns:
+        The setting.
+
+    Raises:
+        MixtureError: `score` is not a number.
+
+    Example:
+        >>> at_least(7)
+        AtLeast(score=7.0)
     """
     if not is_number(score):
         message = f"at_least({score!r}) takes a number"
@@ -55,10 +73,10 @@ def at_least(score: float) -> AtLeast:
     return AtLeast(score=float(score))
 
 
-class Scored(NamedTuple):
-    """The completions that can be paired, each text of a row once; `place` is where one of its text stands."""
+class ScoredCompletions(NamedTuple):
+    """The completions that can be paired, each text of a row once; `place` is the index of one with that text."""
 
-    rivals: Rivals
+    ranked: RankedCompletions
     place: NDArray[np.int64]
 
 
@@ -94,13 +112,13 @@ class Binarize(Pairing):
         row = np.repeat(np.arange(body.num_rows, dtype=np.int32), np.diff(offsets))
         texts = hash_strings(view(values.field("content")))
         scored = self._scored(body, values, row, texts)
-        pairs, came_to = self._choose(scored)
-        reason = came_to.astype(np.int16) - NONE_GOOD_ENOUGH + _FIRST
-        reason[came_to == MADE] = -1
-        reason[np.diff(scored.rivals.offsets) < 2] = _MISSING
+        pairs, outcome = self._choose(scored)
+        reason = outcome.astype(np.int16) - NONE_GOOD_ENOUGH + _FIRST
+        reason[outcome == MADE] = -1
+        reason[np.diff(scored.ranked.offsets) < 2] = _MISSING
         reason[_different(row, texts, body.num_rows) < 2] = _ONE
         sides = scored.place[pairs.chosen], scored.place[pairs.rejected]
-        scores = scored.rivals.score[pairs.chosen], scored.rivals.score[pairs.rejected]
+        scores = scored.ranked.score[pairs.chosen], scored.ranked.score[pairs.rejected]
         contents = values.field("content")
         columns = [
             take_array(body["messages"], pairs.row),
@@ -110,8 +128,10 @@ class Binarize(Pairing):
         ]
         return Paired(pa.RecordBatch.from_arrays(columns, schema=BODIES["preference"]), pairs.row, reason)
 
-    def _scored(self, body: pa.RecordBatch, values: pa.StructArray, row: NDArray[np.int32], texts: Hashes) -> Scored:
-        """Return what can be paired; completions of one text meet, with the mean of their scores."""
+    def _scored(
+        self, body: pa.RecordBatch, values: pa.StructArray, row: NDArray[np.int32], texts: Hashes
+    ) -> ScoredCompletions:
+        """Return the completions that can be paired; those of equal text are one, with the mean of their scores."""
         score = scores_of(values.field("scores"), self.score)
         there = np.flatnonzero(np.isfinite(score))
         order = there[np.lexsort((score[there], texts.low[there], texts.high[there], row[there]))]
@@ -129,23 +149,23 @@ class Binarize(Pairing):
         if self.rejected == STRATEGIES[LENGTH_MATCHED]:
             length = pc.utf8_length(values.field("content").take(pa.array(place))).to_numpy(zero_copy_only=False)
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        rivals = Rivals(frozen(offsets), frozen(means), frozen(rank), frozen(length))
-        return Scored(rivals, place)
+        ranked = RankedCompletions(frozen(offsets), frozen(means), frozen(rank), frozen(length))
+        return ScoredCompletions(ranked, place)
 
-    def _choose(self, scored: Scored) -> tuple[Pairs, NDArray[np.int8]]:
-        """Return the pairs, at most `pairs_per_prompt` a row (those with the lowest draws), and what rows came to."""
-        sizes = np.diff(scored.rivals.offsets)
+    def _choose(self, scored: ScoredCompletions) -> tuple[Pairs, NDArray[np.int8]]:
+        """Return the pairs, at most `pairs_per_prompt` per row (those with the lowest draws), and each outcome."""
+        sizes = np.diff(scored.ranked.offsets)
         good = np.minimum(sizes, 1) if self.chosen == "best" else sizes
         most = int((good * (np.maximum(sizes - 1, 0) if self.rejected == "all_lower" else 1)).sum())
         limit = math.nan if isinstance(self.chosen, str) else self.chosen.score
         strategy, margin = STRATEGIES.index(self.rejected), self.margin - ROUGH if self.margin else 0.0
-        pairs, came_to = choose(scored.rivals, limit, strategy, margin, self.ties == "keep", most)
+        pairs, outcome = choose(scored.ranked, limit, strategy, margin, self.ties == "keep", most)
         if self.pairs_per_prompt is None or not len(pairs.row):
-            return pairs, came_to
+            return pairs, outcome
         order = np.lexsort((pairs.draw, pairs.row))
         number = np.arange(len(order)) - np.searchsorted(pairs.row, pairs.row[order])
         kept = np.sort(order[number < self.pairs_per_prompt])
-        return Pairs(pairs.row[kept], pairs.chosen[kept], pairs.rejected[kept], pairs.draw[kept]), came_to
+        return Pairs(pairs.row[kept], pairs.chosen[kept], pairs.rejected[kept], pairs.draw[kept]), outcome
 
 
 def _begins(row: NDArray[np.int32], high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -180,43 +200,46 @@ def binarize(
     seed: int = 0,
     allow_large_drop: bool = False,
 ) -> Binarize:
-    """Pair the completions of rated rows: one chosen, one rejected, both with the score that says so.
+    """Pair the completions of rated rows: one chosen, one rejected, each with its score.
 
-    - `score`: what a completion is worth. "overall" is its score `overall`, or else `overall_score`; any other name is
-      the score of that name; `mean("helpfulness", "honesty")` and `weighted(helpfulness=2, honesty=1)` are means of
-      several. A completion that lacks a score that is needed ("N/A", null, NaN, infinite) is left out.
-    - `chosen`: the "best", or each one with `at_least(x)`.
-    - `rejected`: one of those that score lower than the chosen one by `margin` or more, whichever is drawn
-      ("random_lower"), the "worst", the "next_best", or the one whose length in characters is nearest to that of the
-      chosen one ("length_matched"); or each of them ("all_lower"). "random_other" draws from all others first, whatever
-      their scores, and makes no pair where the one drawn scores higher, or lower by less than `margin`.
-    - `margin`: the least difference of scores, taken with a slack of 1e-9.
-    - `ties`: whether chosen and rejected may have equal scores: "drop" or "keep". If kept, those of equal score count
-      as lower for every strategy, in a random order; no two completions are ever paired both ways.
-    - `pairs_per_prompt`: at most so many pairs a row, drawn from all that it gives; those of 2 are part of those of 3.
-      None is no limit. One pair is all that `chosen="best"` gives, unless `rejected="all_lower"`.
-    - `seed`: changes all random choices. They are hashes of prompt and completions, so neither the order of completions
-      nor anything outside the row has a say.
+    Each text counts once per row, with the mean of its scores, so chosen and rejected always differ. An empty text is a
+    text. A pair carries the prompt and `meta` of its row unchanged. A row without a pair has a reason:
+    `one_completion` (fewer than two different ones), `missing_score` (fewer than two have the score),
+    `none_good_enough` (none reaches `at_least`), `all_tied`, `below_margin` (no two differ by `margin`, or
+    "random_other" drew one that does not) or `drawn_tied` ("random_other" drew a tie).
 
-    The text of a completion counts once in a row, with the mean of its scores where it stands there several times, so
-    chosen and rejected always differ. An empty text is a text. A pair carries prompt and `meta` of its row as they are.
+    Args:
+        score: The worth of a completion. "overall" is its score `overall`, or else `overall_score`; another name is the
+            score of that name; `mean(...)` and `weighted(...)` combine several. Completions without a finite score
+            are left out.
+        chosen: "best", or `at_least(x)` for each completion from that score.
+        rejected: One of the completions that score lower by `margin` or more: a random one ("random_lower"), the
+            "worst", the "next_best", or the one nearest in length ("length_matched", characters); or each
+            ("all_lower"). "random_other" draws from all others, and makes no pair if the one drawn is not lower.
+        margin: The smallest difference of scores, in points, with a tolerance of 1e-9.
+        ties: "keep" lets chosen and rejected have equal scores: ties count as lower, in random order. No two
+            completions are paired both ways.
+        pairs_per_prompt: The most pairs per row, drawn at random; those for 2 are among those for 3. None is no limit.
+        seed: Changes all random choices. They are hashes of prompt and completions, so order has no effect.
+        allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
 
-    A row that gives no pair says why: `one_completion` (fewer than two different ones), `missing_score` (fewer than two
-    of them have the score), `none_good_enough` (none reaches `at_least`), `all_tied`, `below_margin` (no two lie that
-    far apart; or "random_other" drew one that does not lie so far below), `drawn_tied` ("random_other" drew a tie).
+    Returns:
+        The step.
 
-    Raises `MixtureError` for an unknown strategy, a negative margin, fewer than one pair a prompt and a seed below 0.
+    Raises:
+        MixtureError: A strategy is unknown, or a number is out of range.
 
-    >>> from curate.rows.schema import BODIES
-    >>> answers = [
-    ...     {"content": text, "model": None, "scores": [{"name": "overall", "value": value}]}
-    ...     for text, value in (("No.", 2.0), ("Yes, at 100 °C.", 9.0), ("Yes.", 7.5))
-    ... ]
-    >>> row = {"messages": [{"role": "user", "content": "Does it boil?"}], "completions": answers, "meta": "{}"}
-    >>> body = pa.RecordBatch.from_pylist([row], BODIES["rated"])
-    >>> pairs = binarize(rejected="next_best").pair(body).body.to_pylist()
-    >>> [(pair["chosen"][0]["content"], pair["rejected"][0]["content"], pair["rejected_score"]) for pair in pairs]
-    [('Yes, at 100 °C.', 'Yes.', 7.5)]
+    Example:
+        >>> from curate.rows.schema import BODIES
+        >>> answers = [
+        ...     {"content": text, "model": None, "scores": [{"name": "overall", "value": value}]}
+        ...     for text, value in (("No.", 2.0), ("Yes, at 100 °C.", 9.0), ("Yes.", 7.5))
+        ... ]
+        >>> row = {"messages": [{"role": "user", "content": "Boils?"}], "completions": answers, "meta": "{}"}
+        >>> body = pa.RecordBatch.from_pylist([row], BODIES["rated"])
+        >>> pairs = binarize(rejected="next_best").pair(body).body.to_pylist()
+        >>> [(pair["chosen"][0]["content"], pair["rejected"][0]["content"]) for pair in pairs]
+        [('Yes, at 100 °C.', 'Yes.')]
     """
     _check_choices(score, chosen, rejected, ties)
     if not is_number(margin) or margin < 0:
@@ -252,28 +275,55 @@ def _check_choices(score: object, chosen: object, rejected: object, ties: object
 
 
 def zephyr(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
-    """Pair as Zephyr's UltraFeedback does: the best overall score, against any of the others at random, ties and all.
+    """Pair as Zephyr's UltraFeedback does: the best overall score against a random other one, ties included.
 
-    Source: the card of HuggingFaceH4/ultrafeedback_binarized (highest `overall_score`; one of the other three at
-    random, "to encourage diversity"); Tunstall et al., "Zephyr" (arXiv 2310.16944), says mean score instead. How ties
-    for the best were broken, and the random state, are not published; here both are keyed hashes. Its latest version
-    leaves out TruthfulQA's prompts first: `decontaminate(evals("truthful_qa"))`.
+    Its tie-breaking and random state are not published; here both are keyed hashes. Its latest version first leaves out
+    TruthfulQA's prompts: `decontaminate(evals("truthful_qa"))`.
 
-    >>> zephyr().rejected, zephyr().ties
-    ('random_other', 'keep')
+    Args:
+        seed: Changes all random choices.
+        allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
+
+    Returns:
+        The step.
+
+    Raises:
+        MixtureError: `seed` is below 0.
+
+    Example:
+        >>> zephyr().rejected, zephyr().ties
+        ('random_other', 'keep')
+
+    References:
+        The card of HuggingFaceH4/ultrafeedback_binarized (one of the other three at random, "to encourage
+        diversity"); Tunstall et al., "Zephyr" (arXiv:2310.16944), which says mean score instead.
     """
     return binarize(score="overall", rejected="random_other", ties="keep", seed=seed, allow_large_drop=allow_large_drop)
 
 
 def argilla(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
-    """Pair as Argilla's cleaned UltraFeedback does: the best mean of the four aspects, against a random lower one.
+    """Pair as Argilla's cleaned UltraFeedback does: the best mean of the four aspects against a random lower one.
 
-    Source: the cards of argilla/ultrafeedback-binarized-preferences (-cleaned: without ties and TruthfulQA's prompts;
-    -multi: every lower one, `rejected="all_lower"`). Its means skip an aspect that is "N/A" (as far as the card tells);
-    here a completion needs all four. The random state is not published.
+    According to their cards, its means skip an aspect that is "N/A"; here a completion needs all four. The random state
+    is not published.
 
-    >>> argilla().score.weights[0], argilla().ties
-    (('helpfulness', 1.0), 'drop')
+    Args:
+        seed: Changes all random choices.
+        allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
+
+    Returns:
+        The step.
+
+    Raises:
+        MixtureError: `seed` is below 0.
+
+    Example:
+        >>> argilla().score.weights[0], argilla().ties
+        (('helpfulness', 1.0), 'drop')
+
+    References:
+        The cards of argilla/ultrafeedback-binarized-preferences (-cleaned: without ties and TruthfulQA's prompts;
+        -multi: every lower one, `rejected="all_lower"`).
     """
     return binarize(
         score=mean(*ASPECTS), rejected="random_lower", ties="drop", seed=seed, allow_large_drop=allow_large_drop
@@ -281,27 +331,54 @@ def argilla(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
 
 
 def max_min(*, score: str | Blend = "overall", seed: int = 0, allow_large_drop: bool = False) -> Binarize:
-    """Pair the best with the worst.
+    """Pair the best completion with the worst.
 
-    Source: distilabel's `FormatTextGenerationDPO` (highest and lowest rating, the first of equal ones, so that a row
-    of ties becomes a pair of one completion; here it gives none), and Meng et al., "SimPO" (arXiv 2405.14734), whose
-    scores are a reward model's.
+    distilabel takes the first of equal ratings, so that a row of ties becomes a pair of one completion; here such a row
+    gives no pair.
 
-    >>> max_min(score="reward").rejected
-    'worst'
+    Args:
+        score: The worth of a completion, as in `binarize`.
+        seed: Changes all random choices.
+        allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
+
+    Returns:
+        The step.
+
+    Raises:
+        MixtureError: `score` is no name, `mean(...)` or `weighted(...)`, or `seed` is below 0.
+
+    Example:
+        >>> max_min(score="reward").rejected
+        'worst'
+
+    References:
+        distilabel's `FormatTextGenerationDPO`; Meng et al., "SimPO" (arXiv:2405.14734), which uses a reward model.
     """
     return binarize(score=score, rejected="worst", ties="drop", seed=seed, allow_large_drop=allow_large_drop)
 
 
 def tulu3(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
-    """Pair as Tulu 3 does: the best mean of the four aspects, against any of the others at random, ties and all.
+    """Pair as Tulu 3 does: the best mean of the four aspects against a random other one, ties included.
 
-    Source: Lambert et al., "Tulu 3" (arXiv 2411.15124), and its code, open-instruct's `synth_pref/parse_preferences.py`
-    (unseeded; the first of tied maxima; a rating that cannot be parsed counts as -1, and a lone completion is paired
-    with itself). Here the choice is a keyed hash, and a completion without all four ratings is left out.
+    Its code is unseeded, takes the first of tied maxima, counts an unparsable rating as -1 and pairs a lone completion
+    with itself. Here the choice is a keyed hash, and a completion without all four ratings is left out.
 
-    >>> tulu3() == binarize(score=mean(*ASPECTS), rejected="random_other", ties="keep")
-    True
+    Args:
+        seed: Changes all random choices.
+        allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
+
+    Returns:
+        The step.
+
+    Raises:
+        MixtureError: `seed` is below 0.
+
+    Example:
+        >>> tulu3() == binarize(score=mean(*ASPECTS), rejected="random_other", ties="keep")
+        True
+
+    References:
+        Lambert et al., "Tulu 3" (arXiv:2411.15124); open-instruct's `synth_pref/parse_preferences.py`.
     """
     return binarize(
         score=mean(*ASPECTS), rejected="random_other", ties="keep", seed=seed, allow_large_drop=allow_large_drop

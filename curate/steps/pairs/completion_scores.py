@@ -1,4 +1,4 @@
-"""What a completion is worth: one of its scores, or a mean of several."""
+"""The worth of a completion: one of its scores, or a mean of several."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ASPECTS: Final = ("helpfulness", "honesty", "instruction_following", "truthfulne
 """The aspects that UltraFeedback rates, 1 to 5."""
 
 OVERALL: Final = ("overall", "overall_score")
-"""What "overall" means: the first of these scores that a completion has."""
+""""overall" is the first of these scores that a completion has."""
 
 _DECIMALS: Final = 9
 _ROUNDED: Final = 1e6
@@ -34,10 +34,18 @@ class Blend:
 def mean(*names: str) -> Blend:
     """Return the mean of several scores, for `binarize(score=)`; a completion that lacks one of them has no mean.
 
-    Raises `MixtureError` without a name, and for a name given twice.
+    Args:
+        *names: Names of scores, each once.
 
-    >>> mean("honesty", "helpfulness")
-    Blend(weights=(('helpfulness', 1.0), ('honesty', 1.0)))
+    Returns:
+        The names with their weights.
+
+    Raises:
+        MixtureError: There is no name, or one is given twice.
+
+    Example:
+        >>> mean("honesty", "helpfulness")
+        Blend(weights=(('helpfulness', 1.0), ('honesty', 1.0)))
     """
     if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
         message = f"mean({', '.join(map(repr, names))}) takes names of scores, each once; {', '.join(ASPECTS)}, say"
@@ -46,13 +54,23 @@ def mean(*names: str) -> Blend:
 
 
 def weighted(**weights: float) -> Blend:
-    """Return the weighted mean of several scores; one that lacks a score has none. A name of any form: `**{"a b": 2}`.
+    """Return the weighted mean of several scores; a completion that lacks one of them has no mean.
 
-    A weight may be negative (HelpSteer2's recipe takes verbosity off), not zero. The sum is divided by the sum of the
-    weights without their signs. Raises `MixtureError` for anything else.
+    The sum is divided by the sum of the absolute weights.
 
-    >>> weighted(helpfulness=2, honesty=1)
-    Blend(weights=(('helpfulness', 2.0), ('honesty', 1.0)))
+    Args:
+        **weights: The weight of each score, not 0. A weight may be negative (HelpSteer2's recipe subtracts verbosity).
+            Names with spaces: `weighted(**{"a b": 2})`.
+
+    Returns:
+        The names with their weights.
+
+    Raises:
+        MixtureError: There is no weight, or one is 0 or not a number.
+
+    Example:
+        >>> weighted(helpfulness=2, honesty=1)
+        Blend(weights=(('helpfulness', 2.0), ('honesty', 1.0)))
     """
     bad = {name: value for name, value in weights.items() if not is_number(value) or value == 0}
     if bad or not weights:
@@ -63,10 +81,10 @@ def weighted(**weights: float) -> Blend:
 
 
 def scores_of(lists: pa.ListArray, score: str | Blend) -> NDArray[np.float64]:
-    """Return one score for each completion from its list of scores; NaN where it lacks one that is needed.
+    """Return one score for each completion from its list of scores; NaN if it lacks one that is needed.
 
-    `score` is "overall" (the score `overall`, or else `overall_score`), any other name, or a `Blend`. Of a name that
-    stands twice the last counts. Means are rounded to nine decimals, so that those that are equal on paper tie.
+    `score` is "overall" (the score `overall`, or else `overall_score`), another name, or a `Blend`. Of scores of one
+    name the last counts. Means are rounded to nine decimals, so that mathematically equal ones tie.
 
     >>> from curate.rows.schema import SCORE
     >>> each = [{"name": "helpfulness", "value": 4.0}, {"name": "honesty", "value": 5.0}], []
@@ -86,7 +104,7 @@ def scores_of(lists: pa.ListArray, score: str | Blend) -> NDArray[np.float64]:
 
 
 def score_columns(lists: pa.ListArray, names: tuple[str, ...]) -> list[NDArray[np.float64]]:
-    """Return a column for each name: that score of each list, NaN where there is none or no finite one."""
+    """Return a column for each name: that score of each list, NaN if it is missing or not finite."""
     offsets = lists.offsets.to_numpy(zero_copy_only=True)
     items = lists.values.slice(offsets[0], offsets[-1] - offsets[0])
     owner = np.repeat(np.arange(len(lists)), np.diff(offsets))
@@ -96,8 +114,8 @@ def score_columns(lists: pa.ListArray, names: tuple[str, ...]) -> list[NDArray[n
     found = []
     for place in range(len(names)):
         column = np.full(len(lists), math.nan)
-        met = np.flatnonzero(code == place)
-        column[owner[met]] = value[met]
+        given = np.flatnonzero(code == place)
+        column[owner[given]] = value[given]
         found.append(column)
     return found
 

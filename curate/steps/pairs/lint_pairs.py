@@ -127,51 +127,55 @@ def lint_pairs(
     language_model: str | os.PathLike[str] | None = None,
     allow_large_drop: bool = False,
 ) -> LintPairs:
-    """Say what is wrong with preference rows and with the ratings of rated rows; drop the kinds in `drop`.
+    """Detect faults in preference rows and in the ratings of rated rows; drop the kinds in `drop`.
 
-    Each kind is a score column of its name, 0 where nothing is wrong, and the reason of rows that fall by it. All are
-    always measured; nothing is dropped unless `drop` names it ("all": every kind). In the order in which they name the
-    reason:
+    Each kind is a score column of its name, 0 if nothing is wrong, and the reason of the rows it drops, in this order:
 
-    - `empty_side`: how many of prompt, chosen and rejected (or completions) have no text but white space.
-    - `equal_answers`: 1 where chosen and rejected say the same in normal form (`curate.text.normal`), turn by turn.
-    - `equal_when_cut`: 1 where they are the same up to the first `cut` characters or words (`unit`) of each, as they
-      are; 0 without `cut`. Turns are cut as if they were one text, a word at its end. Beside it stand the columns
-      `shared_characters` and `shared_words`: where the two part.
-    - `score_inverted`: of a pair, 1 where the chosen score is below the rejected one. Of a rated row, how many
-      completions have an overall score that is 45 % of its scale or more above or below the mean of their aspects on
-      theirs: a 10 whose aspects are 3.2 of 5 or worse, a 1 whose aspects are 2.8 or better. So UltraFeedback's 1s that
-      became 10s are found. The aspects are all scores but `overall`, or those named. Nothing is said of completions
-      with a number outside its scale, or without overall score or aspects.
-    - `bad_rating`: how many completions lack a finite rating that another of their row has ("N/A" is such), or have
-      none like all others; of a pair, 1 where one score is missing or no finite number and the other is not missing.
-    - `refusal_chosen`: phrases of refusal (the family `cannot_help` of `refusals`) that begin in the first 100
-      characters of a chosen turn, where no rejected turn has one anywhere.
-    - `prompt_repeated`: how many answers have the whole last user turn within them, in normal form; it has eight words
-      or more to count.
-    - `identity_leak`: phrases with which answers name their maker or call themselves a model (the families `provider`
-      and `self_reference`).
-    - `other_language`: 1 where both answers are in another language than the last user turn, by `language()`, which
-      needs 20 letters to tell one. Nothing is said of prompts that speak of translating. `languages=False` leaves it at
-      0 and saves four fifths of the time; `language_model` is a fastText model in place of lid.176.
+    - `empty_side`: sides (prompt, chosen, rejected or completions) without text.
+    - `equal_answers`: 1 if chosen and rejected are equal in normal form (`curate.text.normal`), turn by turn.
+    - `equal_when_cut`: 1 if their first `cut` characters or words are equal, verbatim, with all turns as one text. The
+      columns `shared_characters` and `shared_words` say how much they share.
+    - `score_inverted`: of a pair, 1 if the chosen score is below the rejected one. Of a rated row, completions whose
+      overall score and mean aspect differ by 45 % of their scales or more (a 10 with aspects of 3.2 of 5 or worse), as
+      UltraFeedback's 1s that became 10s do. Numbers outside their scale are not compared.
+    - `bad_rating`: completions without a finite rating that another of their row has ("N/A"), or all if the row has
+      none; of a pair, 1 if only one score is present or one is not finite.
+    - `refusal_chosen`: refusals (family `cannot_help` of `refusals`) in the first 100 characters of chosen turns, if no
+      rejected turn has one.
+    - `prompt_repeated`: answers that contain the whole last user turn, of eight words or more, in normal form.
+    - `identity_leak`: phrases that name a maker or a model (families `provider` and `self_reference`).
+    - `other_language`: 1 if both answers are in another language than the last user turn, by `language()`, which needs
+      20 letters. Prompts about translation do not count.
 
-    The evidence has phrases with their places, and prompts and ratings with their turn, eight of a kind a row at most.
-    Conversations have nothing wrong. Null text is empty; phrases are English. Which of two pairs with one prompt is
-    right when their labels contradict each other needs all rows: `contradictions()`.
+    The evidence lists up to eight hits per kind and row. Conversations have no faults; null text is empty; phrases are
+    English. For pairs with contradicting labels see `contradictions()`.
 
-    Raises `MixtureError` for an unknown kind or unit, a `cut` below 1, a scale that does not rise, and a kind to drop
-    that is not measured; `SourceNotFoundError` for a model that is not there.
+    Args:
+        drop: The kinds to drop, or "all". By default rows are only scored.
+        cut: The length for `equal_when_cut`, such as the limit of training; None leaves it at 0.
+        unit: The unit of `cut`: "characters" or "words".
+        overall: The name of the overall score of a completion.
+        overall_scale: Its lowest and highest rating; UltraFeedback's by default.
+        aspects: The names of the aspects; by default all scores but `overall`.
+        aspect_scale: Their lowest and highest rating; UltraFeedback's by default.
+        languages: False leaves `other_language` at 0 and saves four fifths of the time.
+        language_model: The path of a fastText model to use in place of lid.176.
+        allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
 
-    Sources: UltraFeedback issue 8 (an overall score of 1 became 10: `score if score > 1 else 10 * score`).
+    Returns:
+        The step.
 
-    >>> from curate.rows.schema import BODIES
-    >>> from curate.rows.segments import segments
-    >>> prompt, yes = {"role": "user", "content": "Is it?"}, {"role": "assistant", "content": "It is."}
-    >>> rows = [{"prompt": [prompt], "chosen": [yes], "rejected": [yes], "meta": "{}"}]
-    >>> step = lint_pairs("equal_answers")
-    >>> scores = step.score(segments(pa.RecordBatch.from_pylist(rows, BODIES["preference"]), step.reads))
-    >>> [lint for lint in LINTS if scores.columns[lint][0]]
-    ['equal_answers']
+    Raises:
+        MixtureError: A kind or unit is unknown, `cut` is below 1, a scale is not ascending, or a kind to drop is not
+            measured.
+        SourceNotFoundError: The model does not exist.
+
+    Example:
+        >>> lint_pairs(("equal_answers", "empty_side")).drop
+        ('empty_side', 'equal_answers')
+
+    References:
+        UltraFeedback issue 8 (an overall score of 1 became 10: `score if score > 1 else 10 * score`).
     """
     named = _named(drop, cut, languages=languages)
     _check(cut, unit, overall_scale, aspect_scale)

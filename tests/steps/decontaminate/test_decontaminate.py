@@ -163,7 +163,7 @@ def test_every_item_is_matchable_or_named_as_not() -> None:
     assert items["item"].to_list() == [f"i{number}" for number in range(6)]
     assert items["kind"].to_list() == ["long", "short", "generic", *["unmatchable"] * 3]
     assert items["words"].to_list() == [20, 5, 3, 0, 0, 0]
-    assert items["why"].to_list()[3:] == ["its question has no word"] * 3
+    assert items["why"].to_list()[3:] == ["the question contains no words"] * 3
     assert items["informative"].to_list()[0] is None
 
 
