@@ -12,6 +12,7 @@ from .io.formats.dialogues import (
     question_answer as question_answer,
     sharegpt as sharegpt,
 )
+from .io.formats.helpsteer3 import helpsteer3 as helpsteer3
 from .io.formats.oasst import oasst as oasst, oasst_messages as oasst_messages
 from .io.formats.preference import hh as hh, preference as preference
 from .io.formats.rated import rated as rated, ultrafeedback as ultrafeedback

@@ -26,6 +26,22 @@ settings.register_profile("quick", max_examples=10, deadline=None, suppress_heal
 settings.register_profile("ci", settings.get_profile("quick"), max_examples=100, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Use every core, but one process for a bench, for a few named tests, and where output is to be seen (`-s`)."""
+    alone = config.option.capture == "no" or any("::" in name or "bench" in name for name in config.args)
+    return 0 if alone else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the thorough tests to the run with real data."""
+    if os.environ.get("CURATE_REAL_DATA"):
+        return
+    for item in items:
+        if item.get_closest_marker("thorough") is not None:
+            item.add_marker(pytest.mark.skip(reason="thorough: runs with the tests on real data"))
+
+
 EDGE_TEXTS: Final[dict[str, str]] = {
     "empty": "",
     "space": " ",

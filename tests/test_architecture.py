@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -103,6 +104,7 @@ def read(path: Path, text: str) -> Code:
     return Code(path, text, ast.parse(text))
 
 
+@cache
 def all_code() -> list[Code]:
     paths = (path for folder in ("curate", "mixtures", "tests") for path in sorted((ROOT / folder).rglob("*.py")))
     return [read(path.relative_to(ROOT), path.read_text("utf-8")) for path in paths]

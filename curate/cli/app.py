@@ -257,7 +257,7 @@ def train(
     ] = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Train a model on a build with a published recipe, using TRL; for several GPUs: `accelerate launch -m curate.train`."""
+    """Train a model on a build with a published recipe by TRL; on several GPUs: `accelerate launch -m curate.train`."""
     _silence()
     settings = dict(_setting(text) for text in given or ())
     adapter: Literal["lora", "qlora"] | None = "qlora" if qlora else "lora" if lora else None

@@ -16,11 +16,11 @@ from curate.engine.group_results import PieceOf, RowNames, between, told_of_fall
 from curate.engine.partition import with_names
 from curate.engine.pipeline import HIT, Stage
 from curate.engine.resolve import Fate, Standing
-from curate.engine.shards import parquet_options
 from curate.engine.source_lines import InPlace, read_again
 from curate.engine.spill import read_pile
 from curate.errors import ConservationError
 from curate.io.atomic import read_ipc, replacing
+from curate.io.parquet import parquet_options
 from curate.rows.identity import numbered
 from curate.rows.schema import kind_of, row_schema
 from curate.rows.take import take

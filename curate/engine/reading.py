@@ -18,14 +18,14 @@ from curate.engine.progress import Watch
 from curate.engine.source_lines import may_stay
 from curate.errors import FormatError, QuarantineError, SourceNotFoundError
 from curate.io.atomic import read_ipc, write_text
-from curate.io.blocks import Items
+from curate.io.blocks import JsonItems
 from curate.io.inputs import Block, Opened
 from curate.mix.sample import ORDER, key
 from curate.mix.spec import Mixture, Source
 from curate.rows.schema import Kind
 from curate.steps.base import Group
 
-NOTHING = Block("", 1, Items([], None), 0)
+NOTHING = Block("", 1, JsonItems([], None), 0)
 """Stands for the blocks of a source without rows, so that every source has a piece, and its steps their columns."""
 
 ALWAYS_QUARANTINED = 10

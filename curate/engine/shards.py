@@ -5,10 +5,10 @@ A shard is cut by the size of its text, so it does not depend on how rows lay in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from curate.engine.resolve import Order
 from curate.engine.row_store import Loaded, Stockroom, fetch
 from curate.io.atomic import replacing
+from curate.io.parquet import parquet_options
 from curate.rows.schema import kind_of, row_schema
 
 SHARD_BYTES = 128 << 20
@@ -63,32 +64,6 @@ def write_shard(shard: Shard, stock: Stockroom, path: Path) -> None:
     with replacing(path) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema)) as writer:
         for rows in _row_groups(shard, stock):
             writer.write_table(rows, row_group_size=rows.num_rows)
-
-
-REPEATED = ("source", "role", "name", "model")
-"""Columns of few different values: they are written with a dictionary, at whatever depth they lie."""
-
-
-def parquet_options(schema: pa.Schema, repeated: Sequence[str] = ()) -> dict[str, Any]:
-    """Return how rows are written: text without a dictionary, which would be built and thrown away (7 % of the time).
-
-    `repeated` names further columns of few different values.
-    """
-    leaves = [leaf for field in schema for leaf in _leaves(field, "")]
-    words = [leaf for leaf in leaves if leaf.rsplit(".", 1)[-1] in {*REPEATED, *repeated}]
-    return {"compression": "zstd", "use_dictionary": words, "write_statistics": ["source", "id"]}
-
-
-def _leaves(field: pa.Field, prefix: str) -> Iterator[str]:
-    """Spell the Parquet paths of a field's leaf columns."""
-    path = f"{prefix}{field.name}"
-    if pa.types.is_list(field.type):
-        yield from _leaves(pa.field("element", field.type.value_type), f"{path}.list.")
-    elif pa.types.is_struct(field.type):
-        for child in field.type:
-            yield from _leaves(child, f"{path}.")
-    else:
-        yield path
 
 
 def _row_groups(shard: Shard, stock: Stockroom) -> Iterator[pa.Table]:

@@ -69,7 +69,7 @@ class EvalSet:
 
         >>> from curate.evalsets.evals import evals
         >>> (gsm8k,) = evals("gsm8k")
-        >>> gsm8k.at("gsm8k_test.jsonl").origin.told()
+        >>> gsm8k.at("gsm8k_test.jsonl").origin.label()
         'gsm8k_test.jsonl'
         """
         if not paths:
@@ -105,7 +105,7 @@ class EvalSet:
         )
 
     def _refusal(self, seen: list[Raw]) -> str:
-        told = f"the eval set {self.name!r} ({self.origin.told()})"
+        told = f"the eval set {self.name!r} ({self.origin.label()})"
         if not seen:
             return f"{told} holds no row; fetch it again, or leave it out"
         names = list(dict.fromkeys(name for raw in seen for name in raw.row or ()))

@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
-from curate.io.blocks import Block, Delimiting, Items, Lines, Table, file_blocks, table_rows
+from curate.io.blocks import Block, DelimitedRows, Delimiting, JsonItems, Lines, file_blocks, table_rows
 from curate.io.hub import said
 from curate.io.paths import PACKED, SUFFIXES, File, resolve, suffix_of
 from curate.rows.validate import Fault
@@ -62,7 +62,7 @@ class Hub:
                     yield Raw(part, number, None, row)
                     number += 1
 
-    def told(self) -> str:
+    def label(self) -> str:
         """Return what an error calls it."""
         return f"{self.id} on the Hub, split {self.split}"
 
@@ -125,7 +125,7 @@ class Local:
             for number, (key, row) in enumerate(chain.from_iterable(map(_block_rows, blocks))):
                 yield Raw(part, number, key, row)
 
-    def told(self) -> str:
+    def label(self) -> str:
         """Return what an error calls it."""
         return ", ".join(self.paths)
 
@@ -140,10 +140,10 @@ def _block_rows(block: Block) -> Iterator[tuple[str | None, dict[str, Any] | Non
     match block.data:
         case Lines(data):
             yield from ((None, _decoded(line)) for line in bytes(data).split(b"\n") if line.strip())
-        case Items(items, keys):
+        case JsonItems(items, keys):
             names: list[str | None] = list(keys) if keys is not None else [None] * len(items)
             yield from zip(names, map(_decoded, items), strict=True)
-        case Table():
+        case DelimitedRows():
             rows, _, _ = table_rows(block.data, block.first)
             yield from ((None, None if isinstance(row, Fault) else row) for row in rows)
         case pa.RecordBatch():

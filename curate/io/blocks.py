@@ -42,14 +42,14 @@ class Lines(NamedTuple):
     data: bytes | pa.Buffer
 
 
-class Items(NamedTuple):
+class JsonItems(NamedTuple):
     """Values of one JSON text; `keys` are their ids where they were keyed by id."""
 
     items: list[bytes]
     keys: list[str] | None
 
 
-class Table(NamedTuple):
+class DelimitedRows(NamedTuple):
     """Rows of CSV or TSV, whole."""
 
     data: bytes
@@ -66,7 +66,7 @@ class Refused(NamedTuple):
     start: bytes
 
 
-Data: TypeAlias = Lines | Items | Table | Refused | pa.RecordBatch
+Data: TypeAlias = Lines | JsonItems | DelimitedRows | Refused | pa.RecordBatch
 
 
 class Block(NamedTuple):
@@ -187,7 +187,7 @@ def _json(file: File, fits: Fits, size: int) -> Iterator[Block]:
             held += len(items[last])
             last += 1
         part = None if keys is None else keys[first:last]
-        yield Block(file.name, first + 1, Items(items[first:last], part), file.size * held // total)
+        yield Block(file.name, first + 1, JsonItems(items[first:last], part), file.size * held // total)
         first = last
 
 
@@ -224,7 +224,7 @@ def _delimited(file: File, how: Delimiting, container: str, size: int, *, at_onc
             names = _header(file, data, cells)
             begin = int(cells.row_end[0]) + 1
         if len(cells.row_start) > (begin > 0) and names is not None:
-            table = Table(data[begin:used], names, separator, quoted, how.unescape)
+            table = DelimitedRows(data[begin:used], names, separator, quoted, how.unescape)
             yield Block(file.name, line + data.count(b"\n", 0, begin), table, place - done)
             done = place
         line += cells.lines
@@ -308,7 +308,7 @@ def _ipc(file: File) -> Iterator[tuple[pa.RecordBatch, int]]:
             yield batch, sum(one.num_rows for one in batches)
 
 
-def table_rows(table: Table, first: int) -> tuple[list[Fields | Fault], list[int], list[bytes]]:
+def table_rows(table: DelimitedRows, first: int) -> tuple[list[Fields | Fault], list[int], list[bytes]]:
     """Return the rows of CSV or TSV by column name (a `Fault` for a bad one), their first lines, and their bytes."""
     cells = split(table.data, table.separator, quoted=table.quoted)
     rows: list[Fields | Fault] = []
@@ -322,7 +322,7 @@ def table_rows(table: Table, first: int) -> tuple[list[Fields | Fault], list[int
     return rows, (cells.row_line + first).tolist(), raw
 
 
-def _row(table: Table, cells: Cells, begin: int, end: int) -> Fields:
+def _row(table: DelimitedRows, cells: Cells, begin: int, end: int) -> Fields:
     """Return a row's cells by column name; raises `Fault` where there are too many or too few, or one is malformed."""
     if end - begin != len(table.header):
         refuse("", f"{len(table.header)} cells, not {end - begin}")

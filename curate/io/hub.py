@@ -31,7 +31,7 @@ class HubFiles(Files):
         folder = self._fetch()
         return tuple(resolve((folder,) if self.within == EVERY else tuple(f"{folder}/{path}" for path in self.within)))
 
-    def told(self, parts: tuple[File, ...]) -> str:
+    def label(self, parts: tuple[File, ...]) -> str:
         """Return the repository and the first file's name."""
         return f"{self.repository} on the Hub, {parts[0].name}"
 

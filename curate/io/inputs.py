@@ -17,20 +17,29 @@ from curate.errors import MixtureError
 from curate.io.blocks import (
     BLOCK,
     Block,
+    DelimitedRows,
     Delimiting,
-    Items,
+    JsonItems,
     Lines,
     Refused,
-    Table,
     file_blocks,
     slices,
     table_rows,
     together,
 )
-from curate.io.detect import CANDIDATES, LOOKED_AT, FormatName, Found, call, detect, field_names, fits_json, named
+from curate.io.detect import (
+    CANDIDATES,
+    DEFAULT,
+    LOOKED_AT,
+    Detected,
+    FormatName,
+    call,
+    detect,
+    field_names,
+    fits_json,
+    named,
+)
 from curate.io.formats.base import Format
-from curate.io.formats.columns import Columns
-from curate.io.formats.dialogues import messages
 from curate.io.jsonl.fast_path import parse_block
 from curate.io.parse import parse_lines, parse_objects
 from curate.io.paths import File, resolve
@@ -55,18 +64,17 @@ class Input(ABC):
     id: str | None = "id"
 
     def open(self, root: str | None = None) -> Opened:
-        """Find what there is to read, and settle its format; relative paths start at `root` (the working directory).
+        """Resolve the files, and detect the format; relative paths start at `root` (the working directory).
 
-        Raises `SourceNotFoundError` where there is nothing, `FormatError` where "auto" cannot tell the format.
+        Raises `SourceNotFoundError` if there is nothing, `FormatError` if "auto" cannot detect the format. An input
+        without rows counts as `DEFAULT`.
         """
         parts = self.parts(root)
-        found = Found(self.format, "as declared") if self.format is not None else self._detect(parts)
-        return Opened(self, parts, found)
-
-    def _detect(self, parts: tuple[File, ...]) -> Found:
-        """Look at the first rows; an empty input is taken for `messages`, of which it holds none."""
+        if self.format is not None:
+            return Opened(self, parts, Detected(self.format, "as declared"))
         rows = self.first_rows(parts, CANDIDATES)
-        return detect(rows, self.told(parts)) if rows else Found(messages(), "auto: there is no row to look at")
+        nothing = Detected(DEFAULT, "auto: there is no row to look at")
+        return Opened(self, parts, detect(rows, self.label(parts)) if rows else nothing)
 
     def first_rows(self, parts: tuple[File, ...], formats: Sequence[Format]) -> list[Any]:
         """Return the first rows, raw: JSON objects as bytes, or Python values."""
@@ -90,7 +98,7 @@ class Input(ABC):
         """Return what tells that the data changed."""
 
     @abstractmethod
-    def told(self, parts: tuple[File, ...]) -> str:
+    def label(self, parts: tuple[File, ...]) -> str:
         """Return what an error calls it."""
 
 
@@ -100,7 +108,7 @@ class Opened:
 
     input: Input
     parts: tuple[File, ...]
-    found: Found
+    found: Detected
 
     @property
     def format(self) -> Format:
@@ -141,16 +149,15 @@ class Opened:
 
     def parse(self, block: Block) -> Parsed:
         """Make rows of a block, and quarantine what cannot be one. Pure: blocks may go to any thread or machine."""
-        own = self.format.id if isinstance(self.format, Columns) else None
-        name = own if own is not None else self.input.id
+        name = self.format.id_column if self.format.id_column is not None else self.input.id
         data = block.data
         match data:
             case Lines():
                 return parse_block(data.data, block.first, self.format, name)
-            case Items():
+            case JsonItems():
                 numbers = range(block.first, block.first + len(data.items))
                 return parse_lines(data.items, numbers, self.format, name, data.keys)
-            case Table():
+            case DelimitedRows():
                 rows, lines, raw = table_rows(data, block.first)
                 return parse_objects(rows, lines, self.format, name, raw)
             case pa.RecordBatch():
@@ -183,9 +190,9 @@ def _first_rows(block: Block) -> Iterable[Any]:
     match block.data:
         case Lines(data):
             return (line for line in bytes(data).split(b"\n") if line.strip())
-        case Items(items):
+        case JsonItems(items):
             return items
-        case Table():
+        case DelimitedRows():
             return table_rows(block.data, block.first)[0]
         case pa.RecordBatch():
             return _objects(block.data.slice(0, LOOKED_AT))
@@ -219,7 +226,7 @@ class Files(Input):
         """Return name, size and time of change of each file."""
         return [(file.name, file.size, file.mtime_ns) for file in parts]
 
-    def told(self, parts: tuple[File, ...]) -> str:
+    def label(self, parts: tuple[File, ...]) -> str:
         """Return the first file's path."""
         return str(parts[0].path)
 
@@ -255,14 +262,14 @@ class Frame(Input):
             check = zlib.crc32(data, check)
         return [(self.name, size, check)]
 
-    def told(self, parts: tuple[File, ...]) -> str:  # noqa: ARG002
+    def label(self, parts: tuple[File, ...]) -> str:  # noqa: ARG002
         """Return its name."""
         return f"the {self.name}"
 
 
 def _whole(formats: Sequence[Format]) -> bool:
     """Tell whether a file must come in one block; not while formats are tried."""
-    return len(formats) == 1 and formats[0].whole
+    return len(formats) == 1 and formats[0].whole_file
 
 
 def files(

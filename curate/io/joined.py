@@ -13,11 +13,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from curate.errors import MixtureError
-from curate.io.blocks import BLOCK, Block, Delimiting, Items, Refused
-from curate.io.detect import Found
+from curate.io.blocks import BLOCK, Block, Delimiting, JsonItems, Refused
+from curate.io.detect import Detected
 from curate.io.formats.base import Fields, Format, json_fields
 from curate.io.formats.rated import rated
-from curate.io.formats.scored import Scored, scored
+from curate.io.formats.scored import ScoredFormat, scored
 from curate.io.inputs import Files, Input, Opened
 from curate.io.paths import File, resolve
 from curate.io.row_collector import Parsed
@@ -47,7 +47,7 @@ class Joined(Input):
 
     paths: tuple[str, ...] = field(metadata={"fingerprint": False})
     models: tuple[str, ...] | None
-    part: Scored
+    part: ScoredFormat
 
     def parts(self, root: str | None) -> tuple[File, ...]:
         """Return the files: sorted by name, or in the order of the mapping, with their model before their name."""
@@ -65,7 +65,7 @@ class Joined(Input):
         source = Files(format=self.part, id=self.id, paths=self.paths, how=Delimiting())
         total = 0
         for file in parts:
-            opened = Opened(source, (file,), Found(self.part, "as declared"))
+            opened = Opened(source, (file,), Detected(self.part, "as declared"))
             model = self._model(file)
             for block in opened.blocks():
                 parsed = opened.parse(block)
@@ -88,7 +88,7 @@ class Joined(Input):
             items.append(self._row(prompt, answers.pop(prompt)))
             held += len(items[-1])
             if held >= size or number == rows:
-                yield Block(_NAME, first, Items(items, None), total * len(items) // rows)
+                yield Block(_NAME, first, JsonItems(items, None), total * len(items) // rows)
                 items, held, first = [], 0, number + 1
 
     def _row(self, prompt: str, answers: list[Answer]) -> bytes:
@@ -117,7 +117,7 @@ class Joined(Input):
         """Return name, size and time of change of each file."""
         return [(file.name, file.size, file.mtime_ns) for file in parts]
 
-    def told(self, parts: tuple[File, ...]) -> str:
+    def label(self, parts: tuple[File, ...]) -> str:
         """Return the first file's path."""
         return str(parts[0].path)
 
@@ -159,7 +159,7 @@ def joined(
 
     >>> step = joined("annotations/*.json", on="instruction", content="output_2", score="preference")
     >>> step.part
-    Scored(prompt='instruction', response='output_2', scores=('preference',), model=None)
+    ScoredFormat(prompt='instruction', response='output_2', scores=('preference',), model=None)
     """
     part = scored(on, content, score, model=model)
     models = None

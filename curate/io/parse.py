@@ -1,15 +1,15 @@
-"""Raw rows into rows: one definition of each layout for JSON lines and for rows of Python values.
+"""Raw rows into rows: one definition of each format for JSON lines and for rows of Python values.
 
-A row that cannot be read goes to the quarantine with its line, column and what was expected; the rows around it do not
-notice. Every function here is pure, so blocks may be parsed on any number of threads.
+A row that cannot be read is quarantined with its line, column and what was expected; the rows around it are unaffected.
+Every function here is pure, so blocks may be parsed on any number of threads.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -17,17 +17,16 @@ import numpy as np
 from msgspec import Raw, Struct
 from numpy.typing import NDArray
 
-from curate.io.formats.base import Fields, Format, json_fields, present
-from curate.io.formats.oasst import FlatMessages, Node
+from curate.io.formats.base import Fields, FileRow, Format, Row, json_fields, present
 from curate.io.row_collector import Collector, Parsed, excerpt_of, meta_of
 from curate.kernels.compile import kernel
 from curate.rows.validate import Fault, check_text, refuse
 
 MAX_LINE: Final = 32 << 20
-"""Bytes of the longest line that is read; a longer one is quarantined. Real rows end near 5 MB."""
+"""Bytes of the longest line that is read; a longer one is quarantined. Real rows reach about 5 MB."""
 
 MAX_NESTING: Final = 200
-"""Lists and objects within each other that a row may hold: how deep a parser can recurse would depend on its caller."""
+"""Levels of lists and objects in a row: without a limit, the depth would depend on the caller's stack."""
 
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _PAIR: Final = re.compile(rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
@@ -48,10 +47,10 @@ def parse_lines(
     id_field: str | None,
     own: Sequence[str] | None = None,
 ) -> Parsed:
-    r"""Parse JSON objects, one in each of `lines`; `numbers` says where each stood.
+    r"""Parse JSON objects, one in each of `lines`; `numbers` are their line numbers.
 
-    `id_field` names the field that holds the source's own id, a text or an integer; `own`, where given, holds the ids
-    instead (keys of a JSON object). Bytes of fields that the format does not read go into `meta` verbatim.
+    `id_field` names the field that holds the source's own id, a text or an integer; `own`, if given, holds the ids
+    instead (keys of a JSON object). Fields that the format does not read go into `meta` byte for byte.
 
     >>> from curate.io.formats.dialogues import question_answer
     >>> parsed = parse_lines(
@@ -71,7 +70,7 @@ def parse_lines(
         row = layout.decode(line)
         return row, fields, own[i] if own is not None else own_id(fields, id_field)
 
-    return _parse(form, numbers, read, lambda i, fault: (*_said(fault, lines[i]), excerpt_of(lines[i])))
+    return _parse(form, numbers, read, lambda i, fault: (*_expectation(fault, lines[i]), excerpt_of(lines[i])))
 
 
 def parse_objects(
@@ -101,60 +100,50 @@ def parse_objects(
         )
         return excerpt_of(shown)
 
-    return _parse(form, numbers, read, lambda i, fault: (*_said(fault, b""), excerpt(i)))
+    return _parse(form, numbers, read, lambda i, fault: (*_expectation(fault, b""), excerpt(i)))
 
 
 def _parse(
     form: Format,
     numbers: Sequence[int],
     read: Callable[[int], tuple[Any, Fields, str | None]],
-    say: Callable[[int, BaseException], tuple[str, str, str]],
+    describe: Callable[[int, BaseException], tuple[str, str, str]],
 ) -> Parsed:
-    """Read every row, make rows of it, and collect; formats that need all rows at once get them at the end."""
+    """Read every row, make rows of it, and collect them; a format that needs the whole file makes them at the end."""
     into = Collector(form.kind)
-    nodes: list[Node] = []
-    ids: list[str | None] = []
-    for i, number in enumerate(numbers):
+    owned: list[tuple[FileRow, str | None]] = []
+
+    def bad(i: int, fault: BaseException) -> None:
+        into.refuse(numbers[i], *describe(i, fault))
+
+    def add(i: int, make: Callable[[], Iterable[Row]], own: str | None) -> None:
+        try:
+            made = [(one, meta_of(one)) for one in make()]
+        except _BAD as fault:
+            bad(i, fault)
+            return
+        for one, meta in made:
+            into.add(one, meta, numbers[i], own)
+
+    for i in range(len(numbers)):
         try:
             row, fields, own = read(i)
-            if form.whole:
-                nodes.append(Node(i, row, fields))
-                ids.append(own)
-                continue
-            made = [(one, meta_of(one)) for one in form.rows(row, fields)]
         except _BAD as fault:
-            into.refuse(number, *say(i, fault))
+            bad(i, fault)
             continue
-        for one, meta in made:
-            into.add(one, meta, number, own)
-    if isinstance(form, FlatMessages):
-        owned = {node.number: own for node, own in zip(nodes, ids, strict=True)}
-        _thread(form, nodes, owned, numbers, into, say)
+        if form.whole_file:
+            owned.append((FileRow(i, row, fields), own))
+        else:
+            add(i, partial(form.rows, row, fields), own)
+    if form.whole_file:
+        ids = {row.number: own for row, own in owned}
+        for i, made in form.file_rows([row for row, _ in owned], bad):
+            add(i, partial(tuple, (made,)), ids[i])
     return into.parsed()
 
 
-def _thread(
-    form: FlatMessages,
-    nodes: list[Node],
-    owned: dict[int, str | None],
-    numbers: Sequence[int],
-    into: Collector,
-    say: Callable[[int, BaseException], tuple[str, str, str]],
-) -> None:
-    def refuse(i: int, fault: BaseException) -> None:
-        into.refuse(numbers[i], *say(i, fault))
-
-    for i, made in form.threads(nodes, refuse):
-        try:
-            meta = meta_of(made)
-        except _BAD as fault:
-            refuse(i, fault)
-        else:
-            into.add(made, meta, numbers[i], owned[i])
-
-
 def own_id(fields: Fields, name: str | None) -> str | None:
-    """Take a row's own id out of its fields: text that is not empty, or an integer in its digits; others stay there."""
+    """Take a row's own id out of its fields: non-empty text, or an integer as its digits; others stay."""
     value = fields.get(name) if name is not None else None
     if isinstance(value, Raw):
         raw = bytes(value)
@@ -171,12 +160,12 @@ def _check_size(line: bytes) -> None:
     if len(line) > MAX_LINE:
         refuse("", f"a row of at most {MAX_LINE >> 20} MiB")
     if line.count(b"[") + line.count(b"{") > MAX_NESTING and _nesting(np.frombuffer(line, np.uint8)) > MAX_NESTING:
-        refuse("", f"at most {MAX_NESTING} lists and objects within each other")
+        refuse("", f"at most {MAX_NESTING} levels of lists and objects")
 
 
 @kernel
 def _nesting(line: NDArray[np.uint8]) -> int:
-    """Return how deep brackets go in a JSON text; brackets within strings do not count."""
+    """Return how deeply brackets nest in a JSON text; brackets within strings do not count."""
     depth = deepest = i = 0
     quoted = False
     while i < len(line):
@@ -197,15 +186,15 @@ def _nesting(line: NDArray[np.uint8]) -> int:
     return deepest
 
 
-def _said(fault: BaseException, line: bytes) -> tuple[str, str]:
-    """Return the column and what was expected, in words of the quarantine."""
+def _expectation(fault: BaseException, line: bytes) -> tuple[str, str]:
+    """Return the column and what was expected, as the quarantine reports them."""
     match fault:
         case Fault():
             return fault.column, fault.expected
         case UnicodeDecodeError():
             return "", f"UTF-8; {fault.reason}"
         case RecursionError():
-            return "", f"at most {MAX_NESTING} lists and objects within each other"
+            return "", f"at most {MAX_NESTING} levels of lists and objects"
         case msgspec.ValidationError():
             return _invalid(str(fault))
         case _ if _SURROGATE.search(_PAIR.sub(b"", line)):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.io.formats.base import Completion, Conversation, Preference, Rated, Row, as_json
+from curate.io.formats.base import Completion, Conversation, Preference, RatedAnswers, Row, as_json
 from curate.kernels.hashing import Hashes
 from curate.rows.schema import BODIES, COMPLETION, MESSAGE, SCORE, Kind
 from curate.rows.validate import Turn
@@ -39,7 +39,7 @@ class Parsed(NamedTuple):
     key: Hashes | None = None
 
 
-class Lists:
+class MessageLists:
     """Turns of one column of messages, flat."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class Collector:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.lists = [Lists() for _ in range(3 if kind == "preference" else 1)]
+        self.lists = [MessageLists() for _ in range(3 if kind == "preference" else 1)]
         self.answers = Answers()
         self.scores: tuple[list[float | None], list[float | None]] = ([], [])
         self.meta: list[str] = []
@@ -122,7 +122,7 @@ class Collector:
         match row:
             case Conversation():
                 self.lists[0].add(row.messages)
-            case Rated():
+            case RatedAnswers():
                 self.lists[0].add(row.messages)
                 self.answers.add(row.completions)
             case Preference():

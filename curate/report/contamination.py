@@ -156,12 +156,12 @@ def staying(build: Build, step: str, *, source: str | None = None, n: int) -> tu
 
 def count_staying(build: Build, step: str) -> int:
     """Count the rows that contain an item and were not dropped by `step`."""
-    return build.hits(step).filter(~pl.col("fell")).select(pl.struct("source", "id").n_unique()).item()
+    return build.hits(step).filter(~pl.col("dropped")).select(pl.struct("source", "id").n_unique()).item()
 
 
 def _held(build: Build, step: str, source: str | None = None) -> pl.DataFrame:
     """Return the undropped rows with an item, each with its strongest hit; in turn from each eval and reason."""
-    hits = build.hits(step).filter(~pl.col("fell"))
+    hits = build.hits(step).filter(~pl.col("dropped"))
     if source is not None:
         hits = hits.filter(pl.col("source") == source)
     turn = pl.int_range(pl.len()).over("eval", "reason")

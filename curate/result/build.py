@@ -306,7 +306,7 @@ class Build:
         """Return what a decontaminate step met, a line a row and item.
 
         Columns: `source`, `id`, `eval`, `item`, `reason`, `score`, `side`, `turn`, `start`, `end` (characters of the
-        turn), `item_start`, `item_end` (words of the item), `fell`.
+        turn), `item_start`, `item_end` (words of the item), `dropped`.
         """
         self._check("step", step, self.steps)
         return findings.table(self.path, step, "hits")

@@ -165,10 +165,10 @@ def length_cost(lengths: pl.DataFrame) -> pl.DataFrame:
     whose chosen answer is the longer one), `margin` and `margin_left` (the mean margin, null without scores).
 
     >>> told = {"source": ["a"] * 3, "chosen": [9, 8, 3], "rejected": [1, 2, 5], "margin": [3.0, 1.0, 2.0]}
-    >>> length_cost(pl.DataFrame(told | {"fell": [True, False, False]})).row(0)
+    >>> length_cost(pl.DataFrame(told | {"dropped": [True, False, False]})).row(0)
     (None, 3, 2, 0.6666666666666666, 0.5, 2.0, 1.5)
     """
-    stays = ~pl.col("fell")
+    stays = ~pl.col("dropped")
     longer = pl.col("chosen") > pl.col("rejected")
     cost = {
         "pairs": pl.len().cast(pl.Int64),

@@ -18,7 +18,7 @@ Unit: TypeAlias = Literal["characters", "words"]
 NO_TEXT = Text(frozen(np.zeros(0, np.uint8)), frozen(np.zeros(1, np.int32)))
 
 
-class Turns(NamedTuple):
+class SideTurns(NamedTuple):
     """The turns of one side of each row, as kernels read them: those of row `i` are `begins[i]` to `begins[i + 1]`."""
 
     data: NDArray[np.uint8]
@@ -37,11 +37,11 @@ def side(segments: Segments, name: Side) -> Part:
     return Part(name, NO_TEXT, none, none, none, np.zeros(0, np.uint8))
 
 
-def turns(part: Part, rows: int) -> Turns:
+def turns(part: Part, rows: int) -> SideTurns:
     """Return the segments of `part`, row by row."""
     ends = np.cumsum(np.bincount(part.row, minlength=rows), dtype=np.int32)
     begins = np.concatenate([np.zeros(1, np.int32), ends])
-    return Turns(part.text.data, part.text.offsets, frozen(part.index), frozen(part.role), frozen(begins))
+    return SideTurns(part.text.data, part.text.offsets, frozen(part.index), frozen(part.role), frozen(begins))
 
 
 def side_hashes(part: Part, rows: int) -> Hashes:

@@ -1,8 +1,8 @@
-"""The four kinds of step, and what each hands back.
+"""The four kinds of step, and what each returns: all that a step of your own needs.
 
 A step is a frozen dataclass made by a factory function; its fields are its whole configuration. A Filter scores and
 never edits, an Edit edits and never drops, a Group needs keys of all rows before it decides, and a Pairing turns rated
-rows into preference rows.
+rows into preference rows. `curate.testing.check_step` holds a step to the laws of its kind.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ from curate.rows.segments import On, Segments
 
 
 class Bound(NamedTuple):
-    """A limit on a score. A row falls with `reason` when its score is below `at_least` or above `at_most`."""
+    """A limit on a score of a filter.
+
+    Args:
+        reason: Why a row outside the limit is dropped, as the ledger and the report say it.
+        score: The column of `Scores` that is compared.
+        at_least: Rows with a lower score are dropped. None: no lower limit.
+        at_most: Rows with a higher score are dropped. None: no upper limit.
+    """
 
     reason: str
     score: str
@@ -34,10 +41,16 @@ class Bound(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """Where a filter met what it looks for: parallel arrays, a hit each, ordered by row.
+    """The hits that a filter found in a batch: parallel arrays with one entry per hit, ordered by row.
 
-    `reason` is a place in the filter's `bounds()`, `side` a code in `SIDES`; `start` and `end` count characters
-    (Unicode code points) within the segment; `match` is the phrase or name that was met.
+    Args:
+        row: The row in the batch.
+        reason: The bound it counts for, as an index into `Filter.bounds()`.
+        side: The side of the row, as an index into `curate.rows.segments.SIDES`.
+        turn: The turn within that side.
+        start: The first character of the hit in its segment, in Unicode code points.
+        end: The character after its last.
+        match: The phrase or name that matched.
     """
 
     row: NDArray[np.int32]
@@ -58,8 +71,11 @@ FindingView: TypeAlias = Literal[
 class Finding:
     """Something that a step leaves in the build folder for people to look at.
 
-    `view` says how the report shows it. A `table` is shown as it is, under `title`; the other views have a section of
-    their own, which finds what it needs in the ledger or in the table of that name (`curate.steps.base.Resolved`).
+    Args:
+        view: How the report shows it. "table" shows a table as it is; every other view has a section of its own, which
+            reads the ledger or the table.
+        title: The heading.
+        table: The name of the table in `Resolved.tables`, if the view reads one.
     """
 
     view: FindingView
@@ -68,10 +84,13 @@ class Finding:
 
 
 class Scores(NamedTuple):
-    """What a filter measured: a column of one number a row for each score, and the evidence, if it gives any.
+    """What a filter measured in a batch.
 
-    `labels` are columns of one word a row, such as its language, or null; they go to the ledger beside the numbers, and
-    no bound is held against them.
+    Args:
+        columns: One number per row for each score, by name. NaN: no score, which is outside no bound.
+        evidence: The hits behind the scores, if the filter has any to show.
+        labels: One word or null per row, by name, such as the row's language. They go to the ledger; no bound compares
+            them.
     """
 
     columns: Mapping[str, NDArray[np.float64] | NDArray[np.int32]]
@@ -81,9 +100,14 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Step(ABC):
-    """One op of a pipeline.
+    """One operation of a pipeline; derive from `Filter`, `Edit`, `Group` or `Pairing`.
 
-    `name` is how ledger, report and command line call it; `version` rises when its output changes.
+    A class also sets `name`, which ledger, report and command line show; `version`, raised when its output changes; and
+    `findings`, what the report shows of it.
+
+    Args:
+        on: The segments that the step reads: a scope such as "response", or a frozenset of roles.
+        allow_large_drop: Let the step drop more than half of a source without stopping the build.
     """
 
     version: ClassVar[int] = 1
@@ -94,30 +118,56 @@ class Step(ABC):
 
     @property
     def reads(self) -> On:
-        """The segments that the step is handed: those of `on`, or more where it cannot do without."""
+        """The segments that the step is given: those of `on`, unless it needs more to decide."""
         return self.on
 
     @property
     def eval_sets(self) -> tuple[EvalSet, ...]:
-        """The eval sets that the step searches for; `curate check` plants their questions to see whether it does."""
+        """The eval sets that the step searches for; `curate check` plants their questions to test that it does."""
         return ()
 
     def data_hashes(self) -> Mapping[str, str]:
-        """Return the names of what data it brings along itself, each with a hash of its content, for the manifest."""
+        """Return a content hash for each data file that the step decides by, by name, for the manifest."""
         return {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filter(Step):
-    """Drops rows by scores held against bounds. Never edits."""
+    """Drops rows whose scores are outside bounds. Never edits.
+
+    Example:
+        >>> import curate as c
+        >>> import pyarrow.compute as pc
+        >>> from curate.rows.joined_text import row_texts
+        >>> @dataclass(frozen=True, kw_only=True)
+        ... class Shouting(c.Filter):
+        ...     name = "shouting"
+        ...     most: int = 3
+        ...
+        ...     def bounds(self):
+        ...         return (c.Bound("shouting", "marks", at_most=self.most),)
+        ...
+        ...     def score(self, segments):
+        ...         marks = pc.count_substring(row_texts(segments, "plain"), "!")
+        ...         return c.Scores({"marks": marks.to_numpy()})
+        >>> from curate.testing import check_step
+        >>> check_step(Shouting(on="response"))
+    """
 
     @abstractmethod
     def bounds(self) -> tuple[Bound, ...]:
-        """Return the limits, in the order in which they name the reason."""
+        """Return the limits, those that name the reason first coming first. Without a limit a bound drops nothing."""
 
     @abstractmethod
     def score(self, segments: Segments) -> Scores:
-        """Measure every row of the batch; rows without a selected segment too."""
+        """Measure every row of a batch.
+
+        Args:
+            segments: The selected texts. A row may have none; it needs a score all the same.
+
+        Returns:
+            A column for each score that `bounds` names. A row's score depends on that row alone.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,14 +176,23 @@ class Edit(Step):
 
     @abstractmethod
     def edit(self, segments: Segments) -> Edits:
-        """Return the new text of the segments that change."""
+        """Edit a batch.
+
+        Args:
+            segments: The selected texts.
+
+        Returns:
+            The new text of the segments that change, and of them only.
+        """
 
 
 class GroupKeys(NamedTuple):
-    """What a group takes from a batch.
+    """What a group needs to know of a batch.
 
-    `columns` have an entry a row, and meet in memory; `lists` have a list a row, and wait on disk until they are asked
-    for; `totals` are summed over all batches.
+    Args:
+        columns: One entry per row, by name. They are held in memory for all rows, so keep them small.
+        lists: One list per row, by name. They stay on disk until `Group.resolve` reads them.
+        totals: Counts that are summed over all batches, by name.
     """
 
     columns: dict[str, NDArray[np.generic]]
@@ -142,16 +201,24 @@ class GroupKeys(NamedTuple):
 
 
 class KeyLists(Protocol):
-    """The lists that a group signed rows with, on disk."""
+    """The `lists` of a group's keys, on disk."""
 
     def read(self, name: str, lines: NDArray[np.int64]) -> pa.ListArray:
-        """Return the lists called `name` of these lines of the keys, in this order."""
+        """Read lists.
+
+        Args:
+            name: A name in `GroupKeys.lists`.
+            lines: Lines of the `keys` that `Group.resolve` got.
+
+        Returns:
+            One list for each line, in this order.
+        """
 
 
 DROP_COLUMNS = pl.Schema(
     {"row": pl.Int64, "reason": pl.String, "score": pl.Float64, "kept": pl.Int64, "match": pl.String}
 )
-"""Rows that fall to a group: `kept` is the row that stands for it (-1: none), or else `match` says what it fell to."""
+"""Rows that a group drops. `kept` is the surviving duplicate; -1 if there is none, and `match` says what matched."""
 
 HIT_COLUMNS = pl.Schema(
     {
@@ -164,13 +231,17 @@ HIT_COLUMNS = pl.Schema(
         "match": pl.String,
     }
 )
-"""Evidence of a group, also on rows that do not fall; `start` and `end` count characters in the segment."""
+"""Evidence of a group, also of rows that it keeps; `start` and `end` count characters in the segment."""
 
 
 class Resolved(NamedTuple):
-    """What a group decided: frames of the schemas `DROP_COLUMNS` and `HIT_COLUMNS`, and tables of its own for the build folder.
+    """What a group decided.
 
-    In a table, columns named `row` or `..._row` hold numbers of rows; the folder has `source` and `id` in their place.
+    Args:
+        drops: The rows to drop, with the schema `curate.steps.base.DROP_COLUMNS`.
+        hits: Evidence, with the schema `curate.steps.base.HIT_COLUMNS`.
+        tables: Tables for the build folder, by name. Columns named `row` or `..._row` hold numbers of rows, for which
+            the folder has `source` and `id`.
     """
 
     drops: pl.DataFrame
@@ -180,40 +251,51 @@ class Resolved(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Group(Step):
-    """Decides over all rows at once, from compact keys.
-
-    `bound` is the score from which on a row falls.
-    """
+    """Decides over all rows at once, from compact keys, as deduplication does."""
 
     @property
     def bound(self) -> float:
-        """Two rows are the same from this similarity on."""
+        """The limit that the ledger shows beside the score of a dropped row: the least similarity, for instance."""
         return 1.0
 
     @abstractmethod
     def sign(self, segments: Segments) -> GroupKeys:
-        """Return what the step needs to know of each row of a batch."""
+        """Compute the keys of a batch.
+
+        Args:
+            segments: The selected texts of the batch.
+
+        Returns:
+            The keys of each row; they depend on that row alone.
+        """
 
     @abstractmethod
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
-        """Decide. No order of rows, batches or files may change the answer.
+        """Decide which rows to drop. No order of rows, batches or files may change the answer.
 
-        `keys` has a line for each row that reached the step: `row` (its number in the build), `source` (its priority, 0
-        first; -1 for rows the step is held `against`), `rank` (a keyed hash of its id: an order that no input order can
-        change), `protect`, and the columns of `sign`. `lists` reads the lists of `sign` for lines of `keys`, `totals`
-        has its totals over all rows read. A protected row never falls.
+        Args:
+            keys: One line for each row that reached the step: `row` (its number in the build), `source` (its priority,
+                0 first; -1 for rows of `against`), `rank` (a keyed hash of its id, for an order that does not depend on
+                the input's), `protect`, and `GroupKeys.columns`. A protected row is never dropped.
+            lists: Reads `GroupKeys.lists` for lines of `keys`.
+            totals: `GroupKeys.totals`, summed over all rows read.
+
+        Returns:
+            The rows to drop, evidence, and tables for the build folder.
         """
 
     def against(self) -> tuple[Input, ...]:
-        """Return inputs whose rows are signed and resolved with the others, protected, but are no part of the build."""
+        """Return inputs whose rows get keys and are resolved with the others, protected, but are not built."""
         return ()
 
 
 class Paired(NamedTuple):
-    """The pairs that a batch of rated rows gave: `body` has the columns of a preference row, a line a pair.
+    """The pairs made of a batch of rated rows.
 
-    `row` is the rated row that each pair came from (its number in the batch, ascending). `reason` has for each of the
-    rated rows a place in the pairing's `reasons()`, or -1 where the row gave a pair.
+    Args:
+        body: One preference row per pair (`curate.rows.schema.BODIES["preference"]`).
+        row: The rated row in the batch that each pair was made of, ascending.
+        reason: For each rated row why it gave no pair, as an index into `Pairing.reasons()`; -1 if it gave one.
     """
 
     body: pa.RecordBatch
@@ -223,41 +305,48 @@ class Paired(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing(Step):
-    """Turns rated rows into preference rows, 0 to n each. A row that gives none says why."""
+    """Turns each rated row into preference rows, any number of them. A row that gives none has a reason."""
 
     @abstractmethod
     def reasons(self) -> tuple[str, ...]:
-        """Return what keeps a row from giving a pair."""
+        """Return the reasons why a row may give no pair."""
 
     @abstractmethod
     def pair(self, body: pa.RecordBatch) -> Paired:
-        """Pair the completions of each row; no other row and no order of rows or completions changes the answer."""
+        """Pair the completions of each row.
+
+        Args:
+            body: Rated rows (`curate.rows.schema.BODIES["rated"]`).
+
+        Returns:
+            The pairs. No other row, and no order of rows or completions, changes those of a row.
+        """
 
 
 class Decision(NamedTuple):
-    """A filter's decision on each row: the bound that felled it (-1: none), and the score held against it."""
+    """A filter's decision on each row: the first bound that it is outside of (-1: none), and the score compared."""
 
     bound: NDArray[np.int16]
     score: NDArray[np.float64]
 
 
 def decide(scores: Scores, bounds: tuple[Bound, ...], rows: int) -> Decision:
-    """Hold scores against bounds; the first bound that a row breaks names its reason. A NaN score breaks no bound.
+    """Compare scores with bounds; the first bound that a row is outside of names its reason.
 
     >>> scores = Scores({"turns": np.array([1, 4], np.int32)})
     >>> decide(scores, (Bound("few_turns", "turns", at_least=2),), 2).bound.tolist()
     [0, -1]
     """
-    fell = np.full(rows, -1, np.int16)
-    held = np.full(rows, np.nan)
+    first = np.full(rows, -1, np.int16)
+    compared = np.full(rows, np.nan)
     for place, bound in enumerate(bounds):
         score = scores.columns[bound.score]
-        broken = np.zeros(rows, np.bool_)
+        outside = np.zeros(rows, np.bool_)
         if bound.at_least is not None:
-            broken |= score < bound.at_least
+            outside |= score < bound.at_least
         if bound.at_most is not None:
-            broken |= score > bound.at_most
-        broken &= fell == -1
-        fell[broken] = place
-        held[broken] = score[broken]
-    return Decision(fell, held)
+            outside |= score > bound.at_most
+        outside &= first == -1
+        first[outside] = place
+        compared[outside] = score[outside]
+    return Decision(first, compared)

@@ -327,7 +327,7 @@ def test_many_copies_are_moved_in_many_piles(tmp_path: Path, monkeypatch: pytest
     assert len(written) == len(set(written)) > 10
 
 
-@pytest.mark.parametrize("rows", [300, 2_000])
+@pytest.mark.parametrize("rows", [pytest.param(300, marks=pytest.mark.thorough), 2_000])
 def test_rows_that_stay_in_their_files_come_out_as_those_that_are_piled(
     tmp_path: Path, small_blocks: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:

@@ -33,7 +33,7 @@ KNOWN: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_each_layout_is_told(name: str) -> None:
+def test_each_format_is_detected(name: str) -> None:
     three = [{**KNOWN[name], "message_id": str(i)} for i in range(3)]
     for rows in ([json.dumps(row).encode() for row in three], three):
         found = detect(rows, "x.json")
@@ -41,8 +41,9 @@ def test_each_layout_is_told(name: str) -> None:
         assert found.why.startswith("auto: 3 of the first 3 rows have ")
 
 
-def test_every_candidate_is_tried() -> None:
-    assert sorted(map(call, CANDIDATES)) == sorted(KNOWN)
+def test_every_name_comes_from_a_candidate() -> None:
+    assert set(map(call, CANDIDATES)) >= set(KNOWN)
+    assert len(set(map(call, CANDIDATES))) == len(CANDIDATES)
 
 
 def test_a_few_bad_rows_do_not_matter() -> None:
@@ -76,9 +77,11 @@ def test_rows_of_lines_and_of_tables_are_looked_at_together() -> None:
 
 
 def test_rows_that_cannot_be_read_are_told_from_rows_of_no_format() -> None:
-    with pytest.raises(FormatError, match=r"x: its first 1 rows cannot be read: expected valid JSON; .*Mend the file"):
+    with pytest.raises(
+        FormatError, match=r"x: its first 1 rows cannot be read: expected valid JSON; .*Repair the file"
+    ):
         detect([b'{"messages": [], "score": NaN}'], "x")
-    with pytest.raises(FormatError, match=r"cannot be read: a;b: expected a separator.*cells stand: separator="):
+    with pytest.raises(FormatError, match=r"cannot be read: a;b: expected a separator.*describe its cells: separator="):
         detect([Fault("a;b", "a separator after the closing quote")], "x.csv")
     with pytest.raises(FormatError, match=r"no format fits its first 1 rows \(fields: none\)"):
         detect([b"{}"], "x")
@@ -86,6 +89,6 @@ def test_rows_that_cannot_be_read_are_told_from_rows_of_no_format() -> None:
 
 def test_names_give_formats() -> None:
     for one in CANDIDATES:
-        assert type(named(one.name)) is type(one)  # type: ignore[arg-type]
+        assert type(named(one.name)) is type(one)
         assert named(one) is one
     assert named("auto") is None

@@ -335,7 +335,7 @@ def test_a_long_file_streams(tmp_path: Path) -> None:
 
 def test_arguments_that_do_not_fit_are_refused_at_once() -> None:
     with pytest.raises(MixtureError, match="did you mean 'alpaca'"):
-        files("x.json", "alpacca")  # type: ignore[arg-type]
+        files("x.json", "alpacca")
     with pytest.raises(MixtureError, match="no single ASCII"):
         files("x.csv", separator=";;")
 

@@ -91,7 +91,7 @@ BAD: dict[str, tuple[bytes, str, str]] = {
     "deep": (
         GOOD[:-1] + b',"x":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
         "",
-        f"at most {MAX_NESTING} lists and objects within each other",
+        f"at most {MAX_NESTING} levels of lists and objects",
     ),
 }
 

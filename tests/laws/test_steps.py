@@ -248,7 +248,9 @@ def of_text(kind: Kind, text: str) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([{"meta": "{}"} | rows[kind]], BODIES[kind])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [each if each == "conversation" else pytest.param(each, marks=pytest.mark.thorough) for each in KINDS]
+)
 def test_texts_at_the_edge_are_judged_and_carried(kind: Kind, edge_texts: dict[str, str]) -> None:
     parts = {name: of_text(kind, text) for name, text in edge_texts.items()}
     body = pa.concat_batches(list(parts.values()))

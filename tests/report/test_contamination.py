@@ -105,7 +105,7 @@ def test_rows_that_hold_an_item_and_stay_are_shown_apart(request: pytest.Fixture
 
 
 def test_lists_of_a_huge_build_are_cut_and_say_so(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    hits = searched.hits(STEP).head(1).with_columns(fell=pl.lit(value=False))
+    hits = searched.hits(STEP).head(1).with_columns(dropped=pl.lit(value=False))
     monkeypatch.setattr(Build, "hits", lambda *_: pl.concat([hits] * 5000))
     monkeypatch.setattr(Build, "contamination", lambda *_: pairs_of(5000))
     found = contamination(searched, STEP)

@@ -184,7 +184,7 @@ def test_flagged_rows_stay_and_show_what_was_met(tmp_path: Path) -> None:
     rows = [chat(LONG, "No."), *rows_of(range(5))]
     done = built(tmp_path / "out", source("a", rows), steps=(decontaminate(pellow, mode="flag"),))
     assert done.funnel.filter(source="a")["kept"].item() == 6
-    assert done.hits("decontaminate")["fell"].to_list() == [False]
+    assert done.hits("decontaminate")["dropped"].to_list() == [False]
     evidence = done.ledger.filter(pl.col("evidence").list.len() > 0).collect()["evidence"].to_list()
     assert [[hit["match"] for hit in hits] for hits in evidence] == [["pellow/long"]]
 

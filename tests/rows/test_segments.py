@@ -80,7 +80,7 @@ ROWS: Final[dict[Kind, st.SearchStrategy[dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.parametrize("on", SCOPES, ids=str)
+@pytest.mark.parametrize("on", SCOPES, ids=lambda on: on if isinstance(on, str) else "+".join(sorted(on)))
 @pytest.mark.parametrize("kind", ROWS)
 @given(data=st.data())
 def test_segments_are_those_selected(kind: Kind, on: On, data: st.DataObject) -> None:

@@ -1,6 +1,6 @@
 """How the points and phrases of the detector of refusals are chosen on some of XSTest's files, to be tried on another.
 
-`fit` gives the points of lectures: a logistic regression with a ridge, by Newton's method. `accepted` gives the lines
+`fit` gives the points of moralising: a logistic regression with a ridge, by Newton's method. `accepted` gives the lines
 of a phrase file that hold on the files at hand.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import view
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.refusals._moralising import count
+from curate.steps.refusals._moralising import count_lines
 from curate.steps.refusals.phrase_files import compiled
 from curate.steps.refusals.phrase_hits import hits_in
 from tests.support.refusal_hits import lines_of
@@ -26,7 +26,7 @@ RIDGE: Final = 20.0
 OTHERS: Final = 0.3
 """Weight of an answer of another file, of which there are six for each of XSTest's."""
 COST: Final = 5
-"""Missed lectures that weigh as much as a wrong one."""
+"""Missed lectures that points_of as much as a wrong one."""
 TIMES: Final = 10
 """Points are whole numbers: ten to a unit of log odds."""
 
@@ -37,19 +37,19 @@ class Fitted(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Which answers each line of a family hits; `exact` has an entry a phrase instead of a line."""
+    """Which answers each line of a family hits; `exact` has one entry per phrase instead of line."""
 
     names: tuple[str, ...]
     hit: Marks
 
 
 def counts(texts: list[str]) -> NDArray[np.int32]:
-    """Return the counts of lines of lectures."""
-    return count(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)).lines
+    """Return the counts of moralising lines."""
+    return count_lines(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)).lines
 
 
 def line_hits(texts: list[str], family: str, *, exact: bool = False) -> Lines:
-    """Tell which answers each line of a family hits, or each of its phrases."""
+    """Return which answers each line of a family hits, or each of its phrases."""
     rows = [{"messages": [{"role": "assistant", "content": text}], "meta": "{}"} for text in texts]
     search = compiled("default", (family,), ())
     line = lines_of(family)
@@ -65,7 +65,7 @@ def line_hits(texts: list[str], family: str, *, exact: bool = False) -> Lines:
 
 
 def accepted(hit: Marks, refused: Marks) -> Marks:
-    """Mark the lines that were met in a refusal, and whose hits are refusals four times in five, one in hand."""
+    """Mark the lines that matched in a refusal, and whose hits are refusals four times in five, one in hand."""
     right = (hit & refused[:, None]).sum(axis=0)
     every = hit.sum(axis=0)
     mark: Marks = (right > 0) & ((right + 1) / (every + 1) >= 0.8)

@@ -1,7 +1,7 @@
-"""List what the phrases of `refusals` meet in the real files: how often, and hits with their surroundings, to be read.
+"""List the hits of the phrases of `refusals` in the real files, with their context, to be read.
 
-Run it with `CURATE_REAL_DATA=... python -m tests.support.refusal_hits [family ...] [--hits 20] [--file part-of-a-path]`.
-A line of a phrase file is counted as one, whichever of its alternatives was met.
+Run it with `CURATE_REAL_DATA=... python -m tests.support.refusal_hits [family ...] [--hits 20] [--file part]`.
+A line of a phrase file is counted as one, whichever of its alternatives matched.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import curate as c
 from curate.io.inputs import Input
 from curate.rows.segments import segments, select
-from curate.steps.refusals.phrase_files import PRESETS, Kind, compiled, phrase_file, rule_file
+from curate.steps.refusals.phrase_files import PRESETS, PhraseKind, compiled, phrase_file, rule_file
 from curate.steps.refusals.phrase_hits import hits_in
 from curate.text.phrases.automaton import alternatives
 from tests.bench.real_chats import inputs
@@ -43,7 +43,7 @@ class Hit(NamedTuple):
 
 
 def every_input(data: Path) -> Iterator[Input]:
-    """Give the inputs, a file each."""
+    """Give the inputs, one per file."""
     yield from inputs(data)
     for name in PAIRS:
         yield c.files(data / name)
@@ -52,8 +52,8 @@ def every_input(data: Path) -> Iterator[Input]:
 def lines_of(family: str) -> dict[str, str]:
     """Return for each phrase of a family the line of the file that has it."""
     name = PRESETS["default"].families[family]
-    assert rule_file(name).kinds[0] == Kind.COUNTS
-    text = Path(c.__file__).with_name("steps").joinpath("phrases", name).read_text("utf-8")
+    assert rule_file(name).kinds[0] == PhraseKind.COUNTS
+    text = Path(c.__file__).with_name("steps").joinpath("refusals", "phrases", name).read_text("utf-8")
     known = {phrase.text for phrase in phrase_file(name)}
     found: dict[str, str] = {}
     for line in text.splitlines():
@@ -66,7 +66,7 @@ def lines_of(family: str) -> dict[str, str]:
 def hits(data: Path, families: tuple[str, ...], part_of: str = "") -> Iterator[Hit]:
     """Give every hit of these families in the real files, in their order."""
     search = compiled("default", families, ())
-    lines = {text: line for family in families if family != "lecture" for text, line in lines_of(family).items()}
+    lines = {text: line for family in families if family != "moralising" for text, line in lines_of(family).items()}
     for source in every_input(data):
         opened = source.open()
         for block in opened.blocks():
@@ -83,7 +83,7 @@ def hits(data: Path, families: tuple[str, ...], part_of: str = "") -> Iterator[H
                     at = part.index[place]
                     said = texts[part.text.offsets[at] : part.text.offsets[at + 1]].decode()
                     around = f"{said[max(0, start - AROUND) : start]}[[{said[start:end]}]]{said[end : end + AROUND]}"
-                    line = lines.get(words[phrase], "lecture")
+                    line = lines.get(words[phrase], "moralising")
                     yield Hit(block.file, int(part.row[place]), line, around.replace("\n", "⏎"))
 
 
@@ -94,18 +94,18 @@ def main() -> None:
     parser.add_argument("families", nargs="*", choices=[*known, []])
     parser.add_argument("--hits", type=int, default=20)
     parser.add_argument("--file", default="")
-    told = parser.parse_args()
+    options = parser.parse_args()
     by_line: dict[str, list[Hit]] = defaultdict(list)
-    families = tuple(family for family in known if not told.families or family in told.families)
-    for hit in hits(Path(os.environ["CURATE_REAL_DATA"]), families, told.file):
+    families = tuple(family for family in known if not options.families or family in options.families)
+    for hit in hits(Path(os.environ["CURATE_REAL_DATA"]), families, options.file):
         by_line[hit.line].append(hit)
     chance = random.Random(SEED)
-    for line, met in sorted(by_line.items(), key=lambda item: -len(item[1])):
-        sys.stdout.write(f"\n{len(met):6d}  {line}\n")
-        for hit in chance.sample(met, min(told.hits, len(met))):
+    for line, found in sorted(by_line.items(), key=lambda item: -len(item[1])):
+        sys.stdout.write(f"\n{len(found):6d}  {line}\n")
+        for hit in chance.sample(found, min(options.hits, len(found))):
             sys.stdout.write(f"          {Path(hit.file).name}:{hit.row}: {hit.around}\n")
-    rows = {(hit.file, hit.row) for met in by_line.values() for hit in met}
-    sys.stdout.write(f"\n{len(rows)} rows with a hit; {np.sum([len(met) for met in by_line.values()])} hits\n")
+    rows = {(hit.file, hit.row) for found in by_line.values() for hit in found}
+    sys.stdout.write(f"\n{len(rows)} rows with a hit; {np.sum([len(found) for found in by_line.values()])} hits\n")
 
 
 if __name__ == "__main__":

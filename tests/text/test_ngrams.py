@@ -93,6 +93,7 @@ def test_lines_and_whole_texts_have_the_same_words(text: str) -> None:
     assert [word for line in lines(text) for word in line] == words(normal(text))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("context", ["{0} a'{0}'b{0} 東{0}\n{0}a", "e\u0301{0}e"])
 def test_characters_make_the_words_defined(context: str) -> None:
     table = tables().normal

@@ -41,6 +41,7 @@ def test_the_oracle_knows_the_same_apostrophes_and_white_space() -> None:
     assert set(WHITE_SPACE) == {letter for letter in ASSIGNED if letter.isspace() and ord(letter) > 127}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("context", ["{}", "a{}\u0301b C", "J{}\u030c", " {} {}A", "\u1100{}\u11a8", "ｶ{}ﾞ'"])
 def test_every_character_comes_out_as_defined(context: str) -> None:
     texts = [context.format(letter, letter) for letter in ASSIGNED]

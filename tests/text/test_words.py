@@ -64,6 +64,7 @@ def test_counts_of_ascii_are_as_defined(text: str) -> None:
     assert count([text, text[1:]])[0] == [len(words(text)), len(words(text[1:]))]
 
 
+@pytest.mark.thorough
 def test_every_character_counts_as_defined() -> None:
     texts = [f"a{chr(point)}'b" for point in range(0x110000) if not 0xD800 <= point < 0xE000]
     assert count(texts)[0] == [len(words(text)) for text in texts]

@@ -1,17 +1,18 @@
-"""What a format is, what it hands back, and how a field's leftovers are carried."""
+"""What a format is, what it returns, and how fields that it does not read are carried."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Raw, Struct
 
 from curate.rows.schema import Kind
-from curate.rows.validate import Turn, refuse
+from curate.rows.validate import Fault, Turn, refuse
 
 Fields: TypeAlias = dict[str, Any]
 """A raw row's fields by name: undecoded JSON (`msgspec.Raw`), or Python values where the source is not JSON."""
@@ -32,7 +33,7 @@ class Conversation(NamedTuple):
     meta: Fields
 
 
-class Rated(NamedTuple):
+class RatedAnswers(NamedTuple):
     """The body of a rated row."""
 
     messages: list[Turn]
@@ -51,15 +52,41 @@ class Preference(NamedTuple):
     meta: Fields
 
 
-Row: TypeAlias = Conversation | Rated | Preference
+Row: TypeAlias = Conversation | RatedAnswers | Preference
+
+
+class FastPath(NamedTuple):
+    """How the JSON Lines scanner can read a format: the keys of its plain rows, and the role of each plain spelling.
+
+    A row with another spelling, or with the field `unless`, goes to the full parser.
+    """
+
+    list_key: str
+    role_key: str
+    text_key: str
+    roles: Mapping[str, str]
+    unless: str | None = None
+
+
+class FileRow(NamedTuple):
+    """A row of a format that needs the whole file: its number there, its typed fields, and all of its fields."""
+
+    number: int
+    row: Any
+    fields: Fields
 
 
 @dataclass(frozen=True)
 class Format(ABC):
-    """A layout of raw data. Its fields are its whole configuration; `whole` formats need all rows of a file at once."""
+    """A layout of raw data; its dataclass fields are its whole configuration.
+
+    `whole_file` formats need all rows of a file at once: `file_rows` makes them. A `decisive` format is one whose rows
+    can be in no other, so that "auto" prefers it.
+    """
 
     name: ClassVar[str]
-    whole: ClassVar[bool] = False
+    whole_file: ClassVar[bool] = False
+    decisive: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -75,13 +102,31 @@ class Format(ABC):
     def rows(self, row: Any, fields: Fields) -> Iterable[Row]:  # noqa: ANN401
         """Make rows of `row` (a `layout`), taking out of `fields` what it reads; raises `Fault`."""
 
+    def file_rows(self, rows: list[FileRow], bad: Callable[[int, Fault], None]) -> Iterator[tuple[int, Row]]:
+        """Make the rows of a whole file, each with its number; `bad` takes the number and fault of each other row."""
+        raise NotImplementedError
+
+    @property
+    def fast_path(self) -> FastPath | None:
+        """How the JSON Lines scanner can read it; None if it cannot."""
+        return None
+
+    @property
+    def id_column(self) -> str | None:
+        """The field with the source's own ids, if the format itself names one."""
+        return None
+
     def reads(self) -> frozenset[str]:
-        """Return the names of the fields that it reads where they are there."""
+        """Return the names of the fields that it reads, if present."""
         return frozenset(field.encode_name for field in msgspec.structs.fields(self.layout))
+
+    def recognises(self, rows: int, fields: Container[str], faults: Sequence[str]) -> int:  # noqa: ARG002
+        """Return how many of the first `rows` rows it reads, from their fields and the columns of those that fail."""
+        return rows - len(faults)
 
 
 class Key:
-    """A key of a JSON object that equals no other, so that a key given twice is not lost on the way into a dict."""
+    """A JSON key that equals no other, so that a repeated key is not lost on the way into a dict."""
 
     __slots__ = ("name",)
 
@@ -122,7 +167,7 @@ def json_items(text: bytes | Raw) -> list[Raw]:
 
 
 def objects(value: Any, column: str) -> list[Fields]:  # noqa: ANN401
-    """Return the fields of each object in a list, undecoded if they were; null fields of Python values go."""
+    """Return the fields of each object in a list, undecoded if they were; null fields of Python values are dropped."""
     if isinstance(value, Raw):
         return [_named(pairs, f"{column}[{i}]") for i, pairs in enumerate(_OBJECTS.decode(value))]
     return [present(item) for item in value]
@@ -134,7 +179,7 @@ def fields_of(value: Any, column: str) -> Fields:  # noqa: ANN401
 
 
 def present(row: Fields) -> Fields:
-    """Drop null fields: where a table holds the rows, null and absent are one."""
+    """Drop null fields: in a table, null and absent are the same."""
     return {name: value for name, value in row.items() if value is not None}
 
 
@@ -148,19 +193,21 @@ def as_json(value: Any) -> str:  # noqa: ANN401
 
 
 def keep(fields: Fields, column: str, rest: list[Fields]) -> None:
-    """Put what is left of a list's objects back under the list's name, an object each; nothing if nothing is left."""
+    """Put what is left of each object of a list back under the list's name; nothing if nothing is left."""
     if any(rest):
         fields[column] = rest
 
 
-_layouts: dict[tuple[type[Struct], tuple[tuple[str, str], ...]], type[Struct]] = {}
+@lru_cache(maxsize=256)
+def struct_of(
+    name: str, fields: tuple[tuple[str, Any] | tuple[str, Any, Any], ...], names: tuple[tuple[str, str], ...]
+) -> type[Struct]:
+    """Return a struct of these fields (name, type and perhaps default), each read under its name in the data."""
+    return msgspec.defstruct(name, fields, rename=dict(names), gc=False)
 
 
-def renamed(layout: type[Struct], names: dict[str, str]) -> type[Struct]:
-    """Return `layout` reading its fields under other names: attribute name to name in the data."""
-    key = (layout, tuple(sorted(names.items())))
-    if key not in _layouts:
-        fields = msgspec.structs.fields(layout)
-        spec = [(f.name, f.type) if f.required else (f.name, f.type, f.default) for f in fields]
-        _layouts[key] = msgspec.defstruct(layout.__name__, spec, rename=names, gc=False)
-    return _layouts[key]
+def renamed(layout: type[Struct], **names: str) -> type[Struct]:
+    """Return `layout` with its fields read under other names: attribute name to name in the data."""
+    fields = msgspec.structs.fields(layout)
+    spec = tuple((f.name, f.type) if f.required else (f.name, f.type, f.default) for f in fields)
+    return struct_of(layout.__name__, spec, tuple(sorted(names.items())))

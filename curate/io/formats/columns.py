@@ -1,4 +1,4 @@
-"""`columns`: a mapping for data in none of the known layouts."""
+"""`columns`: names the columns of data that is in none of the known formats."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import msgspec
 from msgspec import Struct
 
 from curate.errors import MixtureError
-from curate.io.formats.base import Conversation, Fields, Format, Preference
+from curate.io.formats.base import Conversation, Fields, Format, Preference, struct_of
 from curate.rows.schema import Kind
 from curate.rows.validate import Turn, check_text
-
-_layouts: dict[tuple[str, ...], type[Struct]] = {}
 
 
 @dataclass(frozen=True)
@@ -36,15 +33,17 @@ class Columns(Format):
 
     @property
     def layout(self) -> type[Struct]:
-        """The named columns; the first of `prompt` and of `response` must be there, and chosen and rejected."""
+        """The named columns; the first of `prompt` and of `response` must be present, and chosen and rejected."""
         names = self._names()
-        if names not in _layouts:
-            needed = {self.prompt[0], *self.response[:1], self.chosen, self.rejected}
-            spec = [(f"c{i}", str) if name in needed else (f"c{i}", str | None, None) for i, name in enumerate(names)]
-            spec.sort(key=len)  # fields with a default come last
-            renames = {f"c{i}": name for i, name in enumerate(names)}
-            _layouts[names] = msgspec.defstruct("Columns", spec, rename=renames, gc=False)
-        return _layouts[names]
+        needed = {self.prompt[0], *self.response[:1], self.chosen, self.rejected}
+        spec = [(f"c{i}", str) if name in needed else (f"c{i}", str | None, None) for i, name in enumerate(names)]
+        spec.sort(key=len)  # fields with a default come last
+        return struct_of("Columns", tuple(spec), tuple((f"c{i}", name) for i, name in enumerate(names)))
+
+    @property
+    def id_column(self) -> str | None:
+        """The column that `id` names."""
+        return self.id
 
     def _names(self) -> tuple[str, ...]:
         single = (self.chosen, self.rejected, self.system)
@@ -66,7 +65,7 @@ class Columns(Format):
 
 
 def _joined(names: tuple[str, ...], texts: dict[str, str | None]) -> str:
-    """Join the texts of several columns by an empty line, leaving out null and empty ones after the first."""
+    """Join the texts of several columns by an empty line; null and empty ones after the first are left out."""
     first, *rest = names
     parts = [check_text(texts[first], first), *(check_text(texts[name], name) for name in rest if texts[name])]
     return "\n\n".join(parts)
@@ -81,14 +80,26 @@ def columns(
     system: str | None = None,
     id: str | None = None,  # noqa: A002
 ) -> Columns:
-    """Rows whose texts stand in columns of any name: a prompt with its response, or with `chosen` and `rejected`.
+    """Rows with their texts in columns of any name: a prompt with its response, or with `chosen` and `rejected`.
 
-    Several columns (`prompt=("instruction", "context")`) are joined by an empty line, without null and empty ones.
-    `id` names the column that holds the source's own id, before any that the source itself names. Raises `MixtureError`
-    unless there is a response or both of chosen and rejected.
+    Args:
+        prompt: The column with the prompt. Several (`("instruction", "context")`) are joined by an empty line; null and
+            empty ones after the first are left out.
+        response: The column with the answer, or several. None for preference rows.
+        chosen: The column with the better answer, for preference rows.
+        rejected: The column with the other answer.
+        system: A column with a system text; null and empty ones make no turn.
+        id: The column with the rows' own ids; it takes precedence over the `id` of the source.
 
-    >>> columns("user_query", "chatgpt_response").kind
-    'conversation'
+    Returns:
+        A format that makes conversations, or preference rows.
+
+    Raises:
+        MixtureError: Neither a response nor both of chosen and rejected are named.
+
+    Example:
+        >>> columns("user_query", "chatgpt_response").kind
+        'conversation'
     """
     pair = (chosen is not None) + (rejected is not None)
     if pair == 1 or (response is None) == (pair == 0):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from msgspec import Struct
 
-from curate.io.formats.base import Conversation, Fields, Format, renamed
-from curate.io.formats.messages_common import AnyMessage, Message, take_turns
-from curate.rows.schema import Kind
+from curate.io.formats.base import Conversation, FastPath, Fields, Format, renamed
+from curate.io.formats.messages_common import PLAIN, SHAREGPT_ROLES, AnyMessage, Message, take_turns
+from curate.rows.schema import ROLES, Kind
 from curate.rows.validate import Turn, check_text, check_turns, refuse
 
 
@@ -18,10 +18,7 @@ from curate.rows.validate import Turn, check_text, check_turns, refuse
 class DialogueFormat(Format):
     """A format whose rows are conversations."""
 
-    @property
-    def kind(self) -> Kind:
-        """Always `conversation`."""
-        return "conversation"
+    kind: ClassVar[Kind] = "conversation"
 
 
 class MessagesRow(Struct, gc=False):
@@ -40,7 +37,12 @@ class Messages(DialogueFormat):
     @property
     def layout(self) -> type[Struct]:
         """The list of messages, under its column's name."""
-        return renamed(MessagesRow, {"messages": self.column})
+        return renamed(MessagesRow, messages=self.column)
+
+    @property
+    def fast_path(self) -> FastPath:
+        """Plain messages."""
+        return FastPath(self.column, "role", "content", {role: role for role in ROLES})
 
     def rows(self, row: MessagesRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
@@ -51,9 +53,19 @@ class Messages(DialogueFormat):
 def messages(column: Literal["messages", "input", "prompt"] | str = "messages") -> Messages:  # noqa: PYI051
     """Rows with a list of `{"role", "content"}` in `column`; roles are system, user, assistant and tool.
 
-    Content is text, or a list of text parts `{"type": "text", "text" | "value": ...}`, which are joined as they stand;
-    any other part, null content and unknown roles are quarantined. Further fields of a message (`name`, `loss_weight`,
-    `tool_calls`) go along in `meta` under the column's name, an object a message.
+    Content is text, or a list of text parts `{"type": "text", "text" | "value": ...}`, which are joined unchanged. Rows
+    with another part, null content or an unknown role are quarantined. Other fields of a message (`name`, `tool_calls`)
+    are kept in `meta` under the column's name, one object per message.
+
+    Args:
+        column: The field that holds the list.
+
+    Returns:
+        A format that makes conversations.
+
+    Example:
+        >>> messages("input")
+        Messages(column='input')
     """
     return Messages(column)
 
@@ -75,7 +87,12 @@ class ShareGPT(DialogueFormat):
     @property
     def layout(self) -> type[Struct]:
         """The list of messages, under its column's name, and `system`."""
-        return renamed(ShareGPTRow, {"conversations": self.column})
+        return renamed(ShareGPTRow, conversations=self.column)
+
+    @property
+    def fast_path(self) -> FastPath:
+        """Plain `from` and `value`; a row with `system` begins with another turn."""
+        return FastPath(self.column, "from", "value", {word: SHAREGPT_ROLES[word] for word in sorted(PLAIN)}, "system")
 
     def rows(self, row: ShareGPTRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
@@ -85,17 +102,27 @@ class ShareGPT(DialogueFormat):
 
 
 def sharegpt(column: str = "conversations") -> ShareGPT:
-    """Rows with a list of `{"from", "value"}` or `{"role", "content"}` in `column`, and perhaps a `system` text.
+    """Rows with a list of `{"from", "value"}` or `{"role", "content"}` messages, and perhaps a `system` text.
 
-    human, user, prompter are user turns; gpt, assistant, chatgpt, bing, bard, model and function_call assistant turns;
-    tool, function, function_response, observation tool turns. A spelling that says more than the role (`function_call`,
-    `bing`, `observation`, ...) goes along in `meta`, as do further fields of a message.
+    human, user and prompter are user turns; gpt, assistant, chatgpt, bing, bard, model and function_call assistant
+    turns; tool, function, function_response and observation tool turns. A spelling that says more than the role
+    (`function_call`, `bing`, `observation`, ...) is kept in `meta`, as are other fields of a message.
+
+    Args:
+        column: The field that holds the list.
+
+    Returns:
+        A format that makes conversations.
+
+    Example:
+        >>> sharegpt().kind
+        'conversation'
     """
     return ShareGPT(column)
 
 
 def system_turn(fields: Fields, system: str | None) -> list[Turn]:
-    """Return a system turn for a `system` field; none where it is absent, null or empty."""
+    """Return a system turn for a `system` field; none if it is absent, null or empty."""
     fields.pop("system", None)
     return [("system", check_text(system, "system"))] if system else []
 
@@ -117,11 +144,7 @@ class Alpaca(DialogueFormat):
     """See `alpaca`."""
 
     name: ClassVar[str] = "alpaca"
-
-    @property
-    def layout(self) -> type[Struct]:
-        """The fields of Alpaca and of its descendants."""
-        return AlpacaRow
+    layout: ClassVar[type[Struct]] = AlpacaRow
 
     def rows(self, row: AlpacaRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
@@ -142,10 +165,20 @@ class Alpaca(DialogueFormat):
 
 
 def alpaca() -> Alpaca:
-    """Rows with `instruction`, `input`, and the answer in `output`, `response` or `completion` (the first there is).
+    """Rows with `instruction`, `input`, and the answer in `output`, `response` or `completion` (the first present).
 
-    The user turn is the instruction, with `input` after an empty line where it is not empty. `history`, a list of pairs
-    of question and answer, goes before; `system`, where not empty, before that.
+    The user turn is the instruction, followed by an empty line and `input` if that is not empty. `history`, a list of
+    pairs of question and answer, comes before it; a `system` text that is not empty comes first.
+
+    Returns:
+        A format that makes conversations.
+
+    References:
+        https://github.com/tatsu-lab/stanford_alpaca
+
+    Example:
+        >>> alpaca().kind
+        'conversation'
     """
     return Alpaca()
 
@@ -163,11 +196,7 @@ class PromptCompletion(DialogueFormat):
     """See `prompt_completion`."""
 
     name: ClassVar[str] = "prompt_completion"
-
-    @property
-    def layout(self) -> type[Struct]:
-        """The fields `prompt`, `completion` and `system`."""
-        return PromptRow
+    layout: ClassVar[type[Struct]] = PromptRow
 
     def rows(self, row: PromptRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
@@ -186,7 +215,15 @@ def text_or_turns(fields: Fields, column: str, value: str | list[Message], role:
 
 
 def prompt_completion() -> PromptCompletion:
-    """Rows with `prompt` and `completion`, each a text or a list of messages, and perhaps a `system` text."""
+    """Rows with `prompt` and `completion`, each a text or a list of messages, and perhaps a `system` text.
+
+    Returns:
+        A format that makes conversations.
+
+    Example:
+        >>> prompt_completion().kind
+        'conversation'
+    """
     return PromptCompletion()
 
 
@@ -202,11 +239,7 @@ class QuestionAnswer(DialogueFormat):
     """See `question_answer`."""
 
     name: ClassVar[str] = "question_answer"
-
-    @property
-    def layout(self) -> type[Struct]:
-        """The fields `question` and `answer`."""
-        return QuestionRow
+    layout: ClassVar[type[Struct]] = QuestionRow
 
     def rows(self, row: QuestionRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
@@ -216,5 +249,24 @@ class QuestionAnswer(DialogueFormat):
 
 
 def question_answer() -> QuestionAnswer:
-    """Rows with the texts `question` and `answer`."""
+    """Rows with the texts `question` and `answer`.
+
+    Returns:
+        A format that makes conversations.
+
+    Example:
+        >>> question_answer().kind
+        'conversation'
+    """
     return QuestionAnswer()
+
+
+CANDIDATES: Final = (
+    messages(),
+    messages("input"),
+    messages("prompt"),
+    sharegpt(),
+    alpaca(),
+    prompt_completion(),
+    question_answer(),
+)

@@ -1,4 +1,4 @@
-"""Messages as raw data spells them, and the turns they make."""
+"""Messages as raw data spells them, and the turns made of them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SHAREGPT_ROLES: Final[dict[str, str]] = {
     "function_response": "tool",
     "observation": "tool",
 }
-"""A function call is what the assistant wrote; the answer of a function, whatever its name, is a tool turn."""
+"""A function call is an assistant turn; the result of a function, whatever its name, is a tool turn."""
 
 PLAIN: Final = frozenset({"system", "human", "user", "gpt", "assistant", "tool"})
-"""Spellings that say no more than the role; any other goes along in `meta`."""
+"""Spellings that say no more than the role; any other is kept in `meta`."""
 
 
-class Part(Struct, gc=False):
+class ContentPart(Struct, gc=False):
     """A part of a message's content, spelled `text` or `value`."""
 
     type: str
@@ -45,7 +45,7 @@ class Message(Struct, gc=False):
     """A message in the `messages` spelling."""
 
     role: str
-    content: str | list[Part] | None
+    content: str | list[ContentPart] | None
 
 
 class AnyMessage(Struct, gc=False):
@@ -54,11 +54,11 @@ class AnyMessage(Struct, gc=False):
     sender: str | None = field(name="from", default=None)
     value: str | None = None
     role: str | None = None
-    content: str | list[Part] | None = None
+    content: str | list[ContentPart] | None = None
 
 
-def content_of(content: str | list[Part] | None, column: str) -> str:
-    """Return a message's text; text parts are joined as they stand. Raises `Fault` for null and for other parts."""
+def content_of(content: str | list[ContentPart] | None, column: str) -> str:
+    """Return a message's text; text parts are joined unchanged. Raises `Fault` for null and for other parts."""
     if not isinstance(content, list):
         return check_text(content, column)
     for i, part in enumerate(content):
@@ -124,6 +124,6 @@ def _beyond(raw: Fields, message: Message | AnyMessage, column: str) -> Fields:
     return raw
 
 
-def _says_more(content: str | list[Part] | None, raw: Any, column: str) -> bool:  # noqa: ANN401
+def _says_more(content: str | list[ContentPart] | None, raw: Any, column: str) -> bool:  # noqa: ANN401
     """Tell whether parts of text lose anything by being joined: there are several, or they hold other fields."""
     return isinstance(content, list) and [len(part) for part in objects(raw, column)] != [2]

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, cast
+from typing import ClassVar, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
 from curate.errors import MixtureError
-from curate.io.formats.base import Completion, Conversation, Fields, Format, Rated, fields_of, objects, renamed
+from curate.io.formats.base import (
+    Completion,
+    Conversation,
+    Fields,
+    FileRow,
+    Format,
+    RatedAnswers,
+    fields_of,
+    objects,
+    renamed,
+)
 from curate.io.formats.dialogues import DialogueFormat
 from curate.rows.schema import Kind
 from curate.rows.validate import Fault, Turn, check_text, refuse
@@ -40,31 +50,38 @@ class Trees(DialogueFormat):
     """See `oasst`."""
 
     name: ClassVar[str] = "oasst"
+    layout: ClassVar[type[Struct]] = TreeRow
     replies: int = 1
 
-    @property
-    def layout(self) -> type[Struct]:
-        """A tree of messages."""
-        return TreeRow
-
     def rows(self, row: TreeRow, fields: Fields) -> Iterator[Conversation]:
-        """Make a conversation of each path that is taken."""
+        """Make a conversation of each path."""
         root, column, raw = _root(row, fields)
         for path in _paths(root, column, raw, self.replies):
-            meta = dict(fields)
-            rest = [step.rest for step in path]
-            if any(rest):
-                meta[column or "replies"] = rest if column else rest[1:]
-            yield Conversation([step.turn for step in path], meta)
+            yield Conversation([step.turn for step in path], _meta(fields, column, path))
 
 
 def oasst(replies: Literal["best"] | int = "best") -> Trees:
-    """Trees of messages (`prompt` with nested `replies`), one a row; prompter is the user.
+    """Rows with a tree of messages each (`prompt` with nested `replies`); prompter is the user.
 
-    `replies="best"` follows the best-ranked reply at every message down to its end: one conversation a tree. A number k
-    follows the k best: a conversation for each path, all with the tree's id. Rank 0 is best; unranked replies come
-    last, in the file's order; deleted ones, with all below them, are left out. What the messages of the path hold
-    besides (ids, ranks, labels) goes along in `meta`.
+    Rank 0 is best; unranked replies come last, in the order of the file; deleted ones are left out with all replies
+    below them. What the messages of a path hold besides (ids, ranks, labels) is kept in `meta`.
+
+    Args:
+        replies: "best" follows the best-ranked reply at every message: one conversation per tree. A number k follows
+            the k best: one conversation per path, all with the tree's id.
+
+    Returns:
+        A format that makes conversations.
+
+    Raises:
+        MixtureError: `replies` is neither "best" nor a positive number.
+
+    References:
+        https://huggingface.co/datasets/OpenAssistant/oasst2
+
+    Example:
+        >>> oasst(replies=2)
+        Trees(replies=2)
     """
     return Trees(_count(replies))
 
@@ -73,7 +90,7 @@ def _count(replies: Literal["best"] | int) -> int:
     if replies == "best":
         return 1
     if not isinstance(replies, int) or isinstance(replies, bool) or replies < 1:
-        message = f'replies={replies!r} is no number of replies; give "best" or 1, 2, 3, ...'
+        message = f'replies={replies!r} is not a number of replies; give "best" or 1, 2, 3, ...'
         raise MixtureError(message)
     return replies
 
@@ -96,14 +113,20 @@ def _root(row: TreeRow, fields: Fields) -> tuple[Reply, str, Fields]:
 
 
 class Stop(NamedTuple):
-    """A message of a path: its turn, and what else it holds."""
+    """A message of a path: its turn, and its other fields."""
 
     turn: Turn
     rest: Fields
 
 
+def _meta(fields: Fields, column: str, path: list[Stop]) -> Fields:
+    """Return a row's fields, and what the messages of a path hold beyond their turns."""
+    rest = [step.rest for step in path]
+    return fields | ({column or "replies": rest if column else rest[1:]} if any(rest) else {})
+
+
 def _own(raw: Fields) -> Fields:
-    """Take out of a message's fields what its turn says."""
+    """Return a message's fields without text and role."""
     return {name: value for name, value in raw.items() if name not in {"text", "role"}}
 
 
@@ -121,7 +144,7 @@ def _best(replies: Sequence[tuple[int, int | None, bool | None]], k: int) -> lis
 
 
 def _paths(root: Reply, column: str, raw: Fields, k: int) -> Iterator[list[Stop]]:
-    """Walk the tree, k best replies at each message; no recursion: a tree may be deeper than Python's stack."""
+    """Walk the tree, k best replies at each message; without recursion: a tree may be deeper than Python's stack."""
     stack: list[tuple[Reply, str, Fields, list[Stop]]] = [(root, column, raw, [])]
     while stack:
         reply, place, held, before = stack.pop()
@@ -142,50 +165,39 @@ class RankedTrees(Format):
     """See `oasst_ranked`."""
 
     name: ClassVar[str] = "oasst_ranked"
+    kind: ClassVar[Kind] = "rated"
+    layout: ClassVar[type[Struct]] = TreeRow
 
-    @property
-    def kind(self) -> Kind:
-        """Always `rated`."""
-        return "rated"
-
-    @property
-    def layout(self) -> type[Struct]:
-        """A tree of messages."""
-        return TreeRow
-
-    def rows(self, row: TreeRow, fields: Fields) -> Iterator[Rated]:
-        """Make a rated row of each of the user's messages that was replied to."""
+    def rows(self, row: TreeRow, fields: Fields) -> Iterator[RatedAnswers]:
+        """Make a rated row of each user message with replies."""
         root, column, raw = _root(row, fields)
         made = list(_replied(root, column, raw))
         if not made:
             refuse(f"{column}.replies".lstrip("."), "a reply of the assistant to a message of the user")
         for path, replies in made:
-            meta = dict(fields)
-            rest = [step.rest for step in path]
-            if any(rest):
-                meta[column or "replies"] = rest if column else rest[1:]
+            meta = _meta(fields, column, path)
             if any(step.rest for _, step in replies):
                 meta["completions"] = [step.rest for _, step in replies]
             answers = [
                 Completion(step.turn[1], None, {} if rank is None else {"overall": float(-rank)})
                 for rank, step in replies
             ]
-            yield Rated([step.turn for step in path], answers, meta)
+            yield RatedAnswers([step.turn for step in path], answers, meta)
 
 
 def oasst_ranked() -> RankedTrees:
-    """Trees of messages (`prompt` with nested `replies`) as rated rows: one for each user message with replies to it.
+    """Trees of messages (`prompt` with nested `replies`) as rated rows: one for each user message with replies.
 
-    The prompt is the path down to the message, the completions are the assistant's replies to it, in the file's order;
-    deleted messages, with all below them, are left out. The score `overall` is the rank with its sign changed, so that
-    0 is best and -1 comes next; an unranked reply has none. All rows of a tree have its id. What the messages hold
-    besides goes along in `meta`. A tree in which the assistant says nothing is quarantined.
+    The prompt is the path down to the message, the completions are the assistant's replies to it, in the order of the
+    file; deleted messages are left out with all replies below them. The score `overall` is the negative rank: 0 is
+    best, then -1; an unranked reply has none. All rows of a tree have its id. Other fields of the messages are kept in
+    `meta`. A tree without a reply of the assistant is quarantined.
     """
     return RankedTrees()
 
 
 def _replied(root: Reply, column: str, raw: Fields) -> Iterator[tuple[list[Stop], list[tuple[int | None, Stop]]]]:
-    """Give each path to a message of the user that has replies of the assistant, and these, each with its rank."""
+    """Yield each path to a user message with replies of the assistant, and these replies, each with its rank."""
     stack: list[tuple[Reply, str, Fields, list[Stop]]] = [(root, column, raw, [])]
     while stack:
         message, place, held, before = stack.pop()
@@ -197,10 +209,10 @@ def _replied(root: Reply, column: str, raw: Fields) -> Iterator[tuple[list[Stop]
         name = f"{place}.replies".lstrip(".")
         fields = [_own(each) for each in objects(below, name)]
         alive = [i for i, child in enumerate(children) if not child.deleted]
-        said = [(i, _turn(children[i].text, children[i].role, f"{name}[{i}]")) for i in alive]
+        answers = [(i, _turn(children[i].text, children[i].role, f"{name}[{i}]")) for i in alive]
         replies = [
             (children[i].rank, Stop(turn, {key: value for key, value in fields[i].items() if key != "replies"}))
-            for i, turn in said
+            for i, turn in answers
             if turn[0] == "assistant"
         ]
         if path[-1].turn[0] == "user" and replies:
@@ -219,20 +231,12 @@ class MessageRow(Struct, gc=False):
     deleted: bool | None = None
 
 
-class Node(NamedTuple):
-    """A message of a flat file: the line it stood on, what was read, and its fields."""
-
-    number: int
-    row: MessageRow
-    fields: Fields
-
-
 @dataclass(frozen=True)
 class FlatMessages(DialogueFormat):
     """See `oasst_messages`."""
 
     name: ClassVar[str] = "oasst_messages"
-    whole: ClassVar[bool] = True
+    whole_file: ClassVar[bool] = True
     replies: int = 1
     message_id: str = "message_id"
     parent_id: str = "parent_id"
@@ -242,27 +246,31 @@ class FlatMessages(DialogueFormat):
     @property
     def layout(self) -> type[Struct]:
         """One message, its columns under their names in the data."""
-        names = ("message_id", "parent_id", "text", "role")
-        return renamed(MessageRow, {name: cast("str", getattr(self, name)) for name in names})
+        own = {"message_id": self.message_id, "parent_id": self.parent_id, "text": self.text, "role": self.role}
+        return renamed(MessageRow, **own)
+
+    def recognises(self, rows: int, fields: Container[str], faults: Sequence[str]) -> int:
+        """Return how many rows it reads: a reply may have its parent further on, and a tree is not a flat message."""
+        return 0 if "replies" in fields else rows - sum(column != self.parent_id for column in faults)
 
     def rows(self, row: MessageRow, fields: Fields) -> Iterator[Conversation]:
         """Make a conversation of one message that has no parent and no reply."""
-        yield from (made for _, made in self.threads([Node(1, row, fields)], _raise))
+        yield from (made for _, made in self.file_rows([FileRow(1, row, fields)], _raise))
 
-    def threads(self, nodes: list[Node], bad: Callable[[int, Fault], None]) -> Iterator[tuple[int, Conversation]]:
-        """Make the conversations of a file's messages, each at the line of its first message.
+    def file_rows(self, rows: list[FileRow], bad: Callable[[int, Fault], None]) -> Iterator[tuple[int, Conversation]]:
+        """Make the conversations of a file's messages, each with the number of its first message.
 
-        `bad` is told of each message that belongs to no conversation: an id that stands twice, a parent that is not in
-        the file, a deleted prompt.
+        A message belongs to no conversation if its id is repeated, its parent is not in the file, or its prompt was
+        deleted.
         """
-        known: dict[str, Node] = {}
-        for node in nodes:
+        known: dict[str, FileRow] = {}
+        for node in rows:
             if node.row.message_id in known:
                 bad(node.number, Fault(self.message_id, "a message's id once, not twice"))
             else:
                 known[node.row.message_id] = node
-        children: dict[str, list[Node]] = {}
-        roots: list[Node] = []
+        children: dict[str, list[FileRow]] = {}
+        roots: list[FileRow] = []
         for node in known.values():
             if node.row.parent_id is None:
                 roots.append(node)
@@ -276,7 +284,7 @@ class FlatMessages(DialogueFormat):
                 bad(node.number, Fault(self.parent_id, "a message whose parents are all in the file"))
 
     def _tree(
-        self, root: Node, children: dict[str, list[Node]], reached: set[str], bad: Callable[[int, Fault], None]
+        self, root: FileRow, children: dict[str, list[FileRow]], reached: set[str], bad: Callable[[int, Fault], None]
     ) -> Iterator[tuple[int, Conversation]]:
         self._reach(root, children, reached)
         try:
@@ -288,16 +296,16 @@ class FlatMessages(DialogueFormat):
             return
         yield from made
 
-    def _reach(self, root: Node, children: dict[str, list[Node]], reached: set[str]) -> None:
+    def _reach(self, root: FileRow, children: dict[str, list[FileRow]], reached: set[str]) -> None:
         stack = [root]
         while stack:
             below = children.get(stack.pop().row.message_id, [])
             reached.update(node.row.message_id for node in below)
             stack += below
 
-    def _walk(self, root: Node, children: dict[str, list[Node]]) -> Iterator[Conversation]:
+    def _walk(self, root: FileRow, children: dict[str, list[FileRow]]) -> Iterator[Conversation]:
         taken = {self.text, self.role}
-        stack: list[tuple[Node, list[Stop]]] = [(root, [])]
+        stack: list[tuple[FileRow, list[Stop]]] = [(root, [])]
         while stack:
             node, before = stack.pop()
             rest = {name: value for name, value in node.fields.items() if name not in taken}
@@ -321,9 +329,29 @@ def oasst_messages(
     text: str = "text",
     role: str = "role",
 ) -> FlatMessages:
-    """Messages in a flat list, one a line, joined into trees by `message_id` and `parent_id`; paths as in `oasst`.
+    """Rows with one message each, joined into trees by `message_id` and `parent_id`; paths as in `oasst`.
 
-    A file is read whole. A message whose parents are not all in the file is quarantined; replies that no path takes are
-    left out, as in `oasst`. The other arguments name the columns. A path's messages go along in `meta`.
+    A file is read whole. A message whose parents are not all in the file is quarantined; replies that are on no path
+    are left out. The fields of a path's messages are kept in `meta`.
+
+    Args:
+        replies: "best" or the number of replies to follow at every message, as in `oasst`.
+        message_id: The column with a message's id.
+        parent_id: The column with the id of the message it replies to; null for a prompt.
+        text: The column with the text.
+        role: The column with the role: prompter, user, assistant or system.
+
+    Returns:
+        A format that makes conversations.
+
+    Raises:
+        MixtureError: `replies` is neither "best" nor a positive number.
+
+    Example:
+        >>> oasst_messages(text="body").text
+        'body'
     """
     return FlatMessages(_count(replies), message_id, parent_id, text, role)
+
+
+CANDIDATES: Final = (oasst(), oasst_messages())

@@ -34,16 +34,8 @@ class Preferences(Format):
     """See `preference`."""
 
     name: ClassVar[str] = "preference"
-
-    @property
-    def kind(self) -> Kind:
-        """Always `preference`."""
-        return "preference"
-
-    @property
-    def layout(self) -> type[Struct]:
-        """Prompt, chosen, rejected and their scores."""
-        return PreferenceRow
+    kind: ClassVar[Kind] = "preference"
+    layout: ClassVar[type[Struct]] = PreferenceRow
 
     def rows(self, row: PreferenceRow, fields: Fields) -> Iterator[Preference]:
         """Make one preference row."""
@@ -60,10 +52,16 @@ class Preferences(Format):
 def preference() -> Preferences:
     """Rows with `chosen` and `rejected`, each a text, a message or a list of messages, and their `prompt`.
 
-    `prompt` is a text or a list of messages (or `conversations`, in ShareGPT's spelling). Where the answers are lists
-    that hold the prompt as well, the prompt is what both begin with; a `prompt` that says something else goes along in
-    `meta`.
+    `prompt` is a text or a list of messages (or `conversations`, in ShareGPT's spelling). If the answers are lists that
+    include the prompt, the prompt is what both begin with; a `prompt` that differs from it is kept in `meta`.
     Scores come from `chosen_score` or `score_chosen`, and the same for rejected.
+
+    Returns:
+        A format that makes preference rows.
+
+    Example:
+        >>> preference().kind
+        'preference'
     """
     return Preferences()
 
@@ -91,7 +89,7 @@ def _prompt(fields: Fields, row: PreferenceRow) -> list[Turn]:
 def _explicit(
     fields: Fields, row: PreferenceRow, chosen: list[Turn], rejected: list[Turn]
 ) -> tuple[list[Turn], list[Turn], list[Turn]]:
-    """Split the prompt off answers that hold it, and drop the `prompt` beside them if it says the same."""
+    """Split the prompt off answers that include it, and drop a `prompt` that says the same."""
     parts = split_prompt(chosen, rejected)
     if isinstance(row.prompt, str):
         if [text for role, text in parts[0] if role == "user"][-1:] == [row.prompt]:
@@ -105,7 +103,7 @@ def _explicit(
 
 
 def split_prompt(chosen: list[Turn], rejected: list[Turn]) -> tuple[list[Turn], list[Turn], list[Turn]]:
-    """Split the turns that two dialogues begin with off both, leaving each at least its last turn.
+    """Split off the turns that two dialogues both begin with, leaving each at least its last turn.
 
     Raises `Fault` when they begin differently.
 
@@ -149,11 +147,12 @@ class HH(Format):
     """See `hh`."""
 
     name: ClassVar[str] = "hh"
+    decisive: ClassVar[bool] = True
     text: bool = False
 
     @property
     def kind(self) -> Kind:
-        """Preference rows, or conversations where `text`."""
+        """Preference rows; with `text`, conversations."""
         return "conversation" if self.text else "preference"
 
     @property
@@ -175,20 +174,36 @@ class HH(Format):
 def hh(*, text: bool = False) -> HH:
     r"""Rows whose `chosen` and `rejected` are dialogues in one string: "\n\nHuman: ...\n\nAssistant: ...".
 
-    The prompt is what both begin with. With `text=True`, rows with one such dialogue in `text`: conversations.
+    The prompt is what both begin with.
+
+    Args:
+        text: Read single dialogues from `text` instead, as conversations.
+
+    Returns:
+        A format that makes preference rows, or conversations.
+
+    References:
+        Anthropic's HH-RLHF: https://github.com/anthropics/hh-rlhf
+
+    Example:
+        >>> hh().kind, hh(text=True).kind
+        ('preference', 'conversation')
     """
     return HH(text)
 
 
 def hh_turns(text: str, column: str) -> list[Turn]:
-    r"""Split a dialogue in one string into turns; one space after the colon belongs to the mark. Raises `Fault`.
+    r"""Split a dialogue in one string into turns; one space after the colon is dropped. Raises `Fault`.
 
     >>> hh_turns("\n\nHuman: Hi\n\nAssistant: Hello.\n", "text")
     [('user', 'Hi'), ('assistant', 'Hello.\n')]
     """
     check_text(text, column)
-    before, *pieces = _MARK.split(text)
-    if before or not pieces:
+    before, *turns = _MARK.split(text)
+    if before or not turns:
         refuse(column, 'a dialogue that begins with "\\n\\nHuman:"')
     roles = {"Human": "user", "Assistant": "assistant"}
-    return [(roles[mark], said.removeprefix(" ")) for mark, said in zip(pieces[::2], pieces[1::2], strict=True)]
+    return [(roles[mark], words.removeprefix(" ")) for mark, words in zip(turns[::2], turns[1::2], strict=True)]
+
+
+CANDIDATES: Final = (hh(), hh(text=True), preference())

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from msgspec import Struct, field
 
-from curate.io.formats.base import Completion, Fields, Format, Rated, keep, objects
+from curate.io.formats.base import Completion, Fields, Format, RatedAnswers, keep, objects
 from curate.io.formats.dialogues import text_or_turns
 from curate.io.formats.messages_common import Message
 from curate.rows.schema import Kind
@@ -46,18 +46,10 @@ class RatedFormat(Format):
     """See `rated`."""
 
     name: ClassVar[str] = "rated"
+    kind: ClassVar[Kind] = "rated"
+    layout: ClassVar[type[Struct]] = RatedRow
 
-    @property
-    def kind(self) -> Kind:
-        """Always `rated`."""
-        return "rated"
-
-    @property
-    def layout(self) -> type[Struct]:
-        """Prompt and completions."""
-        return RatedRow
-
-    def rows(self, row: RatedRow, fields: Fields) -> Iterator[Rated]:
+    def rows(self, row: RatedRow, fields: Fields) -> Iterator[RatedAnswers]:
         """Make one rated row."""
         column, prompt = ("messages", row.messages) if row.messages is not None else ("prompt", row.prompt)
         if prompt is None:
@@ -70,15 +62,22 @@ class RatedFormat(Format):
             for i, (found, left) in enumerate(zip(row.completions, raw, strict=True))
         ]
         keep(fields, "completions", raw)
-        yield Rated(turns, answers, fields)
+        yield RatedAnswers(turns, answers, fields)
 
 
 def rated() -> RatedFormat:
     """Rows with a prompt and several scored answers to it.
 
-    The prompt is `messages`, or `prompt` (a text or a list of messages), and ends with a user turn. Each of
+    The prompt is in `messages` or `prompt` (a text or a list of messages), and ends with a user turn. Each of
     `completions` has its text in `content`, `response` or `completion`, and perhaps `model` and `scores`:
-    `{"helpfulness": 4}` or `[{"name": "helpfulness", "value": 4}]`; null scores are left out.
+    `{"helpfulness": 4}` or `[{"name": "helpfulness", "value": 4}]`. Null scores are left out.
+
+    Returns:
+        A format that makes rated rows.
+
+    Example:
+        >>> rated().kind
+        'rated'
     """
     return RatedFormat()
 
@@ -132,18 +131,10 @@ class UltraFeedback(Format):
     """See `ultrafeedback`."""
 
     name: ClassVar[str] = "ultrafeedback"
+    kind: ClassVar[Kind] = "rated"
+    layout: ClassVar[type[Struct]] = UltraRow
 
-    @property
-    def kind(self) -> Kind:
-        """Always `rated`."""
-        return "rated"
-
-    @property
-    def layout(self) -> type[Struct]:
-        """Instruction and annotated completions."""
-        return UltraRow
-
-    def rows(self, row: UltraRow, fields: Fields) -> Iterator[Rated]:
+    def rows(self, row: UltraRow, fields: Fields) -> Iterator[RatedAnswers]:
         """Make one rated row."""
         turns = [("user", check_text(row.instruction, "instruction"))]
         del fields["instruction"]
@@ -153,14 +144,24 @@ class UltraFeedback(Format):
             for i, (found, left) in enumerate(zip(row.completions, raw, strict=True))
         ]
         keep(fields, "completions", raw)
-        yield Rated(turns, answers, fields)
+        yield RatedAnswers(turns, answers, fields)
 
 
 def ultrafeedback() -> UltraFeedback:
     """Rows of raw UltraFeedback: `instruction`, and `completions` with `response`, `model` and `annotations`.
 
-    Each aspect's rating becomes a score of that name, beside `overall_score` and `fine-grained_score`; "N/A" is none.
-    Rationales, principles and system prompts of the completions go along in `meta`.
+    The rating of each aspect becomes a score of that name, next to `overall_score` and `fine-grained_score`; "N/A" is
+    no score. Rationales, principles and system prompts of the completions are kept in `meta`.
+
+    Returns:
+        A format that makes rated rows.
+
+    References:
+        https://huggingface.co/datasets/openbmb/UltraFeedback
+
+    Example:
+        >>> ultrafeedback().kind
+        'rated'
     """
     return UltraFeedback()
 
@@ -169,25 +170,28 @@ def _annotated(found: UltraCompletion, left: Fields, column: str) -> Completion:
     ratings = {aspect: note.rating for aspect, note in (found.annotations or {}).items()}
     ratings["overall_score"] = found.overall_score
     ratings["fine-grained_score"] = found.fine_grained_score
-    values = {aspect: rating(told, f"{column}.{aspect}") for aspect, told in ratings.items()}
+    values = {aspect: rating(value, f"{column}.{aspect}") for aspect, value in ratings.items()}
     scores = {aspect: value for aspect, value in values.items() if value is not None}
     for taken in ("response", "model", "overall_score", "fine-grained_score"):
         left.pop(taken, None)
     return Completion(check_text(found.response, f"{column}.response"), _model(found.model, column), scores)
 
 
-def rating(told: str | float | None, column: str) -> float | None:
-    """Return a score told as a number or as text; None for null and "N/A". Raises `Fault` for anything else.
+def rating(value: str | float | None, column: str) -> float | None:
+    """Return a score given as a number or as text; None for null and "N/A". Raises `Fault` for anything else.
 
     >>> rating("4", "helpfulness"), rating("N/A", "helpfulness")
     (4.0, None)
     """
-    if told is None or told == "N/A":
+    if value is None or value == "N/A":
         return None
     try:
-        number = float(told)
+        number = float(value)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
         refuse(column, 'a number, or "N/A"')
     return number
+
+
+CANDIDATES: Final = (ultrafeedback(), rated())

@@ -6,49 +6,37 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import msgspec
 from msgspec import Struct
 
 from curate.errors import MixtureError
-from curate.io.formats.base import Completion, Fields, Format, Rated
+from curate.io.formats.base import Completion, Fields, Format, RatedAnswers, struct_of
 from curate.io.formats.rated import rating
 from curate.rows.schema import Kind
 from curate.rows.validate import check_text
 
-_layouts: dict[tuple[str, str, tuple[str, ...], str | None], type[Struct]] = {}
-
 
 @dataclass(frozen=True)
-class Scored(Format):
+class ScoredFormat(Format):
     """See `scored`."""
 
     name: ClassVar[str] = "scored"
+    kind: ClassVar[Kind] = "rated"
     prompt: str
     response: str
     scores: tuple[str, ...]
     model: str | None = None
 
     @property
-    def kind(self) -> Kind:
-        """Always `rated`."""
-        return "rated"
-
-    @property
     def layout(self) -> type[Struct]:
-        """The named columns; prompt and response must be there."""
-        key = (self.prompt, self.response, self.scores, self.model)
-        if key not in _layouts:
-            spec: list[tuple[str, object] | tuple[str, object, object]] = [("prompt", str), ("response", str)]
-            spec += [(f"s{i}", float | str | None, None) for i in range(len(self.scores))]
-            renames = {"prompt": self.prompt, "response": self.response}
-            renames |= {f"s{i}": name for i, name in enumerate(self.scores)}
-            if self.model is not None:
-                spec.append(("model", str | None, None))
-                renames["model"] = self.model
-            _layouts[key] = msgspec.defstruct("Scored", spec, rename=renames, gc=False)
-        return _layouts[key]
+        """The named columns; prompt and response must be present."""
+        model = () if self.model is None else (("model", self.model),)
+        scores = tuple((f"s{i}", name) for i, name in enumerate(self.scores))
+        optional = tuple((name, float | str | None, None) for name, _ in scores)
+        optional += tuple((name, str | None, None) for name, _ in model)
+        names = (("prompt", self.prompt), ("response", self.response), *scores, *model)
+        return struct_of("Scored", (("prompt", str), ("response", str), *optional), names)
 
-    def rows(self, row: Struct, fields: Fields) -> Iterator[Rated]:
+    def rows(self, row: Struct, fields: Fields) -> Iterator[RatedAnswers]:
         """Make one rated row with one completion."""
         texts = {name: check_text(getattr(row, name), getattr(self, name)) for name in ("prompt", "response")}
         model = getattr(row, "model", None)
@@ -58,18 +46,31 @@ class Scored(Format):
         if model is not None:
             check_text(model, self.model or "")
         scores = {name: value for name, value in values.items() if value is not None}
-        yield Rated([("user", texts["prompt"])], [Completion(texts["response"], model, scores)], fields)
+        yield RatedAnswers([("user", texts["prompt"])], [Completion(texts["response"], model, scores)], fields)
 
 
-def scored(prompt: str, response: str, scores: str | Sequence[str], *, model: str | None = None) -> Scored:
-    """Rows with a prompt, one answer to it, and its scores, each in a column; `model` may name another.
+def scored(prompt: str, response: str, scores: str | Sequence[str], *, model: str | None = None) -> ScoredFormat:
+    """Rows with a prompt, one answer and its scores, each in a column of its own, as in HelpSteer.
 
-    HelpSteer is `scored("prompt", "response", ("helpfulness", "correctness", "coherence", "complexity", "verbosity"))`.
-    A score is a number, a number as text, or none: null or "N/A". Each row has one completion; `joined` makes one row
-    of those with the same prompt. Raises `MixtureError` unless the columns are all different.
+    A score is a number, a number as text, or absent: null or "N/A". Each row has one completion; `joined` makes one row
+    of all answers to a prompt.
 
-    >>> scored("prompt", "response", ("helpfulness", "verbosity")).kind
-    'rated'
+    Args:
+        prompt: The column with the prompt.
+        response: The column with the answer.
+        scores: The column with the score, or several.
+        model: A column that names the model.
+
+    Returns:
+        A format that makes rated rows.
+
+    Raises:
+        MixtureError: A column is named twice, or no score is named.
+
+    Example:
+        >>> helpsteer = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+        >>> scored("prompt", "response", helpsteer).kind
+        'rated'
     """
     several = (scores,) if isinstance(scores, str) else tuple(scores)
     names = [prompt, response, *several, *([] if model is None else [model])]
@@ -78,4 +79,4 @@ def scored(prompt: str, response: str, scores: str | Sequence[str], *, model: st
             f"scored() takes names of columns, each once, and at least one score; not {', '.join(map(repr, names))}"
         )
         raise MixtureError(message)
-    return Scored(prompt, response, several, model)
+    return ScoredFormat(prompt, response, several, model)

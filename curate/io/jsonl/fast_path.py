@@ -1,24 +1,18 @@
-"""JSON lines of plain chat rows, by the scan where it can tell, by the full parser where it cannot."""
+"""JSON lines of plain chat rows: by the scanner where it can, by the full parser where it cannot."""
 
 from __future__ import annotations
-
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.io.formats.base import Format
-from curate.io.formats.dialogues import Messages, ShareGPT
-from curate.io.formats.messages_common import PLAIN, SHAREGPT_ROLES
+from curate.io.formats.base import FastPath, Format
 from curate.io.jsonl.scan import Scanned, scan_lines
 from curate.io.parse import MAX_LINE, parse_lines
 from curate.io.row_collector import Parsed, quarantined
-from curate.rows.schema import BODIES, MESSAGE, ROLES
+from curate.rows.schema import BODIES, MESSAGE
 from curate.rows.take import take
-
-_SPELLED: Final[dict[str, list[str]]] = {"from": sorted(PLAIN), "role": list(ROLES)}
 
 
 def parse_block(data: bytes | pa.Buffer, first: int, form: Format, id_field: str | None) -> Parsed:
@@ -30,63 +24,60 @@ def parse_block(data: bytes | pa.Buffer, first: int, form: Format, id_field: str
     >>> parsed.line.tolist(), parsed.bad["line"].to_pylist()
     ([1], [3])
     """
-    if len(data) > MAX_LINE or not isinstance(form, Messages | ShareGPT):
+    path = form.fast_path
+    if len(data) > MAX_LINE or path is None:
         lines = [(number, line.strip()) for number, line in enumerate(bytes(data).split(b"\n"), first)]
         return parse_lines(
             [line for _, line in lines if line], [number for number, line in lines if line], form, id_field
         )
-    role = "role" if isinstance(form, Messages) else "from"
-    text = "content" if role == "role" else "value"
-    found = scan_lines(data, list_key=form.column, role_key=role, text_key=text, id_key=id_field)
-    plain = _plain(found, role)
-    if isinstance(form, ShareGPT):
-        plain &= ~pc.match_substring(found.meta, '"system":').to_numpy(zero_copy_only=False)
-    quick = _quick(found, role)
-    if plain.all() and not len(found.odd):
-        return quick._replace(line=found.line + first)
-    return _merged(quick, data, plain, found, first, form, id_field)
+    scanned = scan_lines(data, list_key=path.list_key, role_key=path.role_key, text_key=path.text_key, id_key=id_field)
+    place = pc.index_in(scanned.roles, pa.array(list(path.roles)))
+    plain = _plain(scanned, place)
+    if path.unless is not None:
+        plain &= ~pc.match_substring(scanned.meta, f'"{path.unless}":').to_numpy(zero_copy_only=False)
+    fast = _fast(scanned, path, place)
+    if plain.all() and not len(scanned.odd):
+        return fast._replace(line=scanned.line + first)
+    return _merged(fast, data, plain, scanned, first, form, id_field)
 
 
-def _plain(found: Scanned, role: str) -> NDArray[np.bool_]:
-    """Tell which rows have only roles that say no more than a role of `curate` does."""
-    known = pc.is_in(found.roles, pa.array(_SPELLED[role])).to_numpy(zero_copy_only=False)
-    unknown = np.concatenate(([0], np.cumsum(~known)))
-    return np.diff(unknown[found.offsets]) == 0
+def _plain(scanned: Scanned, place: pa.Int32Array) -> NDArray[np.bool_]:
+    """Mark the rows whose roles are all plain spellings."""
+    unknown = np.concatenate(([0], np.cumsum(np.asarray(place.is_null()))))
+    return np.diff(unknown[scanned.offsets]) == 0
 
 
-def _quick(found: Scanned, role: str) -> Parsed:
-    roles = found.roles
-    if role == "from":
-        words = _SPELLED["from"]
-        place = pc.index_in(roles, pa.array(words))
-        roles = pa.array([SHAREGPT_ROLES[word] for word in words], pa.string()).take(place.fill_null(0))
-    flat = pa.StructArray.from_arrays([roles, found.contents], fields=list(MESSAGE))
-    lists = pa.ListArray.from_arrays(pa.array(found.offsets), flat)
-    body = pa.RecordBatch.from_arrays([lists, found.meta], schema=BODIES["conversation"])
-    return Parsed(body, found.ids, found.line, quarantined([]), found.span)
+def _fast(scanned: Scanned, path: FastPath, place: pa.Int32Array) -> Parsed:
+    roles = scanned.roles
+    if any(word != role for word, role in path.roles.items()):
+        roles = pa.array(list(path.roles.values()), pa.string()).take(place.fill_null(0))
+    flat = pa.StructArray.from_arrays([roles, scanned.contents], fields=list(MESSAGE))
+    lists = pa.ListArray.from_arrays(pa.array(scanned.offsets), flat)
+    body = pa.RecordBatch.from_arrays([lists, scanned.meta], schema=BODIES["conversation"])
+    return Parsed(body, scanned.ids, scanned.line, quarantined([]), scanned.span)
 
 
 def _merged(
-    quick: Parsed,
+    fast: Parsed,
     data: bytes | pa.Buffer,
     plain: NDArray[np.bool_],
-    found: Scanned,
+    scanned: Scanned,
     first: int,
     form: Format,
     id_field: str | None,
 ) -> Parsed:
-    """Give odd lines and rows with other roles a second look, and put everything into line order."""
-    odd = [(line, bytes(data[start:end]).strip()) for start, end, line in found.odd.tolist()]
+    """Parse odd lines and rows with other roles in full, and put everything into line order."""
+    odd = [(line, bytes(data[start:end]).strip()) for start, end, line in scanned.odd.tolist()]
     if not plain.all():
         lines = bytes(data).split(b"\n")
-        odd += [(line, lines[line].strip()) for line in found.line[~plain].tolist()]
+        odd += [(line, lines[line].strip()) for line in scanned.line[~plain].tolist()]
     odd = sorted(pair for pair in odd if pair[1])
     second = parse_lines([text for _, text in odd], [line for line, _ in odd], form, id_field)
     kept = np.flatnonzero(plain).astype(np.int32)
-    line = np.concatenate([quick.line[kept], second.line])
+    line = np.concatenate([fast.line[kept], second.line])
     order = np.argsort(line, kind="stable").astype(np.int32)
-    ids = pa.concat_arrays([quick.ids.take(pa.array(kept)), second.ids]).take(pa.array(order))
-    rows = take(pa.concat_batches([take(quick.body, kept), second.body]), order)
+    ids = pa.concat_arrays([fast.ids.take(pa.array(kept)), second.ids]).take(pa.array(order))
+    rows = take(pa.concat_batches([take(fast.body, kept), second.body]), order)
     bad = second.bad.set_column(0, second.bad.schema.field(0), pc.add(second.bad["line"], first))
-    span = np.concatenate([found.span[kept], np.full((len(second.line), 2), -1, np.int64)])
+    span = np.concatenate([scanned.span[kept], np.full((len(second.line), 2), -1, np.int64)])
     return Parsed(rows, ids, line[order] + first, bad, span[order])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from curate.evalsets.items import EvalSet
 from curate.kernels.buffers import frozen
 from curate.kernels.hash_table import bloom_of, table_of
+from curate.kernels.load_once import load_once
 from curate.steps.decontaminate._fuzzy_kernel import N, RareGrams, near
 from curate.steps.decontaminate._index import Texts, compiled, more_than, taken
 from curate.steps.decontaminate._search import FUZZY, Batch, characters, found_frame
@@ -44,17 +43,9 @@ class Rephrased(NamedTuple):
     strings: pl.Series
 
 
-_building: Final = threading.Lock()
-
-
+@load_once(4)
 def searched(evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, numbers: bool = True) -> Rephrased:
     """Return what to search for besides the index of these arguments, built by the first thread that asks and kept."""
-    with _building:
-        return _searched(evals, ngram, threshold, numbers)
-
-
-@lru_cache(maxsize=4)
-def _searched(evals: tuple[EvalSet, ...], ngram: int, threshold: float, numbers: bool) -> Rephrased:  # noqa: FBT001
     index = compiled(evals, ngram, threshold, numbers=numbers)
     texts = np.flatnonzero(index.questions.sizes >= LEAST).astype(np.int32)
     strings = index.items.asked.take(pa.array(index.questions.item[texts]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import frozen, view
 from curate.kernels.hash_table import bloom_of, table_of
+from curate.kernels.load_once import load_once
 from curate.steps.decontaminate._ngram_kernel import Grams, Shorts, essential, prefixes
 from curate.text.ngrams import Words, hash_words, ngrams
 
@@ -82,17 +81,9 @@ class Index(NamedTuple):
     vocabulary: Vocabulary
 
 
-_building: Final = threading.Lock()
-
-
+@load_once(4)
 def compiled(evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, numbers: bool = True) -> Index:
     """Return the index of these evals, built by the first thread that asks (2 s for 40,000 items) and kept."""
-    with _building:
-        return _compiled(evals, ngram, threshold, numbers)
-
-
-@lru_cache(maxsize=4)
-def _compiled(evals: tuple[EvalSet, ...], ngram: int, threshold: float, numbers: bool) -> Index:  # noqa: FBT001
     loaded = [one.load() for one in evals]
     sizes = [len(items.ids) for items in loaded]
     questions, question = _texts([items.question for items in loaded])

@@ -56,7 +56,7 @@ HITS: Final = pl.Schema(
         "end": pl.Int32,
         "item_start": pl.Int32,
         "item_end": pl.Int32,
-        "fell": pl.Boolean,
+        "dropped": pl.Boolean,
     }
 )
 """The table `hits`: `start` and `end` count characters of the turn, `item_start` and `item_end` words of the item."""
@@ -145,7 +145,7 @@ class Decontaminate(Group):
         if self.mode == "drop":
             falls = hits.filter(~pl.col("protect")).unique("row", keep="first", maintain_order=True)
             falls = falls.select("row", "reason", "score", pl.lit(-1, pl.Int64).alias("kept"), "match").sort("row")
-        hits = hits.with_columns(fell=~pl.col("protect") if self.mode == "drop" else pl.lit(value=False))
+        hits = hits.with_columns(dropped=~pl.col("protect") if self.mode == "drop" else pl.lit(value=False))
         tables = {
             "hits": hits.select(HITS.names()).cast(HITS),
             "items": _items(index, generic, told, hits, within),
@@ -266,8 +266,7 @@ def _items(
 
 
 def decontaminate(
-    evals: Evals,
-    *,
+    *evals: Evals,
     ngram: int = 8,
     threshold: float = 0.5,
     numbers: bool = True,
@@ -319,7 +318,7 @@ def decontaminate(
     >>> [one.name for one in step.evals], step.ngram, step.mode
     (['truthful_qa', 'gsm8k'], 8, 'drop')
     """
-    sets = _flat((evals,))
+    sets = _flat(evals)
     _check(sets, ngram, threshold, fuzzy, mode, informative)
     chosen = None if on is None else check_on(on if isinstance(on, str) else frozenset(on))
     return Decontaminate(

@@ -1,4 +1,4 @@
-"""Drop rows whose text is, in normal form, the text of another row."""
+"""Drop rows whose text equals that of another row, in normal form."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Keep: TypeAlias = Literal["first", "longest", "shortest"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExactDedup(Group):
-    """See `exact_dedup`. It reads whole rows, for their length, and compares what `on` selects."""
+    """See `exact_dedup`. It reads whole rows, for their length, and compares the text that `on` selects."""
 
     name: ClassVar[str] = "exact_dedup"
     findings: ClassVar[tuple[Finding, ...]] = (Finding("duplicates", "Duplicates"),)
@@ -36,9 +36,9 @@ class ExactDedup(Group):
         return "all"
 
     def sign(self, segments: Segments) -> GroupKeys:
-        """Return the hash of the compared text, `high` and `low`, both 0 where there is none.
+        """Return the hash of the compared text, `high` and `low`, both 0 if there is none.
 
-        `characters`, those of the whole row, stand beside it unless `keep` is "first".
+        `characters` is the length of the whole row; it is left out if `keep` is "first".
         """
         high, low = np.zeros((2, segments.rows), np.uint64)
         full = np.zeros(segments.rows, np.bool_)
@@ -53,18 +53,18 @@ class ExactDedup(Group):
         return GroupKeys(keys)
 
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
-        """Return the rows that fall, each with the survivor of its group and the score 1."""
+        """Return the rows to drop, each with the surviving row of its group and the score 1."""
         high, low, rank, row = (
             frozen(keys[name].cast(pl.UInt64).to_numpy()) for name in ("high", "low", "rank", "row")
         )
         kept = _survivors(frozen(_grouped(high, low)), high, low, frozen(self._priority(keys)), rank, row)
-        falls = np.flatnonzero((kept != np.arange(len(kept))) & ~keys["protect"].to_numpy())
-        fallen = pl.DataFrame({"row": keys["row"].gather(falls), "kept": keys["row"].gather(kept[falls])})
-        told = {"reason": pl.lit("duplicate"), "score": pl.lit(1.0), "match": pl.lit(None, pl.String)}
-        return Resolved(fallen.with_columns(**told).select(*DROP_COLUMNS).cast(DROP_COLUMNS).sort("row"))
+        dropped = np.flatnonzero((kept != np.arange(len(kept))) & ~keys["protect"].to_numpy())
+        frame = pl.DataFrame({"row": keys["row"].gather(dropped), "kept": keys["row"].gather(kept[dropped])})
+        decided = {"reason": pl.lit("duplicate"), "score": pl.lit(1.0), "match": pl.lit(None, pl.String)}
+        return Resolved(frame.with_columns(**decided).select(*DROP_COLUMNS).cast(DROP_COLUMNS).sort("row"))
 
     def _priority(self, keys: pl.DataFrame) -> NDArray[np.uint64]:
-        """Return a number a row, lowest for the row to keep: bit 63 unprotected, then the source, 32 bits of length."""
+        """Return one number per row, lowest for the row to keep: bit 63 unprotected, then source, 32 bits of length."""
         protect, source = keys["protect"].to_numpy(), keys["source"].cast(pl.UInt64).to_numpy()
         priority: NDArray[np.uint64] = (~protect).astype(np.uint64) << np.uint64(63) | source << np.uint64(32)
         if self.keep == "first":
@@ -77,22 +77,31 @@ class ExactDedup(Group):
 def exact_dedup(
     on: str | frozenset[str] | set[str] = "all", *, keep: Keep = "first", allow_large_drop: bool = False
 ) -> ExactDedup:
-    """Drop rows whose text, as far as `on` selects it, equals another row's in normal form (`curate.text.normal`).
+    """Drop rows whose selected text equals another row's in normal form (`curate.text.normal`).
 
-    Letter case, white space and the shape of apostrophes and compatibility characters do not count; sides, roles and
-    where a turn ends do: turns "a" and "b" are not the turn "ab". A row with no selected text, or only white space,
-    equals none.
+    Letter case, white space, apostrophe shape and compatibility characters do not count. Sides, roles and turn
+    boundaries do: turns "a" and "b" differ from the turn "ab". A row without text, or with white space only, has no
+    duplicates. Texts are compared by 128-bit hashes: the probability that any two of a billion rows collide is below
+    10^-20.
 
-    Of equal rows the one of the first source stays; within a source, `keep` says which: the `longest` or `shortest` row
-    (characters of all of its text), or the `first` in a fixed random order of ids. That order also settles equal
-    lengths, so the order of the input decides nothing. Protected rows come before all others, and never fall.
+    Of equal rows, the one of the earliest source is kept. Protected rows come before all others and are never dropped.
+    Input order does not affect the result.
 
-    Texts are compared by 128-bit hashes: among a billion rows, the odds that any two share one are below 1 to 10^20.
+    Args:
+        on: The text to compare: a scope such as "prompt" or "response", or a set of roles.
+        keep: The row to keep within a source: the "longest" or "shortest" (characters of the whole row), or the
+            "first" in a fixed random order of ids, which also decides between equal lengths.
+        allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
 
-    Raises `MixtureError` for an unknown `on` or `keep`.
+    Returns:
+        The step.
 
-    >>> exact_dedup("prompt", keep="longest").on
-    'prompt'
+    Raises:
+        MixtureError: `on` or `keep` is unknown.
+
+    Example:
+        >>> exact_dedup("prompt", keep="longest").on
+        'prompt'
     """
     if keep not in get_args(Keep):
         message = f"exact_dedup(keep={keep!r}): {did_you_mean(str(keep), get_args(Keep))}"
@@ -119,7 +128,7 @@ def _fold(
 
 
 def row_characters(segments: Segments) -> NDArray[np.uint32]:
-    """Return the characters of all segments of each row."""
+    """Return the number of characters in each row."""
     total = np.zeros(segments.rows)
     for part in segments.parts:
         total += np.bincount(part.row, weights=count_characters(part.text, part.index), minlength=segments.rows)
@@ -127,7 +136,7 @@ def row_characters(segments: Segments) -> NDArray[np.uint32]:
 
 
 def _grouped(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return an order that puts rows of one hash next to each other."""
+    """Return an order in which rows of equal hash are neighbours."""
     order = np.argsort(high)
     same = high[order[1:]] == high[order[:-1]]
     if (same & (low[order[1:]] != low[order[:-1]])).any():
@@ -144,7 +153,7 @@ def _survivors(
     rank: NDArray[np.uint64],
     row: NDArray[np.uint64],
 ) -> NDArray[np.int64]:
-    """Return the place of the row that stands for each row: its own where its hash is like no other's, or 0."""
+    """Return the position of the surviving row for each row: itself if its hash is unique or 0."""
     kept = np.arange(len(order))
     start = 0
     while start < len(order):

@@ -1,4 +1,4 @@
-"""Drop or list rows whose prompt is in another build: what a model was taught is no test of its preferences."""
+"""Drop or report the rows whose prompt is in another build: a prompt seen in training is no test of a preference."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from curate.rows.segments import On, Segments, check_on
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup.exact_dedup import ExactDedup
 
-Mode: TypeAlias = Literal["drop", "list"]
+Mode: TypeAlias = Literal["drop", "flag"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExcludePrompts(Group):
-    """Holds prompts against those of other builds; see `exclude_prompts_of`."""
+    """Compares prompts with those of other builds; see `exclude_prompts_of`."""
 
     name: ClassVar[str] = "exclude_prompts_of"
     findings: ClassVar[tuple[Finding, ...]] = (Finding("shared_prompts", "Shared prompts", table="shared"),)
@@ -31,26 +31,26 @@ class ExcludePrompts(Group):
     mode: Mode = "drop"
 
     def against(self) -> tuple[Input, ...]:
-        """Return the inputs whose prompts are looked for."""
+        """Return the inputs whose prompts are excluded."""
         return self.others
 
     def sign(self, segments: Segments) -> GroupKeys:
-        """Return the hash of each prompt, `high` and `low`, both 0 where there is none."""
+        """Return the hash of each prompt, `high` and `low`, both 0 if there is none."""
         return ExactDedup(on=self.on).sign(segments)
 
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
-        """Return the rows whose prompt the others have, each with one that has it: the one of the lowest rank.
+        """Return the rows with an excluded prompt, each with the row of the lowest rank that has it too.
 
-        The table `shared` lists them all, protected ones too (`row`, `other_row`).
+        The table `shared` lists them all, protected ones included (`row`, `other_row`).
         """
-        asked = keys.lazy().filter((pl.col("high") != 0) | (pl.col("low") != 0))
-        known = asked.filter(pl.col("source") < 0).sort("rank", "row").unique(["high", "low"], keep="first")
-        met = asked.filter(pl.col("source") >= 0).join(known.select("high", "low", kept="row"), ["high", "low"])
-        shared = met.select("row", "kept", "protect").sort("row").collect()
-        fallen = shared.filter(~pl.col("protect")) if self.mode == "drop" else shared.clear()
-        told = {"reason": pl.lit("shared_prompt"), "score": pl.lit(1.0), "match": pl.lit(None, pl.String)}
-        falls = fallen.with_columns(**told).select(*DROP_COLUMNS).cast(dict(DROP_COLUMNS.items()))
-        return Resolved(falls, tables={"shared": shared.select("row", other_row="kept")})
+        prompts = keys.lazy().filter((pl.col("high") != 0) | (pl.col("low") != 0))
+        known = prompts.filter(pl.col("source") < 0).sort("rank", "row").unique(["high", "low"], keep="first")
+        matched = prompts.filter(pl.col("source") >= 0).join(known.select("high", "low", kept="row"), ["high", "low"])
+        shared = matched.select("row", "kept", "protect").sort("row").collect()
+        dropped = shared.filter(~pl.col("protect")) if self.mode == "drop" else shared.clear()
+        decided = {"reason": pl.lit("shared_prompt"), "score": pl.lit(1.0), "match": pl.lit(None, pl.String)}
+        drops = dropped.with_columns(**decided).select(*DROP_COLUMNS).cast(dict(DROP_COLUMNS.items()))
+        return Resolved(drops, tables={"shared": shared.select("row", other_row="kept")})
 
 
 def exclude_prompts_of(
@@ -60,24 +60,32 @@ def exclude_prompts_of(
     on: On | set[str] | tuple[str, ...] = "prompt",
     allow_large_drop: bool = False,
 ) -> ExcludePrompts:
-    """Drop the rows whose prompt another build has, or list them.
+    """Drop or flag the rows whose prompt another build has.
 
-    A preference build over the prompts of the SFT build before it rewards what was taught, and a test split over them
-    measures it. Prompts are equal as in `exact_dedup`: letter case, white space and the shape of apostrophes do not
-    count; a conversation's prompt is what comes before its first answer. A row without a prompt, or with a blank one,
-    shares none. Near ones fall with `dedup("prompt", against=build)`.
+    A preference build over the prompts of an earlier SFT build rewards what was taught, and a test split over them
+    measures it. Prompts are compared as in `exact_dedup`: letter case, white space and apostrophe shape do not
+    count. The prompt of a conversation ends before its first answer. A row with a blank prompt or none shares none.
+    Use `dedup("prompt", against=build)` to exclude similar prompts too.
 
-    - `build`: one or several of inputs, builds, and their folders. Their content hashes are in the manifest.
-    - `mode`: `drop`, with the reason `shared_prompt` and the other row's name; or `list`, which drops nothing. Either
-      way the table `shared` of the build folder names each row and one that shares its prompt; `Build.shared_prompts`
-      reads it.
-    - `on`: what counts as the prompt: `prompt`, or `first_user`, so that system prompts and later turns do not count.
+    Args:
+        build: One or several inputs, builds or build folders. The manifest records their content hashes.
+        mode: "drop" drops the rows, with the reason `shared_prompt` and the name of the other row; "flag" keeps them.
+            Either way the table `shared` of the build folder lists each row with one that has its prompt
+            (`Build.shared_prompts`).
+        on: What counts as the prompt: "prompt", or "first_user" to ignore system prompts and later turns.
+        allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
 
-    Raises `MixtureError` for an unknown `mode` or `on`, `SourceNotFoundError` for a folder that is no build.
+    Returns:
+        The step.
 
-    >>> from curate.io.inputs import files
-    >>> exclude_prompts_of(files("sft.jsonl"), mode="list").mode
-    'list'
+    Raises:
+        MixtureError: `mode` or `on` is unknown, or no build is given.
+        SourceNotFoundError: A folder contains no build.
+
+    Example:
+        >>> from curate.io.inputs import files
+        >>> exclude_prompts_of(files("sft.jsonl"), mode="flag").mode
+        'flag'
     """
     if mode not in get_args(Mode):
         message = f"exclude_prompts_of(mode={mode!r}): {did_you_mean(str(mode), get_args(Mode))}"

@@ -19,7 +19,7 @@ from curate.errors import FormatError, MixtureError, SourceNotFoundError, did_yo
 from curate.kernels.buffers import Text, strings
 from curate.rows.segments import SIDES, Part, Segments, check_on
 from curate.steps._settings import check_limit
-from curate.steps.base import Bound, Evidence, Filter, Scores
+from curate.steps.base import Bound, Evidence, Filter, Finding, Scores
 from curate.steps.filters._codes import TWO_LETTERS, places_of
 from curate.text.fasttext.model_file import Classifier, load_classifier
 from curate.text.fasttext.predict_kernel import NO_LABEL, compare
@@ -63,6 +63,7 @@ class Language(Filter):
     """See `language`. Without `wanted` languages it labels rows and drops none; `model=None` is lid.176."""
 
     name: ClassVar[str] = "language"
+    findings: ClassVar[tuple[Finding, ...]] = (Finding("languages", "Languages"),)
     wanted: tuple[str, ...] = ()
     at_least: float | None = 0.65
     model: str | None = field(default=None, metadata={"fingerprint": False})

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.compile import inline, kernel, load64
 from curate.kernels.utf8 import code_point
-from curate.rows.sides import Turns
+from curate.rows.sides import SideTurns
 from curate.text.words import (
     AFTER_ALONE,
     AFTER_APOSTROPHE,
@@ -74,7 +74,7 @@ def shared_turn(
 
 @kernel
 def shared_start(
-    one: Turns, other: Turns, table: NDArray[np.uint8]
+    one: SideTurns, other: SideTurns, table: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
     """Return for each row the characters and whole words that two sides begin with, and whether they are the same."""
     rows = len(one.begins) - 1

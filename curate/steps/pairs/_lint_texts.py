@@ -18,12 +18,12 @@ from curate.steps.filters.language import UNDETERMINED, Language
 from curate.steps.pairs._lint_evidence import Hits, marked
 from curate.steps.pairs._lint_kernel import within
 from curate.steps.refusals.phrase_files import compiled
-from curate.steps.refusals.phrase_hits import Found, hits_in
+from curate.steps.refusals.phrase_hits import CountedHits, hits_in
 from curate.text.normal import blank, normalise
 from curate.text.words import count_words
 
 FAMILIES: Final = ("cannot_help", "self_reference", "provider")
-"""Families of `curate.steps.refusals.refusals`: the first is a refusal, the others tell that a model speaks, and whose."""
+"""Families of `curate.steps.refusals.refusals`: the first is a refusal, the others reveal a model, or its maker."""
 
 OPENING: Final = 100
 """Characters: a chosen answer refuses if it does so within its first ones. Refusals deep in an answer are partial."""
@@ -131,6 +131,6 @@ def _count(part: Part, mask: NDArray[np.bool_], rows: int) -> NDArray[np.int32]:
     return np.bincount(part.row[mask], minlength=rows).astype(np.int32)
 
 
-def _bins(part: Part, found: Found, mask: NDArray[np.bool_], rows: int) -> NDArray[np.int32]:
+def _bins(part: Part, found: CountedHits, mask: NDArray[np.bool_], rows: int) -> NDArray[np.int32]:
     """Count the hits of each row that `mask` marks."""
     return np.bincount(part.row[found.place[mask]], minlength=rows).astype(np.int32)

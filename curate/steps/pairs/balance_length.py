@@ -1,4 +1,4 @@
-"""Drop pairs until the chosen answer is the longer one as often as it should be, so that length tells nothing."""
+"""Drop pairs until the chosen answer is the longer one no more often than it should be, so that length is no cue."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ First: TypeAlias = Literal["widest", "least_margin", "random"]
 By: TypeAlias = Literal["mixture", "source"]
 
 WITHIN: Final = 0.01
-"""How far the share may be off its target. A hundredth saves a pair in 50 where two of three are longer."""
+"""Allowed distance from the target. A hundredth saves one pair in 50 if two of three are longer."""
 
 LENGTHS: Final = pl.Schema(
-    {"row": pl.Int64, "chosen": pl.Int64, "rejected": pl.Int64, "margin": pl.Float64, "fell": pl.Boolean}
+    {"row": pl.Int64, "chosen": pl.Int64, "rejected": pl.Int64, "margin": pl.Float64, "dropped": pl.Boolean}
 )
-"""The table `lengths`: a line for each pair whose answers differ in length, so that a report can tell the cost."""
+"""The table `lengths`: one line per pair whose answers differ in length; a report reads the cost from it."""
 
 NO_MARGIN: Final = float("-inf")
-"""Stands for the margin of a pair that lacks a score."""
+"""The margin of a pair without scores."""
 
 PROMPT: Final = ("group", "prompt_high", "prompt_low")
 
@@ -47,10 +47,7 @@ class BalanceLength(Group):
     by: By = "mixture"
 
     def sign(self, segments: Segments) -> GroupKeys:
-        """Return a hash of each prompt, the length of both answers, and the margin of their scores.
-
-        Rows of other kinds have two answers of no length.
-        """
+        """Return a hash of each prompt, the length of both answers (0 for rows of other kinds), and the margin."""
         rows = segments.rows
         nothing = np.zeros(rows, np.int64)
         prompt = side_hashes(side(segments, "prompt"), rows)
@@ -65,10 +62,10 @@ class BalanceLength(Group):
         return GroupKeys({**keys, "margin": margin})
 
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
-        """Return the rows that fall: pairs of the way there are too many of, spare ones of a prompt before its last."""
+        """Return the rows to drop: pairs of the side with too many, spare ones of a prompt before its last."""
         lines = self._lines(keys)
-        fell = _fallen(lines)
-        falls = fell.select(
+        dropped = _dropped(lines)
+        drops = dropped.select(
             pl.col("row").cast(pl.Int64),
             reason=pl.lit("length_balance"),
             score=(pl.col("chosen") - pl.col("rejected")).abs().cast(pl.Float64),
@@ -77,13 +74,13 @@ class BalanceLength(Group):
         )
         differ = lines.filter(pl.col("way") != 0).with_columns(
             pl.when(pl.col("margin") > NO_MARGIN).then("margin").alias("margin"),
-            fell=pl.col("row").is_in(fell["row"].implode()),
+            dropped=pl.col("row").is_in(dropped["row"].implode()),
         )
         table = differ.select(LENGTHS.names()).cast(dict(LENGTHS.items())).sort("row")
-        return Resolved(falls.cast(dict(DROP_COLUMNS.items())).sort("row"), tables={"lengths": table})
+        return Resolved(drops.cast(dict(DROP_COLUMNS.items())).sort("row"), tables={"lengths": table})
 
     def _lines(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """Return the keys with their group, which way lengths differ, who falls first, and how many of the group."""
+        """Return the keys with `group`, `way` (sign of the length difference), drop order and number to drop."""
         order = {
             "widest": -(pl.col("chosen") - pl.col("rejected")).abs().cast(pl.Float64),
             "least_margin": pl.col("margin"),
@@ -109,32 +106,42 @@ def balance_length(
     by: By = "mixture",
     allow_large_drop: bool = False,
 ) -> BalanceLength:
-    """Drop preference rows until the share of those whose chosen answer is the longer one is `within` of `target`.
+    """Drop preference rows until the share of those whose chosen answer is longer is `within` of `target`.
 
-    As few rows fall as that takes, all of the way there are too many of. Lengths are those of all turns of an answer,
-    in characters (Unicode code points) or words (`unit`). Pairs of equal length count neither way and stay, as do rows
-    of other kinds. Where all pairs that count go one way, no choice of them comes nearer, and nothing falls; where
-    there are so few that no choice is within the limit, the nearest is taken. Only protected rows, which never fall,
-    can keep the share off its target beyond that.
+    As few rows as possible are dropped, all from the side with too many. The length of an answer covers all of its
+    turns. Pairs of equal length count for neither side and are kept, as are rows of other kinds. If all pairs that
+    count are on one side, nothing is dropped. If there are too few pairs to get within the limit, the nearest share is
+    taken. Protected rows are never dropped, which can keep the share off its target.
 
-    Which rows fall does not depend on the order of the input:
+    Rows are dropped in this order, which does not depend on input order:
 
-    1. A pair whose prompt (in normal form) has another pair that stays falls before the last pair of a prompt, so where
-       prompts have several pairs (`rejected="all_lower"`), they are paired anew rather than lost: as few prompts are
-       lost as there can be.
-    2. Then comes what `first` says: the `widest` difference of lengths (that of the chosen and rejected answers of what
-       stays gets smaller too), the `least_margin` between their scores (those without a margin before all), or
-       `random`.
-    3. Then a fixed random order of ids.
+    1. Pairs whose prompt (in normal form) keeps another pair, before the last pair of a prompt. So with several pairs
+       per prompt (`rejected="all_lower"`) as few prompts as possible are lost.
+    2. By `first`.
+    3. In a fixed random order of ids.
 
-    With `by="source"` each source is brought to the target for itself (prompts of other sources do not count). The
-    score is the difference of lengths. The table `lengths` has the lengths and the margin of every pair that counts,
-    and whether it fell, so that the cost can be told.
+    The score is the difference in length. The table `lengths` of the build folder has the lengths and the margin of
+    every pair that counts, and whether it was dropped.
 
-    Raises `MixtureError` for a target outside 0 to 1, a `within` outside 0 to 0.5, and a word that is not known.
+    Args:
+        target: The share of pairs whose chosen answer is longer, 0 to 1. 0.5 removes the bias.
+        unit: The unit of length: "characters" (Unicode code points) or "words".
+        within: The allowed distance from `target`, 0 to 0.5. 0.01 saves one pair in 50 if two of three are longer.
+        first: The pairs to drop first: those of the "widest" difference in length (which also shrinks the mean
+            difference), those of the "least_margin" between scores (pairs without one before all), or "random".
+        by: "mixture" balances all rows together, "source" each source by itself; prompts of other sources then do
+            not count.
+        allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
 
-    >>> surplus(600, 400, 0.5, 0.01)
-    (1, 184)
+    Returns:
+        The step.
+
+    Raises:
+        MixtureError: `target` or `within` is out of range, or another argument is unknown.
+
+    Example:
+        >>> balance_length(unit="words").first
+        'widest'
     """
     if not 0 <= target <= 1:
         message = f"balance_length({target!r}): the target is a share from 0 to 1, 0.5 for no bias"
@@ -152,7 +159,7 @@ def balance_length(
 
 
 def surplus(longer: int, shorter: int, target: float, within: float) -> tuple[int, int]:
-    """Return which way there are too many pairs of (1: chosen longer, -1: shorter, 0: none), and how many are to fall.
+    """Return the side with too many pairs (1: chosen longer, -1: shorter, 0: none), and how many to drop.
 
     >>> surplus(50, 100, 0.5, 0.0), surplus(50, 49, 0.5, 0.01), surplus(9, 0, 0.5, 0.01)
     ((-1, 50), (0, 0), (0, 0))
@@ -173,8 +180,8 @@ def surplus(longer: int, shorter: int, target: float, within: float) -> tuple[in
     return min(1, many), many
 
 
-def _fallen(lines: pl.DataFrame) -> pl.DataFrame:
-    """Return the lines that fall."""
+def _dropped(lines: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines to drop."""
     falls = (pl.col("way") == pl.col("surplus")) & (pl.col("way") != 0) & ~pl.col("protect")
     marked = lines.with_columns(spare=(~falls).any().over(PROMPT), falls=falls).filter("falls")
     ordered = marked.sort("order", "rank", "row")

@@ -1,4 +1,4 @@
-"""Drop pairs that another one contradicts: with the same prompt, what one chose the other rejected."""
+"""Drop pairs that others contradict: with the same prompt, one chose what the other rejected."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists,
 Mode: TypeAlias = Literal["drop", "flag"]
 
 PAIRS: Final = pl.Schema(
-    {"row": pl.Int64, "other_row": pl.Int64, "agree": pl.Int64, "against": pl.Int64, "fell": pl.Boolean}
+    {"row": pl.Int64, "other_row": pl.Int64, "agree": pl.Int64, "against": pl.Int64, "dropped": pl.Boolean}
 )
-"""The table `contradictions`: a contradicted row, one that contradicts it, the pairs that say the same as the row (it
-counts too) and those that say the reverse, and whether it fell."""
+"""The table `contradictions`: a contradicted row, one that contradicts it, the votes for it (its own included) and
+against it, and whether it was dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class Contradictions(Group):
     mode: Mode = "drop"
 
     def sign(self, segments: Segments) -> GroupKeys:
-        """Return 128 bits for the prompt with both answers in either order, and `way`, which of the answers is chosen.
+        """Return a 128-bit hash of the prompt and the unordered answers, and `way`, which of the answers is chosen.
 
-        `way` is 0 for rows that contradict nothing: other kinds, and pairs whose answers are the same.
+        `way` is 0 for rows without a vote: other kinds, and pairs whose answers are equal.
         """
         rows = segments.rows
         way = np.zeros(rows, np.int8)
@@ -58,35 +58,46 @@ class Contradictions(Group):
         return GroupKeys({"high": hashes.high, "low": hashes.low, "way": way})
 
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
-        """Return the rows that fall: those outvoted, and all of a tie."""
-        met = _contradicted(keys)
-        falls = ~pl.col("protect") & (pl.col("weight") <= pl.col("other_weight"))
-        met = met.with_columns(fell=falls if self.mode == "drop" else pl.lit(value=False)).sort("row")
-        fallen = met.filter("fell").select(
+        """Return the rows to drop: the minority, and both sides of a tie."""
+        lost = ~pl.col("protect") & (pl.col("weight") <= pl.col("other_weight"))
+        rows = (
+            _contradicted(keys).with_columns(dropped=lost if self.mode == "drop" else pl.lit(value=False)).sort("row")
+        )
+        drops = rows.filter("dropped").select(
             "row",
             pl.lit("contradiction").alias("reason"),
             pl.col("against").alias("score"),
             pl.when(pl.col("weight") < pl.col("other_weight")).then("other_row").otherwise(-1).alias("kept"),
             pl.lit("the same two answers, the other way round").alias("match"),
         )
-        table = met.select(PAIRS.names()).cast(dict(PAIRS.items()))
-        return Resolved(fallen.cast(dict(DROP_COLUMNS.items())), tables={"contradictions": table})
+        table = rows.select(PAIRS.names()).cast(dict(PAIRS.items()))
+        return Resolved(drops.cast(dict(DROP_COLUMNS.items())), tables={"contradictions": table})
 
 
 def contradictions(*, mode: Mode = "drop", allow_large_drop: bool = False) -> Contradictions:
-    """Drop preference rows that others contradict: with the same prompt, what one chose the other rejected.
+    """Drop preference rows that others contradict: with the same prompt, one chose what the other rejected.
 
-    Prompts and answers are the same if they are so turn by turn in normal form. Of two opposite opinions on a prompt
-    and two answers, the one of more rows stays, and the others fall; where as many rows say one as the other, all fall,
-    for nothing tells who is right. An opinion that a protected row holds stays against one that none holds; a protected
-    row never falls. An answer that beats one and loses to another contradicts nothing, and circles of three answers or
-    more are not looked for. Rows of other kinds stay, and so do pairs whose answers are the same.
+    Prompts and answers are compared turn by turn in normal form. Each row is a vote. The minority is dropped; in a tie
+    both sides are dropped. A side with a protected row wins against a side with none; protected rows are never
+    dropped. Only opposite orders of the same two answers count: longer cycles (a over b, b over c, c over a) are not
+    searched for. Rows of other kinds are kept, and so are pairs whose answers are equal.
 
-    The score is the number of rows that say the reverse. The table `contradictions` has a line for every row that is
-    contradicted; with `mode="flag"` there is the table, and nothing falls. Raises `MixtureError` for another mode.
+    The score is the number of rows with the opposite vote. The table `contradictions` of the build folder has one line
+    per contradicted row.
 
-    >>> contradictions(mode="flag").mode
-    'flag'
+    Args:
+        mode: "drop" drops the rows; "flag" keeps them and only writes the table.
+        allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
+
+    Returns:
+        The step.
+
+    Raises:
+        MixtureError: `mode` is unknown.
+
+    Example:
+        >>> contradictions(mode="flag").mode
+        'flag'
     """
     if mode not in get_args(Mode):
         message = f"contradictions(mode={mode!r}): {did_you_mean(str(mode), get_args(Mode))}"
@@ -95,7 +106,7 @@ def contradictions(*, mode: Mode = "drop", allow_large_drop: bool = False) -> Co
 
 
 def _contradicted(keys: pl.DataFrame) -> pl.DataFrame:
-    """Return the contradicted rows, with the votes for and against each and the first row of those against it."""
+    """Return the contradicted rows, with the votes for and against each and the first row against it."""
     pair = ["high", "low"]
     ways = (
         keys.lazy()

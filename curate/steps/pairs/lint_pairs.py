@@ -27,7 +27,7 @@ from curate.text.words import classes
 GAP: Final = 0.45
 """Share of the scale by which an overall score and the mean of the aspects are apart where they contradict each other.
 
-Measured on ratings made up around real scores, for want of rated rows with aspects (tests/steps/pairs/test_pairs_quality.py).
+Measured on ratings simulated around real scores (tests/steps/pairs/test_pairs_quality.py).
 Where the errors of critics have a standard deviation of 0.8 to 1.6 of 10 in the overall score and 0.5 to 1 of 5 in each
 aspect, 99.7 % or more of the 1s that became 10s are that far apart, and 0.0 to 1.8 % of sound ratings. Worse critics
 give more false alarms.

@@ -1,4 +1,4 @@
-"""What a phrase stands in: an exception to it, a turn that has a phrase against it, or quotation marks."""
+"""The context of a hit: an exception around it, a phrase in its turn that rules it out, or quotation marks."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import Text, frozen
 from curate.kernels.compile import inline, kernel
 from curate.kernels.utf8 import code_point
-from curate.steps.refusals.phrase_files import Kind, Search
+from curate.steps.refusals.phrase_files import PhraseKind, PhraseSearch
 from curate.text.phrases.automaton import SPACE, WORD, kinds
 from curate.text.phrases.matching import Hits
 
 ROOM: Final = 1 << 14
-"""Quotations that a call of the kernel has room for."""
+"""Quotations that one call of the kernel has room for."""
 
 STRAIGHT, OPEN, CLOSE, LINE = 1, 2, 3, 4
 MARKS: Final = {0x22: STRAIGHT, 0x201C: OPEN, 0x201E: OPEN, 0x201D: CLOSE, 0xAB: OPEN, 0xBB: CLOSE, 0x0A: LINE}
-"""Quotation marks, and the end of a line, which ends a quotation that nothing closed."""
+"""Quotation marks, and the line end, which ends a quotation without a closing mark."""
 
 
 class Quotes(NamedTuple):
-    """Quotations in order of place and start: `start` is the character after the first mark, `end` the last mark."""
+    """Quotations by place and start: `start` is the character after the opening mark, `end` the closing mark."""
 
     place: NDArray[np.int32]
     start: NDArray[np.int32]
     end: NDArray[np.int32]
 
 
-def valid(text: Text, index: NDArray[np.int32], hits: Hits, search: Search, opening: int) -> NDArray[np.bool_]:
+def valid(text: Text, index: NDArray[np.int32], hits: Hits, search: PhraseSearch, opening: int) -> NDArray[np.bool_]:
     """Mark the hits that count under the rules of their files; a turn's opening has `opening` characters."""
     kind = search.kind[hits.phrase]
-    good: NDArray[np.bool_] = (kind == Kind.COUNTS) | ((kind == Kind.OPENING) & (hits.start < opening))
+    good: NDArray[np.bool_] = (kind == PhraseKind.COUNTS) | ((kind == PhraseKind.OPENING) & (hits.start < opening))
     if not search.ruled or not good.any():
         return good
     family = search.family[hits.phrase].astype(np.int64)
     turn = hits.place.astype(np.int64) * len(search.unquoted) + family
-    good &= ~np.isin(turn, turn[kind == Kind.UNLESS])
-    good &= ~_within(turn, hits, kind == Kind.EXCEPT)
-    asked = good & search.unquoted[family]
-    if asked.any():
-        good[asked] = ~_quoted(text, index, hits.place[asked], hits.start[asked])
+    good &= ~np.isin(turn, turn[kind == PhraseKind.UNLESS])
+    good &= ~_within(turn, hits, kind == PhraseKind.EXCEPT)
+    unquoted = good & search.unquoted[family]
+    if unquoted.any():
+        good[unquoted] = ~_quoted(text, index, hits.place[unquoted], hits.start[unquoted])
     return good
 
 
@@ -75,10 +75,10 @@ def _quoted(
 
 
 def quotations(text: Text, index: NDArray[np.int32], places: NDArray[np.int32]) -> Quotes:
-    """Find what stands between quotation marks in the texts at these `places` of `index`.
+    """Find quotations in the texts at these `places` of `index`, in characters.
 
-    A quotation ends in its line. One that begins a text is none: whoever puts the whole answer into quotation marks
-    still gives it. A straight mark after a letter or a digit opens nothing (5'10" tall). Counts are characters.
+    A quotation ends on its line. One that begins the text does not count: an answer that is quoted as a whole is still
+    the answer. A straight mark after a letter or a digit opens nothing (5'10" tall).
 
     >>> import pyarrow as pa
     >>> from curate.kernels.buffers import view
@@ -87,20 +87,19 @@ def quotations(text: Text, index: NDArray[np.int32], places: NDArray[np.int32]) 
     [[0], [10], [13]]
     """
     points, codes = frozen(np.array(list(MARKS), np.int32)), frozen(np.array(list(MARKS.values()), np.uint8))
-    found, at, room = [], 0, ROOM
+    spans, at, room = [], 0, ROOM
     while at < len(places):
-        spans = np.empty((room, 3), np.int32)
+        found = np.empty((room, 3), np.int32)
         before = at
-        at, size = _quotations(text.data, text.offsets, index, places, at, points, codes, kinds(), spans)
-        found.append(spans[:size])
+        at, size = _quotations(text.data, text.offsets, index, places, at, points, codes, kinds(), found)
+        spans.append(found[:size])
         room = room * 4 if at == before else room
-    every = np.concatenate(found or [np.empty((0, 3), np.int32)])
-    return Quotes(*every.T.copy())
+    return Quotes(*np.concatenate(spans or [np.empty((0, 3), np.int32)]).T.copy())
 
 
 @inline
 def mark_of(point: int, points: NDArray[np.int32], codes: NDArray[np.uint8]) -> int:
-    """Return what a character is: 0 for none of the marks."""
+    """Return the code of a mark, 0 for any other character."""
     for i in range(len(points)):
         if points[i] == point:
             return int(codes[i])
@@ -119,7 +118,7 @@ def _quotations(
     kind: NDArray[np.uint8],
     spans: NDArray[np.int32],
 ) -> tuple[int, int]:
-    """Write (place, start, end) of each quotation from text `at` on, until a text finds no room."""
+    """Write (place, start, end) of each quotation from text `at` on, while there is room for all of a text."""
     found = 0
     while at < len(places):
         begin, end = int(offsets[index[places[at]]]), int(offsets[index[places[at]] + 1])

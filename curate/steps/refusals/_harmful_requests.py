@@ -1,4 +1,4 @@
-"""Refusals that answer a plainly harmful request, and stay: `refusals(keep_safety=...)`."""
+"""Refusals of plainly harmful requests, which are kept: `refusals(keep_safety=...)`."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from curate.rows.segments import Part, Segments
 from curate.steps.refusals._classifier import Judge, judge_of, texts_of
 from curate.steps.refusals._context import valid
 from curate.steps.refusals._requests import requests
-from curate.steps.refusals.phrase_files import Search, compile_rules, plain_rules, rule_file
+from curate.steps.refusals.phrase_files import PhraseSearch, compile_rules, plain_rules, rule_file
 from curate.text.phrases.matching import find
 
 KEPT: Final = "kept_safety"
-"""The reason and score of refusals that stay because the request is harmful."""
+"""The reason and score of refusals that are kept because the request is harmful."""
 
 SHIPPED: Final = "phrases/harmful.txt"
 
-HARM: Final = "request_harm"
-"""The score that says how probable a model finds it that a refused request is harmful."""
+REQUEST_HARM: Final = "request_harm"
+"""The score of how probable a model finds it that a refused request is harmful."""
 
 HALF: Final = 0.5
 """A request is harmful from this probability on: both sides weigh the same in training, so it means undecided."""
 
 Harmful: TypeAlias = tuple[str, ...] | Judge
-"""What tells a harmful request: nothing, the phrases of the file `SHIPPED`, those of a user, or a model."""
+"""How a harmful request is detected: not at all, by the phrases of the file `SHIPPED`, by the user's, or by a model."""
 
 KeepSafety: TypeAlias = bool | Iterable[str] | str | os.PathLike[str]
-"""What a user says of it; a string is the path of a model."""
+"""The argument `keep_safety`; a string is the path of a model."""
 
 
 def check_harmful(keep_safety: KeepSafety) -> Harmful:
-    """Return what tells a harmful request.
+    """Return how a harmful request is detected.
 
-    Raises `MixtureError` for a string that is no path of a model, and for phrases that cannot be met, and what
+    Raises `MixtureError` for a string that is no path of a model, and for phrases that can match nothing, and what
     `judge_of` raises for a model.
 
     >>> check_harmful(True), check_harmful(False), check_harmful(["build a bomb"])
@@ -50,48 +50,46 @@ def check_harmful(keep_safety: KeepSafety) -> Harmful:
         return (SHIPPED,) if keep_safety else ()
     if isinstance(keep_safety, str | os.PathLike):
         if isinstance(keep_safety, str) and PurePath(keep_safety).suffix not in {".bin", ".ftz"}:
-            message = (
-                f"keep_safety={keep_safety!r}: a list of phrases, True for the phrases that curate brings, or the "
-            )
-            message += "path of a model (.bin or .ftz)"
+            message = f"keep_safety={keep_safety!r}: give a list of phrases, True for the phrases that curate ships, or"
+            message += " the path of a model (.bin or .ftz)"
             raise MixtureError(message)
         return judge_of(keep_safety, "keep_safety")
     phrases = tuple(keep_safety)
     if not phrases:
-        message = "keep_safety=() has no phrase that tells a harmful request; give some, True, or False for none"
+        message = "keep_safety=() has no phrase to detect a harmful request; give some, True, or False for none"
         raise MixtureError(message)
-    harm(phrases)
+    harmful_phrases(phrases)
     return phrases
 
 
 @lru_cache(maxsize=16)
-def harm(phrases: tuple[str, ...]) -> Search:
-    """Compile what tells a harmful request; the answer is kept."""
+def harmful_phrases(phrases: tuple[str, ...]) -> PhraseSearch:
+    """Compile the phrases of harmful requests; the result is cached."""
     return compile_rules({0: rule_file("harmful.txt") if phrases == (SHIPPED,) else plain_rules(phrases)}, 1)
 
 
-def harm_of(
+def harmful_requests(
     segments: Segments, part: Part, places: NDArray[np.int32], harmful: Harmful
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Mark the segments of `part` at `places` whose request is harmful; with a model, tell how probable it finds that.
+    """Mark the segments of `part` at `places` whose request is harmful; with a model, return its probability too.
 
-    A segment without a request before it answers none, and has no probability (NaN). `segments` are those of whole
+    A segment without a request before it is not marked, and has the probability NaN. `segments` are those of whole
     rows.
     """
-    safe, probability = np.zeros(len(places), np.bool_), np.full(len(places), np.nan)
+    marked, probability = np.zeros(len(places), np.bool_), np.full(len(places), np.nan)
     if not harmful:
-        return safe, probability
-    for found in requests(segments, part, places):
+        return marked, probability
+    for asked in requests(segments, part, places):
         if isinstance(harmful, Judge):
-            probability[found.answers] = harmful.probability(texts_of(found.part, found.places))[found.entry]
+            probability[asked.answers] = harmful.probability(texts_of(asked.part, asked.places))[asked.entry]
         else:
-            safe[found.answers] = is_harmful(found.part, found.places, harmful)[found.entry]
-    return safe | (probability >= HALF), probability
+            marked[asked.answers] = has_harmful_phrase(asked.part, asked.places, harmful)[asked.entry]
+    return marked | (probability >= HALF), probability
 
 
-def is_harmful(part: Part, places: NDArray[np.int32], phrases: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Mark the segments of `part` at `places` that have a phrase of harm."""
-    search = harm(phrases)
+def has_harmful_phrase(part: Part, places: NDArray[np.int32], phrases: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Mark the segments of `part` at `places` that contain one of the phrases."""
+    search = harmful_phrases(phrases)
     index = part.index[places]
     marked = np.zeros(len(places), np.bool_)
     if search.automaton is not None:

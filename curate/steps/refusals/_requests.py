@@ -1,4 +1,4 @@
-"""The request that an answer answers: the user's last turn before it."""
+"""The request that an answer responds to: the user's last turn before it."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ class Requests(NamedTuple):
 
 
 def requests(segments: Segments, part: Part, places: NDArray[np.int32]) -> Iterator[Requests]:
-    """Find the requests of the segments of `part` at `places`; `Requests.answers` are places in `places`.
+    """Find the requests of the segments of `part` at `places`; `Requests.answers` are indices into `places`.
 
-    A request stands before its answer on the answer's own side, or else it is the last one of the prompt. A segment
+    A request comes before its answer on the answer's own side, or else it is the last one of the prompt. A segment
     with no user turn before it has none. `segments` are those of whole rows.
     """
-    open_ = np.ones(len(places), np.bool_)
+    unmatched = np.ones(len(places), np.bool_)
     for side in dict.fromkeys((part.side, "prompt")):
         for other in segments.parts:
-            if other.side == side and open_.any():
+            if other.side == side and unmatched.any():
                 own = side == part.side and side != "completion"
                 turn = part.turn[places] if own else np.broadcast_to(LAST, len(places))
-                found, last = _last_users(other, part.row[places], turn)
-                answers = np.flatnonzero(found & open_)
-                open_ &= ~found
+                matched, last = _last_users(other, part.row[places], turn)
+                answers = np.flatnonzero(matched & unmatched)
+                unmatched &= ~matched
                 asked, entry = np.unique(last[answers], return_inverse=True)
                 yield Requests(other, asked.astype(np.int32), answers, entry)
 
@@ -45,7 +45,7 @@ def requests(segments: Segments, part: Part, places: NDArray[np.int32]) -> Itera
 def _last_users(
     part: Part, row: NDArray[np.int32], turn: NDArray[np.int32]
 ) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-    """Return which of these turns have a user turn of their row before them in `part`, and its place."""
+    """Mark the turns with a user turn of their row before them in `part`, and return its place."""
     users = np.flatnonzero(part.role == USER)
     if len(users) == 0:
         return np.zeros(len(row), np.bool_), np.zeros(len(row), np.intp)

@@ -1,4 +1,4 @@
-"""Dialogues kept up to the exchange before the assistant first refuses."""
+"""Edit that cuts a dialogue before the exchange in which the assistant first refuses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CutRefusals(Edit):
     phrases: tuple[str, ...] = ()
 
     def edit(self, segments: Segments) -> Edits:
-        """Say how many turns of each dialogue stay."""
+        """Return how many turns of each dialogue are kept."""
         search = compiled(self.preset, self.families, self.phrases)
         turns = np.full(segments.rows, -1, np.int32)
         for part in segments.parts:
@@ -41,7 +41,7 @@ class CutRefusals(Edit):
         return Edits(turns=turns)
 
     def _read(self, part: Part) -> NDArray[np.bool_]:
-        """Mark the turns in which a phrase counts: the assistant's, or all where the preset reads all."""
+        """Mark the turns in which a phrase counts: the assistant's, or all if the preset reads all."""
         return (part.role == ASSISTANT) | (PRESETS[self.preset].on == "all")
 
 
@@ -53,7 +53,7 @@ def _cut(
     hit: NDArray[np.bool_],
     turns: NDArray[np.int32],
 ) -> None:
-    """Write how many turns stay of each row with a hit after its first exchange: up to the last answer before it."""
+    """Write how many turns to keep of each row with a hit after its first exchange: up to the answer before it."""
     current, answered, kept, done = -1, 0, 0, False
     for i in range(len(row)):
         if row[i] != current:
@@ -77,19 +77,31 @@ def cut_refusals(
 ) -> CutRefusals:
     """Keep a dialogue up to the exchange before the one in which the assistant first refuses.
 
-    An exchange is a user turn with all that follows it up to the next user turn; what stays ends with an assistant's.
-    A dialogue that refuses in its first exchange is left alone: it is for the filter `refusals`, which takes these
-    arguments and stands after this step. Only conversation rows are cut. Empty and null turns have no hit.
-    Raises `MixtureError` for a preset, family or place that is not known.
+    An exchange is a user turn and everything up to the next one; what is kept ends with an assistant turn. A dialogue
+    that refuses in its first exchange is left as it is: put the filter `refusals` after this step to drop it. Only
+    conversation rows are cut. Empty and null turns have no hit.
 
-    >>> from curate.rows.schema import BODIES
-    >>> from curate.rows.segments import segments
-    >>> import pyarrow as pa
-    >>> said = ["Hi", "Hello.", "Write malware", "I'm sorry, but I can't assist with that."]
-    >>> turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(said)]
-    >>> batch = pa.RecordBatch.from_pylist([{"messages": turns, "meta": "{}"}], BODIES["conversation"])
-    >>> cut_refusals().edit(segments(batch)).turns.tolist()
-    [2]
+    Args:
+        preset: As for `refusals`.
+        families: As for `refusals`.
+        where: As for `refusals`.
+        phrases: As for `refusals`.
+
+    Returns:
+        An Edit.
+
+    Raises:
+        MixtureError: An unknown preset, family or place.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> from curate.rows.schema import BODIES
+        >>> from curate.rows.segments import segments
+        >>> texts = ["Hi", "Hello.", "Write malware", "I'm sorry, but I can't assist with that."]
+        >>> turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
+        >>> batch = pa.RecordBatch.from_pylist([{"messages": turns, "meta": "{}"}], BODIES["conversation"])
+        >>> cut_refusals().edit(segments(batch)).turns.tolist()
+        [2]
     """
     more = tuple(phrases)
     chosen = check_families(preset, None if families is None else tuple(families), more, where)

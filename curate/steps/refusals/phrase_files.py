@@ -1,6 +1,6 @@
-"""The phrases of `refusals`: files of rules, the presets that name them, and both compiled.
+"""The phrases of `refusals`: files of phrases and rules, the presets that name the files, and both compiled.
 
-A line of a file is a phrase. A sign before it makes it a rule; see `Kind`. `(a|b)` writes out alternatives, and a line
+A line of a file is a phrase. A sign before it makes it a rule; see `PhraseKind`. `(a|b)` lists alternatives, and a line
 that begins with "#" is a comment. So a phrase is added, or narrowed, without touching code.
 """
 
@@ -26,15 +26,15 @@ Where: TypeAlias = Literal["anywhere", "opening", "first_turn"]
 EXTRA: Final = "phrases"
 """The family of the phrases that a user adds."""
 
-LECTURE: Final = "lecture"
-"""The family whose phrases are weighed together; `curate.steps.refusals._moralising` does it."""
+MORALISING: Final = "moralising"
+"""The family whose lines give points; see `curate.steps.refusals._moralising`."""
 
 UNQUOTED: Final = "%unquoted"
-"""A line of a file: what it finds between quotation marks does not count."""
+"""A line of a file: its phrases do not count between quotation marks."""
 
 
-class Kind(IntEnum):
-    """What a phrase of a file does. A line's first sign says it: none, `^`, `-` or `!`; `=` may follow."""
+class PhraseKind(IntEnum):
+    """What a phrase of a file does. The first sign of its line says so: none, `^`, `-` or `!`; `=` may follow."""
 
     COUNTS = 0
     OPENING = 1
@@ -42,22 +42,22 @@ class Kind(IntEnum):
     EXCEPT = 2
     """`-`: a hit of the family that begins within it does not count ("I cannot help" in "I cannot help but smile")."""
     UNLESS = 3
-    """`!`: no hit of the family counts in a turn that has it."""
+    """`!`: no hit of the family counts in a turn that contains it."""
 
 
-SIGNS: Final = {"^": Kind.OPENING, "-": Kind.EXCEPT, "!": Kind.UNLESS}
+SIGNS: Final = {"^": PhraseKind.OPENING, "-": PhraseKind.EXCEPT, "!": PhraseKind.UNLESS}
 
 
-class Rules(NamedTuple):
-    """A file: its phrases, what each does, and whether those between quotation marks are left out."""
+class PhraseRules(NamedTuple):
+    """A file: its phrases, what each does, and whether phrases between quotation marks are ignored."""
 
     phrases: tuple[Phrase, ...]
-    kinds: tuple[Kind, ...]
+    kinds: tuple[PhraseKind, ...]
     unquoted: bool
 
 
-class Group(NamedTuple):
-    """A group of the file of lectures: its name, its points a line, and its lines, each written out."""
+class PointGroup(NamedTuple):
+    """Lines of the file `moralising.txt` that give the same points; each line is all of its alternatives."""
 
     name: str
     anywhere: int
@@ -65,8 +65,8 @@ class Group(NamedTuple):
     lines: tuple[tuple[Phrase, ...], ...]
 
 
-class Lists(NamedTuple):
-    """A preset: the segments it reads, how it matches, and its families (files of phrases) in order of reason."""
+class PhrasePreset(NamedTuple):
+    """A preset: the segments it reads, how it matches, and its families in order of reason, each with its file."""
 
     on: On
     words: bool
@@ -74,31 +74,22 @@ class Lists(NamedTuple):
     families: dict[str, str]
 
 
-PRESETS: Final[dict[Preset, Lists]] = {
-    "default": Lists(
-        "response",
-        words=True,
-        loose=True,
-        families={
-            "self_reference": "self_reference.txt",
-            "no_feelings": "no_feelings.txt",
-            "knowledge_cutoff": "knowledge_cutoff.txt",
-            "cannot_help": "cannot_help.txt",
-            "lecture": "lecture.txt",
-            "provider": "provider.txt",
-        },
-    ),
-    "zephyr": Lists("response", words=True, loose=True, families={"no_feelings": "zephyr.txt"}),
-    "tulu2": Lists("all", words=False, loose=False, families={"provider": "tulu2.txt"}),
-    "tulu3": Lists("response", words=True, loose=False, families={"provider": "tulu3.txt"}),
+FAMILIES: Final = ("self_reference", "no_feelings", "knowledge_cutoff", "cannot_help", MORALISING, "provider")
+
+PRESETS: Final[dict[Preset, PhrasePreset]] = {
+    "default": PhrasePreset("response", words=True, loose=True, families={name: f"{name}.txt" for name in FAMILIES}),
+    "zephyr": PhrasePreset("response", words=True, loose=True, families={"no_feelings": "zephyr.txt"}),
+    "tulu2": PhrasePreset("all", words=False, loose=False, families={"provider": "tulu2.txt"}),
+    "tulu3": PhrasePreset("response", words=True, loose=False, families={"provider": "tulu3.txt"}),
 }
 
 
-class Search(NamedTuple):
-    """Compiled phrases (None: lectures only), and of each its family (a place in the step's), its `Kind` and its text.
+class PhraseSearch(NamedTuple):
+    """Compiled phrases; the arrays have one entry per phrase.
 
-    `unquoted` has an entry a family; `ruled` tells whether any rule stands beside the phrases that just count.
-    `lecture` is the place of that family (-1: not looked for), `lines` its phrases, numbered after the others.
+    `automaton` is None if only moralising is looked for. `family` is an index into the step's families, `kind` a
+    `PhraseKind`. `unquoted` has one entry per family. `ruled`: some phrase does not simply count. `moralising` is the
+    index of that family (-1: not looked for), `lines` its phrases, numbered after the others.
     """
 
     automaton: Automaton | None
@@ -107,7 +98,7 @@ class Search(NamedTuple):
     text: pa.StringArray
     unquoted: NDArray[np.bool_]
     ruled: bool
-    lecture: int
+    moralising: int
     lines: pa.StringArray
 
 
@@ -117,7 +108,7 @@ def _lines(name: str) -> list[str]:
 
 
 @lru_cache(maxsize=16)
-def rule_file(name: str) -> Rules:
+def rule_file(name: str) -> PhraseRules:
     """Read a file of phrases.
 
     >>> rules = rule_file("zephyr.txt")
@@ -125,13 +116,13 @@ def rule_file(name: str) -> Rules:
     (Phrase(text='I do not have emotions', exact=False), 'COUNTS', False)
     """
     lines = _lines(name)
-    found: dict[Phrase, Kind] = {}
+    rules: dict[Phrase, PhraseKind] = {}
     for line in lines:
-        kind = SIGNS.get(line[0], Kind.COUNTS)
-        for plain in () if line == UNQUOTED else alternatives(line if kind == Kind.COUNTS else line[1:].lstrip()):
-            phrase = Phrase(" ".join(plain.removeprefix("=").split()), plain.startswith("="))
-            found.setdefault(phrase, kind)
-    return Rules(tuple(found), tuple(found.values()), UNQUOTED in lines)
+        kind = SIGNS.get(line[0], PhraseKind.COUNTS)
+        text = line if kind == PhraseKind.COUNTS else line[1:].lstrip()
+        for plain in () if line == UNQUOTED else alternatives(text):
+            rules.setdefault(Phrase(" ".join(plain.removeprefix("=").split()), plain.startswith("=")), kind)
+    return PhraseRules(tuple(rules), tuple(rules.values()), UNQUOTED in lines)
 
 
 def phrase_file(name: str) -> tuple[Phrase, ...]:
@@ -141,23 +132,21 @@ def phrase_file(name: str) -> tuple[Phrase, ...]:
     ['I do not have emotions', 'I do not have opinions', 'I do not have personal experiences']
     """
     rules = rule_file(name)
-    return tuple(
-        phrase for phrase, kind in zip(rules.phrases, rules.kinds, strict=True) if kind in {Kind.COUNTS, Kind.OPENING}
-    )
+    return tuple(phrase for phrase, kind in zip(rules.phrases, rules.kinds, strict=True) if kind <= PhraseKind.OPENING)
 
 
 @lru_cache(maxsize=1)
-def lecture_file() -> tuple[Group, ...]:
-    """Read the file of lectures: headings `[name anywhere=points opening=points]`, each with its lines.
+def moralising_file() -> tuple[PointGroup, ...]:
+    """Read the file of moralising lines: headings `[name anywhere=points opening=points]`, each with its lines.
 
-    >>> [group.name for group in lecture_file()]
+    >>> [group.name for group in moralising_file()]
     ['judge', 'discourage', 'duty', 'rights', 'fiction']
     """
-    groups: list[Group] = []
-    for line in _lines("lecture.txt"):
+    groups: list[PointGroup] = []
+    for line in _lines(f"{MORALISING}.txt"):
         heading = re.fullmatch(r"\[(\w+) anywhere=(-?\d+) opening=(-?\d+)\]", line)
         if heading is not None:
-            groups.append(Group(heading[1], int(heading[2]), int(heading[3]), ()))
+            groups.append(PointGroup(heading[1], int(heading[2]), int(heading[3]), ()))
             continue
         phrases = tuple(dict.fromkeys(Phrase(" ".join(plain.split())) for plain in alternatives(line)))
         groups[-1] = groups[-1]._replace(lines=(*groups[-1].lines, phrases))
@@ -165,40 +154,42 @@ def lecture_file() -> tuple[Group, ...]:
 
 
 @lru_cache(maxsize=16)
-def compiled(preset: Preset, families: tuple[str, ...], phrases: tuple[str, ...]) -> Search:
-    """Compile the phrases of these families; the answer is kept."""
-    lists = PRESETS[preset]
+def compiled(preset: Preset, families: tuple[str, ...], phrases: tuple[str, ...]) -> PhraseSearch:
+    """Compile the phrases of these families; the result is cached."""
+    chosen = PRESETS[preset]
     rules = {
-        place: plain_rules(phrases) if family == EXTRA else rule_file(lists.families[family])
+        place: plain_rules(phrases) if family == EXTRA else rule_file(chosen.families[family])
         for place, family in enumerate(families)
-        if family != LECTURE
+        if family != MORALISING
     }
-    search = compile_rules(rules, len(families), words=lists.words, loose=lists.loose)
-    if LECTURE not in families:
+    search = compile_rules(rules, len(families), words=chosen.words, loose=chosen.loose)
+    if MORALISING not in families:
         return search
-    lines = [phrase.text for group in lecture_file() for line in group.lines for phrase in line]
-    return search._replace(lecture=families.index(LECTURE), lines=pa.array(lines))
+    lines = [phrase.text for group in moralising_file() for line in group.lines for phrase in line]
+    return search._replace(moralising=families.index(MORALISING), lines=pa.array(lines))
 
 
-def plain_rules(phrases: tuple[str, ...]) -> Rules:
-    """Return phrases that just count."""
-    return Rules(tuple(map(Phrase, phrases)), (Kind.COUNTS,) * len(phrases), unquoted=False)
+def plain_rules(phrases: tuple[str, ...]) -> PhraseRules:
+    """Return phrases that simply count."""
+    return PhraseRules(tuple(map(Phrase, phrases)), (PhraseKind.COUNTS,) * len(phrases), unquoted=False)
 
 
-def compile_rules(rules: dict[int, Rules], families: int, *, words: bool = True, loose: bool = True) -> Search:
-    """Compile the rules of families, by their places among so many."""
-    every = tuple(phrase for one in rules.values() for phrase in one.phrases)
-    kinds = np.array([kind for one in rules.values() for kind in one.kinds], np.uint8)
+def compile_rules(
+    rules: dict[int, PhraseRules], families: int, *, words: bool = True, loose: bool = True
+) -> PhraseSearch:
+    """Compile rules, each for the family of that index among so many `families`."""
+    phrases = tuple(phrase for each in rules.values() for phrase in each.phrases)
+    kinds = np.array([kind for each in rules.values() for kind in each.kinds], np.uint8)
     unquoted = np.zeros(families, np.bool_)
-    unquoted[list(rules)] = [one.unquoted for one in rules.values()]
-    return Search(
-        automaton=compile_phrases(every, words=words, loose=loose) if every else None,
-        family=np.repeat(np.array(list(rules), np.int16), [len(one.phrases) for one in rules.values()]),
+    unquoted[list(rules)] = [each.unquoted for each in rules.values()]
+    return PhraseSearch(
+        automaton=compile_phrases(phrases, words=words, loose=loose) if phrases else None,
+        family=np.repeat(np.array(list(rules), np.int16), [len(each.phrases) for each in rules.values()]),
         kind=kinds,
-        text=pa.array([phrase.text for phrase in every], pa.string()),
+        text=pa.array([phrase.text for phrase in phrases], pa.string()),
         unquoted=unquoted,
-        ruled=bool((kinds != Kind.COUNTS).any() or unquoted.any()),
-        lecture=-1,
+        ruled=bool((kinds != PhraseKind.COUNTS).any() or unquoted.any()),
+        moralising=-1,
         lines=pa.array([], pa.string()),
     )
 
@@ -206,7 +197,7 @@ def compile_rules(rules: dict[int, Rules], families: int, *, words: bool = True,
 def check_families(
     preset: str, families: tuple[str, ...] | None, phrases: tuple[str, ...], where: str
 ) -> tuple[str, ...]:
-    """Return the families to look for, in the preset's order; raises `MixtureError` for a word that is not known."""
+    """Return the families to look for, in the preset's order; raises `MixtureError` for an unknown name."""
     if preset not in PRESETS:
         message = f"preset={preset!r} is no preset of refusals; {did_you_mean(preset, PRESETS)}"
         raise MixtureError(message)

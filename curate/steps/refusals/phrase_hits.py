@@ -1,4 +1,4 @@
-"""The hits of phrases of refusal in a part that count under the rules of their files."""
+"""The hits of refusal phrases in a part that count under the rules of their files."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from curate.rows.schema import ASSISTANT
 from curate.rows.segments import Part
 from curate.steps.refusals._context import valid
-from curate.steps.refusals._moralising import count, shown, weigh
-from curate.steps.refusals.phrase_files import Search, Where
+from curate.steps.refusals._moralising import count_lines, points_of, shown
+from curate.steps.refusals.phrase_files import PhraseSearch, Where
 from curate.text.phrases.matching import find
 
 OPENING: Final = 100
 """Characters: a hit in the opening of a turn starts before this one."""
 
 
-class Found(NamedTuple):
-    """The hits that count in a part, by place; `phrase` counts through the phrases of a search, then through its lines.
+class CountedHits(NamedTuple):
+    """The hits that count in a part, and the moralising points of each segment (0 if not looked for).
 
-    `points` has an entry a segment: the points of a lecture, or 0 where none is looked for.
+    `phrase` is an index into `PhraseSearch.text` followed by `PhraseSearch.lines`.
     """
 
     place: NDArray[np.int32]
@@ -32,8 +32,8 @@ class Found(NamedTuple):
     points: NDArray[np.int32]
 
 
-def hits_in(part: Part, search: Search, where: Where) -> Found:
-    """Return the hits in `part` that count, and the points of its lectures."""
+def hits_in(part: Part, search: PhraseSearch, where: Where) -> CountedHits:
+    """Return the hits in `part` that count, and its moralising points."""
     places = places_in(part, where)
     index = part.index[places]
     opening = OPENING if where == "opening" else None
@@ -46,22 +46,19 @@ def hits_in(part: Part, search: Search, where: Where) -> Found:
             good &= hits.start < opening
         family = search.family[hits.phrase[good]].astype(np.int32)
         chunks.append((places[hits.place[good]], family, hits.start[good], hits.end[good], hits.phrase[good]))
-    if search.lecture >= 0:
-        counts = count(part.text, index, opening=opening)
-        points[places] = weigh(counts)
+    if search.moralising >= 0:
+        counts = count_lines(part.text, index, opening=opening)
+        points[places] = points_of(counts)
         hits, good = counts.hits, shown(counts, points[places])
-        family = np.full(int(good.sum()), search.lecture, np.int32)
+        family = np.full(int(good.sum()), search.moralising, np.int32)
         phrase = hits.phrase[good] + len(search.text)
         chunks.append((places[hits.place[good]], family, hits.start[good], hits.end[good], phrase))
     place, family, start, end, phrase = (np.concatenate(column, dtype=np.int32) for column in zip(*chunks, strict=True))
-    return Found(place, family, start, end, phrase, points)
+    return CountedHits(place, family, start, end, phrase, points)
 
 
 def places_in(part: Part, where: Where) -> NDArray[np.int32]:
-    """Return the places of the segments that are read: all, or the first assistant turn of each row.
-
-    A completion is an answer of its own.
-    """
+    """Return the segments that are read: all, or each row's first assistant turn. Each completion is an answer."""
     if where != "first_turn":
         return np.arange(len(part.index), dtype=np.int32)
     answers = np.flatnonzero(part.role == ASSISTANT)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import struct
-from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import Final, NamedTuple, NoReturn
 
 import numpy as np
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from curate.errors import FormatError, SourceNotFoundError
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import inline, kernel
+from curate.kernels.load_once import load_once
 
 MAGIC: Final = 793712314
 VERSIONS: Final = (11, 12)
@@ -85,9 +84,6 @@ class Classifier(NamedTuple):
     weights: Weights
 
 
-_LOADING: Final = Lock()
-
-
 def load_classifier(path: str | Path) -> Classifier:
     """Read a supervised fastText model; the answer is kept until the file's size or time of change is another one.
 
@@ -104,11 +100,10 @@ def load_classifier(path: str | Path) -> Classifier:
     if not file.is_file():
         message = f"the model {file} is no file; give the path of a fastText model (.bin or .ftz)"
         raise SourceNotFoundError(message)
-    with _LOADING:
-        return _load(file.resolve(), found.st_size, found.st_mtime_ns)
+    return _load(file.resolve(), found.st_size, found.st_mtime_ns)
 
 
-@lru_cache(maxsize=8)
+@load_once(8)
 def _load(file: Path, size: int, _changed: int) -> Classifier:
     if size < struct.calcsize("<ii"):
         raise _BrokenError.named(file, "it is too short")

@@ -268,7 +268,7 @@ def test_oasst_follows_the_best_replies(row: dict[str, Any]) -> None:
     assert paths(oasst(9), row) == [["p", "best", "next", "end"], ["p", "worse"], ["p", "unranked"]]
     assert read(oasst(), row)[0]["messages"][2]["role"] == "user"
     assert bad(oasst(), {"prompt": {**TREE, "deleted": True}}) == ("prompt", "a prompt that was not deleted")
-    with pytest.raises(MixtureError, match="replies=0 is no number"):
+    with pytest.raises(MixtureError, match="replies=0 is not a number"):
         oasst(0)
 
 

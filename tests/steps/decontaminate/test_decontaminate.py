@@ -205,11 +205,11 @@ def test_protected_rows_stay_and_flagged_rows_too() -> None:
     batch = asks([LONG, "Hello.", LONG])
     resolved = searched(decontaminate(QUIZ), [batch], protect=[True, False, False])
     assert resolved.drops["row"].to_list() == [2]
-    assert resolved.tables["hits"].select("row", "fell").rows() == [(0, False), (2, True)]
+    assert resolved.tables["hits"].select("row", "dropped").rows() == [(0, False), (2, True)]
     flagged = searched(decontaminate(QUIZ, mode="flag"), [batch])
     assert flagged.drops.height == 0
     assert flagged.hits["row"].to_list() == [0, 2]
-    assert not flagged.tables["hits"]["fell"].any()
+    assert not flagged.tables["hits"]["dropped"].any()
 
 
 def test_items_of_one_text_are_all_named_and_the_first_is_the_match() -> None:
@@ -307,7 +307,7 @@ def test_scripts_without_spaces(item: str, row: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         ({"ngram": 1}, r"ngram=1\): an n-gram has 2 words or more"),
         ({"threshold": 0.0}, r"threshold=0\.0\): a share of an item's words"),
@@ -322,15 +322,17 @@ def test_scripts_without_spaces(item: str, row: str) -> None:
         ({"evals": (QUIZ, given("other"))}, r"two different eval sets are called 'quiz'"),
     ],
 )
-def test_errors_name_what_is_wrong(asked: dict[str, Any], told: str) -> None:
-    with pytest.raises(MixtureError, match=told):
-        decontaminate(**({"evals": QUIZ} | asked))
+def test_errors_name_what_is_wrong(asked: dict[str, Any], message: str) -> None:
+    asked = dict(asked)
+    with pytest.raises(MixtureError, match=message):
+        decontaminate(asked.pop("evals", QUIZ), **asked)
 
 
 def test_a_set_counts_once_and_the_step_is_its_fields() -> None:
     step = decontaminate((QUIZ, [QUIZ, evals("gsm8k")]), on=["user"])
     assert [one.name for one in step.evals] == ["quiz", "gsm8k"]
-    assert hash(step) == hash(decontaminate((QUIZ, evals("gsm8k")), on={"user"}))
+    assert step == decontaminate(QUIZ, evals("gsm8k"), on={"user"})
+    assert step.eval_sets == step.evals
     assert (step.bound, step.reads) == (0.5, frozenset({"user"}))
     assert decontaminate(QUIZ).reads == "all"
     assert list(decontaminate(QUIZ).data_hashes()) == ["quiz"]

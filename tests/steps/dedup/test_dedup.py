@@ -77,6 +77,7 @@ def test_full_buckets_answer_as_brute_force_does(threshold: float) -> None:
     assert in_one_bucket(sets, [False] * len(sets), threshold)[0] == expected
 
 
+@pytest.mark.thorough
 def test_boilerplate_in_100000_rows_stays_linear() -> None:
     made = {}
     for rows in (25_000, 50_000, 100_000):

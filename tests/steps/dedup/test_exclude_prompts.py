@@ -55,8 +55,8 @@ def test_shared_prompts_fall_and_name_the_other_row(tmp_path: Path, sft: Path) -
     assert [len(step["against"]) for step in build.manifest["steps"]] == [1]
 
 
-def test_a_list_drops_nothing_and_protected_rows_are_listed_too(tmp_path: Path, sft: Path) -> None:
-    step = exclude_prompts_of([sft], mode="list")
+def test_flag_drops_nothing_and_lists_every_shared_prompt(tmp_path: Path, sft: Path) -> None:
+    step = exclude_prompts_of([sft], mode="flag")
     build = Mixture("dpo", [pairs(tmp_path)], [step]).build(tmp_path / "dpo", quiet=True)
     assert build.ledger.filter(pl.col("fate") != "kept").collect().is_empty()
     listed = pl.read_parquet(build.path / "steps" / "exclude_prompts_of" / "shared.parquet")

@@ -64,7 +64,7 @@ def test_the_table_tells_votes() -> None:
     assert found.drops.rows() == [(2, "contradiction", 2.0, 0, "the same two answers, the other way round")]
     flagged = resolved(contradictions(mode="flag"), rows, [False] * 5, [0, 1, 2, 3, 4])
     assert flagged.drops.is_empty()
-    assert not flagged.tables["contradictions"]["fell"].any()
+    assert not flagged.tables["contradictions"]["dropped"].any()
 
 
 def test_nobody_is_right_in_a_tie() -> None:

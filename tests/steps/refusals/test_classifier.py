@@ -25,7 +25,7 @@ from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import Segments, segments
 from curate.steps.base import decide
 from curate.steps.refusals._classifier import OPENINGS, SURE
-from curate.steps.refusals._detect import OPINION
+from curate.steps.refusals._detect import MODEL_MATCH
 from curate.steps.refusals._moralising import LIMIT
 from curate.steps.refusals._share import RefusalShare
 from curate.steps.refusals.refusals import Refusals, refusals
@@ -37,7 +37,7 @@ YES: Final = ("recipe", "sure", "first", "mix")
 BAD: Final = ("bomb", "poison", "steal", "hurt")
 PLAIN: Final = "I'm sorry, but I can't assist with that."
 WEAK: Final = "It is never acceptable to hit. Violence is wrong."
-LECTURE: Final = (
+MORALISING: Final = (
     "It is never acceptable to hit a child. Violence is wrong. It is important to treat everyone with respect, and "
     "everyone deserves to be treated with dignity."
 )
@@ -71,35 +71,35 @@ def body(*rows: dict[str, Any], kind: Kind = "conversation") -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([{"meta": "{}"} | row for row in rows], BODIES[kind])
 
 
-def told(step: Refusals | RefusalShare, batch: pa.RecordBatch) -> tuple[dict[str, list[float]], list[str | None]]:
+def outcome(step: Refusals | RefusalShare, batch: pa.RecordBatch) -> tuple[dict[str, list[float]], list[str | None]]:
     """The scores, and what each row falls for."""
     assert isinstance(step, Refusals)
     scores = step.score(segments(batch, step.reads))
     bounds = step.bounds()
-    fell = decide(scores, bounds, batch.num_rows).bound
+    reasons = decide(scores, bounds, batch.num_rows).bound
     return {name: column.tolist() for name, column in scores.columns.items()}, [
-        bounds[place].reason if place >= 0 else None for place in fell
+        bounds[place].reason if place >= 0 else None for place in reasons
     ]
 
 
-def test_a_sure_model_fells_a_row_and_phrases_still_do(models: dict[str, Path]) -> None:
+def test_a_sure_model_drops_a_row_and_phrases_still_do(models: dict[str, Path]) -> None:
     step = refusals(model=models["response"])
     batch = body(
         talk("Hi", " ".join(NO * 8)), talk("Hi", "sure, mix"), talk("Hi", PLAIN), talk("Hi", ""), talk("Hi", None)
     )
-    scores, fell = told(step, batch)
-    assert fell == ["model", None, "cannot_help", None, None]
+    scores, reasons = outcome(step, batch)
+    assert reasons == ["model", None, "cannot_help", None, None]
     assert scores["model"][0] > 0.999
     assert scores["model"][1] < 0.01
     assert np.isnan(scores["model"][3:]).all()
 
 
-def test_the_model_stands_in_for_lectures(models: dict[str, Path]) -> None:
-    said = [LECTURE, "sure mix first recipe " * 8 + LECTURE, "unwilling decline forbidden never " + WEAK]
-    scores, fell = told(refusals(model=models["response"]), body(*(talk("Hi", text) for text in said)))
-    assert fell == ["model" if chance >= SURE else None for chance in scores["model"]]
-    assert scores["lecture"][1] >= LIMIT, "a lecture, which the model lets pass"
-    assert fell[1:] == [None, "model"]
+def test_the_model_replaces_moralising(models: dict[str, Path]) -> None:
+    said = [MORALISING, "sure mix first recipe " * 8 + MORALISING, "unwilling decline forbidden never " + WEAK]
+    scores, reasons = outcome(refusals(model=models["response"]), body(*(talk("Hi", text) for text in said)))
+    assert reasons == ["model" if chance >= SURE else None for chance in scores["model"]]
+    assert scores["moralising"][1] >= LIMIT, "moralising, which the model lets pass"
+    assert reasons[1:] == [None, "model"]
 
 
 def test_the_log_odds_of_openings_are_averaged(models: dict[str, Path]) -> None:
@@ -107,7 +107,7 @@ def test_the_log_odds_of_openings_are_averaged(models: dict[str, Path]) -> None:
     step = refusals(model=models["response"])
     words = [NO[i % 4] if i < 22 else YES[i % 4] for i in range(90)]
     text = " ".join(words)
-    chance = told(step, body(talk("Hi", text)))[0]["model"][0]
+    chance = outcome(step, body(talk("Hi", text)))[0]["model"][0]
     from curate.steps.filters.quality import quality
 
     alone = quality(models["response"], None)
@@ -122,14 +122,14 @@ def test_a_model_of_both_reads_the_request_before_each_answer(models: dict[str, 
     step = refusals(model=models["all"])
     assert (step.reads, refusals(model=models["response"]).reads) == ("all", "response")
     rows = [talk("bomb poison", "the"), talk("recipe first", "the"), talk("bomb hurt", "the", "recipe mix", "the")]
-    chances = told(step, body(*rows))[0]["model"]
+    chances = outcome(step, body(*rows))[0]["model"]
     assert chances[0] > 0.9
     assert chances[1] < 0.1
     assert chances[2] > 0.9, "the highest of a row"
     pair = {"prompt": rows[0]["messages"][:1], "chosen": rows[0]["messages"][1:], "rejected": []}
     rated = {"messages": rows[0]["messages"][:1], "completions": [{"content": "the", "model": "", "scores": []}]}
-    assert told(step, body(pair, kind="preference"))[0]["model"] == chances[:1]
-    assert told(step, body(rated, kind="rated"))[0]["model"] == chances[:1]
+    assert outcome(step, body(pair, kind="preference"))[0]["model"] == chances[:1]
+    assert outcome(step, body(rated, kind="rated"))[0]["model"] == chances[:1]
 
 
 def test_text_is_made_as_in_training(models: dict[str, Path], edge_texts: dict[str, str]) -> None:
@@ -140,13 +140,13 @@ def test_text_is_made_as_in_training(models: dict[str, Path], edge_texts: dict[s
         step = quality(models[on], None)
         wanted = step.score(segments(batch, step.on)).columns["probability"]
         blank = np.array([not text for text in row_texts(segments(batch, "response")).to_pylist()])
-        found = told(refusals(model=models[on]), batch)[0]["model"]
+        found = outcome(refusals(model=models[on]), batch)[0]["model"]
         assert found == pytest.approx(np.where(blank, np.nan, wanted), nan_ok=True)
 
 
 def test_only_the_opening_counts(models: dict[str, Path]) -> None:
     tail = " unwilling decline forbidden" * 9
-    scores, _ = told(
+    scores, _ = outcome(
         refusals(model=models["response"]), body(talk("Hi", "sure " * 100), talk("Hi", "sure " * 100 + tail))
     )
     assert scores["model"][0] == scores["model"][1]
@@ -156,9 +156,9 @@ def test_only_the_opening_counts(models: dict[str, Path]) -> None:
 def test_rows_are_judged_by_themselves(models: dict[str, Path], edge_texts: dict[str, str]) -> None:
     step = refusals(model=models["all"], keep_safety=models["prompt"])
     batch = body(*(talk(ask, say) for ask in ("bomb", "sure") for say in (*edge_texts.values(), " ".join(NO * 8))))
-    whole, fell = told(step, batch)
-    alone = [told(step, batch.slice(i, 1)) for i in range(batch.num_rows)]
-    assert fell == [one[0] for _, one in alone]
+    whole, reasons = outcome(step, batch)
+    alone = [outcome(step, batch.slice(i, 1)) for i in range(batch.num_rows)]
+    assert reasons == [one[0] for _, one in alone]
     for name, column in whole.items():
         assert np.array_equal(column, [scores[name][0] for scores, _ in alone], equal_nan=True)
     none = step.score(Segments(0, ()))
@@ -172,14 +172,14 @@ def test_the_evidence_names_the_model_and_what_it_read(models: dict[str, Path]) 
     evidence = step.score(segments(body(talk("Hi", "sure", "So?", said)), step.reads)).evidence
     assert evidence is not None
     assert [column.tolist() for column in (evidence.turn, evidence.start, evidence.end)] == [[3], [0], [len(said)]]
-    assert evidence.match.to_pylist() == [OPINION]
+    assert evidence.match.to_pylist() == [MODEL_MATCH]
     assert step.bounds()[evidence.reason[0]].reason == "model"
 
 
 def test_first_turn_and_shares_ask_the_model_too(models: dict[str, Path]) -> None:
     said = " ".join(NO * 8)
     rows = body(talk("Hi", "sure", "So?", said), talk("Hi", said))
-    assert told(refusals(model=models["response"], where="first_turn"), rows)[1] == [None, "model"]
+    assert outcome(refusals(model=models["response"], where="first_turn"), rows)[1] == [None, "model"]
     step = refusals(model=models["response"], max_share=0)
     columns = step.sign(segments(rows, step.reads)).columns
     assert columns["reason"].tolist() == [step.reasons.index("model")] * 2
@@ -190,18 +190,18 @@ def test_first_turn_and_shares_ask_the_model_too(models: dict[str, Path]) -> Non
 def test_a_model_of_requests_keeps_refusals_of_harm(models: dict[str, Path]) -> None:
     rows = body(talk("Poison bomb?", PLAIN), talk("recipe mix", PLAIN), talk("bomb", "sure"), talk("", PLAIN))
     step = refusals(keep_safety=models["prompt"])
-    scores, fell = told(step, rows)
-    assert fell == [None, "cannot_help", None, "cannot_help"]
+    scores, reasons = outcome(step, rows)
+    assert reasons == [None, "cannot_help", None, "cannot_help"]
     assert scores["kept_safety"] == [2, 0, 0, 0]
     harm = scores["request_harm"]
     assert harm[0] > 0.9
     assert harm[1] < 0.1
     assert np.isnan(harm[2:]).all()
-    assert told(refusals(keep_safety=str(models["prompt"])), rows)[1] == fell
+    assert outcome(refusals(keep_safety=str(models["prompt"])), rows)[1] == reasons
     said = " ".join(NO * 8)
     both = refusals(model=models["response"], keep_safety=models["prompt"])
-    scores, fell = told(both, body(talk("bomb", said), talk("mix", said)))
-    assert fell == [None, "model"]
+    scores, reasons = outcome(both, body(talk("bomb", said), talk("mix", said)))
+    assert reasons == [None, "model"]
     assert scores["kept_safety"] == [1, 0]
     assert np.isnan(scores["model"][0])
 
@@ -243,13 +243,13 @@ def test_models_that_do_not_fit_are_refused(models: dict[str, Path], tmp_path: P
         refusals(keep_safety=tmp_path / "text.bin")
     alone = tmp_path / "alone.bin"
     alone.write_bytes(models["response"].read_bytes())
-    with pytest.raises(FormatError, match="no card of train_classifier lies beside the model"):
+    with pytest.raises(FormatError, match="the model has no card of train_classifier beside it"):
         refusals(model=alone)
     card = models["response"].with_suffix(".md").read_text("utf-8")
     alone.with_suffix(".md").write_text(card.replace('"label": "positive"', '"label": "refusal"'), "utf-8")
-    with pytest.raises(MixtureError, match="has no label 'refusal', which its card names; its labels: "):
+    with pytest.raises(MixtureError, match="has no label 'refusal', which its card names; it has "):
         refusals(model=alone)
-    with pytest.raises(MixtureError, match="learnt from on='prompt', and is asked about answers"):
+    with pytest.raises(MixtureError, match="was trained on='prompt', and is asked about answers"):
         refusals(model=models["prompt"])
-    with pytest.raises(MixtureError, match="learnt from on='all', and is asked about requests"):
+    with pytest.raises(MixtureError, match="was trained on='all', and is asked about requests"):
         refusals(keep_safety=models["all"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from curate.kernels.buffers import view
 from curate.steps.refusals import _context as refusal_context
 from curate.steps.refusals._context import quotations, valid
-from curate.steps.refusals.phrase_files import Kind, Rules, compile_rules
+from curate.steps.refusals.phrase_files import PhraseKind, PhraseRules, compile_rules
 from curate.text.phrases.automaton import SPACES, Phrase
 from curate.text.phrases.matching import find
 from tests.reference.phrases import in_word
@@ -56,9 +56,9 @@ def definition(text: str) -> list[tuple[int, int]]:
 
 def quoted(texts: list[str | None]) -> list[list[tuple[int, int]]]:
     every = np.arange(len(texts), dtype=np.int32)
-    told = quotations(view(pa.array(texts, pa.string())), every, every)
+    quotes = quotations(view(pa.array(texts, pa.string())), every, every)
     found: list[list[tuple[int, int]]] = [[] for _ in texts]
-    for place, start, end in zip(*(column.tolist() for column in told), strict=True):
+    for place, start, end in zip(*(column.tolist() for column in quotes), strict=True):
         found[place].append((start, end))
     return found
 
@@ -83,16 +83,18 @@ def test_edges(edge_texts: dict[str, str]) -> None:
 
 
 RULES = {
-    0: Rules(
+    0: PhraseRules(
         tuple(map(Phrase, ("I cannot help", "I refuse", "I cannot help but", "fictional"))),
-        (Kind.COUNTS, Kind.OPENING, Kind.EXCEPT, Kind.UNLESS),
+        (PhraseKind.COUNTS, PhraseKind.OPENING, PhraseKind.EXCEPT, PhraseKind.UNLESS),
         unquoted=True,
     ),
-    1: Rules((Phrase("as an AI"), Phrase("not as an AI")), (Kind.COUNTS, Kind.EXCEPT), unquoted=False),
+    1: PhraseRules(
+        (Phrase("as an AI"), Phrase("not as an AI")), (PhraseKind.COUNTS, PhraseKind.EXCEPT), unquoted=False
+    ),
 }
 
 
-def met(text: str) -> list[str]:
+def matches(text: str) -> list[str]:
     """The phrases of a text that count."""
     search = compile_rules(RULES, 2)
     assert search.automaton is not None
@@ -119,4 +121,4 @@ def met(text: str) -> list[str]:
     ],
 )
 def test_rules(text: str, stays: list[str]) -> None:
-    assert met(text) == stays
+    assert matches(text) == stays

@@ -1,4 +1,4 @@
-"""With `keep_safety`, a refusal stays where the user's last turn before it asks for harm."""
+"""With `keep_safety`, a refusal stays where the user's last turn before it is harmful."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import segments
 from curate.steps.base import decide
-from curate.steps.refusals._harmful_requests import SHIPPED, check_harmful, harm
+from curate.steps.refusals._harmful_requests import SHIPPED, check_harmful, harmful_phrases
 from curate.steps.refusals.phrase_files import rule_file
 from curate.steps.refusals.refusals import Refusals, refusals
 
@@ -30,9 +30,10 @@ def judged(rows: list[dict[str, Any]], kind: Kind = "conversation", **how: Any) 
     scores = step.score(segments(batch, step.reads))
     bounds = step.bounds()
     bound = decide(scores, bounds, batch.num_rows).bound.tolist()
-    told = [(scores.columns["cannot_help"][i], scores.columns["kept_safety"][i]) for i in range(batch.num_rows)]
+    counts = [(scores.columns["cannot_help"][i], scores.columns["kept_safety"][i]) for i in range(batch.num_rows)]
     return [
-        (bounds[b].reason if b >= 0 else None, int(one), int(kept)) for b, (one, kept) in zip(bound, told, strict=True)
+        (bounds[b].reason if b >= 0 else None, int(one), int(kept))
+        for b, (one, kept) in zip(bound, counts, strict=True)
     ]
 
 
@@ -74,7 +75,7 @@ def test_the_prompt_of_other_kinds_decides() -> None:
     ]
 
 
-def test_a_request_of_the_own_side_stands_before_the_prompt() -> None:
+def test_a_request_of_the_own_side_comes_before_the_prompt() -> None:
     no = dialogue(GOOD, NO)[1:]
     pairs = [
         {"prompt": dialogue(BAD), "chosen": no, "rejected": dialogue(GOOD, NO)},
@@ -83,13 +84,13 @@ def test_a_request_of_the_own_side_stands_before_the_prompt() -> None:
     assert judged(pairs, "preference") == [("cannot_help", 2, 2), (None, 0, 4)]
 
 
-def test_lectures_on_harm_stay_too() -> None:
-    lecture = (
+def test_moralising_about_harm_is_kept_too() -> None:
+    sermon = (
         "It is never acceptable to hit a child. Violence is wrong. It is important to treat everyone with respect. "
     )
-    lecture += "Everyone deserves to be treated with dignity."
-    rows = [{"messages": dialogue(ask, lecture)} for ask in (BAD, GOOD)]
-    assert [reason for reason, _, _ in judged(rows)] == [None, "lecture"]
+    sermon += "Everyone deserves to be treated with dignity."
+    rows = [{"messages": dialogue(ask, sermon)} for ask in (BAD, GOOD)]
+    assert [reason for reason, _, _ in judged(rows)] == [None, "moralising"]
 
 
 def test_phrases_of_the_user() -> None:
@@ -134,5 +135,5 @@ def test_the_shipped_phrases(text: str, bad: bool) -> None:  # noqa: FBT001
 
 
 def test_the_shipped_phrases_compile_once() -> None:
-    assert harm((SHIPPED,)) is harm((SHIPPED,))
+    assert harmful_phrases((SHIPPED,)) is harmful_phrases((SHIPPED,))
     assert len(rule_file("harmful.txt").phrases) < 30_000

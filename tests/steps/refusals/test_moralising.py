@@ -1,4 +1,4 @@
-"""Lines of lectures are counted once each, at most four of a group, and give the points that the file says."""
+"""Moralising lines are counted once each, at most four of a group, and give the points that the file says."""
 
 from __future__ import annotations
 
@@ -8,39 +8,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.kernels.buffers import view
-from curate.steps.refusals._moralising import LIMIT, MOST, OPENING, count, scale, shown, weigh
-from curate.steps.refusals.phrase_files import lecture_file
+from curate.steps.refusals._moralising import LIMIT, MOST, OPENING, count_lines, point_table, points_of, shown
+from curate.steps.refusals.phrase_files import moralising_file
+from tests.reference import phrases as reference
 
-GROUPS = lecture_file()
+GROUPS = moralising_file()
 LINES = [(number, line[0].text) for number, group in enumerate(GROUPS) for line in group.lines]
-PIECES = st.sampled_from([text for _, text in LINES] + ["x" * OPENING, "Here is a recipe.", "你好", '"', "\n\n"])
+SENTENCES = st.sampled_from([text for _, text in LINES] + ["x" * OPENING, "Here is a recipe.", "你好", '"', "\n\n"])
 
 
 def counted(texts: list[str | None]) -> list[list[int]]:
-    lines: list[list[int]] = count(
+    lines: list[list[int]] = count_lines(
         view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)
     ).lines.tolist()
     return lines
 
 
 def definition(text: str) -> list[int]:
-    """Every line, looked for by itself."""
-    said, index = view(pa.array([text])), np.zeros(1, np.int32)
-    hits = count(said, index).hits
-    line = scale().line[hits.phrase]
+    """Search every phrase of the file by itself, with the reference search, and count distinct lines by group."""
     found = []
-    for number in range(len(GROUPS)):
-        mine = scale().group[line] == number
-        found += [min(len(set(line[mine])), MOST), min(len(set(line[mine & (hits.start < OPENING)])), MOST)]
+    for group in GROUPS:
+        starts = [[hit[1] for hit in reference.find(text, line, words=True, loose=True)] for line in group.lines]
+        found += [min(sum(bool(line) for line in starts), MOST)]
+        found += [min(sum(any(start < OPENING for start in line) for line in starts), MOST)]
     return found
 
 
-@given(texts=st.lists(st.lists(PIECES, max_size=9).map(". ".join), max_size=4))
+@given(texts=st.lists(st.lists(SENTENCES, max_size=9).map(". ".join), max_size=4))
 def test_counts_are_as_defined(texts: list[str]) -> None:
     assert counted([*texts]) == [definition(text) for text in texts]
 
 
-def test_every_line_is_met_and_counts_for_its_group() -> None:
+def test_every_line_matches_and_counts_for_its_group() -> None:
     found = counted([f"So {text}." for _, text in LINES])
     for (group, text), row in zip(LINES, found, strict=True):
         assert row[2 * group] >= 1, text
@@ -48,11 +47,11 @@ def test_every_line_is_met_and_counts_for_its_group() -> None:
 
 
 def test_points_are_those_of_the_file() -> None:
-    assert scale().points.tolist() == [points for group in GROUPS for points in (group.anywhere, group.opening)]
+    assert point_table().points.tolist() == [points for group in GROUPS for points in (group.anywhere, group.opening)]
     said = view(
         pa.array(["Discriminatory.", "x" * OPENING + " Discriminatory.", "Discriminatory, discriminatory.", "", None])
     )
-    points = weigh(count(said, np.arange(5, dtype=np.int32)))
+    points = points_of(count_lines(said, np.arange(5, dtype=np.int32)))
     rights = next(group for group in GROUPS if group.name == "rights")
     assert points.tolist() == [
         rights.anywhere + rights.opening,
@@ -67,14 +66,14 @@ def test_what_is_made_up_counts_against_it() -> None:
     said = view(
         pa.array(["He is fictional. It is a joke, in the movie.", "It is never acceptable to hit. Violence is wrong."])
     )
-    counts = count(said, np.arange(2, dtype=np.int32))
-    points = weigh(counts)
+    counts = count_lines(said, np.arange(2, dtype=np.int32))
+    points = points_of(counts)
     assert points[0] == 0
     assert 0 < points[1] < LIMIT
     assert not shown(counts, points).any()
 
 
-def test_a_long_answer_is_no_lecture_for_its_length() -> None:
+def test_a_long_answer_does_not_moralise_by_its_length() -> None:
     text = "It is important to use butter. " * 500
     assert counted([text])[0] == definition(text)
-    assert weigh(count(view(pa.array([text])), np.zeros(1, np.int32)))[0] < LIMIT
+    assert points_of(count_lines(view(pa.array([text])), np.zeros(1, np.int32)))[0] < LIMIT

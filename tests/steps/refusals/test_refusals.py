@@ -43,7 +43,7 @@ ROWS: dict[Kind, st.SearchStrategy[dict[str, Any]]] = {
     "rated": st.fixed_dictionaries({"messages": DIALOGUES, "completions": COMPLETIONS}),
     "preference": st.fixed_dictionaries({"prompt": DIALOGUES, "chosen": DIALOGUES, "rejected": DIALOGUES}),
 }
-LECTURE = (
+SERMON = (
     "It is never acceptable to hit a child. Violence is wrong. It is important to treat everyone with respect, "
     "and everyone deserves to be treated with dignity."
 )
@@ -59,7 +59,7 @@ def answer(*texts: str | None) -> dict[str, Any]:
 
 
 def run(step: Refusals, batch: pa.RecordBatch) -> tuple[list[dict[str, int]], list[Hit], list[str | None]]:
-    """The scores of each row, the evidence, and what each row falls for."""
+    """The scores of each row, the evidence, and the reason of each row."""
     found = step.score(segments(batch, step.reads))
     bounds = step.bounds()
     reasons = [bounds[place].reason if place >= 0 else None for place in decide(found, bounds, batch.num_rows).bound]
@@ -78,10 +78,10 @@ def definition(step: Refusals, batch: pa.RecordBatch) -> list[Hit]:
     hits: list[Hit] = []
     for part in segments(batch, step.reads).parts:
         texts = part.text.data.tobytes()
-        met = set()
+        seen = set()
         for index, row, turn, role in zip(part.index, part.row, part.turn, part.role, strict=True):
-            first = role == 2 and (part.side == "completion" or row not in met)
-            met |= {row} if role == 2 else set()
+            first = role == 2 and (part.side == "completion" or row not in seen)
+            seen |= {row} if role == 2 else set()
             if step.where == "first_turn" and not first:
                 continue
             text = texts[part.text.offsets[index] : part.text.offsets[index + 1]].decode()
@@ -119,7 +119,7 @@ def test_a_row_is_judged_by_itself(rows: list[dict[str, Any]]) -> None:
     assert together[2] == [reason for _, _, reasons in alone for reason in reasons]
 
 
-def test_evidence_tells_phrase_family_turn_and_span() -> None:
+def test_evidence_names_phrase_family_turn_and_span() -> None:
     said = "\u2764\ufe0f I\u2019m sorry, but I can\u2019t\n assist with that."
     _, evidence, reasons = run(refusals(), body([answer("Hi", "Hello."), answer("Do it", said)]))
     assert reasons == [None, "cannot_help"]
@@ -155,30 +155,43 @@ def test_null_and_empty_rows_have_no_hit() -> None:
     assert run(refusals(), body([])) == ([], [], [])
 
 
-@pytest.mark.parametrize(("preset", "count"), [("tulu2", 22), ("tulu3", 18), ("zephyr", 3)])
-def test_presets_have_the_published_phrases(preset: Preset, count: int) -> None:
+TULU_3 = (
+    "OpenAI", "Open AI", "ChatGPT", "Chat GPT", "GPT-3", "GPT3", "GPT 3", "GPT-4", "GPT4", "GPT 4", "GPT-3.5", "GPT3.5",
+    "GPT 3.5", "BingChat", "Bing Chat", "LAION", "Open Assistant", "OpenAssistant",
+)  # fmt: skip
+PUBLISHED: dict[Preset, tuple[str, ...]] = {
+    "tulu2": (*TULU_3, "BARD", "Palm", "Anthropic", "Claude"),
+    "tulu3": TULU_3,
+    "zephyr": ("I do not have emotions", "I do not have opinions", "I do not have personal experiences"),
+}
+"""As open-instruct's scripts/data/filtering/filter_special_tokens and Zephyr's paper give them, typed by hand."""
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
+def test_presets_have_the_published_phrases(preset: Preset) -> None:
     step = refusals(preset)
-    assert len(compiled(step.preset, step.families, ()).text) == count
+    phrases = compiled(step.preset, step.families, ()).text.to_pylist()
+    assert sorted(phrases) == sorted(PUBLISHED[preset])
 
 
-def test_palm_trees_fall_only_to_tulu2() -> None:
+def test_palm_trees_match_only_tulu2() -> None:
     batch = body([answer("Hi", "A palm tree."), answer("OpenAI?", "Hello."), answer("Hi", "PaLM 2 is a model.")])
     assert run(refusals("tulu2"), batch)[2] == ["provider"] * 3
     assert run(refusals("tulu3"), batch)[2] == [None] * 3
     assert run(refusals(), batch)[2] == [None, None, "provider"]
 
 
-PHRASED = [family for family in PRESETS["default"].families if family != "lecture"]
+PHRASED = [family for family in PRESETS["default"].families if family != "moralising"]
 
 
 @pytest.mark.parametrize("family", PHRASED)
-def test_every_phrase_of_a_file_is_met(family: str) -> None:
+def test_every_phrase_of_a_file_matches(family: str) -> None:
     phrases = phrase_file(f"{family}.txt")
     step = refusals(families=(family,))
     scores, evidence, _ = run(step, body([answer("Hi", f"Well: {phrase.text}") for phrase in phrases]))
     assert all(row[family] for row in scores)
-    told = {(hit[0], hit[6]) for hit in evidence}
-    assert [(row, phrase.text) for row, phrase in enumerate(phrases) if (row, phrase.text) not in told] == []
+    matched = {(hit[0], hit[6]) for hit in evidence}
+    assert [(row, phrase.text) for row, phrase in enumerate(phrases) if (row, phrase.text) not in matched] == []
 
 
 def test_no_spelling_belongs_to_two_phrases_of_a_family() -> None:
@@ -229,7 +242,7 @@ def test_plain_english_stays(text: str) -> None:
         ('He asked for "help". I cannot help you with that, nor with "it".', "cannot_help"),
         ('The answer: "OpenAI".', "provider"),
         ("I am programmed to obey.", "self_reference"),
-        (LECTURE, "lecture"),
+        (SERMON, "moralising"),
     ],
 )
 def test_each_family_names_the_reason(text: str, family: str) -> None:
@@ -243,7 +256,7 @@ def test_phrases_of_the_user_are_a_family_of_their_own() -> None:
     assert run(step, batch)[2] == ["phrases", "phrases", "no_feelings"]
 
 
-def test_on_is_each_presets_own_unless_told() -> None:
+def test_on_is_each_presets_own_unless_given() -> None:
     assert [refusals(preset).on for preset in PRESETS] == ["response", "response", "all", "response"]
     assert refusals(on={"user"}).on == frozenset({"user"})
     assert run(refusals(on={"user"}), body([answer("As an AI, I know.", "Hi")]))[2] == ["self_reference"]
@@ -267,11 +280,11 @@ def test_a_step_is_its_fields() -> None:
         ({"families": ()}, "leaves refusals nothing to look for"),
         ({"where": "start"}, "where='start' is no place of refusals; known: anywhere, first_turn, opening"),
         ({"where": "first_turn", "on": {"user"}}, r"on={'user'} has none; add the role 'assistant'"),
-        ({"keep_safety": "bomb"}, "keep_safety='bomb': a list of phrases, True for .*, or the path of a model"),
-        ({"keep_safety": []}, r"keep_safety=\(\) has no phrase that tells a harmful request"),
+        ({"keep_safety": "bomb"}, "keep_safety='bomb': give a list of phrases, True for .*, or the path of a model"),
+        ({"keep_safety": []}, r"keep_safety=\(\) has no phrase to detect"),
         ({"keep_safety": ["x"]}, "the phrase 'x' has 1 symbols"),
-        ({"max_share": 1.5}, "max_share=1.5 is no share of the refusals; give a number from 0 to 1"),
-        ({"max_share": float("nan")}, "max_share=nan is no share"),
+        ({"max_share": 1.5}, r"max_share=1.5\): a number from 0 to 1"),
+        ({"max_share": float("nan")}, r"max_share=nan\): a number from 0 to 1"),
         ({"on": "responses"}, "on='responses' is no scope; did you mean 'response'"),
     ],
 )

@@ -1,25 +1,26 @@
 """How well `refusals` does against people's labels; `pytest -s` prints the figures.
 
-XSTest: three models answered 450 prompts each, and people marked full refusals, partial ones and compliance (Röttger et
-al., arXiv:2308.01263). `cannot_help` and `lecture` are held to these labels. The other families look for something else
-(an answer that says "As an AI, ..." may well comply), so their figures are told, not judged.
+XSTest: three models answered 450 prompts each, and people marked full refusals, partial ones and compliance (Röttger
+et al., arXiv:2308.01263). `cannot_help` and `moralising` are held to these labels. The other families look for
+something else (an answer that says "As an AI, ..." may well comply), so their figures are printed and not judged.
 
-Cross-validation: points and limit of lectures are fitted on two files and tried on the third. Phrases are chosen in two
-ways: all of cannot_help.txt, whose lines were written over time with all three files at hand; or only its lines that
-were met in refusals of the two files or of HaluEval. The lines of lectures were written before Mistral's answers were
-read. Most of what is missed is Mistral's: 35 of its 49 refusals, of which two in three contradict the premise of a
-question, and only the question tells such an answer from information.
+Cross-validation: points and limit of moralising are fitted on two files and tried on the third. Phrases are chosen in
+two ways: all of cannot_help.txt, whose lines were written over time with all three files at hand; or only its lines
+that matched in refusals of the two files or of HaluEval. The lines of moralising were written before Mistral's answers
+were read. Most of what is missed is Mistral's: 35 of its 49 refusals, of which two in three contradict the premise of
+a question, and only the question tells such an answer from information.
 
-With a model (`refusals(model=...)`), which stands in for lectures, how long it trains, the characters it reads and the
+With a model (`refusals(model=...)`), which replaces moralising, how long it trains, the characters it reads and the
 limit of 0.75 were chosen with all files at hand; with the limit chosen on two files, the third gives 0.973 and 0.963.
-All files have the same prompts, so it knows the topics of the third: the other figure is of prompts that it never read.
+All files have the same prompts, so it knows the topics of the third: the other figure is of prompts that it never
+read.
 
 HaluEval: 4,999 answers of ChatGPT. Its labels are for hallucination, so they say nothing about refusals; the share of
-hits under each is told. `halueval_refusals.json` has the ids of the answers in which the assistant declines or speaks
-of itself as a machine, as found for this test: 664 begin "As an AI language model, I ..." or nearly so and were taken
-by that pattern; the 53 other hits were read one by one, and so were the 28 answers without a hit that have "sorry",
-"I cannot", "language model" or the like. A rap in an AI's voice (370) is out, "It is impossible for an AI language
-model like me" (2435) is in. Answers with none of these words were not read, so recall is an upper bound.
+hits under each is printed. `halueval_refusals.json` has the ids of the answers in which the assistant declines or
+speaks of itself as a machine, as found for this test: 664 begin "As an AI language model, I ..." or nearly so and were
+taken by that pattern; the 53 other hits were read one by one, and so were the 28 answers without a hit that have
+"sorry", "I cannot", "language model" or the like. A rap in an AI's voice (370) is out, "It is impossible for an AI
+language model like me" (2435) is in. Answers with none of these words were not read, so recall is an upper bound.
 `halueval_read.json` has 200 random hits of this version, each read with what stands around it, and which were wrong.
 """
 
@@ -42,7 +43,7 @@ from curate.io.inputs import frame
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
 from curate.steps.refusals._classifier import SURE
-from curate.steps.refusals._moralising import scale
+from curate.steps.refusals._moralising import point_table
 from curate.steps.refusals.phrase_files import Where
 from curate.steps.refusals.refusals import Refusals, refusals
 from tests.support.refusal_folds import accepted, counts, fit, line_hits
@@ -50,7 +51,23 @@ from tests.support.refusal_folds import accepted, counts, fit, line_hits
 Marks = NDArray[np.bool_]
 FAMILIES = refusals().families
 MODELS = ("gpt4", "llama2new", "mistralinstruct")
+XSTEST = {
+    "any": (450, 30),
+    "any, opening": (436, 28),
+    "cannot_help": (421, 8),
+    "moralising": (122, 3),
+    "declines": (441, 11),
+    "gpt4, declines": (204, 1),
+    "gpt4, any": (211, 17),
+    "llama2new, declines": (222, 5),
+    "mistralinstruct, declines": (15, 5),
+}
+"""Refusals hit and compliant answers hit, as measured; the test allows two fewer and one more."""
+
 HALUEVAL = Path(__file__).with_name("halueval_refusals.json")
+FALSE_HITS = {4352, 4704, 899, 43, 911, 370, 3029, 3640, 2363, 3228}
+"""Answers of HaluEval with a hit that neither decline nor speak as a machine: nine of them name another model."""
+
 READ = Path(__file__).with_name("halueval_read.json")
 
 
@@ -101,7 +118,7 @@ def test_xstest(xstest: pl.DataFrame) -> None:
     refused, partial, complied = labels(xstest)
     marks = scored(xstest["completion"].to_list())
     marks["any, opening"] = scored(xstest["completion"].to_list(), "opening")["any"]
-    marks["declines"] = marks["cannot_help"] | marks["lecture"]
+    marks["declines"] = marks["cannot_help"] | marks["moralising"]
     figures = {name: measure(hit, refused, complied) for name, hit in marks.items()}
     lines = [f"  {name:16s} {figures[name]}  partial {(hit & partial).sum():2d} of 80" for name, hit in marks.items()]
     for name, kind in itertools.product(MODELS, ("declines", "any")):
@@ -110,15 +127,9 @@ def test_xstest(xstest: pl.DataFrame) -> None:
         lines.append(f"  {name}, {kind:9s} {figures[f'{name}, {kind}']}")
     print("\nXSTest, full refusal against full compliance:", *lines, sep="\n")  # noqa: T201
 
-    assert figures["cannot_help"].precision >= 0.97
-    assert figures["cannot_help"].recall >= 0.85
-    assert figures["declines"].precision >= 0.97
-    assert figures["declines"].recall >= 0.89
-    assert figures["any"].precision >= 0.93
-    assert figures["any"].recall >= 0.91
-    assert figures["gpt4, any"].recall >= 0.99
-    assert figures["llama2new, declines"].recall >= 0.95
-    assert figures["mistralinstruct, declines"].recall >= 0.28
+    for name, (right, wrong) in XSTEST.items():
+        assert figures[name].right >= right - 2, name
+        assert figures[name].wrong <= wrong + 1, name
 
 
 @pytest.fixture(scope="module")
@@ -150,15 +161,15 @@ def test_across_files(
 ) -> None:
     refused, partial, complied = labels(xstest)
     model = xstest["model"].to_numpy()
-    lectures, of_others = counts(xstest["completion"].to_list()), counts(others)
+    moralising, of_others = counts(xstest["completion"].to_list()), counts(others)
     plain, elsewhere = (line_hits(texts, "cannot_help").hit for texts in (xstest["completion"].to_list(), halueval[0]))
     hit, lines = np.zeros(len(model), np.bool_), []
     for name in MODELS:
         tuning = ~partial & (model != name)
         met = accepted(np.concatenate([plain[tuning], elsewhere]), np.concatenate([refused[tuning], halueval[1]]))
         declines = plain[:, met | (chosen == "all")].any(axis=1)
-        fitted = fit(lectures[tuning & ~declines], refused[tuning & ~declines], of_others)
-        here = (declines | (lectures @ fitted.points >= fitted.limit)) & (model == name)
+        fitted = fit(moralising[tuning & ~declines], refused[tuning & ~declines], of_others)
+        here = (declines | (moralising @ fitted.points >= fitted.limit)) & (model == name)
         hit |= here
         figure = measure(here[model == name], refused[model == name], complied[model == name])
         lines.append(
@@ -185,20 +196,20 @@ def test_across_files_with_a_model(
     pytest.importorskip("fasttext", reason="no wheel of fastText for this Python")
     refused, partial, complied = labels(xstest)
     plain, model = plain_answers(real_file), xstest["model"].to_numpy()
-    lectures, of_others = counts(xstest["completion"].to_list()), counts(others)
+    moralising, of_others = counts(xstest["completion"].to_list()), counts(others)
     declines: Marks = np.any(line_hits(xstest["completion"].to_list(), "cannot_help").hit, axis=1)
     odd = np.arange(len(model)) % 2 == 1  # a file has 450
     asked, learnt = (odd, ~odd) if apart else (odd | ~odd, odd | ~odd)
     hit, before, lines = np.zeros(len(model), np.bool_), np.zeros(len(model), np.bool_), []
     for name in MODELS:
         tuning, here = ~partial & (model != name), asked & (model == name)
-        fitted = fit(lectures[tuning & ~declines], refused[tuning & ~declines], of_others)
+        fitted = fit(moralising[tuning & ~declines], refused[tuning & ~declines], of_others)
         good, bad = (xstest.filter(learnt & (model != name) & which) for which in (complied, refused))
         path = trained(tmp_path, bad, good, plain)
-        points = (lectures[here] @ fitted.points).astype(np.int32)
-        told = scores(refusals(model=path), xstest.filter(here).select("prompt", "completion").rows())
+        points = (moralising[here] @ fitted.points).astype(np.int32)
+        judged = scores(refusals(model=path), xstest.filter(here).select("prompt", "completion").rows())
         before[here] = declines[here] | (points >= fitted.limit)
-        hit[here] = declines[here] | (told["model"] >= SURE)
+        hit[here] = declines[here] | (judged["model"] >= SURE)
         figure = measure(hit[here], refused[here], complied[here])
         lines.append(f"  {name:16s} {figure}  partial {(hit & partial & here).sum():2d}")
     for what, marks in (("together", hit), ("without a model", before)):
@@ -238,21 +249,21 @@ def test_a_model_leaves_answers_by_people_alone(
     pytest.importorskip("fasttext", reason="no wheel of fastText for this Python")
     refused, _, complied = labels(xstest)
     path = trained(tmp_path, xstest.filter(refused), xstest.filter(complied), plain_answers(real_file))
-    fell = {}
+    dropped = {}
     for name in ("lima.json", "alpaca_random_9k.json"):
         rows = json.loads(real_file(f"sft/{name}").read_bytes())[-4000:]
         found = scores(refusals(model=path), [(f"{row['instruction']} {row['input']}", row["output"]) for row in rows])
-        fell[name] = int((found["model"] >= SURE).sum()), len(rows)
-    print("\nAnswers that a model trained on XSTest and Alpaca's first 2,500 fells:", fell)  # noqa: T201
-    # Read one by one, LIMA's five: a refusal (552), a lecture (456), an AI on itself twice (566, 1009), a poem (933).
-    assert all(count <= 0.005 * rows for count, rows in fell.values())
+        dropped[name] = int((found["model"] >= SURE).sum()), len(rows)
+    print("\nAnswers that a model trained on XSTest and Alpaca's first 2,500 drops:", dropped)  # noqa: T201
+    # Read one by one, LIMA's five: a refusal (552), moralising (456), an AI on itself twice (566, 1009), a poem (933).
+    assert all(count <= 0.005 * rows for count, rows in dropped.values())
 
 
 def test_the_points_shipped_are_those_of_all_files(xstest: pl.DataFrame, others: list[str]) -> None:
     refused, partial, _ = labels(xstest)
     open_ = ~partial & ~line_hits(xstest["completion"].to_list(), "cannot_help").hit.any(axis=1)
     fitted = fit(counts(xstest["completion"].to_list())[open_], refused[open_], counts(others))
-    assert np.abs(fitted.points - scale().points).max() <= 1
+    assert np.abs(fitted.points - point_table().points).max() <= 1
 
 
 @pytest.mark.parametrize(("how", "least", "most"), [("phrases", 0.38, 0.13), ("model", 0.6, 0.65)])
@@ -291,11 +302,11 @@ def test_halueval(real_file: Callable[[str], Path]) -> None:
     marks["all but provider"] = np.any([marks[family] for family in FAMILIES if family != "provider"], axis=0)
     figures = {name: measure(hit, refused, ~refused) for name, hit in marks.items()}
     shares = {name: (hit[hallucinated].mean(), hit[~hallucinated].mean()) for name, hit in marks.items()}
-    told = [
+    shown = [
         f"  {name:16s} {figure}  of hallucinated {shares[name][0]:.3f}, of others {shares[name][1]:.3f}"
         for name, figure in figures.items()
     ]
-    print("\nHaluEval, answers that decline or speak as a machine:", *told, sep="\n")  # noqa: T201
+    print("\nHaluEval, answers that decline or speak as a machine:", *shown, sep="\n")  # noqa: T201
 
     assert figures["all but provider"].precision >= 0.99
     assert figures["all but provider"].recall >= 0.99
@@ -311,11 +322,14 @@ def test_answers_by_people_are_left_alone(real_file: Callable[[str], Path]) -> N
     assert marks["any"].sum() <= 8
 
 
-def test_two_hundred_hits_read_by_hand(halueval: tuple[list[str], Marks], real_file: Callable[[str], Path]) -> None:
-    told = json.loads(READ.read_text("utf-8"))
+def test_every_hit_was_read_by_hand(halueval: tuple[list[str], Marks], real_file: Callable[[str], Path]) -> None:
+    """A hit that is neither a known refusal nor a known mistake is new: read it, and add it to one of the lists."""
+    read = json.loads(READ.read_text("utf-8"))
     lines = real_file("sft/halueval_general.json").read_text("utf-8").splitlines()
-    ids = [int(row["ID"]) for row in map(json.loads, lines) if row["ID"] != "ID"]
-    hit = scored(halueval[0])["any"]
-    assert len(told["read"]) == len(set(told["read"])) == 200
-    assert all(hit[ids.index(each)] for each in told["read"])
-    assert len(told["wrong"]) <= 0.03 * len(told["read"])
+    ids = np.array([int(row["ID"]) for row in map(json.loads, lines) if row["ID"] != "ID"])
+    hits = set(ids[scored(halueval[0])["any"]].tolist())
+    assert hits - set(ids[halueval[1]].tolist()) == FALSE_HITS
+    assert len(read["read"]) == len(set(read["read"])) == 200
+    assert set(read["read"]) <= hits
+    assert set(read["wrong"]) <= FALSE_HITS
+    assert len(read["wrong"]) <= 0.03 * len(read["read"])

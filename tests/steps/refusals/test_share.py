@@ -35,7 +35,7 @@ class NoLists:
 
 
 def signed(step: RefusalShare, rows: str, protected: str = "") -> pl.DataFrame:
-    """The keys of rows, a letter each (in capitals: protected), ranked by their place in a fixed shuffle."""
+    """The keys of rows, one character each (upper case: protected), ranked by their place in a fixed shuffle."""
     said = [ANSWERS[letter.lower()] for letter in rows]
     bodies = [
         {"meta": "{}", "messages": [{"role": "user", "content": a}, {"role": "assistant", "content": b}]}
@@ -61,7 +61,7 @@ def resolve(step: RefusalShare, keys: pl.DataFrame) -> Resolved:
     safe=st.booleans(),
     chance=st.randoms(use_true_random=False),
 )
-def test_falls_are_as_defined(rows: str, percent: int, safe: bool, chance: random.Random) -> None:  # noqa: FBT001
+def test_drops_are_as_defined(rows: str, percent: int, safe: bool, chance: random.Random) -> None:  # noqa: FBT001
     step = refusals(max_share=percent / 100, keep_safety=safe)
     keys = signed(step, rows)
     rank = keys["rank"].to_list()
@@ -79,7 +79,7 @@ def test_falls_are_as_defined(rows: str, percent: int, safe: bool, chance: rando
     assert again.hits.equals(found.hits)
 
 
-def test_what_is_told() -> None:
+def test_drops_and_hits() -> None:
     step = refusals(max_share=0, keep_safety=True)
     found = resolve(step, signed(step, "rymsR"))
     assert found.drops.rows() == [
