@@ -11,7 +11,7 @@ CurateError
     ├── LargeDropError               a step that removes a suspicious share of a source
     ├── ConservationError            fates that do not add up to the rows read (a defect of `curate`)
     ├── BuildFolderError             a build folder that is missing, taken, incomplete or cannot be written
-    └── FitError                     training on this build would be silently wrong
+    └── PreflightError               training on the build would be silently wrong
 
 A message says what is wrong, where, what exists, and what to do.
 """
@@ -71,7 +71,7 @@ class BuildFolderError(BuildError):
     """A build folder is missing, taken, incomplete or cannot be written."""
 
 
-class FitError(BuildError):
+class PreflightError(BuildError):
     """Training on a build, as it is, would be silently wrong."""
 
 

@@ -23,12 +23,12 @@ from curate.errors import CallError, did_you_mean
 if TYPE_CHECKING:
     from curate import mixture as declared
     from curate.engine import workspace
-    from curate.preflight import preflight as fits
+    from curate.preflight import preflight as preflights
     from curate.preflight import recipes
     from curate.preview import check as checks
     from curate.report import check as check_report
     from curate.report import diff as diff_report
-    from curate.report import preflight as fit_report
+    from curate.report import preflight as preflight_report
     from curate.report import terminal
     from curate.report import terminal_rows as row_report
     from curate.report import terminal_table as frames
@@ -43,12 +43,12 @@ else:
     checks = Lazy("curate.preview.check")
     diffs = Lazy("curate.result.diff")
     folder = Lazy("curate.result.build")
-    fits = Lazy("curate.preflight.preflight")
+    preflights = Lazy("curate.preflight.preflight")
     recipes = Lazy("curate.preflight.recipes")
     workspace = Lazy("curate.engine.workspace")
     check_report = Lazy("curate.report.check")
     diff_report = Lazy("curate.report.diff")
-    fit_report = Lazy("curate.report.preflight")
+    preflight_report = Lazy("curate.report.preflight")
     frames = Lazy("curate.report.terminal_table")
     row_report = Lazy("curate.report.terminal_rows")
     reports = Lazy("curate.report.training")
@@ -76,10 +76,10 @@ Place: TypeAlias = Annotated[
 ]
 Count: TypeAlias = Annotated[int, typer.Option("-n", min=1, help="How many rows to show.")]
 Debug: TypeAlias = Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")]
-"""`Commands.main` reads it from the line itself, so that errors in reading the line obey it too."""
+"""`Commands.main` reads it from the command line, so that it applies to parsing errors too."""
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
+def _version(wanted: bool) -> None:  # noqa: FBT001  typer's signature
     if wanted:
         typer.echo(f"curate {importlib.metadata.version('curate')}")
         raise typer.Exit
@@ -92,7 +92,7 @@ def everything(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options that go before a command."""
+    """Take the options before a command."""
 
 
 @app.command()
@@ -104,17 +104,13 @@ def build(
         typer.Option(
             "--out",
             "-o",
-            help="The build folder; of several mixtures, the folder that holds theirs. Default: build/NAME.",
+            help="The build folder; for several mixtures, its parent folder. Default: build/NAME.",
         ),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="How many work at once. Default: one for each core.")
-    ] = None,
-    resume: Annotated[bool, typer.Option(help="Take up what an interrupted build left.")] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a build that lies there.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the folder of each build, and nothing else.")
-    ] = False,
+    threads: Annotated[int | None, typer.Option(min=1, help="Number of threads. Default: one per core.")] = None,
+    resume: Annotated[bool, typer.Option(help="Resume an interrupted build.")] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing build.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the folder of each build.")] = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Build the mixtures that a file declares, in order."""
@@ -131,7 +127,7 @@ def build(
 
 
 def _targets(found: list[declared.Mixture], out: Path | None) -> list[Path]:
-    """Return the folder of each mixture's build; raises `CallError` where two would share one."""
+    """Return the folder of each mixture's build; raises `CallError` if two share one."""
     if out is not None and len(found) == 1:
         return [out]
     names = [mixture.name for mixture in found]
@@ -148,8 +144,8 @@ def _next(made: folder.Build) -> Text:
     splits = ", ".join(f"{name} {split['rows']:,}" for name, split in made.manifest["splits"].items())
     text = Text.assemble("\nThe build is in ", (str(made.path), "bold"), f": {splits} rows.\n")
     if not any(split["rows"] for split in made.manifest["splits"].values()):
-        text.append("No row was kept. The funnel says where they went.\n", style="bold")
-    text.append(f"Open {made.path / 'report.html'}, or see what fell: curate show {made.path}\n")
+        text.append("No row was kept; the funnel shows why.\n", style="bold")
+    text.append(f"Open {made.path / 'report.html'}, or see dropped rows: curate show {made.path}\n")
     return text
 
 
@@ -160,7 +156,7 @@ def check(
     rows: Annotated[int, typer.Option(min=1, help="How many rows of each source to read.")] = 2_000,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Read the first rows of each source and say what a build would do; writes nothing."""
+    """Read the first rows of each source and preview the build; writes nothing."""
     found = [checks.check(mixture, rows) for mixture in mixtures_in(path)]
     for one in found:
         show_parts(Text(f"{one.name}: {one.kind} rows\n", style="bold underline"), *check_report.check_parts(one))
@@ -177,11 +173,11 @@ def show(
     reason: Annotated[str | None, typer.Option(help="Rows dropped for this reason.")] = None,
     n: Count = 10,
     fate: Annotated[
-        Literal["dropped", "kept", "quarantined", "unsampled"], typer.Option(help="What became of the rows.")
+        Literal["dropped", "kept", "quarantined", "unsampled"], typer.Option(help="The fate of the rows.")
     ] = "dropped",
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Show rows of a build, with what was found in them marked."""
+    """Show rows of a build, with hits highlighted."""
     made = folder.Build(build_folder)
     found = row_report.show(made, fate, step=step, reason=reason, source=source, n=n)
     if not found:
@@ -195,13 +191,13 @@ def show(
 def diff(
     before: Annotated[Path, typer.Argument(metavar="DIR", help="A build folder.", show_default=False)],
     after: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The build folder to hold against it.", show_default=False)
+        Path, typer.Argument(metavar="DIR", help="The build folder to compare with it.", show_default=False)
     ],
     *,
     n: Count = 5,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Say which rows entered, left or changed from one build to another, and why."""
+    """Show which rows entered, left or changed from one build to another, and why."""
     found = diffs.diff(folder.Build(before), folder.Build(after))
     show_parts(*diff_report.diff_parts(found, n))
 
@@ -213,56 +209,56 @@ ChatTemplate: TypeAlias = Annotated[
 
 
 @app.command()
-def fit(
+def preflight(
     build_folder: Folder,
     *,
     tokenizer: Annotated[str, typer.Option(help="A folder, or an id on the Hub.")],
-    recipe: Annotated[str | None, typer.Option(help="Take limit, batch and packing from this recipe.")] = None,
-    max_length: Annotated[int | None, typer.Option(min=1, help="Tokens a row may have.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Take the limit, batch and packing of this recipe.")] = None,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Tokens per row.")] = None,
     chat_template: ChatTemplate = None,
     packing: Annotated[bool, typer.Option("--packing", help="Pack conversations into blocks.")] = False,
-    batch: Annotated[int | None, typer.Option(min=1, help="Rows (or blocks) a step.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Rows (or blocks) per step.")] = None,
     max_lost: Annotated[float, typer.Option(min=0, max=1, help="The share of rows that may be left out.")] = 0.05,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Say what training would see of a build: tokens, rows that are cut or left out, steps."""
-    _hush()
+    """Show what training would see of a build: tokens, rows that are cut or left out, steps."""
+    _silence()
     found = folder.Build(build_folder)
     chosen = recipes.recipe_of(recipe, recipes.stage_of(found.kind)) if recipe else None
     limit, rows = (max_length, batch) if chosen is None else (max_length or chosen.max_length, batch or chosen.batch)
     if limit is None:
-        message = "how many tokens may a row have? Give --max-length, or a --recipe that says"
+        message = "the limit of tokens per row is missing: give --max-length, or a --recipe"
         raise CallError(message)
     packs = packing or (chosen is not None and chosen.packing)
-    told = fits.fit(found, tokenizer=tokenizer, limit=limit, chat_template=chat_template, packing=packs)
-    show_parts(*fit_report.fit_parts(told, rows))
-    fits.check(told, max_lost)
+    measured = preflights.preflight(found, tokenizer=tokenizer, limit=limit, chat_template=chat_template, packing=packs)
+    show_parts(*preflight_report.preflight_parts(measured, rows))
+    preflights.check(measured, max_lost)
 
 
 @app.command()
 def train(
-    stage: Annotated[Literal["sft", "dpo"], typer.Argument(help="sft takes conversations, dpo pairs.")],
+    stage: Annotated[Literal["sft", "dpo"], typer.Argument(help="sft trains on conversations, dpo on pairs.")],
     build_folder: Folder,
     *,
     model: Annotated[str, typer.Option(help="A folder, or an id on the Hub.")],
     recipe: Annotated[str, typer.Option(help="tulu2, tulu3, zephyr or zephyr-handbook.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The model's folder.")] = None,
     chat_template: ChatTemplate = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Rows a step, in place of the recipe's.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Rows per step. Default: the recipe's.")] = None,
     lora: Annotated[bool, typer.Option("--lora", help="Train adapters only.")] = False,
-    qlora: Annotated[bool, typer.Option("--qlora", help="Train adapters over weights in four bits.")] = False,
+    qlora: Annotated[bool, typer.Option("--qlora", help="Train adapters over 4-bit weights.")] = False,
     given: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, by TRL's name of it.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, by TRL's name.")
     ] = None,
     max_lost: Annotated[float, typer.Option(min=0, max=1, help="The share of rows that may be left out.")] = 0.05,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in the folder.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, show the settings, train nothing.")
+        bool, typer.Option("--dry-run", help="Check everything and show the settings, without training.")
     ] = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Train a model on a build with a published recipe, by TRL; `accelerate launch -m curate.train` for many GPUs."""
-    _hush()
+    """Train a model on a build with a published recipe by TRL; on several GPUs: `accelerate launch -m curate.train`."""
+    _silence()
     settings = dict(_setting(text) for text in given or ())
     adapter: Literal["lora", "qlora"] | None = "qlora" if qlora else "lora" if lora else None
     if dry_run:
@@ -270,10 +266,13 @@ def train(
             stage, build_folder, model=model, recipe=recipe, chat_template=chat_template, batch=batch, adapter=adapter,
             settings=settings, max_lost=max_lost,
         )  # fmt: skip
-        show_parts(*fit_report.fit_parts(found.fit, found.settings.batch), fit_report.settings_table(found.told))
+        show_parts(
+            *preflight_report.preflight_parts(found.preflight, found.settings.batch),
+            preflight_report.settings_table(found.setting_rows),
+        )
         return
     if out is None:
-        message = "where shall the model go? Give --out, or --dry-run to see what would be done"
+        message = "the model's folder is missing: give --out, or --dry-run for a preview"
         raise CallError(message)
     training.train(
         stage, build_folder, model=model, recipe=recipe, out=out, chat_template=chat_template, batch=batch,
@@ -285,40 +284,44 @@ def train(
 
 @app.command()
 def lengths(
-    prompts: Annotated[Path, typer.Argument(metavar="FILE", help="Rows to ask, or a text file with a prompt a line.")],
+    prompts: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Rows with prompts, or a text file with one prompt per line.")
+    ],
     *,
-    model: Annotated[list[str], typer.Option(help="A trained model; more than once to hold them side by side.")],
-    build_folder: Annotated[Path | None, typer.Option("--build", help="A build of pairs, for its length bias.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Tokens an answer may have.")] = 512,
+    model: Annotated[list[str], typer.Option(help="A trained model; repeat to compare several.")],
+    build_folder: Annotated[
+        Path | None, typer.Option("--build", help="A build of pairs, to show its length bias.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Tokens per answer.")] = 512,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Say how long the answers of models are, beside how much longer the chosen answers of a build are."""
-    _hush()
+    """Measure how long models' answers are, next to the length bias of a build."""
+    _silence()
     data = folder.Build(build_folder).length_bias(bands=0) if build_folder else None
     show_parts(frames.frame_table(answers.answer_lengths(prompts, model, limit=limit)))
     if data is not None:
-        show_parts(Text("\nHow well length alone tells which answer was chosen, and how much longer that one is:\n"))
+        show_parts(Text("\nHow well length alone predicts the chosen answer, and how much longer it is:\n"))
         show_parts(frames.frame_table(data.select("source", "pairs", "longer", "auc", "mean_words", "mean_tokens")))
 
 
-def _hush() -> None:
-    """Keep what TRL stands on from warning its own developers, and from drawing a bar for each small table."""
+def _silence() -> None:
+    """Silence warnings for TRL's own developers, and the progress bars of small tables."""
     warnings.simplefilter("ignore", FutureWarning)
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
 
 def _setting(text: str) -> tuple[str, str]:
-    name, given, value = text.partition("=")
-    if not given:
+    name, equals, value = text.partition("=")
+    if not equals:
         message = f"--set {text}: write NAME=VALUE"
         raise CallError(message)
     return name.strip(), value.strip()
 
 
 def mixtures_in(place: str) -> list[declared.Mixture]:
-    """Return the mixtures of a file (`path.py`), in order, or the one that `path.py:name` names.
+    """Return the mixtures of a file (`path.py`), in order, or the one named by `path.py:name`.
 
-    Raises `CallError` for a file that is not there, cannot be run or declares no such mixture.
+    Raises `CallError` for a file that does not exist, cannot be run or declares no such mixture.
     """
     path, name = split_place(place)
     module = run_file(path)
@@ -343,7 +346,7 @@ def mixtures_in(place: str) -> list[declared.Mixture]:
 def main() -> None:
     """Run the command line; the entry point of `curate`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a letter that the terminal cannot show is no error
+        sys.stdout.reconfigure(errors="backslashreplace")  # a character that the terminal cannot show is no error
     if DEBUG not in sys.argv:
         sys.excepthook = surprise
     typer.main.get_command(app)()

@@ -1,4 +1,4 @@
-"""How commands run and speak: modules that load late, tables for a terminal, errors as one message.
+"""How commands run: modules loaded on first use, tables for the terminal, errors as one message.
 
 Exit codes: 0 done, 1 the data or the build failed, 2 the call was wrong, 130 interrupted.
 """
@@ -23,32 +23,32 @@ from curate.errors import CallError, CurateError
 
 DEBUG: Final = "--debug"
 INTERRUPTED: Final = 130
-"""The exit code of what a person stopped: 128 and the number of the signal."""
+"""The exit code after an interrupt: 128 plus the signal number."""
 
 UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Controls and direction marks: a message may quote what users wrote, and a terminal would obey it."""
+"""Control and direction characters, which a terminal would interpret; a message may quote text of the data."""
 
 WIDE: Final = 200
-"""Columns, where there is no terminal: a table in a log is not folded."""
+"""Columns without a terminal: a table in a log is not folded."""
 
-KEPT_WORK: Final = "interrupted; the work so far is kept, run the same command to go on"
+KEPT_WORK: Final = "interrupted; finished work is kept, run the same command to resume"
 
 
 class Lazy(ModuleType):
-    """A module that loads when first used.
+    """A module that loads on first use.
 
-    `curate --help` takes 0.15 s; the rooms, which bring polars, pyarrow and numba, would add 0.7 s.
+    `curate --help` takes 0.15 s; polars, pyarrow and numba would add 0.7 s.
     """
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the module holds
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  any attribute of the module
         return getattr(importlib.import_module(self.__name__), name)
 
 
 class Output(Console):
-    """Standard output; a reader that has had enough (`curate show DIR | head`) ends the command without a word."""
+    """Standard output; a closed pipe (`curate show DIR | head`) ends the command silently."""
 
     def on_broken_pipe(self) -> None:
-        """Throw away what is still to be written."""
+        """Discard the remaining output."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0)
 
@@ -70,23 +70,22 @@ class Commands(TyperGroup):
         try:
             code = super().main(line, prog_name or "curate", complete_var, False, windows_expand_args, **extra)  # noqa: FBT003
         except typer.TyperException as error:
-            told = error.format_message().rstrip(".")  # empty after the help that no arguments ask for
-            fail(f"{told}; see curate {_command(line)}--help" if told else "", error.exit_code)
+            message = error.format_message().rstrip(".")  # empty after the help shown without arguments
+            fail(f"{message}; see curate {self._command(line)}--help" if message else "", error.exit_code)
         except (CurateError, OSError) as error:
             if DEBUG in line:
                 traceback.print_exception(error)
             fail(message_of(error), 2 if isinstance(error, CallError) else 1)
         if code == INTERRUPTED:
-            sys.stderr.write(f"\n{KEPT_WORK if _command(line) == 'build ' else 'interrupted'}\n")
+            sys.stderr.write(f"\n{KEPT_WORK if self._command(line) == 'build ' else 'interrupted'}\n")
         sys.exit(code or 0)
 
-
-def _command(line: list[str]) -> str:
-    return f"{line[0]} " if line and line[0] in {"build", "check", "diff", "fit", "show", "train"} else ""
+    def _command(self, line: Sequence[str]) -> str:
+        return f"{line[0]} " if line and line[0] in self.commands else ""
 
 
 def message_of(error: Exception) -> str:
-    """Return what an error says, for a person.
+    """Return the message of an error.
 
     >>> message_of(PermissionError(13, "Permission denied", "a.py"))
     'a.py: Permission denied'
@@ -97,7 +96,7 @@ def message_of(error: Exception) -> str:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Write an error, if there is one to write, and exit with `code`."""
+    """Write the error, if any, and exit with `code`."""
     if not message:
         sys.exit(code)
     shown = UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", message)
@@ -107,16 +106,16 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def surprise(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say of an error that nobody foresaw, in place of a traceback, what to do."""
+    """Print how to report an unexpected error, without a traceback."""
     del trace
-    told = f"{kind.__name__}: {error}" if str(error) else kind.__name__
+    what = f"{kind.__name__}: {error}" if str(error) else kind.__name__
     sys.stderr.write(
-        f"error: {told}\nThis is a defect of curate. Run the command again with {DEBUG}, and report what it says.\n"
+        f"error: {what}\nThis is a defect of curate. Run the command again with {DEBUG}, and report the traceback.\n"
     )
 
 
 def show_parts(*parts: RenderableType) -> None:
-    """Print to standard output: folded at the width of a terminal, elsewhere not at all."""
+    """Print to standard output, folded at the width of the terminal, if there is one."""
     console = Output(highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = max(console.width, WIDE)

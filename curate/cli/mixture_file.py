@@ -1,6 +1,6 @@
-"""A mixture file: found by what the command line says, and run as a module of its own.
+"""A mixture file: located by a command-line argument, and run as a module.
 
-What it raises becomes one error that names the line of the file.
+An exception in it becomes one error that names the line of the file.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Final
 from curate.errors import CallError, CurateError, did_you_mean
 
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-"""What may stand after the colon: a variable, or the name of a mixture."""
+"""The part after the colon: a variable, or the name of a mixture."""
 
 MODULE: Final = "_curate_mixture_file"
-"""What a mixture file is called while it runs; not `__main__`, so that a guarded build in it does not start."""
+"""The module name of a running mixture file; not `__main__`, so that a guarded build in it does not start."""
 
 
 def split_place(place: str) -> tuple[Path, str | None]:
-    r"""Return the file and the name that a `path.py:name` gives; a colon of the path itself is left alone.
+    r"""Return the file and the name of a `path.py:name`; the path itself may contain colons.
 
-    Raises `CallError` when the file is not there.
+    Raises `CallError` if there is no such file.
     """
     whole = Path(place)
     head, colon, name = place.rpartition(":")
@@ -39,21 +39,21 @@ def _file(path: Path) -> Path:
     if path.is_file() and path.suffix.split(":")[0] == ".py":
         return path
     if path.is_file():
-        message = f"{path} is no Python file (.py); data is never run: name it as a source of a mixture"
+        message = f"{path} is not a Python file (.py); data is declared as a source of a mixture"
         raise CallError(message)
     if path.is_dir():
         message = f"{path} is a folder; name a Python file that declares a mixture"
         raise CallError(message)
     there = [found.name for found in path.parent.glob("*.py")] if path.parent.is_dir() else []
     hint = did_you_mean(path.name, there) if there else f"there is no Python file in {path.parent}"
-    message = f"{path} is not there; {hint}"
+    message = f"{path} does not exist; {hint}"
     raise CallError(message)
 
 
 def run_file(path: Path) -> ModuleType:
-    """Run a mixture file as a module of its own and return it; `sys.path` holds its folder meanwhile.
+    """Run a mixture file as a module and return it; meanwhile its folder is on `sys.path`.
 
-    Raises `CallError`, or the `CurateError` that a declaration raised, with the line of the file that failed.
+    Raises `CallError`, or the `CurateError` of a declaration, with the line of the file that failed.
     """
     file = str(path.absolute())
     spec = importlib.util.spec_from_file_location(
@@ -70,10 +70,10 @@ def run_file(path: Path) -> ModuleType:
 
 
 class Running:
-    """The time in which a mixture file runs: whatever it raises becomes an error that names its line.
+    """The context in which a mixture file runs: an exception becomes an error that names its line.
 
-    What user code raises cannot be listed, so this is the one place that takes every exception; it passes each of them
-    on. Nothing is written beside the file: `curate check` promises to write nothing.
+    User code may raise anything, so this is the one place that converts every exception. No bytecode is written:
+    `curate check` promises to write nothing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,12 +97,12 @@ class Running:
         if isinstance(error, CurateError):
             message = f"{where}: {error}"
             raise type(error)(message) from error
-        told = error.msg if isinstance(error, SyntaxError) else error
-        message = f"{where}: {kind.__name__}: {told}"
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        message = f"{where}: {kind.__name__}: {reason}"
         raise CallError(message) from error
 
     def _line(self, error: BaseException, trace: TracebackType | None) -> int | None:
-        """Return the last line of the file that was running; an error in a module it imports is at its import."""
+        """Return the line of the file that failed; for an error in an imported module, the import."""
         if isinstance(error, SyntaxError) and error.filename == self.file:
             return error.lineno
         lines = [frame.lineno for frame in traceback.extract_tb(trace) if frame.filename == self.file]

@@ -1,4 +1,4 @@
-"""The tokenizer with the chat template that training will use: the model's own, or one of three that lie here."""
+"""The tokenizer with the chat template that training will use: the model's own, or one of the three here."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from curate.errors import CallError, did_you_mean
-from curate.preflight.hardware import check_extra, said
+from curate.preflight.hardware import check_extra, shortened
 
 ChatTokenizer: TypeAlias = Any
-"""A `PreTrainedTokenizerFast` of transformers, which is not there without the extra `curate[train]`."""
+"""A `PreTrainedTokenizerFast` of transformers, which needs the extra `curate[train]`."""
 
 Template: TypeAlias = Literal["tulu", "zephyr", "chatml"]
-"""The templates of this room; each marks what the assistant says, with the token that ends it, as trained."""
+"""The templates of this room; each marks the assistant's turns, with their end token, as trained."""
 
 NEEDED: Final[dict[str, tuple[str, str]]] = {"chatml": ("<|im_start|>", "<|im_end|>")}
-"""Tokens that a template is made of. A tokenizer that lacks them gets them; the last one ends what the model says."""
+"""Tokens that a template needs, added to a tokenizer without them; the last one ends an answer."""
 
 CHOICE: Final = (
     "choose one: chat_template='tulu' or 'zephyr' (they need no new token), 'chatml' (adds <|im_start|> and <|im_end|> "
-    "where they are missing), or the path of a Jinja file that marks what the assistant says with {% generation %}"
+    "if they are missing), or the path of a Jinja file that marks the assistant's turns with {% generation %}"
 )
 
 
 def chat_tokenizer(name: str, chat_template: str | None = None) -> ChatTokenizer:
-    """Return the tokenizer `name` (a folder, or an id on the Hub) with a chat template that marks what is trained.
+    """Return the tokenizer `name` (a folder, or an id on the Hub) with a chat template that marks the trained part.
 
-    Without `chat_template` it is the model's own; where that has no marks, TRL's training form of it. Code that a
-    tokenizer ships is never run. Raises `CallError` for a tokenizer that cannot be loaded, has no template, or one
-    whose trained part cannot be told.
+    Default: the model's own template, or TRL's training variant if that has no marks. Code shipped with a tokenizer is
+    never run. Raises `CallError` for a tokenizer that cannot be loaded, or has no template that marks the trained part.
     """
     loaded = load(name)
     if chat_template is not None:
@@ -45,23 +44,23 @@ def chat_tokenizer(name: str, chat_template: str | None = None) -> ChatTokenizer
 
 
 def load(name: str) -> ChatTokenizer:
-    """Return the tokenizer `name` as it stands."""
+    """Return the tokenizer `name` unchanged."""
     check_extra()
     from transformers import AutoTokenizer
 
     try:
         loaded = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        message = f"no tokenizer could be loaded from {name!r}: {said(error)}"
+        message = f"no tokenizer could be loaded from {name!r}: {shortened(error)}"
         raise CallError(message) from error
     if not loaded.is_fast:
-        message = f"the tokenizer {name} has no tokenizer.json, so its tokens cannot be told apart by their letters"
+        message = f"the tokenizer {name} has no tokenizer.json, so tokens cannot be mapped to characters"
         raise CallError(message)
     return loaded
 
 
 def _give(tokenizer: ChatTokenizer, chat_template: str) -> None:
-    """Put a template in place, and the tokens it is made of."""
+    """Set the template, and add the tokens it needs."""
     known = get_args(Template)
     if chat_template in known:
         tokenizer.chat_template = (files("curate.preflight") / "templates" / f"{chat_template}.jinja").read_text(
@@ -85,7 +84,7 @@ def _give(tokenizer: ChatTokenizer, chat_template: str) -> None:
 
 
 def _marked(tokenizer: ChatTokenizer, name: str) -> str:
-    """Return the tokenizer's template where it marks what is trained, else TRL's form of it that does."""
+    """Return the tokenizer's template if it marks the trained part, else TRL's variant that does."""
     from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
     if has_generation_markers(tokenizer.chat_template):
@@ -96,8 +95,8 @@ def _marked(tokenizer: ChatTokenizer, name: str) -> str:
         found = None
     if found is None:
         message = (
-            f"the chat template of {name} does not mark what the assistant says with {{% generation %}}, so what is "
-            f"trained cannot be told; {CHOICE}"
+            f"the chat template of {name} does not mark the assistant's turns with {{% generation %}}, so the trained "
+            f"part is unknown; {CHOICE}"
         )
         raise CallError(message)
     return str(found)

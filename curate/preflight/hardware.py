@@ -1,4 +1,4 @@
-"""What there is to train on, and how large a model is: told from its configuration alone, a few kilobytes."""
+"""The training hardware, and a model's size, read from its configuration (a few kilobytes)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Final, NamedTuple
 from curate.errors import CallError
 
 LINEAGE: Final = "lineage.json"
-"""What a model was made from, in its folder."""
+"""The file in a model's folder that records what it was made from."""
 
-SAID: Final = 200
-"""Letters of an error of transformers that are told."""
+SHOWN: Final = 200
+"""Characters shown of an error of transformers."""
 
 LARGE: Final = 1_000_000_000
-"""Parameters from which on a processor is no place to train: an epoch of Tulu 2 would take years."""
+"""From this number of parameters, training needs a GPU: on a CPU, an epoch of Tulu 2 would take years."""
 
 
 class Machine(NamedTuple):
-    """What there is to train on: processes, each with a device; `kind` is that of torch ("cpu", "cuda", ...).
+    """The training hardware: processes, each with a device; `kind` is torch's device type ("cpu", "cuda", ...).
 
-    `first`: this is the process that writes files.
+    `first`: this process writes the files.
     """
 
     processes: int
@@ -31,7 +31,7 @@ class Machine(NamedTuple):
     first: bool
 
     def share(self, batch: int, each: int) -> int:
-        """Return how many times each device has to take `each` rows until `batch` rows make a step.
+        """Return the accumulation steps of `each` rows per device that make a batch of `batch` rows.
 
         >>> Machine(8, "cuda", bf16=True, first=True).share(128, 2)
         8
@@ -46,16 +46,16 @@ class Machine(NamedTuple):
         return steps
 
     def check_four_bits(self) -> None:
-        """Raise `CallError` where weights cannot be held in four bits: without a GPU of NVIDIA's, or bitsandbytes."""
+        """Raise `CallError` if 4-bit weights are not possible: without an NVIDIA GPU, or without bitsandbytes."""
         if self.kind != "cuda" or find_spec("bitsandbytes") is None:
             message = (
-                f"weights in four bits want an NVIDIA GPU and the extra 'curate[qlora]'; here is {self.kind}: use lora"
+                f"4-bit weights need an NVIDIA GPU and the extra 'curate[qlora]'; this device is {self.kind}: use lora"
             )
             raise CallError(message)
 
 
 def check_extra() -> None:
-    """Raise `CallError` where what fitting and training stand on is not installed."""
+    """Raise `CallError` if a package that preflight and training need is not installed."""
     missing = [name for name in ("torch", "transformers", "trl") if find_spec(name) is None]
     if missing:
         message = f"{', '.join(missing)}: not installed; this needs the extra: pip install 'curate[train]'"
@@ -63,7 +63,7 @@ def check_extra() -> None:
 
 
 def machine(*, use_cpu: bool = False) -> Machine:
-    """Return what this process, or `accelerate launch`, was given; `use_cpu` leaves its GPUs alone."""
+    """Return the hardware of this process or of `accelerate launch`; `use_cpu`: ignore GPUs."""
     import torch
     from accelerate import PartialState
 
@@ -78,18 +78,18 @@ def machine(*, use_cpu: bool = False) -> Machine:
     return Machine(state.num_processes, kind, kind == "cuda" and torch.cuda.is_bf16_supported(), state.is_main_process)
 
 
-def said(error: Exception) -> str:
-    """Return what transformers says, which may be a page, in some words."""
+def shortened(error: Exception) -> str:
+    """Return the start of an error of transformers, which may be a page long."""
     words = " ".join(str(error).split())
-    return words if len(words) <= SAID else f"{words[:SAID]} ..."
+    return words if len(words) <= SHOWN else f"{words[:SHOWN]} ..."
 
 
-class Model(NamedTuple):
-    """What a configuration says of a model.
+class ModelInfo(NamedTuple):
+    """A model, by its configuration.
 
-    - `title`: its id on the Hub, or the name of its folder, which is all that a card may say of a place.
+    - `title`: its id on the Hub, or the name of its folder, for cards that must not show a path.
     - `lineage`: the SHA-256 of `lineage.json` in a folder that `curate` trained.
-    - `reads`: how many tokens a row may have. `embeddings`: how many tokens it knows. None: it does not say.
+    - `reads`: its context length in tokens. `embeddings`: its vocabulary size. None: not configured.
     """
 
     name: str
@@ -100,11 +100,11 @@ class Model(NamedTuple):
     embeddings: int | None
 
 
-def model_of(name: str) -> Model:
-    """Return what the configuration of a model says; `name` is a folder, or an id on the Hub.
+def model_of(name: str) -> ModelInfo:
+    """Read the configuration of a model; `name` is a folder, or an id on the Hub.
 
-    Its weights are neither downloaded nor allocated, and code that it ships is not run. Raises `CallError` for a model
-    that is not there, or is no language model.
+    Weights are neither downloaded nor allocated, and code shipped with the model is not run. Raises `CallError` if
+    there is no such model, or it is no language model.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -114,11 +114,11 @@ def model_of(name: str) -> Model:
         with torch.device("meta"):
             count = sum(one.numel() for one in AutoModelForCausalLM.from_config(config).parameters())
     except (OSError, ValueError, KeyError) as error:
-        message = f"no model could be found at {name!r}: {said(error)}"
+        message = f"no model could be found at {name!r}: {shortened(error)}"
         raise CallError(message) from error
     text, folder = config.get_text_config(), Path(name)
     made = folder / LINEAGE
-    return Model(
+    return ModelInfo(
         name=name,
         title=folder.resolve().name if folder.is_dir() else name,
         lineage=sha256(made.read_bytes()).hexdigest() if made.is_file() else None,
@@ -128,13 +128,13 @@ def model_of(name: str) -> Model:
     )
 
 
-def check_room(model: Model, here: Machine, limit: int, *, use_cpu: bool = False) -> None:
-    """Raise `CallError` for a model too large to train without a GPU, and for rows longer than it can read."""
+def check_room(model: ModelInfo, here: Machine, limit: int, *, use_cpu: bool = False) -> None:
+    """Raise `CallError` for a model too large to train without a GPU, and for a limit beyond its context length."""
     if here.kind == "cpu" and model.parameters >= LARGE and not use_cpu:
         message = (
-            f"{model.name} has {model.parameters / 1e9:.1f} billion parameters, and there is no GPU here: a full "
-            f"training holds about {16 * model.parameters / 1e9:,.0f} GB and would take months; go where a GPU is, or "
-            "set use_cpu=true all the same"
+            f"{model.name} has {model.parameters / 1e9:.1f} billion parameters, and there is no GPU: full "
+            f"training needs about {16 * model.parameters / 1e9:,.0f} GB and would take months; use a machine with a "
+            "GPU, or set use_cpu=true to train anyway"
         )
         raise CallError(message)
     if model.reads and limit > model.reads:

@@ -1,4 +1,4 @@
-"""How a build fits a tokenizer and a limit: known before training, counted as training will count."""
+"""What training will see of a build with a tokenizer and a limit, counted as TRL counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.errors import FitError
+from curate.errors import PreflightError
 from curate.preflight.chat_template import chat_tokenizer
 from curate.preflight.recipes import stage_of
 from curate.preflight.row_lengths import LENGTHS, measured
@@ -22,20 +22,20 @@ from curate.result.build import Build
 from curate.rows.schema import Kind
 
 LOST_SHARE: Final = 0.05
-"""More rows left out than this share are an error, unless the call names another share."""
+"""The share of rows that may be left out by default."""
 
 CUT_SHARE: Final = 0.05
-"""More rows cut than this share are worth a warning: their answers do not end."""
+"""From this share of cut rows there is a warning: their answers do not end."""
 
 OUTCOMES: Final = ("cut", "lost", "equal")
 
 
 @dataclass(frozen=True)
-class Fit:
+class Preflight:
     """What training will see of a build under `limit` tokens a row.
 
-    `lengths` has a line a row (`curate.preflight.row_lengths.Length`), in the order of the data files; `packs` is how many blocks
-    of `limit` tokens TRL's `"bfd"` packing makes of the rows (None: not packed).
+    `lengths` has one line per row (`curate.preflight.row_lengths.Length`), in the order of the data files; `packs` is
+    the number of blocks of `limit` tokens that TRL's `"bfd"` packing makes (None: not packed).
     """
 
     build: str
@@ -46,7 +46,7 @@ class Fit:
 
     @cached_property
     def table(self) -> pl.DataFrame:
-        """A line a source, then their sum.
+        """One line per source, then their sum.
 
         Columns: `source`, `rows`, `tokens`, `trainable` (before the limit), `longest` (tokens of the longest row, of a
         pair of its longer side), `cut`, `lost`, `equal` (rows; `equal` of pairs only), `left` and `trained` (tokens
@@ -72,7 +72,7 @@ class Fit:
 
     @property
     def rows(self) -> int:
-        """How many rows are trained."""
+        """The number of trained rows."""
         return self.total["rows"] - self.total["lost"] - self.total.get("equal", 0)
 
     @property
@@ -82,39 +82,45 @@ class Fit:
 
     @property
     def efficiency(self) -> float | None:
-        """The share of packed blocks that holds tokens; None where rows are not packed."""
+        """The share of packed blocks filled with tokens; None if rows are not packed."""
         return None if not self.packs else self.total["left"] / (self.packs * self.limit)
 
     def steps(self, batch: int) -> int:
-        """Return how many steps an epoch has, at `batch` rows (packed: blocks) a step."""
+        """Return the steps per epoch, at `batch` rows (packed: blocks) per step."""
         return ceil((self.rows if self.packs is None else self.packs) / batch)
 
     def faults(self, lost: float = LOST_SHARE) -> list[str]:
-        """Say where training would be silently wrong; `lost` is the share of rows that may be left out."""
+        """Return the ways in which training would be silently wrong; `lost`: the share of rows that may be left out."""
         return list(_faults(self, lost))
 
     def notes(self) -> list[str]:
-        """Say what is worth knowing, and wrong with nothing: rows that are cut or left out."""
+        """Return notes on rows that are cut or left out."""
         return list(_notes(self))
 
 
-def fit(
+def preflight(
     build: Build | str | Path,
     *,
     tokenizer: str,
     limit: int,
     chat_template: str | None = None,
     packing: bool = False,
-) -> Fit:
+) -> Preflight:
     """Measure a build with the tokenizer and the chat template that training will use.
 
-    - `tokenizer`: a folder, or an id on the Hub; needs the extra `curate[train]`.
-    - `limit`: tokens a row may have (`max_length` of TRL); what is longer is cut at its end.
-    - `chat_template`: `"tulu"`, `"zephyr"`, `"chatml"` or a Jinja file; default: the tokenizer's own.
-    - `packing`: count the blocks that conversations are packed into.
+    Args:
+        build: A build, or its folder.
+        tokenizer: A folder, or an id on the Hub. Needs the extra `curate[train]`.
+        limit: Tokens per row (TRL's `max_length`); longer rows are cut at the end.
+        chat_template: `"tulu"`, `"zephyr"`, `"chatml"` or a Jinja file. Default: the tokenizer's own.
+        packing: Count the blocks that conversations are packed into.
 
-    Raises `CallError` for a build of rated rows, a tokenizer that cannot be had or a template without marks.
-    `FitError` is raised by `check`, not here.
+    Returns:
+        The lengths of all rows and their totals. `check` raises `PreflightError` for one that would train wrongly.
+
+    Raises:
+        CallError: The build has rated rows, the tokenizer cannot be downloaded, or the template has no marks.
+        PreflightError: The chat template raises an error for a row.
     """
     found = build if isinstance(build, Build) else Build(build)
     stage_of(found.kind)
@@ -122,16 +128,16 @@ def fit(
     return counted(found, measured(found, chosen, limit), limit, packing=packing)
 
 
-def counted(build: Build, batches: Iterable[pa.RecordBatch], limit: int, *, packing: bool = False) -> Fit:
-    """Return what `measured` gave, counted."""
+def counted(build: Build, batches: Iterable[pa.RecordBatch], limit: int, *, packing: bool = False) -> Preflight:
+    """Count the rows of `measured`."""
     table = pa.Table.from_batches([batch.select(LENGTHS.names) for batch in batches], LENGTHS)
     lengths = pl.DataFrame(table).with_columns(pl.col("source").cast(pl.Enum(build.sources)))
     packs = _packs(lengths["left"].to_numpy(), limit) if packing and build.kind == "conversation" else None
-    return Fit(build.name, build.kind, limit, lengths, packs)
+    return Preflight(build.name, build.kind, limit, lengths, packs)
 
 
 def _packs(left: NDArray[np.int32], limit: int) -> int:
-    """Return how many blocks TRL packs rows of these lengths into, by its own code on rows without content."""
+    """Return the number of blocks that TRL packs rows of these lengths into, by its own code."""
     from datasets import Dataset
     from trl import pack_dataset
 
@@ -143,12 +149,12 @@ def _packs(left: NDArray[np.int32], limit: int) -> int:
     return len(pack_dataset(rows, limit, "bfd"))
 
 
-def _faults(fit: Fit, lost: float) -> Iterable[str]:
-    rows, gone = fit.total["rows"], fit.total["rows"] - fit.rows
+def _faults(found: Preflight, lost: float) -> Iterable[str]:
+    rows, gone = found.total["rows"], found.total["rows"] - found.rows
     if not rows:
-        yield f"{fit.build} has no rows to train on"
+        yield f"{found.build} has no rows to train on"
         return
-    unsound = fit.lengths.filter(~pl.col("sound"))
+    unsound = found.lengths.filter(~pl.col("sound"))
     if len(unsound):
         yield (
             f"in {len(unsound):,} of {rows:,} rows the chat template shows another number of answers than the row has, "
@@ -156,27 +162,28 @@ def _faults(fit: Fit, lost: float) -> Iterable[str]:
         )
     if gone > lost * rows:
         yield (
-            f"{gone:,} of {rows:,} rows ({gone / rows:.1%}) would be left out at {fit.limit:,} tokens: "
-            f"{_left_out(fit)}; raise the limit (the longest row has {fit.total['longest']:,} tokens), drop such rows, "
-            f"or allow it: max_lost={ceil(100 * gone / rows) / 100}"
+            f"{gone:,} of {rows:,} rows ({gone / rows:.1%}) would be left out at {found.limit:,} tokens: "
+            f"{_left_out(found)}; raise the limit (the longest row has {found.total['longest']:,} tokens), drop such "
+            f"rows, or allow it: max_lost={ceil(100 * gone / rows) / 100}"
         )
 
 
-def _left_out(fit: Fit) -> str:
-    lost, equal = fit.total["lost"], fit.total.get("equal", 0)
-    said = [f"{lost:,} have nothing trainable left"] if lost else []
-    return " and ".join([*said, *([f"{equal:,} have the same answer on both sides"] if equal else [])])
+def _left_out(found: Preflight) -> str:
+    lost, equal = found.total["lost"], found.total.get("equal", 0)
+    reasons = [f"{lost:,} have nothing trainable left"] if lost else []
+    reasons += [f"{equal:,} have the same answer on both sides"] if equal else []
+    return " and ".join(reasons)
 
 
-def _notes(fit: Fit) -> Iterable[str]:
-    rows, gone, cut = fit.total["rows"], fit.total["rows"] - fit.rows, fit.total["cut"]
+def _notes(found: Preflight) -> Iterable[str]:
+    rows, gone, cut = found.total["rows"], found.total["rows"] - found.rows, found.total["cut"]
     if gone:
-        yield f"{gone:,} of {rows:,} rows are left out: {_left_out(fit)}"
+        yield f"{gone:,} of {rows:,} rows are left out: {_left_out(found)}"
     if cut:
-        longest = fit.lengths.filter(pl.col("outcome") == "cut").sort("longest", descending=True)
-        grave = "warning: " if cut > CUT_SHARE * rows else ""
+        longest = found.lengths.filter(pl.col("outcome") == "cut").sort("longest", descending=True)
+        prefix = "warning: " if cut > CUT_SHARE * rows else ""
         yield (
-            f"{grave}{cut:,} of {rows:,} rows ({cut / rows:.1%}) are longer than {fit.limit:,} tokens and are cut: "
+            f"{prefix}{cut:,} of {rows:,} rows ({cut / rows:.1%}) are longer than {found.limit:,} tokens and are cut: "
             f"their last answer does not end; the longest is {_first(longest)} with {longest['longest'][0]:,} tokens"
         )
 
@@ -185,8 +192,8 @@ def _first(rows: pl.DataFrame) -> str:
     return f"{rows['source'][0]}/{rows['id'][0]}"
 
 
-def check(found: Fit, lost: float = LOST_SHARE) -> None:
-    """Raise `FitError` where training on this would be silently wrong."""
+def check(found: Preflight, lost: float = LOST_SHARE) -> None:
+    """Raise `PreflightError` if training on this would be silently wrong."""
     faults = found.faults(lost)
     if faults:
-        raise FitError("; ".join(faults))
+        raise PreflightError("; ".join(faults))

@@ -1,4 +1,4 @@
-"""Published recipes, each with its source. A recipe is a value: what it does not say, TRL's defaults decide."""
+"""Published recipes, each with its source. Settings that a recipe does not name keep TRL's defaults."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Stage: TypeAlias = Literal["sft", "dpo"]
 class Recipe:
     """How a published model was trained.
 
-    - `batch`: rows a step, over all devices and accumulated steps; where rows are packed, blocks.
-    - `max_length`: tokens a row, of a pair a side with its prompt. `warmup`: share of all steps.
+    - `batch`: rows per step (packed: blocks), over all devices and accumulated steps.
+    - `max_length`: tokens per row; for a pair, per side with its prompt. `warmup`: share of all steps.
     - `optimizer`: TRL's name of it; None: AdamW, as TRL has it.
     - `loss`: TRL's name of the DPO loss; `"sigmoid_norm"` is length-normalised DPO. `beta`: of DPO only.
     """
@@ -36,8 +36,8 @@ class Recipe:
     beta: float | None = None
 
     def settings(self) -> dict[str, object]:
-        """Return it in TRL's names, without the batch, which depends on the devices."""
-        told: dict[str, object] = {
+        """Return the settings by TRL's names, without the batch, which depends on the devices."""
+        settings: dict[str, object] = {
             "num_train_epochs": self.epochs,
             "learning_rate": self.learning_rate,
             "max_length": self.max_length,
@@ -45,9 +45,9 @@ class Recipe:
             "lr_scheduler_type": self.schedule,
             "weight_decay": 0.0,
         }
-        told |= {"optim": self.optimizer} if self.optimizer else {}
+        settings |= {"optim": self.optimizer} if self.optimizer else {}
         own = {"packing": self.packing} if self.stage == "sft" else {"beta": self.beta, "loss_type": [self.loss]}
-        return told | own
+        return settings | own
 
 
 RECIPES: Final = (
@@ -78,7 +78,7 @@ RECIPES: Final = (
 
 
 def recipe_of(name: str, stage: Stage) -> Recipe:
-    """Return the recipe of this name for a stage; raises `CallError` for a name that is none.
+    """Return the recipe of this name for a stage; raises `CallError` for an unknown name.
 
     >>> recipe_of("tulu2", "dpo").beta
     0.1
@@ -91,8 +91,8 @@ def recipe_of(name: str, stage: Stage) -> Recipe:
 
 
 def stage_of(kind: Kind) -> Stage:
-    """Return the stage that trains on rows of a kind; raises `CallError` for rated rows, which nothing trains on."""
+    """Return the stage that trains on rows of a kind; raises `CallError` for rated rows."""
     if kind == "rated":
-        message = "the build holds rated rows, which nothing trains on; make pairs of them with binarize()"
+        message = "the build holds rated rows, which cannot be trained on; make pairs of them with binarize()"
         raise CallError(message)
     return "sft" if kind == "conversation" else "dpo"

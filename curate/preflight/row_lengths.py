@@ -1,4 +1,4 @@
-"""What becomes of each row under a limit: how long it is, and what is left of it to train on."""
+"""The length of each row in tokens, and how much of it a limit leaves to train on."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import TemplateError
 
-from curate.errors import CallError, FitError
+from curate.errors import CallError, PreflightError
 from curate.preflight.chat_template import ChatTokenizer
-from curate.preflight.tokenise import Pair, Spoken, Tokens, conversations, pairs
+from curate.preflight.tokenise import TokenIds, TokenizedChat, TokenizedPair, conversations, pairs
 from curate.result.build import Build, Split
 from curate.rows.schema import Kind
 
 Outcome: TypeAlias = Literal["whole", "cut", "lost", "equal"]
 """A row is trained whole, or cut at the limit, or left out: nothing trainable is left of it, or the sides of a pair are
-the same up to the limit."""
+equal up to the limit."""
 
 BATCH: Final = 512
 """Rows tokenized at once: enough for the tokenizer's own threads, and about 3 MB of text."""
@@ -32,7 +32,7 @@ LABELLED: Final = {"input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int3
 
 
 class Length(NamedTuple):
-    """The tokens of one row, and how many of them are `trainable`; what the limit leaves of both (0 of a row left out).
+    """The tokens of one row, how many are `trainable`, and what the limit leaves of both (0 if the row is left out).
 
     Of a pair these are the tokens of both sides, each with the prompt; `longest` is the longer side. `sound`: the
     template marked as many answers as the row has.
@@ -59,16 +59,16 @@ LENGTHS: Final = pa.schema(
 
 
 def data_files(build: Build, split: Split = "train") -> list[Path]:
-    """Return the data files of a split, in order, as the manifest names them; none for a split that is not there."""
+    """Return the data files of a split in the manifest's order; none for a split without files."""
     return [build.path / shard["file"] for shard in build.manifest["splits"].get(split, {"shards": []})["shards"]]
 
 
 def measured(build: Build, tokenizer: ChatTokenizer, limit: int, split: Split = "train") -> Iterator[pa.RecordBatch]:
-    """Give the rows of a split, in the order of the data files: a `Length` each, and of conversations the tokens.
+    """Give one `Length` per row of a split, in the order of the data files; for conversations, the tokens too.
 
     `tokenizer` is that of `chat_tokenizer`. Columns: those of `LENGTHS`, for conversations those of `LABELLED` too
-    (empty lists for a row that is left out). Raises `CallError` for a limit below 1, `FitError` for a row that the
-    chat template turns away, as some do with system turns.
+    (empty lists for a row that is left out). Raises `CallError` for a limit below 1, `PreflightError` for a row that
+    the chat template rejects, as some reject system turns.
     """
     if limit < 1:
         message = f"a limit of {limit} tokens leaves nothing to train on; give a whole number from 1"
@@ -78,29 +78,29 @@ def measured(build: Build, tokenizer: ChatTokenizer, limit: int, split: Split = 
             try:
                 yield _measure(batch, tokenizer, limit)
             except (TemplateError, TypeError) as error:
-                raise _turned_away(batch, tokenizer, error) from error
+                raise _rejected_row(batch, tokenizer, error) from error
 
 
 def _measure(batch: pa.RecordBatch, tokenizer: ChatTokenizer, limit: int) -> pa.RecordBatch:
     if "messages" in batch.schema.names:
         chats = batch["messages"].to_pylist()
-        spoken = list(conversations(chats, tokenizer))
-        lengths = [_of_chat(row, chat, limit) for row, chat in zip(spoken, chats, strict=True)]
-        return _batch(batch, lengths, _labelled(spoken, lengths))
+        rows = list(conversations(chats, tokenizer))
+        lengths = [_of_chat(row, chat, limit) for row, chat in zip(rows, chats, strict=True)]
+        return _batch(batch, lengths, _labelled(rows, lengths))
     prompt, chosen, rejected = (batch[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
     return _batch(batch, [_of_pair(row, limit) for row in pairs(prompt, chosen, rejected, tokenizer)], {})
 
 
-def _turned_away(batch: pa.RecordBatch, tokenizer: ChatTokenizer, error: Exception) -> FitError:
-    """Name the first row of a batch that the chat template raises an error for."""
+def _rejected_row(batch: pa.RecordBatch, tokenizer: ChatTokenizer, error: Exception) -> PreflightError:
+    """Return an error that names the first row of a batch that the chat template rejects."""
     for place in range(batch.num_rows):
         row = batch.slice(place, 1)
         try:
             _measure(row, tokenizer, 1)
         except (TemplateError, TypeError) as own:
             name = f"{row['source'][0]}/{row['id'][0]}"
-            return FitError(f"the chat template turns {name} away: {own}; choose another, or leave such rows out")
-    return FitError(f"the chat template cannot be filled in: {error}")
+            return PreflightError(f"the chat template rejects {name}: {own}; choose another, or leave such rows out")
+    return PreflightError(f"the chat template cannot be rendered: {error}")
 
 
 def schema_of(kind: Kind) -> pa.Schema:
@@ -108,14 +108,14 @@ def schema_of(kind: Kind) -> pa.Schema:
     return pa.schema([*LENGTHS, *(LABELLED.items() if kind == "conversation" else ())])
 
 
-def _of_chat(row: Spoken, chat: Sequence[dict[str, str]], limit: int) -> Length:
+def _of_chat(row: TokenizedChat, chat: Sequence[dict[str, str]], limit: int) -> Length:
     size, trained = len(row.ids), int(row.trained[:limit].sum())
     outcome: Outcome = "lost" if not trained else "cut" if size > limit else "whole"
     sound = row.spans == sum(turn["role"] == "assistant" for turn in chat)
     return Length(size, int(row.trained.sum()), size, min(size, limit) if trained else 0, trained, outcome, sound)
 
 
-def _of_pair(row: Pair, limit: int) -> Length:
+def _of_pair(row: TokenizedPair, limit: int) -> Length:
     start, answers = len(row.prompt), (row.chosen, row.rejected)
     sizes = [start + len(answer) for answer in answers]
     room = max(limit - start, 0)
@@ -128,26 +128,26 @@ def _of_pair(row: Pair, limit: int) -> Length:
     return Length(sum(sizes), sum(trainable), max(sizes), left, trained, outcome, all(trainable))
 
 
-def _labelled(rows: Sequence[Spoken], lengths: Sequence[Length]) -> dict[str, pa.Array]:
+def _labelled(rows: Sequence[TokenizedChat], lengths: Sequence[Length]) -> dict[str, pa.Array]:
     ids = [row.ids[: length.left] for row, length in zip(rows, lengths, strict=True)]
     trained = [row.trained[: length.left] for row, length in zip(rows, lengths, strict=True)]
     labels = [np.where(mask, own, np.int32(IGNORED)) for own, mask in zip(ids, trained, strict=True)]
     return {"input_ids": _lists(ids), "labels": _lists(labels)}
 
 
-def _lists(rows: Sequence[Tokens]) -> pa.ListArray:
+def _lists(rows: Sequence[TokenIds]) -> pa.ListArray:
     ends = np.cumsum([len(row) for row in rows], dtype=np.int32)
     return pa.ListArray.from_arrays(np.append(np.int32(0), ends), np.concatenate([np.zeros(0, np.int32), *rows]))
 
 
 def _batch(batch: pa.RecordBatch, lengths: Sequence[Length], more: dict[str, pa.Array]) -> pa.RecordBatch:
-    told = [batch["source"], batch["id"], *zip(*lengths, strict=True)]
-    columns = {field.name: pa.array(values, field.type) for field, values in zip(LENGTHS, told, strict=True)}
+    values = [batch["source"], batch["id"], *zip(*lengths, strict=True)]
+    columns = {field.name: pa.array(column, field.type) for field, column in zip(LENGTHS, values, strict=True)}
     return pa.RecordBatch.from_pydict({**columns, **more})
 
 
 def stored(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path) -> Iterator[pa.RecordBatch]:
-    """Write rows to a file, in the first process alone, and give what lies there in each."""
+    """Write rows to a file in the first process, and give the rows of the file in every process."""
     from accelerate import PartialState
 
     state = PartialState()

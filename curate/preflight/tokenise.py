@@ -1,8 +1,8 @@
-"""Rows as the tokens that training sees, with what of them is trained.
+"""Rows as the tokens that training sees, with a mask of the trained ones.
 
-Text of users is never taken for a token of the template: an answer that quotes `</s>` holds these four letters, as
-plain text, and does not end there. (transformers calls this `sanitize_control_tokens`; its mask of what the assistant
-says cannot be had together with it, so conversations are cut into pieces here.)
+Text of the data never becomes a token of the template: an answer that quotes `</s>` contains four characters of plain
+text, and does not end there. (transformers calls this `sanitize_control_tokens`, which it cannot combine with its mask
+of the assistant's turns, so conversations with control tokens are encoded in segments here.)
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from numpy.typing import NDArray
 from curate.preflight.chat_template import ChatTokenizer
 
 Encoding: TypeAlias = Any
-"""Of the package tokenizers, for the same reason as `ChatTokenizer`."""
+"""Of the package tokenizers, untyped for the same reason as `ChatTokenizer`."""
 
-Tokens: TypeAlias = NDArray[np.int32]
+TokenIds: TypeAlias = NDArray[np.int32]
 Chat: TypeAlias = list[dict[str, str]]
 
 
-class Spoken(NamedTuple):
-    """One conversation in tokens. `trained` says which of them the loss counts; `spans` how often that begins."""
+class TokenizedChat(NamedTuple):
+    """One conversation in tokens. `trained` masks those that the loss counts, in `spans` runs."""
 
-    ids: Tokens
+    ids: TokenIds
     trained: NDArray[np.bool_]
     spans: int
 
 
-class Pair(NamedTuple):
-    """One pair in tokens: what both sides begin with, and what each goes on with, whole."""
+class TokenizedPair(NamedTuple):
+    """One pair in tokens: the shared prompt, and the rest of each side, uncut."""
 
-    prompt: Tokens
-    chosen: Tokens
-    rejected: Tokens
+    prompt: TokenIds
+    chosen: TokenIds
+    rejected: TokenIds
 
 
-def conversations(chats: Sequence[Chat], tokenizer: ChatTokenizer) -> Iterator[Spoken]:
-    """Give each conversation in tokens, its answers and the tokens that end them marked as trained.
+def conversations(chats: Sequence[Chat], tokenizer: ChatTokenizer) -> Iterator[TokenizedChat]:
+    """Give each conversation in tokens, with its answers and their end tokens marked as trained.
 
-    `tokenizer` is that of `chat_tokenizer`. A token is trained where a letter of it is inside a mark of the template.
+    `tokenizer` is that of `chat_tokenizer`. A token is trained if a character of it is inside a mark of the template.
     """
     from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -59,26 +59,26 @@ def conversations(chats: Sequence[Chat], tokenizer: ChatTokenizer) -> Iterator[S
     safe = [text for text, is_plain in zip(texts, plain, strict=True) if is_plain]
     encodings = iter(tokenizer.backend_tokenizer.encode_batch(safe, add_special_tokens=False))
     for text, spans, is_plain in zip(texts, marks, plain, strict=True):
-        yield _marked(next(encodings), spans) if is_plain else _in_pieces(text, spans, tokenizer)
+        yield _marked(next(encodings), spans) if is_plain else _encode_segments(text, spans, tokenizer)
 
 
-def _marked(encoding: Encoding, spans: Sequence[tuple[int, int]]) -> Spoken:
+def _marked(encoding: Encoding, spans: Sequence[tuple[int, int]]) -> TokenizedChat:
     ids = np.array(encoding.ids, np.int32)
     trained = np.zeros(len(ids), np.bool_)
     for start, end in spans:
         first, last = _token(encoding, range(start, end)), _token(encoding, range(end - 1, start - 1, -1))
         if first is not None and last is not None:
             trained[first : last + 1] = True
-    return Spoken(ids, trained, len(spans))
+    return TokenizedChat(ids, trained, len(spans))
 
 
-def _token(encoding: Encoding, letters: range) -> int | None:
-    """Return the token of the first of these letters that has one: a tokenizer may drop spaces."""
-    return next((token for at in letters if (token := encoding.char_to_token(at)) is not None), None)
+def _token(encoding: Encoding, characters: range) -> int | None:
+    """Return the token of the first of these characters that has one: a tokenizer may drop spaces."""
+    return next((token for at in characters if (token := encoding.char_to_token(at)) is not None), None)
 
 
 def control_tokens(tokenizer: ChatTokenizer) -> re.Pattern[str]:
-    """Return what finds the tokens in a text that only a template may write, the longest first."""
+    """Return a pattern of the tokens that only a template may write, the longest first."""
     added = tokenizer.added_tokens_decoder.values()
     names = {token.content for token in added if token.special or token.content in tokenizer.chat_template}
     names = {name for name in names if not name.isspace()}
@@ -87,12 +87,12 @@ def control_tokens(tokenizer: ChatTokenizer) -> re.Pattern[str]:
 
 
 OPEN, CLOSE = "\ufdd0", "\ufdd1"
-"""Stand around a control token in the text of a user while the template is filled in: code points that Unicode keeps
-for such use inside a program, and no text should hold."""
+"""Enclose a control token in the text of the data while the template is rendered: noncharacters that Unicode reserves
+for use inside a program, which no text should contain."""
 
 
 def _hidden(chat: Chat, control: re.Pattern[str]) -> Chat:
-    """Put marks around what looks like a control token, and take out such marks that were there."""
+    """Enclose quoted control tokens in marks, and remove marks that were already in the text."""
     return [
         {
             **turn,
@@ -104,8 +104,8 @@ def _hidden(chat: Chat, control: re.Pattern[str]) -> Chat:
     ]
 
 
-def _in_pieces(text: str, spans: Sequence[tuple[int, int]], tokenizer: ChatTokenizer) -> Spoken:
-    """Encode a rendered text piece by piece: what stands between marks of our own as plain text, without the marks."""
+def _encode_segments(text: str, spans: Sequence[tuple[int, int]], tokenizer: ChatTokenizer) -> TokenizedChat:
+    """Encode a rendered text in segments: those between our marks as plain text, without the marks."""
     quoted = [(found.start(), found.end()) for found in re.finditer(f"{OPEN}[^{CLOSE}]*{CLOSE}", text)]
     cuts = sorted(
         {0, len(text), *(edge for span in spans for edge in span), *(edge for span in quoted for edge in span)}
@@ -114,35 +114,35 @@ def _in_pieces(text: str, spans: Sequence[tuple[int, int]], tokenizer: ChatToken
     trained: list[bool] = []
     for start, end in pairwise(cuts):
         as_text = any(first <= start < last for first, last in quoted)
-        piece = _encode(text[start:end].strip(OPEN + CLOSE), tokenizer, as_text=as_text)
-        ids += piece
-        trained += [any(first <= start < last for first, last in spans)] * len(piece)
-    return Spoken(np.array(ids, np.int32), np.array(trained, np.bool_), len(spans))
+        tokens = _encode(text[start:end].strip(OPEN + CLOSE), tokenizer, as_text=as_text)
+        ids += tokens
+        trained += [any(first <= start < last for first, last in spans)] * len(tokens)
+    return TokenizedChat(np.array(ids, np.int32), np.array(trained, np.bool_), len(spans))
 
 
-def _encode(piece: str, tokenizer: ChatTokenizer, *, as_text: bool) -> list[int]:
-    """Encode behind a line break, which is taken off again: SentencePiece puts a space before what begins a text."""
+def _encode(text: str, tokenizer: ChatTokenizer, *, as_text: bool) -> list[int]:
+    """Encode after a line break, then remove it: SentencePiece puts a space before the start of a text."""
     own = {"add_special_tokens": False, "split_special_tokens": as_text}
-    head, whole = tokenizer.encode("\n", **own), tokenizer.encode(f"\n{piece}", **own)
-    return list(whole[len(head) :]) if whole[: len(head)] == head else list(tokenizer.encode(piece, **own))
+    head, whole = tokenizer.encode("\n", **own), tokenizer.encode(f"\n{text}", **own)
+    return list(whole[len(head) :]) if whole[: len(head)] == head else list(tokenizer.encode(text, **own))
 
 
 def pairs(
     prompts: Sequence[Chat], chosen: Sequence[Chat], rejected: Sequence[Chat], tokenizer: ChatTokenizer
-) -> Iterator[Pair]:
-    """Give each pair in tokens, as TRL's `DPOTrainer` tells prompt and answers apart.
+) -> Iterator[TokenizedPair]:
+    """Give each pair in tokens, split into prompt and answers as by TRL's `DPOTrainer`.
 
-    An answer begins where the tokens of the prompt alone and those of prompt and answer part, on either side.
+    An answer begins where the tokens of the prompt alone and those of prompt and answer differ, on either side.
     """
     both = zip((*prompts, *prompts), (*chosen, *rejected), strict=True)
-    told = _ids(prompts, tokenizer, add_generation_prompt=True)
+    alone = _ids(prompts, tokenizer, add_generation_prompt=True)
     whole = _ids([[*prompt, *answer] for prompt, answer in both], tokenizer, add_generation_prompt=False)
-    for prompt, first, second in zip(told, whole[: len(prompts)], whole[len(prompts) :], strict=True):
+    for prompt, first, second in zip(alone, whole[: len(prompts)], whole[len(prompts) :], strict=True):
         start = min(_shared(prompt, first), _shared(prompt, second))
-        yield Pair(prompt[:start], first[start:], second[start:])
+        yield TokenizedPair(prompt[:start], first[start:], second[start:])
 
 
-def _ids(chats: Sequence[Chat], tokenizer: ChatTokenizer, *, add_generation_prompt: bool) -> list[Tokens]:
+def _ids(chats: Sequence[Chat], tokenizer: ChatTokenizer, *, add_generation_prompt: bool) -> list[TokenIds]:
     if not chats:
         return []
     found = tokenizer.apply_chat_template(
@@ -151,8 +151,8 @@ def _ids(chats: Sequence[Chat], tokenizer: ChatTokenizer, *, add_generation_prom
     return [np.array(ids, np.int32) for ids in found["input_ids"]]
 
 
-def _shared(one: Tokens, other: Tokens) -> int:
-    """Return how many tokens two rows begin with alike."""
+def _shared(one: TokenIds, other: TokenIds) -> int:
+    """Return the length of the common prefix of two rows."""
     length = min(len(one), len(other))
     apart = np.flatnonzero(one[:length] != other[:length])
     return int(apart[0]) if len(apart) else length

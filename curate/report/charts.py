@@ -1,4 +1,4 @@
-"""Line charts as SVG: no script, readable on light and on dark, the same bytes for the same numbers."""
+"""Line charts as SVG: no script, readable on light and dark, the same bytes for the same numbers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Final, TypeAlias
 COLOURS: Final = ("#4c87cf", "#dd8a26", "#2f9e6b", "#a763b5")
 WIDTH, HEIGHT = 680, 220
 LEFT, RIGHT, TOP, BOTTOM = 62, 12, 12, 30
-"""Of the drawing, in pixels; the margins hold the numbers at the axes."""
+"""The drawing's size in pixels; the margins hold the axis labels."""
 
 TICKS: Final = 4
 
 Line: TypeAlias = Sequence[tuple[float, float]]
-"""Points of a line, from left to right; one whose height is no number breaks the line."""
+"""Points of a line, from left to right; a NaN breaks the line."""
 
 
 def chart(lines: Mapping[str, Line]) -> str:
-    """Return lines, each with its name, as one SVG over a common scale; empty where there is no point to draw.
+    """Return named lines as one SVG with a common scale; empty if there is no point to draw.
 
     >>> chart({"loss": [(1, 2.5), (2, 2.0)]}).startswith("<svg")
     True
@@ -43,12 +43,12 @@ def chart(lines: Mapping[str, Line]) -> str:
 
 def _legend(lines: Mapping[str, Line]) -> str:
     swatch = '<i class="swatch" style="background: {}"></i>{}'
-    told = " ".join(swatch.format(COLOURS[place % len(COLOURS)], escape(name)) for place, name in enumerate(lines))
-    return f'<p class="legend">{told}</p>'
+    marks = " ".join(swatch.format(COLOURS[place % len(COLOURS)], escape(name)) for place, name in enumerate(lines))
+    return f'<p class="legend">{marks}</p>'
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of an axis; where all values are one, room on both sides of it."""
+    """Return the ends of an axis, padded if all values are equal."""
     low, high = min(values), max(values)
     return (low, high) if low < high else (low - 0.5, high + 0.5)
 
@@ -59,7 +59,7 @@ def _place(point: tuple[float, float], across: tuple[float, float], up: tuple[fl
 
 
 def _parts(line: Line) -> list[list[tuple[float, float]]]:
-    """Break a line where it has no height."""
+    """Break a line at NaN."""
     parts: list[list[tuple[float, float]]] = [[]]
     for point in line:
         if isfinite(point[1]):
@@ -72,24 +72,24 @@ def _parts(line: Line) -> list[list[tuple[float, float]]]:
 def _stretch(points: Sequence[tuple[float, float]], colour: str) -> str:
     if len(points) == 1:
         return f'<circle cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="2.5" fill="{colour}"/>'
-    told = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline points="{told}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-linejoin="round"/>'
+    marks = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{marks}" fill="none" stroke="{colour}" stroke-width="1.8" stroke-linejoin="round"/>'
 
 
 def _grid(across: tuple[float, float], up: tuple[float, float]) -> str:
-    told = []
+    marks = []
     for value in ticks(*up):
         y = _place((across[0], value), across, up)[1]
-        told.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#88888844"/>')
-        told.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.6g}</text>')
+        marks.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#88888844"/>')
+        marks.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.6g}</text>')
     for value in ticks(*across):
         x = _place((value, up[0]), across, up)[0]
-        told.append(f'<text x="{x:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{value:.6g}</text>')
-    return "".join(told)
+        marks.append(f'<text x="{x:.1f}" y="{HEIGHT - 8}" text-anchor="middle">{value:.6g}</text>')
+    return "".join(marks)
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Return round numbers between two ends, two to six of them.
+    """Return two to six round numbers between two ends.
 
     >>> ticks(0.3, 2.6)
     [0.5, 1.0, 1.5, 2.0, 2.5]

@@ -1,4 +1,4 @@
-"""What a look before the build found, for the terminal."""
+"""The result of `curate check`, for the terminal."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from rich.text import Text
 
 from curate.preview.check import Check, SourceCheck, StepCheck
 from curate.preview.resolved import DroppedExample
-from curate.report.dropped_rows import TWIN, Fallen, Twin, holds, turns_of
+from curate.report.dropped_rows import SURVIVOR_CHARACTERS, DroppedRow, SurvivingDuplicate, matched_items, turns_of
 from curate.report.highlights import plain
-from curate.report.leak_test import planted_part
+from curate.report.leak_test import leak_test_part
 from curate.report.terminal_rows import row_text
 
-GUESS = "~"
-"""Before a number that is a guess."""
+ESTIMATE = "~"
+"""Precedes an estimated number."""
 
 
 def check_parts(found: Check) -> Iterator[RenderableType]:
-    """Give what is shown of a check, from top to bottom: sources, a row of each step, the plan, what is wrong."""
+    """Give the parts of a check, from top to bottom: sources, a dropped row per step, the plan, problems."""
     for source in found.sources:
         yield _source(source)
         if source.steps:
             yield _steps(source)
     yield from _seen(found)
     for test in found.tests:
-        yield planted_part(test)
+        yield leak_test_part(test)
     yield _plan(found)
     if not found.whole:
         yield Text(
-            f"{GUESS} is a guess: rows from the size of the files, the rest from the share of the rows read that the "
-            "steps leave. More rows hold more duplicates.\n",
+            f"{ESTIMATE} is an estimate: rows from the file size, the rest from the share of the rows read that the "
+            "steps keep. More rows contain more duplicates.\n",
             style="dim",
         )
     for warning in found.warnings:
-        yield Text(f"worth a look: {plain(warning)}", style="yellow")
+        yield Text(f"warning: {plain(warning)}", style="yellow")
     for stop in found.stops:
-        yield Text(f"this would stop the build: {plain(stop)}", style="bold red")
+        yield Text(f"the build would fail: {plain(stop)}", style="bold red")
 
 
 def _source(source: SourceCheck) -> Text:
     text = Text.assemble((source.name, "bold"), f"  {plain(source.format)}\n")
-    whole = "all there are" if source.whole else f"the first of {_guess(source.rows, exact=False)}"
+    whole = "all of them" if source.whole else f"the first of {_estimate(source.rows, exact=False)}"
     text.append(f"  {source.read:,} rows read, {whole}\n")
     text.append(f"  fields: {', '.join(map(plain, source.fields)) or 'none'}")
-    text.append(f"; into meta go {', '.join(map(plain, source.carries))}\n" if source.carries else "\n")
+    text.append(f"; into meta: {', '.join(map(plain, source.carries))}\n" if source.carries else "\n")
     if source.quarantined:
         text.append(
             f"  {source.quarantined:,} in quarantine ({source.quarantined / source.read:.1%}):\n", style="yellow"
@@ -81,51 +81,51 @@ def _reasons(step: StepCheck) -> str:
 
 
 def _seen(found: Check) -> Iterator[RenderableType]:
-    """Give one row of each step: the first that it drops, from the first source of which it drops any."""
+    """Give the first row that each step drops, from the first source where it drops any."""
     tested = {test.label for test in found.tests}
-    met: dict[str, StepCheck] = {}
+    first: dict[str, StepCheck] = {}
     for step in (step for source in found.sources for step in source.steps):
         if step.seen is not None:
-            met.setdefault(step.label, step)
-    if met:
-        yield Text("a row that falls to each step\n", style="bold underline")
-    for step in met.values():
+            first.setdefault(step.label, step)
+    if first:
+        yield Text("a row dropped by each step\n", style="bold underline")
+    for step in first.values():
         if step.seen is not None:
-            row = _fallen(step.seen)
-            yield row_text(row._replace(holds=holds(step.seen.line)) if step.label in tested else row)
+            row = _dropped(step.seen)
+            yield row_text(row._replace(eval_items=matched_items(step.seen.line)) if step.label in tested else row)
 
 
-def _fallen(seen: DroppedExample) -> Fallen:
+def _dropped(seen: DroppedExample) -> DroppedRow:
     kind, line = seen.kind, seen.line
     names = ("source", "id", "file", "line", "step", "reason", "score", "bound", "match")
-    twin = (
-        Twin(line["match"], "which stays", turns_of(kind, seen.survivor, whole=TWIN))
-        if seen.survivor is not None
-        else None
-    )
-    return Fallen(**{name: line[name] for name in names}, turns=turns_of(kind, seen.body, line["evidence"]), twin=twin)
+    survivor = None
+    if seen.survivor is not None:
+        turns = turns_of(kind, seen.survivor, whole=SURVIVOR_CHARACTERS)
+        survivor = SurvivingDuplicate(line["match"], "which is kept", turns)
+    turns = turns_of(kind, seen.body, line["evidence"])
+    return DroppedRow(**{name: line[name] for name in names}, turns=turns, survivor=survivor)
 
 
 def _plan(found: Check) -> Table:
     table = _table("source", "rows", "after the steps", "take", "goes in", left=("source", "take"))
     for source in found.sources:
         share = source.share
-        amount = _guess(share.amount, exact=source.exact, unit=share.unit) if share is not None else "not known"
+        amount = _estimate(share.amount, exact=source.exact, unit=share.unit) if share is not None else "not known"
         short = share is not None and share.amount < share.asked
         table.add_row(
             Text(source.name),
-            _guess(source.rows, exact=source.whole),
-            _guess(source.expected, exact=found.whole),
+            _estimate(source.rows, exact=source.whole),
+            _estimate(source.expected, exact=found.whole),
             Text(plain(source.take)),
             Text(amount, style="red" if short else ""),
         )
     return table
 
 
-def _guess(count: int | None, *, exact: bool, unit: str = "rows") -> str:
+def _estimate(count: int | None, *, exact: bool, unit: str = "rows") -> str:
     if count is None:
         return "not known"
-    return f"{'' if exact else GUESS}{count:,}{'' if unit == 'rows' else f' {unit}'}"
+    return f"{'' if exact else ESTIMATE}{count:,}{'' if unit == 'rows' else f' {unit}'}"
 
 
 def _table(*names: str, left: tuple[str, ...]) -> Table:

@@ -1,4 +1,4 @@
-"""Two builds held against each other, for the terminal."""
+"""The difference of two builds, for the terminal."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from rich.text import Text
 
 from curate.report.dropped_rows import every_turn
 from curate.report.formatting import settings
-from curate.report.highlights import Hit, pieces, plain
+from curate.report.highlights import Hit, cut, plain
 from curate.report.terminal_rows import cut_text, spread
 from curate.result.diff import CHANGES, Diff, texts
 
 SHOWN = 200
-"""Characters of a setting, and of the last turn of a row that entered or left, that are shown."""
+"""Characters shown of a setting, and of the last turn of a row that entered or left."""
 
 
 def diff_parts(found: Diff, n: int = 10) -> Iterator[RenderableType]:
-    """Give what is shown of a difference, from top to bottom: settings, counts, and up to `n` rows of each change."""
+    """Give the parts of a difference, from top to bottom: settings, counts, and up to `n` rows of each change."""
     yield Text.assemble((plain(str(found.a.path)), "bold"), " against ", (plain(str(found.b.path)), "bold"), "\n")
     for setting in found.settings:
         yield Text.assemble(f"  {plain(setting.name)}: ", *_setting(setting.before, setting.after))
     for source in found.data:
-        yield Text(f"  source {source}: its rows are not the same")
+        yield Text(f"  source {source}: its rows differ")
     if not found.settings and not found.data:
         yield Text("  the same settings and the same data")
-    yield Text(f"\n{found.same:,} rows are in both, and the same\n")
+    yield Text(f"\n{found.same:,} rows are the same in both\n")
     if found.rows.height:
         yield _counts(found)
     for change in CHANGES:
@@ -64,8 +64,8 @@ def _rows(found: Diff, change: str, rows: list[dict[str, Any]]) -> Iterator[Text
     after = texts(found.b, keys) if change != "left" else {}
     for row in rows:
         key = row["source"], row["id"]
-        met = f" ({row['match']})" if row.get("match") else ""
-        text = Text.assemble((f"{row['source']}/{plain(row['id'])}", "bold"), f"  {plain(row['why'] + met)}\n")
+        match = f" ({row['match']})" if row.get("match") else ""
+        text = Text.assemble((f"{row['source']}/{plain(row['id'])}", "bold"), f"  {plain(row['why'] + match)}\n")
         if change == "changed":
             _apart(text, found.a.kind, before[key], after[key])
         else:
@@ -74,7 +74,7 @@ def _rows(found: Diff, change: str, rows: list[dict[str, Any]]) -> Iterator[Text
 
 
 def _last(text: Text, kind: str, row: dict[str, Any]) -> None:
-    """Add the start of what a row says first and last."""
+    """Add the start of the first and the last turn of a row."""
     turns = every_turn(kind, row)
     for side, _, role, said in [*turns[:1], *turns[1:][-1:]]:
         text.append(f"  {plain(_who(side, role))}: ", style="cyan")
@@ -83,28 +83,28 @@ def _last(text: Text, kind: str, row: dict[str, Any]) -> None:
 
 
 def _apart(text: Text, kind: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Add the turns that are not the same, with what changed in them marked."""
-    nothing = ("", 0, "", "")
-    for old, new in zip_longest(every_turn(kind, before), every_turn(kind, after), fillvalue=nothing):
+    """Add the turns that differ, with the changes highlighted."""
+    no_turn = ("", 0, "", "")
+    for old, new in zip_longest(every_turn(kind, before), every_turn(kind, after), fillvalue=no_turn):
         if old == new:
             continue
         spans = _changed(old[3], new[3])
         for sign, turn, span, style in (("-", old, spans[0], "red"), ("+", new, spans[1], "green")):
-            if turn == nothing:
+            if turn == no_turn:
                 continue
             text.append(f"{sign} {plain(_who(turn[0], turn[2]))}: ", style=style)
-            text.append_text(cut_text(pieces(turn[3], [span]))).append("\n")
+            text.append_text(cut_text(cut(turn[3], [span]))).append("\n")
 
 
 def _changed(old: str, new: str) -> tuple[Hit, Hit]:
-    """Return the span of each text that the other does not have: what lies between a common start and a common end.
+    """Return the differing span of each text: between the common prefix and the common suffix.
 
     >>> _changed("a cat sat", "a dog sat")
     (Hit(start=2, end=5, title='changed'), Hit(start=2, end=5, title='changed'))
     """
-    start = len(commonprefix([old, new]))  # noqa: RUF071  letters are compared, not paths
+    start = len(commonprefix([old, new]))  # noqa: RUF071  characters are compared, not paths
     end = len(commonprefix([old[start:][::-1], new[start:][::-1]]))  # noqa: RUF071
-    # Where one side has nothing, the letter beside the place is marked, so that a long text is cut there.
+    # If a span is empty, the character beside it is highlighted, so that a long text is cut there.
     spans = [(start, len(said) - end) for said in (old, new)]
     old_span, new_span = ((low, high) if low < high else (max(0, low - 1), max(high, 1)) for low, high in spans)
     return Hit(*old_span, "changed"), Hit(*new_span, "changed")
@@ -123,9 +123,9 @@ def _setting(before: object, after: object) -> list[tuple[str, str] | str]:
 
 
 def _value(value: object) -> str:
-    """Write a setting as it stands in a mixture; none where one of the builds does not have it."""
-    told = f"{value['type']}({settings(value)})" if isinstance(value, dict) and "type" in value else repr(value)
+    """Write a setting as in the mixture; none if a build lacks it."""
+    text = f"{value['type']}({settings(value)})" if isinstance(value, dict) and "type" in value else repr(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        told = ", ".join(value) or "none"
-    shown = plain("none" if value is None else told)
+        text = ", ".join(value) or "none"
+    shown = plain("none" if value is None else text)
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]} …"

@@ -1,6 +1,6 @@
-"""The rows that fell, a few for each step and reason, turn by turn with what was found in them.
+"""Dropped rows, a few for each step and reason, turn by turn with their hits highlighted.
 
-Which rows are shown follows from their ids, lowest first. Only their texts are read: a build folder may be large.
+The rows of lowest id are shown. Only their texts are read: a build folder may be large.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from curate.errors import CallError, did_you_mean
-from curate.report.highlights import Hit, Piece, pieces
+from curate.report.highlights import Hit, Span, cut
 from curate.result.build import Build
 from curate.rows.schema import Kind
 
@@ -22,50 +22,44 @@ SHOWN: Final = 10
 """Rows shown for each step and reason."""
 
 TURNS: Final = 12
-"""Turns of one row that are shown, if more have nothing to see."""
+"""Turns shown of one row; turns with a hit are always shown."""
 
-TWIN: Final = 500
-"""Characters: a turn of the row that a duplicate fell to is shown whole up to here."""
+SURVIVOR_CHARACTERS: Final = 500
+"""A turn of a surviving duplicate is shown whole up to so many characters."""
 
 AT_ONCE: Final = 16
 """Rows whose texts are read at the same time."""
 
-DEDUPS: Final = ("ExactDedup", "Dedup")
-"""The types of step whose rows fall to another row."""
-
-EVALS: Final = "Decontaminate"
-"""The type of step whose rows fall to an eval item."""
-
 AGAINST: Final = "against"
-"""The source of rows that a step is held against, and that are no part of the build."""
+"""The source name of rows that a step compares with, and that are not part of the build."""
 
 
 class Turn(NamedTuple):
-    """One message or completion: whose it is, its text, and what was met in it as a whole (no text, a role astray).
+    """One message or completion: its role, its text, and the hits on the whole turn (no text, a role out of order).
 
     `side` is empty for a conversation. A run of turns that are not shown is one `Turn` with `left_out` set.
     """
 
     side: str
     role: str
-    text: tuple[Piece, ...] = ()
+    text: tuple[Span, ...] = ()
     flags: tuple[str, ...] = ()
     left_out: int = 0
 
 
-class Twin(NamedTuple):
-    """The row that a duplicate fell to; without turns where it is not in the build folder."""
+class SurvivingDuplicate(NamedTuple):
+    """The row that a duplicate was dropped for; without turns if its text is not in the build folder."""
 
     name: str
     fate: str
     turns: tuple[Turn, ...]
 
 
-class Fallen(NamedTuple):
-    """A dropped row: where it stood, what it fell to, and its turns.
+class DroppedRow(NamedTuple):
+    """A dropped row: its file and line, why it was dropped, and its turns.
 
-    `stale` names the edits that changed the text after it was measured, so that its spans no longer fit and are not
-    marked. `holds` names the eval items met in it, as `eval/item`.
+    `stale` names the edits that changed the text after it was measured, so its spans are not highlighted. `eval_items`
+    names the eval items matched in it, as `eval/item`.
     """
 
     source: str
@@ -79,20 +73,19 @@ class Fallen(NamedTuple):
     match: str | None
     turns: tuple[Turn, ...]
     stale: tuple[str, ...] = ()
-    twin: Twin | None = None
-    holds: tuple[str, ...] = ()
+    survivor: SurvivingDuplicate | None = None
+    eval_items: tuple[str, ...] = ()
 
     @property
-    def met(self) -> str | None:
-        """The phrase that it fell to, where its text shows one."""
-        return (
-            self.match if not self.holds and any(piece.titles for turn in self.turns for piece in turn.text) else None
-        )
+    def matched(self) -> str | None:
+        """The phrase that dropped it, if its text shows one."""
+        has_hits = any(span.titles for turn in self.turns for span in turn.text)
+        return self.match if has_hits and not self.eval_items else None
 
 
-def fallen(
+def dropped_rows(
     build: Build, *, step: str | None = None, reason: str | None = None, source: str | None = None, n: int = SHOWN
-) -> list[Fallen]:
+) -> list[DroppedRow]:
     """Return up to `n` rows for each step and reason, in the order of steps, then reason and id.
 
     Raises `CallError` for a step or source that the build does not have.
@@ -102,29 +95,29 @@ def fallen(
     wanted = {"step": step, "reason": reason, "source": source}
     chosen = [pl.col(name) == value for name, value in wanted.items() if value is not None]
     lowest = pl.col("id", "source").bottom_k_by(["id", "source"], n)
-    found: list[Fallen] = []
+    found: list[DroppedRow] = []
     for kind in build.kinds:
         lines = build.lines_of(kind).filter(pl.col("fate") == "dropped", *chosen)
         keys = lines.group_by("step", "reason").agg(lowest).explode("id", "source").select("source", "id").collect()
-        found += fallen_rows(build, keys, kind)
+        found += read_dropped(build, keys, kind)
     place = {label: number for number, label in enumerate(build.steps)}
     return sorted(found, key=lambda row: (place[row.step], row.reason, row.id, row.source))
 
 
-def fallen_rows(build: Build, keys: pl.DataFrame, kind: Kind) -> list[Fallen]:
-    """Return those of some rows (`source`, `id`) of one kind that fell, in no order that means anything."""
+def read_dropped(build: Build, keys: pl.DataFrame, kind: Kind) -> list[DroppedRow]:
+    """Return the dropped ones of some rows (`source`, `id`) of one kind, in any order."""
     if not keys.height:
         return []
-    verdicts = lines_of(build.lines_of(kind).filter(pl.col("fate") == "dropped"), keys)
+    lines = lines_of(build.lines_of(kind).filter(pl.col("fate") == "dropped"), keys)
     texts = texts_of(build, build.folder_of(kind), keys)
-    twins = _twins(build, verdicts, kind)
-    return [fallen_row(build, line, texts, twins) for line in verdicts]
+    survivors = _survivors(build, lines, kind)
+    return [dropped_row(build, line, texts, survivors) for line in lines]
 
 
 def turns_of(
     kind: str, row: dict[str, Any], hits: Sequence[dict[str, Any]] = (), whole: int | None = None
 ) -> tuple[Turn, ...]:
-    """Return the turns of a row (as its Arrow struct reads in Python), with the hits of its evidence on them."""
+    """Return the turns of a row (an Arrow struct as Python values), with the hits of its evidence."""
     every = [_turn(side, number, role, text, hits, whole) for side, number, role, text in every_turn(kind, row)]
     return _shorten(every)
 
@@ -136,15 +129,15 @@ def _check(what: str, value: str | None, known: list[str]) -> None:
 
 
 def lines_of(lines: pl.LazyFrame, keys: pl.DataFrame) -> list[dict[str, Any]]:
-    """Read the lines of some rows. The filter by id goes down into the Parquet files; the join is exact."""
+    """Read the lines of some rows. The filter by id is pushed down to the Parquet files; the join is exact."""
     near = lines.filter(pl.col("id").is_in(keys["id"].implode()))
     return near.join(keys.lazy(), on=["source", "id"], how="semi").collect().to_dicts()
 
 
 def texts_of(build: Build, folder: str, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
-    """Read some rows from a folder of the build, by source and id; a row that goes in several times counts once.
+    """Read some rows from a folder of the build, by source and id; copies of a row count once.
 
-    First where they are, from the ids alone, then each by its place: ten rows of 1 GB take 0.3 s, a filter 1.3 s.
+    It reads the ids first, then each row by its position: ten rows of 1 GB take 0.3 s, a filter 1.3 s.
     """
     paths = sorted((build.path / folder).glob("*.parquet"))
     if not keys.height or not paths:
@@ -160,7 +153,7 @@ def texts_of(build: Build, folder: str, keys: pl.DataFrame) -> dict[tuple[str, s
         pl.scan_parquet(paths[file]).slice(place, 1)
         for file, place in zip(files.tolist(), (places - starts).tolist(), strict=True)
     ]
-    # Each holds threads of its own while it is read; polars warns of 512.
+    # Each read has its own threads; polars warns at 512.
     parts = (slices[first : first + AT_ONCE] for first in range(0, len(slices), AT_ONCE))
     rows = [frame.to_dicts()[0] for part in parts for frame in pl.collect_all(part)]
     return {(row["source"], row["id"]): row for row in rows}
@@ -168,50 +161,50 @@ def texts_of(build: Build, folder: str, keys: pl.DataFrame) -> dict[tuple[str, s
 
 def texts_there(build: Build, keys: pl.DataFrame, kind: Kind) -> dict[tuple[str, str], dict[str, Any]]:
     """Read those of some rows of one kind, by source and id, whose text is in the build folder."""
-    fell = texts_of(build, build.folder_of(kind), keys)
-    return {**fell, **texts_of(build, "data", keys)} if kind == build.kind else fell
+    dropped = texts_of(build, build.folder_of(kind), keys)
+    return {**dropped, **texts_of(build, "data", keys)} if kind == build.kind else dropped
 
 
-def _twins(build: Build, verdicts: Iterable[dict[str, Any]], kind: Kind) -> dict[str, Twin]:
-    """Return the rows that duplicates fell to, by `source/id`."""
-    groups = labels(build, *DEDUPS)
-    names = sorted({line["match"] for line in verdicts if line["step"] in groups and line["match"]})
+def _survivors(build: Build, dropped: Iterable[dict[str, Any]], kind: Kind) -> dict[str, SurvivingDuplicate]:
+    """Return the surviving rows of duplicates, by `source/id`."""
+    groups = build.steps_with("duplicates")
+    names = sorted({line["match"] for line in dropped if line["step"] in groups and line["match"]})
     split = [name.split("/", 1) for name in names]  # the name of a source has no slash
     keys = pl.DataFrame(split, schema={"source": pl.String, "id": pl.String}, orient="row")
     if not keys.height:
         return {}
     readable = build.lines_of(kind).filter(pl.col("fate") != "quarantined")
-    told = lines_of(readable.select("source", "id", "fate", "step", "split"), keys)
-    lines = {(line["source"], line["id"]): line for line in told}
+    found = lines_of(readable.select("source", "id", "fate", "step", "split"), keys)
+    lines = {(line["source"], line["id"]): line for line in found}
     texts = texts_there(build, keys, kind)
-    found = {}
+    survivors = {}
     for name, (source, row_id) in zip(names, split, strict=True):
         line, row = lines.get((source, row_id)), texts.get((source, row_id))
-        turns = turns_of(kind, row, whole=TWIN) if row else ()
-        found[name] = Twin(name, _fate(source, line), turns)
-    return found
+        turns = turns_of(kind, row, whole=SURVIVOR_CHARACTERS) if row else ()
+        survivors[name] = SurvivingDuplicate(name, _fate(source, line), turns)
+    return survivors
 
 
 def _fate(source: str, line: dict[str, Any] | None) -> str:
-    """Say in words what became of the row of a ledger line."""
+    """Return the fate of a surviving row in words."""
     if line is None:
-        return "which the step is held against" if source == AGAINST else "not in the ledger"
+        return "which the step compares with" if source == AGAINST else "not in the ledger"
     if line["fate"] == "kept":
         return f"kept, in the {line['split']} split"
     if line["fate"] == "dropped":
         return f"dropped by {line['step']}"
     if line["fate"] == "paired":
-        return "paired: its text is that of its pairs"
+        return "paired: its text is in its pairs"
     return "not sampled, so its text is not in the build folder"
 
 
-def fallen_row(
+def dropped_row(
     build: Build,
     line: dict[str, Any],
     texts: dict[tuple[str, str], dict[str, Any]],
-    twins: Mapping[str, Twin] = MappingProxyType({}),
-) -> Fallen:
-    """Return a row as its ledger line tells of it; without turns where `texts` does not have it."""
+    survivors: Mapping[str, SurvivingDuplicate] = MappingProxyType({}),
+) -> DroppedRow:
+    """Return the dropped row of a ledger line; without turns if `texts` lacks it."""
     row = texts.get((line["source"], line["id"]), {})
     place = {label: number for number, label in enumerate(build.steps)}
     hits = list(line["evidence"] or [])
@@ -221,19 +214,16 @@ def fallen_row(
         name: line[name] for name in ("source", "id", "file", "line", "step", "reason", "score", "bound", "match")
     }
     turns = turns_of(build.kind_of_step(line["step"]), row, fitting) if row else ()
-    held = holds(line) if line["step"] in labels(build, EVALS) else ()
-    return Fallen(**verdict, turns=turns, stale=tuple(late), twin=twins.get(line["match"] or ""), holds=held)
+    items = matched_items(line) if line["step"] in build.steps_with("contamination") else ()
+    return DroppedRow(
+        **verdict, turns=turns, stale=tuple(late), survivor=survivors.get(line["match"] or ""), eval_items=items
+    )
 
 
-def holds(line: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the eval items that a step met in the row of a ledger line, the one it fell to first."""
-    met = [hit["match"] for hit in line["evidence"] or () if hit["step"] == line["step"]]
-    return tuple(dict.fromkeys([line["match"], *met]))
-
-
-def labels(build: Build, *types: str) -> list[str]:
-    """Return the labels of the steps of these types."""
-    return [str(step["label"]) for step in build.manifest["steps"] if step["step"]["type"] in types]
+def matched_items(line: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the eval items that a step matched in the row of a ledger line, the deciding one first."""
+    items = [hit["match"] for hit in line["evidence"] or () if hit["step"] == line["step"]]
+    return tuple(dict.fromkeys([line["match"], *items]))
 
 
 def every_turn(kind: str, row: dict[str, Any]) -> list[tuple[str, int, str, str]]:
@@ -261,25 +251,24 @@ def _messages(side: str, messages: list[dict[str, Any]] | None) -> list[tuple[st
 
 
 def _turn(side: str, number: int, role: str, text: str, hits: Sequence[dict[str, Any]], whole: int | None) -> Turn:
-    """Put the hits of one turn on it: spans on its text, those without a length on the turn itself."""
+    """Return a turn with its hits: in its text, or, those of no length, on the turn itself."""
     own = [hit for hit in hits if (hit["side"], hit["turn"]) == (side, number)]
     spans = [Hit(hit["start"], hit["end"], _title(hit)) for hit in own if hit["start"] < hit["end"]]
     flags = tuple(dict.fromkeys(_title(hit) for hit in own if hit["start"] >= hit["end"]))
-    shown = pieces(text, spans) if whole is None else pieces(text, spans, whole=whole)
+    shown = cut(text, spans) if whole is None else cut(text, spans, whole=whole)
     return Turn("" if side == "dialogue" else side, role, tuple(shown), flags)
 
 
 def _title(hit: dict[str, Any]) -> str:
-    met = f": {hit['match']}" if hit["match"] else ""
-    return f"{hit['reason']}{met}"
+    return f"{hit['reason']}: {hit['match']}" if hit["match"] else str(hit["reason"])
 
 
 def _shorten(turns: list[Turn]) -> tuple[Turn, ...]:
-    """Leave out turns in the middle of a long dialogue that have nothing marked, and say how many."""
+    """Leave out the middle turns of a long dialogue that have no hits, with their count."""
     if len(turns) <= TURNS:
         return tuple(turns)
     keep = {0, 1, len(turns) - 1} | {
-        n for n, turn in enumerate(turns) if turn.flags or any(piece.titles for piece in turn.text)
+        n for n, turn in enumerate(turns) if turn.flags or any(span.titles for span in turn.text)
     }
     shown: list[Turn] = []
     for number, turn in enumerate(turns):

@@ -16,12 +16,12 @@ def settings(step: Mapping[str, Any]) -> str:
     >>> settings({"type": "Decontaminate", "version": 1, "evals": [{"type": "EvalSet", "name": "gsm8k"}], "ngram": 8})
     'evals=[gsm8k], ngram=8'
     """
-    told = {name: value for name, value in step.items() if name not in {"type", "version"}}
-    return ", ".join(f"{name}={_value(value)}" for name, value in told.items() if value not in (None, False, [], {}))
+    given = {name: value for name, value in step.items() if name not in {"type", "version"}}
+    return ", ".join(f"{name}={_value(value)}" for name, value in given.items() if value not in (None, False, [], {}))
 
 
 def _value(value: object) -> str:
-    """Write a setting; one with settings of its own by its name, or by its type and those."""
+    """Write a setting; an object by its name, or by its type and settings."""
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, Mapping) and "type" in value:
@@ -38,8 +38,17 @@ def number(value: float) -> str:
     return f"{int(value):,}" if float(value).is_integer() else f"{value:.4g}"
 
 
+def counted(count: int, noun: str = "row") -> str:
+    """Write a count with its noun.
+
+    >>> counted(1), counted(2000, "item")
+    ('1 row', '2,000 items')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def of_all(share: float) -> str:
-    """Write a share; what is not nothing is never 0.0%, and what is not everything never 100.0%.
+    """Write a share; only nothing is 0.0%, and only everything is 100.0%.
 
     >>> [of_all(share) for share in (0, 0.00001, 0.25, 0.99999, 1)]
     ['0.0%', '<0.1%', '25.0%', '>99.9%', '100.0%']
@@ -50,7 +59,7 @@ def of_all(share: float) -> str:
 
 
 def percent(name: str) -> pl.Expr:
-    """Write a column of shares as percentages; the share of nothing (NaN) is 0, and what is not nothing never 0.0.
+    """Write a column of shares as percentages; the share of nothing (NaN) is 0.0 %, a tiny one <0.1 %.
 
     >>> pl.DataFrame({"share": [0.25, float("nan"), 0.0001]}).select(percent("share"))["share"].to_list()
     ['25.0 %', '0.0 %', '<0.1 %']

@@ -1,6 +1,6 @@
-"""A text as it may be shown: cut around what was found in it, found spans apart, unseen characters named.
+"""A text as it is shown: cut around the hits, hits highlighted, invisible characters named.
 
-Nothing is left out without a piece that says how much.
+Wherever characters are left out, a span says how many.
 """
 
 from __future__ import annotations
@@ -32,23 +32,22 @@ UNSEEN: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
-"""Controls, direction marks, widthless and tag characters: they would hide, reorder or forge what is shown.
+"""Control, direction, zero-width and tag characters, which hide, reorder or forge text.
 
-Tab and line feed are shown as they are, and so are joiners (U+200C, U+200D) and variation selectors, which Persian and
-emoji are written with.
+Tab, line feed, joiners (U+200C, U+200D) and variation selectors are shown as they are: Persian and emoji need them.
 """
 
 
 class Hit(NamedTuple):
-    """A found span, in characters, and what to call it."""
+    """The characters of a hit, and its title."""
 
     start: int
     end: int
     title: str
 
 
-class Piece(NamedTuple):
-    """A run of text under one set of hits; or, with `left_out`, so many characters (with `hits` hits) not shown."""
+class Span(NamedTuple):
+    """A run of text in one set of hits; or `left_out` characters, with `hits` hits, that are not shown."""
 
     text: str
     titles: tuple[str, ...] = ()
@@ -62,28 +61,28 @@ class Piece(NamedTuple):
         return f"{self.left_out:,} {'character' if self.left_out == 1 else 'characters'}{hits} left out"
 
 
-def pieces(text: str, hits: Sequence[Hit] = (), *, whole: int = WHOLE) -> list[Piece]:
-    """Cut `text` into pieces that together are all of it; a span of no length or outside the text marks nothing.
+def cut(text: str, hits: Sequence[Hit] = (), *, whole: int = WHOLE) -> list[Span]:
+    """Cut `text` into spans that together cover it; hits that are empty or outside the text are ignored.
 
-    >>> [(piece.text, piece.titles) for piece in pieces("I am an AI.", [Hit(8, 10, "self_reference")])]
+    >>> [(span.text, span.titles) for span in cut("I am an AI.", [Hit(8, 10, "self_reference")])]
     [('I am an ', ()), ('AI', ('self_reference',)), ('.', ())]
-    >>> [piece.left_out for piece in pieces("a" * 10_000)]
+    >>> [span.left_out for span in cut("a" * 10_000)]
     [0, 9450, 0]
     """
     within = [hit for hit in sorted(hits) if 0 <= hit.start < hit.end <= len(text)]
-    found: list[Piece] = []
+    found: list[Span] = []
     place = 0
     for start, end in [*_windows(text, within, whole), (len(text), len(text))]:
         if start > place:
             unseen = sum(place < hit.end and hit.start < start and not _shown(hit, place, start) for hit in within)
-            found.append(Piece("", left_out=start - place, hits=unseen))
+            found.append(Span("", left_out=start - place, hits=unseen))
         found += _marked(text, start, end, within)
         place = max(place, end)
     return found
 
 
 def plain(text: str) -> str:
-    r"""Name the characters of `text` that would not be seen; for places that know no markup.
+    r"""Name the invisible characters of `text`; for output without markup.
 
     >>> plain("a\u202eb")
     'a[U+202E]b'
@@ -92,7 +91,7 @@ def plain(text: str) -> str:
 
 
 def html(text: str) -> Markup:
-    r"""Escape `text` for a page, with unseen characters as boxes that name them.
+    r"""Escape `text` for a page, with invisible characters as boxes that name them.
 
     >>> html("<b>\u202e")
     Markup('&lt;b&gt;<span class="unseen" title="RIGHT-TO-LEFT OVERRIDE">U+202E</span>')
@@ -106,21 +105,8 @@ def html(text: str) -> Markup:
     return shown + escape(text[place:])
 
 
-def html_pieces(found: Sequence[Piece]) -> Markup:
-    """Return pieces as HTML, with hits in `<mark>` and a note where characters are left out."""
-    return Markup().join(_html_piece(piece) for piece in found)
-
-
-def _html_piece(piece: Piece) -> Markup:
-    if piece.left_out:
-        return Markup(' <span class="gap">… {} …</span> ').format(piece.gap)
-    if piece.titles:
-        return Markup('<mark title="{}">{}</mark>').format(plain(", ".join(piece.titles)), html(piece.text))
-    return html(piece.text)
-
-
 def _windows(text: str, hits: Sequence[Hit], whole: int) -> list[tuple[int, int]]:
-    """Return the spans of `text` that are shown: apart, in order."""
+    """Return the disjoint spans of `text` that are shown, in order."""
     if len(text) <= whole:
         return [(0, len(text))]
     wanted = [(0, HEAD), (len(text) - TAIL, len(text))]
@@ -140,7 +126,7 @@ def _windows(text: str, hits: Sequence[Hit], whole: int) -> list[tuple[int, int]
 
 
 def _edge(text: str, place: int, way: int) -> int:
-    """Move a cut outwards to white space that is near, else off the middle of a letter or emoji made of several."""
+    """Move a cut outwards to near white space, or else out of a combined character or emoji."""
     near = place
     for _ in range(NUDGE):
         if near in {0, len(text)} or text[near - (way < 0)].isspace():
@@ -152,7 +138,7 @@ def _edge(text: str, place: int, way: int) -> int:
 
 
 def _joins(character: str) -> bool:
-    """Say whether a character belongs to the one before it: combining, variation selector, skin tone or joiner."""
+    """Whether a character belongs to the one before it: combining, variation selector, skin tone or joiner."""
     return (
         unicodedata.category(character).startswith("M")
         or character == "\u200d"
@@ -161,16 +147,16 @@ def _joins(character: str) -> bool:
 
 
 def _shown(hit: Hit, start: int, end: int) -> bool:
-    """Say whether some of `hit` lies outside `start` to `end`, so that its mark is seen."""
+    """Whether part of `hit` is outside `start` to `end`, so that its highlight is visible."""
     return hit.start < start or hit.end > end
 
 
-def _marked(text: str, start: int, end: int, hits: Sequence[Hit]) -> list[Piece]:
+def _marked(text: str, start: int, end: int, hits: Sequence[Hit]) -> list[Span]:
     """Cut `start` to `end` wherever a hit begins or ends."""
     edges = {start, end} | {edge for hit in hits for edge in (hit.start, hit.end) if start < edge < end}
     order = sorted(edges)
     return [
-        Piece(text[low:high], tuple(dict.fromkeys(hit.title for hit in hits if hit.start <= low and high <= hit.end)))
+        Span(text[low:high], tuple(dict.fromkeys(hit.title for hit in hits if hit.start <= low and high <= hit.end)))
         for low, high in pairwise(order)
     ]
 

@@ -1,17 +1,17 @@
-"""What became of eval items planted into the data, for the terminal."""
+"""The leak test of a decontaminate step, for the terminal: which planted eval items it finds."""
 
 from __future__ import annotations
 
 from rich.text import Text
 
 from curate.preview.leak_test import LeakTest, Way
-from curate.report.contamination import counted, coverage, coverage_lines
-from curate.report.formatting import of_all
+from curate.report.contamination import coverage, coverage_lines
+from curate.report.formatting import counted, of_all
 from curate.report.highlights import plain
 
 
-def planted_part(test: LeakTest) -> Text:
-    """Say of a decontaminate step what it can find at all, and what share of the planted items it found."""
+def leak_test_part(test: LeakTest) -> Text:
+    """Return a step's coverage, and the share of planted items that it found."""
     text = Text.assemble((f"{test.label} finds what is planted", "bold underline"), "\n")
     if not test.ways:
         return text.append("  not tested: no row that was read has a turn that this step searches\n", style="yellow")

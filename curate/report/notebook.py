@@ -1,20 +1,20 @@
-"""Dropped rows in a notebook, with what was found in them marked."""
+"""Dropped rows in a notebook, with their hits highlighted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from curate.report.dropped_rows import Fallen, fallen
+from curate.report.dropped_rows import DroppedRow, dropped_rows
 from curate.report.templates import templates
 from curate.report.terminal_rows import row_text
 from curate.result.build import Build
 
 
 @dataclass(frozen=True, repr=False)
-class Look:
-    """Rows that show themselves: marked in a notebook, as plain text elsewhere."""
+class DroppedRows:
+    """Dropped rows: HTML with highlights in a notebook, plain text elsewhere."""
 
-    rows: tuple[Fallen, ...]
+    rows: tuple[DroppedRow, ...]
 
     def __repr__(self) -> str:
         return "\n".join(row_text(row).plain for row in self.rows)
@@ -23,11 +23,11 @@ class Look:
         return templates().get_template("notebook.html.j2").render(rows=self.rows)
 
 
-def look(
+def show_dropped(
     build: Build, step: str | None = None, *, reason: str | None = None, source: str | None = None, n: int = 3
-) -> Look:
-    """Return up to `n` rows for each reason that rows fell with, lowest id first, to be shown.
+) -> DroppedRows:
+    """Return up to `n` dropped rows for each step and reason, lowest id first, for display in a notebook.
 
-    Raises `CallError` for a step or source that the build does not have.
+    Raises `CallError` for an unknown step or source.
     """
-    return Look(tuple(fallen(build, step=step, reason=reason, source=source, n=n)))
+    return DroppedRows(tuple(dropped_rows(build, step=step, reason=reason, source=source, n=n)))

@@ -1,4 +1,4 @@
-"""How a build fits training, for a terminal: a table a source, what it comes to, and what is worth knowing."""
+"""A preflight for the terminal: a table with one row per source, totals, and notes."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from curate.preflight.preflight import Fit
+from curate.preflight.preflight import Preflight
 from curate.report.formatting import of_all
 from curate.report.highlights import plain
 from curate.report.terminal_table import frame_table
 
 
-def fit_parts(fit: Fit, batch: int | None = None) -> Iterator[RenderableType]:
-    """Give the table of a fit, steps an epoch at `batch` rows a step, and its notes."""
-    yield frame_table(fit.table, total=True)
-    total = fit.total
+def preflight_parts(found: Preflight, batch: int | None = None) -> Iterator[RenderableType]:
+    """Give the table of a preflight, the steps per epoch at `batch` rows per step, and its notes."""
+    yield frame_table(found.table, total=True)
+    total = found.total
     share = of_all(total["trained"] / total["left"]) if total["left"] else "none"
-    told = [f"{fit.rows:,} rows are trained: {total['left']:,} tokens, of which the loss counts {share}."]
-    if fit.packs is not None and fit.efficiency is not None:
-        told.append(f"Packed into {fit.packs:,} blocks of {fit.limit:,} tokens, {of_all(fit.efficiency)} full.")
+    lines = [f"{found.rows:,} rows are trained: {total['left']:,} tokens, of which {share} are trained."]
+    if found.packs is not None and found.efficiency is not None:
+        lines.append(f"Packed into {found.packs:,} blocks of {found.limit:,} tokens, {of_all(found.efficiency)} full.")
     if batch is not None:
-        told.append(f"{fit.steps(batch):,} steps an epoch, of {batch:,} {'rows' if fit.packs is None else 'blocks'}.")
-    yield Text("\n" + "\n".join(told))
-    for note in fit.notes():
-        warning, grave, rest = note.rpartition("warning: ")
-        yield Text.assemble(("warning: ", "bold yellow") if grave else warning, plain(rest))
+        lines.append(
+            f"{found.steps(batch):,} steps per epoch, of {batch:,} {'rows' if found.packs is None else 'blocks'}."
+        )
+    yield Text("\n" + "\n".join(lines))
+    for note in found.notes():
+        before, warning, rest = note.rpartition("warning: ")
+        yield Text.assemble(("warning: ", "bold yellow") if warning else before, plain(rest))
 
 
-def settings_table(told: Iterable[tuple[str, object, str]]) -> Table:
-    """Return settings as a table, a line each: its name, its value, and who decided it."""
-    lines = [{"setting": name, "value": str(value), "from": origin} for name, value, origin in told]
-    return frame_table(pl.DataFrame(lines))
+def settings_table(settings: Iterable[tuple[str, object, str]]) -> Table:
+    """Return settings as a table: name, value, and origin."""
+    rows = [{"setting": name, "value": str(value), "from": origin} for name, value, origin in settings]
+    return frame_table(pl.DataFrame(rows))

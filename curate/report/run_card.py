@@ -1,4 +1,4 @@
-"""The dataset card: `README.md` of a build folder, with the front matter that the Hub and `datasets` read."""
+"""The data set card: `README.md` of a build folder, with the front matter that the Hub and `datasets` read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from curate.report.contamination import LINES, count_staying, evals, findings
-from curate.report.dropped_rows import EVALS, labels
+from curate.report.finding_tables import finding_tables, table_line
 from curate.report.formatting import percent, settings
 from curate.report.highlights import plain
 from curate.result.build import Build
@@ -21,7 +21,7 @@ LICENCES: Final = {
     *("cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0", "cc-by-nd-4.0", "odc-by", "odbl", "pddl"),
     *("gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0", "unlicense"),
 }
-"""What the Hub calls the licences of most data sets; any other is `other` with its name beside it."""
+"""The Hub's names of common licences; any other is `other`, with its name."""
 
 SIZES: Final = (
     (1_000, "n<1K"),
@@ -33,7 +33,7 @@ SIZES: Final = (
 """The Hub's size categories, by rows; larger ones follow the same pattern."""
 
 SEARCHED: Final = {"eval": pl.String, "items": pl.Int64, "matchable": pl.Int64, "generic": pl.Int64}
-"""The columns of the table of what was looked for."""
+"""The columns of the table of eval items."""
 
 MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~&#]")
 INTRAWORD: Final = re.compile(r"(?<=\w)_(?=\w)")
@@ -42,7 +42,7 @@ INTRAWORD: Final = re.compile(r"(?<=\w)_(?=\w)")
 def card(build: Build) -> str:
     """Return the card of `build` as Markdown with YAML front matter: a pure function of the files in its folder.
 
-    `datasets.load_dataset(folder)` finds the splits through it, and does not take ledger or dropped rows for data.
+    `datasets.load_dataset(folder)` finds the splits through it, and ignores ledger and dropped rows.
     """
     parts = [
         _front_matter(build),
@@ -50,6 +50,7 @@ def card(build: Build) -> str:
         _load(build),
         *_tables(build),
         *_contamination(build),
+        *_finding_tables(build),
         _steps(build),
         _sources(build),
         _rebuild(build),
@@ -69,7 +70,7 @@ def cell(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Put text into a code span whose fence it does not hold.
+    """Put text into a code span with a fence that it does not contain.
 
     >>> code("a`b")
     '`` a`b ``'
@@ -106,12 +107,12 @@ def _front_matter(build: Build) -> str:
 
 
 def _written(build: Build) -> list[str]:
-    """Return the splits that have files; `datasets` loads nothing of a folder with a split that has none."""
+    """Return the splits that have files; with an empty split, `datasets` loads nothing."""
     return [name for name, split in build.manifest["splits"].items() if split["shards"]]
 
 
 def _licence(build: Build) -> list[str]:
-    """Return the lines for a licence that all sources share; none where they differ or one has none."""
+    """Return the lines of a licence shared by all sources; none otherwise."""
     named = {source["licence"] for source in build.manifest["sources"]}
     licence = next(iter(named)) if len(named) == 1 else None
     if not licence:
@@ -131,15 +132,15 @@ def _opening(build: Build) -> str:
     total = build.funnel.row(-1, named=True)
     sources = "1 source" if len(build.sources) == 1 else f"{len(build.sources)} sources"
     kept = f"of which {total['kept']:,} were kept"
-    lines = "`ledger/` has a line for every row that was read"
+    lines = "`ledger/` has one line for each row read"
     if build.paired:
         kept = f"of which {total['paired']:,} gave {total['pairs']:,} pairs; {total['kept']:,} rows were kept"
-        lines += ", `pairs/` one for every pair"
+        lines += ", `pairs/` one for each pair"
     return (
         f"# {cell(build.name)}\n\n"
         f"Rows of kind *{build.kind}*: {counts}. Made by `curate` {build.manifest['versions']['curate']} from "
         f"{total['read']:,} rows of {sources}, {kept}. "
-        f"`report.html` shows what fell and why; {lines}."
+        f"`report.html` shows what was dropped and why; {lines}."
     )
 
 
@@ -166,7 +167,7 @@ Columns: {columns}."""
 def _tables(build: Build) -> list[str]:
     estimated = build.manifest["tokens"] == "estimated"
     note = " No tokenizer was named, so tokens are estimated." if estimated else ""
-    behind = " Behind the Pairing they are of pairs, and add up to those." if build.paired else ""
+    behind = " After the Pairing, counts are of pairs, and add up to those." if build.paired else ""
     brought = build.composition.with_columns(percent("share"), percent("token_share"))
     return [
         f"## Composition\n\nAsked and delivered are in the unit of the plan.{note}\n\n{table(brought)}",
@@ -177,16 +178,16 @@ def _tables(build: Build) -> list[str]:
 
 
 def _languages(build: Build) -> list[str]:
-    """Return a part on languages where a step names them."""
+    """Return a section on languages if a step detects them."""
     if not build.tells_languages:
         return []
-    told = build.languages.with_columns(percent("read_share"), percent("kept_share"))
-    return [f"## Languages\n\nRows of each source, read and kept; *und* is text too short to tell.\n\n{table(told)}"]
+    shown = build.languages.with_columns(percent("read_share"), percent("kept_share"))
+    return [f"## Languages\n\nRows of each source, read and kept; *und* is too short to identify.\n\n{table(shown)}"]
 
 
 def _contamination(build: Build) -> list[str]:
-    """Return a part for each step that looks for eval items: what of them was in which source."""
-    return [_searched(build, label) for label in labels(build, EVALS)]
+    """Return a section for each decontaminate step: the eval items in each source."""
+    return [_searched(build, label) for label in build.steps_with("contamination")]
 
 
 def _searched(build: Build, label: str) -> str:
@@ -194,14 +195,14 @@ def _searched(build: Build, label: str) -> str:
     head = pl.DataFrame([cover[:4] for cover in evals(build, label)], schema=SEARCHED, orient="row")
     parts = [f"## Contamination: {cell(label)}", "Eval items that could be found:", table(head)]
     if not found:
-        return "\n\n".join([*parts, "No row that reached this step holds one."])
+        return "\n\n".join([*parts, "No row that reached this step contains one."])
     more = f" {len(found) - LINES:,} more pairs are not listed." if len(found) > LINES else ""
-    told = (
-        "What each source held before this step; rows with nothing but generic items are apart. A source that touches "
+    shown = (
+        "The items in each source before this step; rows with only generic items are counted separately. A source with "
         f"more than 2 % of an eval's items counts as contaminated by it as a whole.{more}"
     )
     parts += [
-        told,
+        shown,
         table(pl.DataFrame(found[:LINES], orient="row").with_columns(percent("row_share"), percent("item_share"))),
         *_staying(count_staying(build, label)),
     ]
@@ -209,11 +210,18 @@ def _searched(build: Build, label: str) -> str:
 
 
 def _staying(count: int) -> list[str]:
-    return [f"Rows that hold an item and did not fall, flagged or of a protected source: {count:,}."] if count else []
+    return [f"Rows with an item that were not dropped, flagged or of a protected source: {count:,}."] if count else []
+
+
+def _finding_tables(build: Build) -> list[str]:
+    """Return a list of the tables that steps left as findings."""
+    found = [(label, table) for label in build.steps for table in finding_tables(build, label)]
+    lines = [f"- {cell(label)}: {cell(table_line(table))}" for label, table in found]
+    return ["\n".join(["## Findings\n", *lines])] if lines else []
 
 
 def table(frame: pl.DataFrame) -> str:
-    r"""Return a frame as a Markdown table: numbers to the right with thousands apart, zeros as dots.
+    r"""Return a frame as a Markdown table: numbers right, thousands separated, zeros as dots.
 
     >>> print(table(pl.DataFrame({"source": ["a|b"], "rows": [1200]})))
     | source | rows |
@@ -238,12 +246,12 @@ def _steps(build: Build) -> str:
         + code(settings(step["step"]) or "defaults")
         for place, step in enumerate(build.manifest["steps"], 1)
     ]
-    told = "In this order; settings that are off are left out." if lines else "None."
-    return "\n".join([f"## Steps\n\n{told}\n", *lines])
+    shown = "In this order; settings that are off are left out." if lines else "None."
+    return "\n".join([f"## Steps\n\n{shown}\n", *lines])
 
 
 def _sources(build: Build) -> str:
-    told = [
+    shown = [
         (
             source["name"],
             source["licence"] or "not stated",
@@ -253,7 +261,7 @@ def _sources(build: Build) -> str:
         )
         for source in build.manifest["sources"]
     ]
-    frame = pl.DataFrame(told, schema=["source", "licence", "format", "protected", "content"], orient="row")
+    frame = pl.DataFrame(shown, schema=["source", "licence", "format", "protected", "content"], orient="row")
     return f"## Sources and licences\n\nThe rows keep the licences of their sources.\n\n{table(frame)}"
 
 
@@ -267,8 +275,8 @@ The same mixture on the same data gives the same bytes, on any number of threads
 curate build MIXTURE.py --out FOLDER
 ```
 
-- Mixture: fingerprint `{build.manifest["fingerprint"]}`, seed {build.manifest["seed"]}; `manifest.json` has it all.
-- Data: the column *content* above stands for the rows of each source, in any order.
+- Mixture: fingerprint `{build.manifest["fingerprint"]}`, seed {build.manifest["seed"]}; see `manifest.json`.
+- Data: the column *content* above is a hash of the rows of each source, in any order.
 - Made with: {versions}."""
 
 

@@ -1,4 +1,4 @@
-"""The funnel, and what groups found, for a terminal."""
+"""The funnel and the findings of a build, for the terminal."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.report.contamination import contamination_lines
-from curate.report.dropped_rows import DEDUPS, EVALS, labels
 from curate.report.duplicates import duplicate_lines
+from curate.report.finding_tables import finding_tables, table_line
 from curate.report.highlights import plain
 from curate.result.build import Build, reading
 
 WIDTH: Final = 80
-"""Columns: what a log gives. A table that is wider stands closer."""
+"""Columns of a log; a wider table has no gaps."""
 
 LONG, BREAK = 10, re.compile(r"(?<=[_:-])| (?=\S+$)")
-"""A longer name of a column goes on two lines, broken here."""
+"""A longer column name takes two lines, broken here."""
 
 
 def funnel_table(build: Build) -> Table:
-    """Return the funnel: a line a source, thousands apart, a dot for none. Four sources and steps fit 100 columns."""
+    """Return the funnel: one row per source, thousands separated, a dot for 0."""
     heads = [_head(name) for name in build.funnel.columns]
     rows = [_cells(row) for row in build.funnel.rows()]
     columns = zip(heads, *rows, strict=True)
@@ -41,22 +41,26 @@ def funnel_table(build: Build) -> Table:
 
 
 def findings(build: Build, step: str | None = None) -> Iterator[Text]:
-    """Give a paragraph for each step (or one of them) that dedups or decontaminates: what it found in which source.
+    """Give a paragraph for each step (or one of them) with findings: duplicates, contamination, tables.
 
-    Raises `BuildFolderError` for a build that cannot be read.
+    Raises `BuildFolderError` if the build cannot be read.
     """
-    for label in labels(build, *DEDUPS, EVALS):
-        if step not in {None, label}:
-            continue
+    for label in build.steps if step is None else [step]:
         with reading(build.path):
-            told = contamination_lines(build, label) if label in labels(build, EVALS) else duplicate_lines(build, label)
-        if told:
-            lines = "".join(f"  {plain(line)}\n" for line in told)
-            yield Text.assemble("\n", (label, "bold"), f"\n{lines}".rstrip("\n"))
+            lines = _finding_lines(build, label)
+        if lines:
+            shown = "".join(f"  {plain(line)}\n" for line in lines)
+            yield Text.assemble("\n", (label, "bold"), f"\n{shown}".rstrip("\n"))
+
+
+def _finding_lines(build: Build, label: str) -> list[str]:
+    lines = contamination_lines(build, label) if label in build.steps_with("contamination") else []
+    lines += duplicate_lines(build, label) if label in build.steps_with("duplicates") else []
+    return lines + [table_line(table) for table in finding_tables(build, label)]
 
 
 def _head(name: str) -> Text:
-    """Break a long name where it may be broken."""
+    """Break a long name into two lines."""
     return Text(BREAK.sub("\n", name, count=1) if len(name) > LONG else name)
 
 

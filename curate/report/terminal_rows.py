@@ -1,7 +1,7 @@
-"""Rows of a build for the terminal: who they are, what became of them, what they say, what was found in it marked.
+"""Rows of a build for the terminal: name, fate and turns, with hits highlighted.
 
-Which rows are shown follows from their ids, lowest first and in turn from each step and reason (or source), so that few
-rows show much. What users wrote is never taken for markup, and characters that steer a terminal are named.
+The rows of lowest id are shown, in turn from each step and reason (or source). Text of the data is never interpreted as
+markup, and control characters are named.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from rich.text import Text
 
 from curate.errors import CallError, did_you_mean
 from curate.report.contamination import staying
-from curate.report.dropped_rows import EVALS, Fallen, Turn, fallen, labels, turns_of
+from curate.report.dropped_rows import DroppedRow, Turn, dropped_rows, turns_of
 from curate.report.formatting import number
-from curate.report.highlights import Piece, plain
+from curate.report.highlights import Span, plain
 from curate.result.build import Build, reading
 
 Fate: TypeAlias = Literal["dropped", "kept", "quarantined", "unsampled"]
 T = TypeVar("T")
 
 OPEN, CLOSE = "»", "«"
-"""Around what was found, so that it is seen without colours too."""
+"""Around hits, so that they are visible without colours."""
 
 MARKED: Final = "bold black on yellow"
 DIM: Final = "dim"
@@ -32,7 +32,7 @@ WHO: Final = "cyan"
 INDENT: Final = "    "
 
 ITEMS: Final = 5
-"""Eval items that are named of a row."""
+"""Eval items named of a row."""
 
 
 def show(
@@ -46,10 +46,9 @@ def show(
 ) -> list[Text]:
     """Return up to `n` rows of one fate, each as a text of several lines.
 
-    `step` and `reason` are of dropped rows only; for a step that looks for eval items, rows that hold one and stay are
-    shown after those. Rows that were not sampled have no text in a build folder. Raises
-    `CallError` for a step, reason or source that the build does not have, and `BuildFolderError` for one that cannot be
-    read.
+    `step` and `reason` select dropped rows only; for a decontaminate step, undropped rows with an item follow.
+    Unsampled rows have no text in a build folder. Raises `CallError` for an unknown step, reason or source, and
+    `BuildFolderError` if the build cannot be read.
     """
     if fate != "dropped" and (step is not None or reason is not None):
         message = f"a step and a reason choose among dropped rows, not among {fate} ones; leave out --step and --reason"
@@ -61,8 +60,8 @@ def show(
         match fate:
             case "dropped":
                 _check_reason(build, reason)
-                found = fallen(build, step=step, reason=reason, source=source, n=n)
-                if step in labels(build, EVALS) and reason is None:
+                found = dropped_rows(build, step=step, reason=reason, source=source, n=n)
+                if reason is None and step is not None and step in build.steps_with("contamination"):
                     found += staying(build, step, source=source, n=max(n - len(found), 0))
                 return [row_text(row) for row in spread(found, lambda row: (row.step, row.reason), n)]
             case "quarantined":
@@ -71,56 +70,56 @@ def show(
                 return list(_whole(build, fate, source, n))
 
 
-def row_text(row: Fallen) -> Text:
-    """Return a dropped row: its name, verdict and turns, then the row that it is a duplicate of."""
+def row_text(row: DroppedRow) -> Text:
+    """Return a dropped row: its name, the reason and its turns, then its surviving duplicate."""
     text = _head(row.source, row.id, row.file, row.line)
-    text.append(f"  {_verdict(row)}\n")
-    if row.holds:
-        more = f" and {len(row.holds) - ITEMS} more" if len(row.holds) > ITEMS else ""
-        text.append(f"  holds {plain(', '.join(row.holds[:ITEMS]))}{more}\n", style="italic")
+    text.append(f"  {_reason(row)}\n")
+    if row.eval_items:
+        more = f" and {len(row.eval_items) - ITEMS} more" if len(row.eval_items) > ITEMS else ""
+        text.append(f"  contains {plain(', '.join(row.eval_items[:ITEMS]))}{more}\n", style="italic")
     if row.stale:
         text.append(
-            f"  changed by {', '.join(row.stale)} after it was measured, so nothing is marked\n", style="italic"
+            f"  changed by {', '.join(row.stale)} after it was measured, so nothing is highlighted\n", style="italic"
         )
-    _say(text, row.turns)
-    if row.twin is not None:
-        text.append(f"  fell to {plain(row.twin.name)}, {row.twin.fate}\n", style="italic")
-        _say(text, row.twin.turns)
+    _add_turns(text, row.turns)
+    if row.survivor is not None:
+        text.append(f"  duplicate of {plain(row.survivor.name)}, {row.survivor.fate}\n", style="italic")
+        _add_turns(text, row.survivor.turns)
     return text
 
 
-def cut_text(found: Sequence[Piece]) -> Text:
-    """Return a cut text, with what was found between `»` and `«` and a note wherever something is left out.
+def cut_text(found: Sequence[Span]) -> Text:
+    """Return a cut text, with hits between `»` and `«` and a note wherever characters are left out.
 
-    >>> cut_text([Piece("I am an "), Piece("AI", ("self_reference",)), Piece(".")]).plain
+    >>> cut_text([Span("I am an "), Span("AI", ("self_reference",)), Span(".")]).plain
     'I am an »AI«.'
     """
     text = Text()
     inside = False
-    for piece in found:
-        if inside != bool(piece.titles):
+    for span in found:
+        if inside != bool(span.titles):
             text.append(CLOSE if inside else OPEN, style=MARKED)
             inside = not inside
-        if piece.left_out:
-            text.append(f" … {piece.gap} … ", style=DIM)
+        if span.left_out:
+            text.append(f" … {span.gap} … ", style=DIM)
         else:
-            text.append(plain(piece.text).replace("\n", f"\n{INDENT}"), style=MARKED if inside else "")
+            text.append(plain(span.text).replace("\n", f"\n{INDENT}"), style=MARKED if inside else "")
     if inside:
         text.append(CLOSE, style=MARKED)
     return text
 
 
 def spread(rows: Sequence[T], group: Callable[[T], object], n: int) -> list[T]:
-    """Return `n` of `rows`, in turn from each group, in the order in which they stood.
+    """Return `n` of `rows`, taken in turn from each group, in their original order.
 
     >>> spread(["a1", "a2", "a3", "b1"], lambda row: row[0], 3)
     ['a1', 'a2', 'b1']
     """
-    met: Counter[object] = Counter()
+    seen: Counter[object] = Counter()
     turn = []
     for row in rows:
-        turn.append(met[group(row)])
-        met[group(row)] += 1
+        turn.append(seen[group(row)])
+        seen[group(row)] += 1
     first = sorted(range(len(rows)), key=lambda place: (turn[place], place))[:n]
     return [rows[place] for place in sorted(first)]
 
@@ -130,18 +129,18 @@ def _head(source: str, row_id: str | None, file: str, line: int) -> Text:
     return Text.assemble((name, "bold"), (f"  {plain(file)}:{line}", DIM))
 
 
-def _verdict(row: Fallen) -> str:
-    told = f"{row.step}: {row.reason}"
+def _reason(row: DroppedRow) -> str:
+    reason = f"{row.step}: {row.reason}"
     if row.score is None or row.bound is None or row.score == row.bound:
-        return told
+        return reason
     side = "at least" if row.score < row.bound else "at most"
-    return f"{told} ({number(row.score)}, {side} {number(row.bound)})"
+    return f"{reason} ({number(row.score)}, {side} {number(row.bound)})"
 
 
-def _say(text: Text, turns: Sequence[Turn]) -> None:
+def _add_turns(text: Text, turns: Sequence[Turn]) -> None:
     for turn in turns:
         if turn.left_out:
-            text.append(f"  … {turn.left_out} turns with nothing marked left out …\n", style=DIM)
+            text.append(f"  … {turn.left_out} turns without a hit left out …\n", style=DIM)
             continue
         text.append(f"  {plain(f'{turn.side} {turn.role}'.strip())}: ", style=WHO)
         for flag in turn.flags:
@@ -167,7 +166,7 @@ def _lines(build: Build, fate: str, source: str | None) -> pl.LazyFrame:
 
 
 def _first_lines(build: Build, source: str | None, n: int) -> list[dict[str, Any]]:
-    """Return the lines of rows in quarantine, as they stood in the files."""
+    """Return the ledger lines of quarantined rows, in file order."""
     lines = _lines(build, "quarantined", source).select("source", "file", "line", "id", "column", "expected", "excerpt")
     first = lines.filter(pl.int_range(pl.len()).over("source") < n).collect().to_dicts()
     return spread(first, lambda line: line["source"], n)
@@ -182,26 +181,26 @@ def _quarantined(line: dict[str, Any]) -> Text:
 
 
 def _whole(build: Build, fate: str, source: str | None, n: int) -> Iterator[Text]:
-    """Give rows that were kept, with their turns, or not sampled, of which only the lines are left."""
+    """Give kept rows with their turns, or unsampled rows, which have only a ledger line."""
     lines = _lines(build, fate, source)
     keys = lines.group_by("source").agg(pl.col("id").bottom_k(n)).explode("id").collect()
     known = {name: place for place, name in enumerate(build.sources)}
     order = sorted(keys.rows(), key=lambda key: (known[key[0]], key[1]))
     chosen = pl.DataFrame(spread(order, lambda key: key[0], n), schema=["source", "id"], orient="row")
-    told = _by_name(lines, chosen)
+    ledger = _by_name(lines, chosen)
     texts = _by_name(build.kept(), chosen) if fate == "kept" else {}
     for key in chosen.rows():
-        line = told[key]
+        line = ledger[key]
         text = _head(line["source"], line["id"], line["file"], line["line"])
         text.append(f"  {_place(line)}\n")
         if key in texts:
-            # A span fits the text that was measured; an edit may have moved what it marks.
-            _say(text, turns_of(build.kind, texts[key], () if line["edited"] else line["evidence"]))
+            # A span is of the text that was measured; an edit may have shifted it.
+            _add_turns(text, turns_of(build.kind, texts[key], () if line["edited"] else line["evidence"]))
         yield text
 
 
 def _place(line: dict[str, Any]) -> str:
-    """Say where a row that no step dropped went."""
+    """Return the fate of a row that no step dropped."""
     if line["fate"] == "unsampled":
         return "not sampled, so its text is not in the build folder"
     times = f" {line['copies']} times" if line["copies"] > 1 else ""
@@ -210,7 +209,7 @@ def _place(line: dict[str, Any]) -> str:
 
 
 def _by_name(rows: pl.LazyFrame, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
-    """Read some rows by source and id. The filter by id goes down into the Parquet files; the join is exact."""
+    """Read some rows by source and id. The filter by id is pushed down to the Parquet files; the join is exact."""
     if not keys.height:
         return {}
     near = rows.filter(pl.col("id").is_in(keys["id"].implode()))

@@ -11,14 +11,14 @@ from curate.report.highlights import plain
 
 
 def frame_table(frame: pl.DataFrame, *, total: bool = False) -> Table:
-    """Return a frame as a table: words to the left, numbers to the right, thousands apart, a dot for none.
+    """Return a frame as a table: text left, numbers right, thousands separated, a dot for 0 and null.
 
-    `total`: the last line is the sum of the others and stands apart.
+    `total`: the last row is the sum of the others and is set apart.
     """
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for name, kind in frame.schema.items():
         table.add_column(plain(name), justify="right" if kind.is_numeric() else "left", overflow="fold")
-    rows = [[Text(_told(value)) for value in row] for row in frame.rows()]
+    rows = [[Text(_shown(value)) for value in row] for row in frame.rows()]
     for row in rows[: len(rows) - total]:
         table.add_row(*row)
     if total:
@@ -27,7 +27,7 @@ def frame_table(frame: pl.DataFrame, *, total: bool = False) -> Table:
     return table
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}"
     return f"{value:,}" if isinstance(value, int) and value else plain(str(value or "·"))

@@ -16,8 +16,9 @@ from curate.engine.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
 from curate.mix.tokens import Tokenizer
 from curate.result import group_reports as findings
+from curate.result import tables
+from curate.result.html import environment
 from curate.result.length_bias import bias, length_cost, measured
-from curate.result.tables import STYLE, composition_html, funnel_html, languages_html
 from curate.rows.schema import Kind, row_schema
 from curate.steps.base import FindingView
 
@@ -52,11 +53,10 @@ class Build:
 
     def _repr_html_(self) -> str:
         """Show the funnel and the composition in a notebook."""
-        funnel = funnel_html(self.funnel)
-        composition = composition_html(self.composition, estimated=self.manifest["tokens"] == "estimated")
-        languages = f"<br>{languages_html(self.languages)}" if self.tells_languages else ""
-        shown = f"{funnel}<br>{composition}{languages}"
-        return f'<div class="curate" style="overflow-x: auto"><style>{STYLE}</style>{shown}</div>'
+        estimated = self.manifest["tokens"] == "estimated"
+        shown = [tables.funnel(self.funnel), tables.composition(self.composition, estimated=estimated)]
+        shown += [tables.languages(self.languages)] if self.tells_languages else []
+        return environment().get_template("build.html.j2").render(tables=shown)
 
     @property
     def name(self) -> str:

@@ -1,20 +1,16 @@
-"""Funnel and composition as HTML tables with bars, for a notebook and for the page.
-
-The colours are middle tones and the background is nobody's, so that they read on light and on dark.
-"""
+"""The frames of a build as tables with bars; `tables.html.j2` writes them, for notebooks and for the page."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from html import escape
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
 KEPT, UNSAMPLED, QUARANTINED = "#2f9e6b", "#98a1ab", "#c8453b"
 DROPPED: Final = ("#dd8a26", "#a763b5", "#4c87cf", "#b8a021", "#d2608f", "#3f9fa6")
-"""A colour for each step, taken in turn."""
+"""The colours of the steps, used in turn."""
 
 ENDS: Final = ("source", "read", "quarantined", "paired", "pairs", "unsampled", "kept", "rows")
 """The columns of a funnel that are no step."""
@@ -24,173 +20,169 @@ LANGUAGES: Final = 6
 
 OTHERS: Final = "others"
 
-STYLE: Final = """
-.curate table { border-collapse: collapse; font-size: 0.9em; margin: 0; background: none; }
-.curate th, .curate td { padding: 0.3em 0.6em; text-align: right; white-space: nowrap; background: none; }
-.curate th { vertical-align: bottom; font-weight: 600; border-bottom: 1px solid #88888866; }
-.curate td { border-bottom: 1px solid #8888882b; font-variant-numeric: tabular-nums; }
-.curate th.name, .curate td.name { text-align: left; }
-.curate th.wrap { white-space: normal; }
-.curate tr.total td { font-weight: 600; border-top: 1px solid #88888866; }
-.curate td.short { font-weight: 600; color: #c8453b; }
-.curate .none { opacity: 0.45; }
-.curate .swatch { display: inline-block; width: 0.65em; height: 0.65em; border-radius: 2px; margin-right: 0.35em; }
-.curate th:first-child, .curate td:first-child { padding-left: 0; }
-.curate .bar { display: flex; width: 9em; height: 0.8em; overflow: hidden; border-radius: 3px; background: #8888882b; }
-.curate td.share .bar { display: inline-flex; width: 5em; margin-left: 0.6em; vertical-align: middle; }
-.curate .bar i { display: block; height: 100%; min-width: 0; }
-"""
-"""What the tables need; they stand inside an element of class `curate`."""
+
+class BarPart(NamedTuple):
+    """A part of a bar; `share` is its share of the bar's length."""
+
+    name: str
+    share: float
+    colour: str
 
 
-def funnel_html(funnel: pl.DataFrame) -> str:
-    """Return `Build.funnel` as a table: a line a source, a bar of its fates, and the counts.
+class TableCell(NamedTuple):
+    """A cell: `text` (None: a dot, for nothing), its CSS class, the colour of a swatch before it, and bars after it."""
 
-    >>> "<td>2</td>" in funnel_html(pl.DataFrame({"source": ["a"], "read": [3], "kept": [2], "rows": [2]}))
-    True
+    text: str | None
+    style: str = ""
+    colour: str = ""
+    bars: tuple[tuple[BarPart, ...], ...] = ()
+
+
+class TableRow(NamedTuple):
+    """A row of cells; the row of a total is set apart."""
+
+    cells: Sequence[TableCell]
+    is_total: bool = False
+
+
+class HtmlTable(NamedTuple):
+    """A table as `tables.html.j2` writes it."""
+
+    heads: Sequence[TableCell]
+    rows: Sequence[TableRow]
+
+
+def funnel(frame: pl.DataFrame) -> HtmlTable:
+    """Return `Build.funnel` as a table: one row per source, with a bar of its fates and their counts.
+
+    >>> funnel(pl.DataFrame({"source": ["a"], "read": [3], "kept": [2], "rows": [2]})).rows[0].cells[3].text
+    '2'
     """
-    colours = _colours(funnel.columns)
-    counted = [name for name in funnel.columns if name != "source"]
-    heads = [_head("source", "name"), _head("fates", "name"), *(_head(name, "", colours.get(name)) for name in counted)]
-    lines = []
-    for number, line in enumerate(funnel.to_dicts(), 1):
-        cells = [
-            _cell(line["source"], "name"),
-            f'<td class="name">{_bars(line, colours)}</td>',
-            *(_cell(line[name]) for name in counted),
-        ]
-        is_sum = number == funnel.height and line["source"] == "total"
-        lines.append(_line(cells, total=is_sum))
-    return _table(heads, lines)
+    colours = _colours(frame.columns)
+    counted = [name for name in frame.columns if name != "source"]
+    heads = [_name("source"), _name("fates"), *(TableCell(name, "", colours.get(name, "")) for name in counted)]
+    rows = []
+    for number, line in enumerate(frame.to_dicts(), 1):
+        cells = [_name(line["source"]), _bars(*_fates(line, colours)), *(_count(line[name]) for name in counted)]
+        rows.append(TableRow(cells, number == frame.height and line["source"] == "total"))
+    return HtmlTable(heads, rows)
 
 
-def _bars(line: dict[str, Any], colours: dict[str, str]) -> str:
+def _fates(line: Mapping[str, Any], colours: Mapping[str, str]) -> list[tuple[BarPart, ...]]:
     """Return the bar of a source's fates; where its rows were paired, a second one of the fates of its pairs."""
+    counts = {name: line[name] for name in colours}
     if not line.get("pairs"):
-        return _bar([(name, line[name], colour) for name, colour in colours.items()], line["read"])
-    behind = list(line).index("pairs")
-    early = {name: list(line).index(name) < behind for name in colours}
-    shown = [(name, line[name], colour) for name, colour in colours.items()]
-    rows = [part for part in shown if early[part[0]]]
-    final = [part for part in shown if not early[part[0]]]
-    second = _bar(final, sum(size for _, size, _ in final))
-    return f'{_bar(rows, line["read"])}<div style="margin-top: 2px">{second}</div>'
+        return [_bar(counts, colours, line["read"])]
+    names = list(line)
+    of_pairs = {name: count for name, count in counts.items() if names.index(name) > names.index("pairs")}
+    of_rows = {name: count for name, count in counts.items() if name not in of_pairs}
+    return [_bar(of_rows, colours, line["read"]), _bar(of_pairs, colours, sum(of_pairs.values()))]
 
 
-def composition_html(composition: pl.DataFrame, *, estimated: bool) -> str:
-    """Return `Build.composition` as a table: what was asked and delivered, then shares of rows and tokens as bars.
+def composition(frame: pl.DataFrame, *, estimated: bool) -> HtmlTable:
+    """Return `Build.composition` as a table: asked and delivered, then shares of rows and tokens as bars.
 
-    `estimated` says that no tokenizer counted the tokens. What fell short of the plan is set in red.
+    `estimated`: no tokenizer counted the tokens. What is short of the plan is red.
     """
     tokens = "tokens, estimated" if estimated else "tokens"
     names = ("source", "take", "asked", "delivered", "available", "rows", "share of rows", tokens, "share of tokens")
-    heads = [_head(name, "name" if name in {"source", "take"} else "wrap") for name in names]
-    lines = [_line(_brought(line), total=False) for line in composition.to_dicts()]
-    total = composition.select(pl.col("rows", "tokens").sum()).to_dicts()[0]
-    blank = "<td></td>"
-    cells = [_cell("total", "name"), *[blank] * 4, _cell(total["rows"]), blank, _cell(total["tokens"]), blank]
-    return _table(heads, [*lines, _line(cells, total=True)])
+    rows = []
+    for line in frame.to_dicts():
+        unit = "" if line["unit"] == "rows" else f" {line['unit']}"
+        short = "short" if line["delivered"] != line["asked"] else ""
+        asked, delivered = _count(line["asked"], unit=unit), _count(line["delivered"], short, unit)
+        counts = [asked, delivered, _count(line["available"]), _count(line["rows"]), _share(line["share"])]
+        last = [_count(line["tokens"]), _share(line["token_share"])]
+        rows.append(TableRow([_name(line["source"]), _name(line["take"]), *counts, *last]))
+    total, blank = frame.select(pl.col("rows", "tokens").sum()).row(0), TableCell("")
+    cells = [_name("total"), *[blank] * 4, _count(total[0]), blank, _count(total[1]), blank]
+    heads = [TableCell(name, "name" if name in {"source", "take"} else "wrap") for name in names]
+    return HtmlTable(heads, [*rows, TableRow(cells, is_total=True)])
 
 
-def _brought(line: dict[str, Any]) -> list[str]:
-    """Return the cells of one source of a composition."""
-    short = line["delivered"] != line["asked"]
-    unit = "" if line["unit"] == "rows" else f" {line['unit']}"
-    return [
-        _cell(line["source"], "name"),
-        _cell(line["take"], "name"),
-        _cell(line["asked"], unit=unit),
-        _cell(line["delivered"], "short" if short else "", unit=unit),
-        _cell(line["available"]),
-        _cell(line["rows"]),
-        _share(line["share"]),
-        _cell(line["tokens"]),
-        _share(line["token_share"]),
-    ]
+def languages(frame: pl.DataFrame) -> HtmlTable:
+    """Return `Build.languages` as a table: bars of the rows read and kept, then kept of read rows per language.
 
+    The most frequent languages have a column each, the others share one.
 
-def languages_html(languages: pl.DataFrame) -> str:
-    """Return `Build.languages` as a table: a line a source, bars of what was read and what stays, kept of read rows.
-
-    The languages of most rows have a column each, the others one together.
-
-    >>> told = {"source": ["a"], "language": ["en"], "read": [3], "kept": [2]}
-    >>> "<td>2 of 3</td>" in languages_html(pl.DataFrame(told))
-    True
+    >>> counts = {"source": ["a"], "language": ["en"], "read": [3], "kept": [2]}
+    >>> languages(pl.DataFrame(counts)).rows[0].cells[-1].text
+    '2 of 3'
     """
-    most = languages.group_by("language").agg(pl.col("read").sum()).sort("read", "language", descending=[True, False])
+    most = frame.group_by("language").agg(pl.col("read").sum()).sort("read", "language", descending=[True, False])
     names = most["language"].head(LANGUAGES).to_list()
     colours = dict(zip([*names, OTHERS], [KEPT, *DROPPED[:LANGUAGES], UNSAMPLED], strict=False))
-    shown = languages.with_columns(pl.when(pl.col("language").is_in(names)).then("language").otherwise(pl.lit(OTHERS)))
+    shown = frame.with_columns(pl.when(pl.col("language").is_in(names)).then("language").otherwise(pl.lit(OTHERS)))
     counts = shown.group_by("source", "language", maintain_order=True).agg(pl.col("read", "kept").sum())
     columns = [name for name in colours if name in set(counts["language"])]
-    heads = [_head("source", "name"), _head("read", "name"), _head("kept", "name")]
-    lines = []
-    for (source,), mine in counts.group_by("source", maintain_order=True):
-        found = {line["language"]: line for line in mine.to_dicts()}
-        bars = [
-            _bar([(name, found[name][fate], colours[name]) for name in columns if name in found], int(mine[fate].sum()))
-            for fate in ("read", "kept")
-        ]
-        cells = [_cell(source, "name"), *(f'<td class="name">{bar}</td>' for bar in bars)]
-        lines.append(_line([*cells, *(_of(found.get(name)) for name in columns)], total=False))
-    return _table([*heads, *(_head(name, "", colours[name]) for name in columns)], lines)
+    rows = []
+    for (source,), own in counts.group_by("source", maintain_order=True):
+        read, kept = (dict(own.select("language", fate).rows()) for fate in ("read", "kept"))
+        bars = [_bars(_bar({n: of[n] for n in columns if n in of}, colours, sum(of.values()))) for of in (read, kept)]
+        cells = [TableCell(f"{kept[n]:,} of {read[n]:,}" if n in read else None) for n in columns]
+        rows.append(TableRow([_name(str(source)), *bars, *cells]))
+    heads = [*map(_name, ("source", "read", "kept")), *(TableCell(name, "", colours[name]) for name in columns)]
+    return HtmlTable(heads, rows)
 
 
-def length_html(bias: pl.DataFrame) -> str:
-    """Return `Build.length_bias` as a table: a line for all pairs, each source, and each band of margins of all.
+def length_bias(frame: pl.DataFrame) -> HtmlTable:
+    """Return `Build.length_bias` as a table: one row for all pairs, each source, and each band of margins of all.
 
-    >>> told = {"source": [None], "margin_from": [None], "margin_to": [None], "pairs": [4], "longer": [0.75]}
-    >>> "75.0%" in length_html(pl.DataFrame(told | dict.fromkeys(("mean_words", "median_words", "accuracy"), [1.0])))
-    True
+    >>> bias = {"source": [None], "margin_from": [None], "margin_to": [None], "pairs": [4], "longer": [0.75]}
+    >>> bias |= dict.fromkeys(("mean_words", "median_words", "accuracy"), [1.0])
+    >>> length_bias(pl.DataFrame(bias)).rows[0].cells[2].text
+    '75.0%'
     """
     heads = ("pairs", "chosen is longer", "words more, mean", "median", "length alone is right")
-    lines = []
-    for line in bias.filter(pl.col("source").is_null() | pl.col("margin_from").is_null()).to_dicts():
+    rows = []
+    for line in frame.filter(pl.col("source").is_null() | pl.col("margin_from").is_null()).to_dicts():
         banded = line["margin_from"] is not None
         band = f"margin {line['margin_from']:g} to {line['margin_to']:g}" if banded else "all"
-        more = [f"{line[name]:+,.1f}" for name in ("mean_words", "median_words")]
-        shares = [_share(math.nan if line[name] is None else line[name]) for name in ("longer", "accuracy")]
-        cells = [_cell(line["source"] or band, "name"), _cell(line["pairs"]), shares[0], *map(_right, more), shares[1]]
-        lines.append(_line(cells, total=line["source"] is None and not banded))
-    return _table([_head("", "name"), *(_head(name, "wrap") for name in heads)], lines)
+        words = [TableCell(f"{line[name]:+,.1f}") for name in ("mean_words", "median_words")]
+        shares = [_share(line["longer"]), *words, _share(line["accuracy"])]
+        is_total = line["source"] is None and not banded
+        rows.append(TableRow([_name(line["source"] or band), _count(line["pairs"]), *shares], is_total))
+    return HtmlTable([_name(""), *(TableCell(name, "wrap") for name in heads)], rows)
 
 
-def cost_html(cost: pl.DataFrame) -> str:
-    """Return `Build.length_cost` as a table: what balancing lengths took of each source.
+def length_cost(frame: pl.DataFrame) -> HtmlTable:
+    """Return `Build.length_cost` as a table: what balancing lengths dropped from each source.
 
-    >>> told = {"source": [None], "pairs": [9], "pairs_left": [6], "longer": [0.7], "longer_left": [0.5]}
-    >>> "<td>6</td>" in cost_html(pl.DataFrame(told | {"margin": [2.0], "margin_left": [1.5]}))
-    True
+    >>> cost = {"source": [None], "pairs": [9], "pairs_left": [6], "longer": [0.7], "longer_left": [0.5]}
+    >>> length_cost(pl.DataFrame(cost | {"margin": [2.0], "margin_left": [1.5]})).rows[0].cells[2].text
+    '6'
     """
     heads = ("pairs of unequal length", "left", "chosen was longer", "is longer", "mean margin before", "after")
-    lines = []
-    for line in cost.to_dicts():
-        margins = ["" if line[name] is None else f"{line[name]:.2f}" for name in ("margin", "margin_left")]
-        shares = [_share(math.nan if line[name] is None else line[name]) for name in ("longer", "longer_left")]
-        counts = [_cell(line[name]) for name in ("pairs", "pairs_left")]
-        cells = [_cell(line["source"] or "all", "name"), *counts, *shares, *map(_right, margins)]
-        lines.append(_line(cells, total=line["source"] is None))
-    return _table([_head("", "name"), *(_head(name, "wrap") for name in heads)], lines)
+    rows = []
+    for line in frame.to_dicts():
+        counts = [_count(line[name]) for name in ("pairs", "pairs_left")]
+        shares = [_share(line[name]) for name in ("longer", "longer_left")]
+        margins = [line[name] for name in ("margin", "margin_left")]
+        cells = [*counts, *shares, *(TableCell("" if value is None else f"{value:.2f}") for value in margins)]
+        rows.append(TableRow([_name(line["source"] or "all"), *cells], line["source"] is None))
+    return HtmlTable([_name(""), *(TableCell(name, "wrap") for name in heads)], rows)
 
 
-def _right(text: str) -> str:
-    return f"<td>{escape(text)}</td>"
+def _name(text: str) -> TableCell:
+    return TableCell(text, "name")
 
 
-def _of(count: dict[str, Any] | None) -> str:
-    """Return how many rows of those read are kept."""
-    return f"<td>{count['kept']:,} of {count['read']:,}</td>" if count else _cell(None)
+def _count(value: int | None, style: str = "", unit: str = "") -> TableCell:
+    return TableCell(f"{value:,}{unit}" if value else None, style)
 
 
-def _share(share: float) -> str:
-    """Return a share as a percentage with a bar; the share of nothing (NaN) is 0."""
-    part = 0.0 if math.isnan(share) else share
-    return f'<td class="share">{part:.1%}{_bar([("share", part, DROPPED[2])], 1)}</td>'
+def _bars(*bars: tuple[BarPart, ...]) -> TableCell:
+    return TableCell("", "name", bars=bars)
+
+
+def _share(share: float | None) -> TableCell:
+    """Return a share as a percentage with a bar; the share of nothing (None, NaN) is 0."""
+    part = 0.0 if share is None or math.isnan(share) else share
+    return TableCell(f"{part:.1%}", "share", bars=(_bar({"share": part}, {"share": DROPPED[2]}, 1),))
 
 
 def _colours(columns: Iterable[str]) -> dict[str, str]:
-    """Return the colour of each fate, in the order of the bar: what stays first."""
+    """Return the colour of each fate, in the order of the bar: kept rows first."""
     columns = list(columns)
     steps = [name for name in columns if name not in ENDS]
     fates = {"kept": KEPT, "paired": KEPT, "unsampled": UNSAMPLED}
@@ -198,34 +190,5 @@ def _colours(columns: Iterable[str]) -> dict[str, str]:
     return {name: colour for name, colour in {**fates, "quarantined": QUARANTINED}.items() if name in columns}
 
 
-def _bar(parts: Sequence[tuple[str, float, str]], whole: float) -> str:
-    shown = [(name, size, colour) for name, size, colour in parts if whole and size]
-    inner = "".join(
-        f'<i style="width:{100 * size / whole:.2f}%;background:{colour}" title="{escape(name)} {size / whole:.1%}"></i>'
-        for name, size, colour in shown
-    )
-    return f'<span class="bar">{inner}</span>'
-
-
-def _head(text: str, kind: str = "", colour: str | None = None) -> str:
-    swatch = f'<i class="swatch" style="background:{colour}"></i>' if colour else ""
-    return f"<th{_class(kind)}>{swatch}{escape(text)}</th>"
-
-
-def _cell(value: str | int | None, kind: str = "", unit: str = "") -> str:
-    if isinstance(value, str):
-        return f"<td{_class(kind)}>{escape(value)}</td>"
-    text = f"{value:,}{escape(unit)}" if value else '<span class="none">·</span>'
-    return f"<td{_class(kind)}>{text}</td>"
-
-
-def _class(kind: str) -> str:
-    return f' class="{kind}"' if kind else ""
-
-
-def _line(cells: Sequence[str], *, total: bool) -> str:
-    return f"<tr{_class('total' if total else '')}>{''.join(cells)}</tr>"
-
-
-def _table(heads: Sequence[str], lines: Sequence[str]) -> str:
-    return f"<table><thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+def _bar(counts: Mapping[str, float], colours: Mapping[str, str], whole: float) -> tuple[BarPart, ...]:
+    return tuple(BarPart(name, count / whole, colours[name]) for name, count in counts.items() if whole and count)

@@ -1,9 +1,9 @@
-"""From a build to a trained model: TRL trains, this room hands over, with the recipe of the paper it names.
+"""From a build to a trained model: TRL trains, with the recipe of a published model.
 
-Nothing here loads torch or TRL before something is planned or trained.
+torch and TRL load when a training is planned or started.
 """
 
 from curate.train.trainer import train
-from curate.train.training_plan import Plan, plan
+from curate.train.training_plan import TrainingPlan, plan
 
-__all__ = ["Plan", "plan", "train"]
+__all__ = ["TrainingPlan", "plan", "train"]

@@ -1,4 +1,4 @@
-"""How long a model's answers are, to be held against how much longer chosen answers are than rejected ones."""
+"""The lengths of a model's answers, to compare with the length bias of the pairs it was trained on."""
 
 from __future__ import annotations
 
@@ -19,12 +19,19 @@ BATCH: Final = 8
 
 
 def answer_lengths(prompts: str | Path, models: Sequence[str], *, limit: int = 512) -> pl.DataFrame:
-    """Answer prompts with models and measure the answers: a line a model, in the order given.
+    """Answer prompts with models, greedily, and measure the answers.
 
-    `prompts` is a file of rows, whose first user turns are asked (a `.txt` file: a prompt a line). Models answer
-    greedily, up to `limit` tokens. Columns: `model`, `prompts`, `mean_tokens`, `median_tokens`, `mean_words` (split at
-    spaces), `cut` (the share of answers that did not end within `limit`). Raises `CallError` for a file without
-    prompts, or a model that cannot be had.
+    Args:
+        prompts: A file of rows, of which the first user turns are used; a `.txt` file has one prompt per line.
+        models: Folders, or ids on the Hub.
+        limit: Tokens per answer. The default leaves most answers uncut.
+
+    Returns:
+        One line per model, in the order given: `model`, `prompts`, `mean_tokens`, `median_tokens`, `mean_words` (split
+        at spaces), `cut` (the share of answers that did not end within `limit`).
+
+    Raises:
+        CallError: The file has no prompts, or a model cannot be downloaded.
     """
     check_extra()
     asked = _prompts(Path(prompts))
@@ -33,11 +40,11 @@ def answer_lengths(prompts: str | Path, models: Sequence[str], *, limit: int = 5
         raise CallError(message)
     lines = []
     for name in models:
-        told = pl.DataFrame(_answers(name, asked, limit), {"tokens": pl.Int64, "words": pl.Int64}, orient="row")
+        lengths = pl.DataFrame(_answers(name, asked, limit), {"tokens": pl.Int64, "words": pl.Int64}, orient="row")
         of_tokens = {"mean_tokens": pl.mean("tokens"), "median_tokens": pl.median("tokens")}
         cut = (pl.col("tokens") >= limit).mean()
         own = pl.lit(name).alias("model")
-        lines.append(told.select(own, prompts=pl.len(), **of_tokens, mean_words=pl.mean("words"), cut=cut))
+        lines.append(lengths.select(own, prompts=pl.len(), **of_tokens, mean_words=pl.mean("words"), cut=cut))
     return pl.concat(lines)
 
 

@@ -1,4 +1,4 @@
-"""What is seen while a model trains: a line a step in a terminal and in a file, and a word where something is wrong."""
+"""The training log: one line per step in the terminal and in a file, with warnings."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from curate.report.training import LOG, line, trouble
 
 
-def watching(folder: Path) -> Any:  # noqa: ANN401  of transformers
-    """Return a callback that writes what is measured to `training.jsonl`, and stops where the loss is no number."""
+def log_callback(folder: Path) -> Any:  # noqa: ANN401  of transformers
+    """Return a callback that logs to `training.jsonl`, and stops training if the loss is NaN."""
     from transformers import TrainerCallback
 
-    class Watch(TrainerCallback):  # type: ignore[misc]  # untyped where transformers is absent
+    class LogCallback(TrainerCallback):  # type: ignore[misc]  # untyped where transformers is absent
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-            """Take out what an interrupted run logged behind its checkpoint."""
+            """Remove what an interrupted run logged after its checkpoint."""
             del args, control
             if state.is_world_process_zero and (folder / LOG).is_file():
                 lines = (folder / LOG).read_text("utf-8").splitlines(keepends=True)
@@ -27,13 +27,13 @@ def watching(folder: Path) -> Any:  # noqa: ANN401  of transformers
             del args
             if not state.is_world_process_zero or "train_runtime" in logs:
                 return
-            told = {"step": state.global_step, **logs}
+            entry = {"step": state.global_step, **logs}
             with (folder / LOG).open("a", encoding="utf-8") as log:
-                log.write(json.dumps(told) + "\n")
-            sys.stderr.write(line(told, state.max_steps) + "\n")
-            wrong = trouble(told)
-            if wrong:
-                sys.stderr.write(f"warning: {wrong}\n")
+                log.write(json.dumps(entry) + "\n")
+            sys.stderr.write(line(entry, state.max_steps) + "\n")
+            problem = trouble(entry)
+            if problem:
+                sys.stderr.write(f"warning: {problem}\n")
                 control.should_training_stop = True
 
-    return Watch()
+    return LogCallback()

@@ -1,4 +1,4 @@
-"""What a model was made from, in its folder: before the first step as a file, after the last as a card."""
+"""A model's lineage: a file before the first step, and a card after the last."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from curate.io.atomic import write_text
 from curate.preflight.hardware import LINEAGE
 from curate.report.model_card import model_card
 from curate.report.training import page
-from curate.train.training_plan import Plan
+from curate.train.training_plan import TrainingPlan
 
 PACKAGES = ("curate", "accelerate", "datasets", "tokenizers", "torch", "transformers", "trl")
 
 
-def lineage(planned: Plan) -> dict[str, Any]:
-    """Return what a model is made from: build, recipe, settings, rows, versions; no clock, host or path."""
+def lineage(planned: TrainingPlan) -> dict[str, Any]:
+    """Return the lineage of a model: build, recipe, settings, rows, versions; no clock, host or path."""
     manifest = planned.build.manifest
     shards = [shard["sha256"] for split in manifest["splits"].values() for shard in split["shards"]]
     return {
@@ -36,26 +36,26 @@ def lineage(planned: Plan) -> dict[str, Any]:
         "settings": {"batch": planned.settings.batch, **planned.settings.trainer, **planned.settings.model},
         "processes": planned.machine.processes,
         "chat_template": sha256(planned.tokenizer.chat_template.encode()).hexdigest(),
-        "rows": planned.fit.table.to_dicts(),
-        "packs": planned.fit.packs,
-        "notes": planned.fit.notes(),
+        "rows": planned.preflight.table.to_dicts(),
+        "packs": planned.preflight.packs,
+        "notes": planned.preflight.notes(),
         "licences": {source["name"]: source["licence"] for source in manifest["sources"]},
         "versions": {name: version(name) for name in PACKAGES},
     }
 
 
-def start(planned: Plan, folder: Path, *, resumed: bool) -> None:
-    """Write the lineage; raises `CallError` where a run that goes on had begun with something else."""
-    told = json.loads(json.dumps(lineage(planned), default=str))
+def start(planned: TrainingPlan, folder: Path, *, resumed: bool) -> None:
+    """Write the lineage; raises `CallError` if a resumed run began with another one."""
+    current = json.loads(json.dumps(lineage(planned), default=str))
     path = folder / LINEAGE
     if resumed and path.is_file():
         before = json.loads(path.read_text("utf-8"))
-        apart = sorted(name for name in told if told[name] != before.get(name))
-        if apart:
-            message = f"{folder} was begun with another {', '.join(apart)} ({LINEAGE}); name another folder"
+        differing = sorted(name for name in current if current[name] != before.get(name))
+        if differing:
+            message = f"{folder} was begun with another {', '.join(differing)} ({LINEAGE}); name another folder"
             raise CallError(message)
     if planned.machine.first:
-        write_text(path, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        write_text(path, json.dumps(current, indent=2, ensure_ascii=False) + "\n")
 
 
 def finish(folder: Path) -> None:

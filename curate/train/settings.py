@@ -1,4 +1,4 @@
-"""What TRL is told: the recipe, what the machine asks for, and what the user sets by TRL's own names."""
+"""TRL's settings: those of the recipe, the hardware, and the user (by TRL's names)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADAPTERS: Final[dict[Adapter, dict[str, object]]] = {
     "lora": {"use_peft": True, "lora_target_modules": ["all-linear"]},
     "qlora": {"use_peft": True, "lora_target_modules": ["all-linear"], "load_in_4bit": True, "dtype": "bfloat16"},
 }
-"""QLoRA as its paper has it (arXiv:2305.14314): 4-bit weights, adapters on every linear layer."""
+"""QLoRA as in its paper (arXiv:2305.14314): 4-bit weights, adapters on every linear layer."""
 
 OURS: Final[dict[str, str]] = {
     "output_dir": "out=",
@@ -29,18 +29,18 @@ OURS: Final[dict[str, str]] = {
     "load_in_4bit": "adapter=",
     "chat_template_path": "chat_template=",
     "resume_from_checkpoint": "resume=",
-    "assistant_only_loss": "nothing: answers alone are trained",
-    "completion_only_loss": "nothing: answers alone are trained",
+    "assistant_only_loss": "nothing: only answers are trained",
+    "completion_only_loss": "nothing: only answers are trained",
     "dataset_kwargs": "nothing: the build is the data",
     "dataset_text_field": "nothing: the build is the data",
-    "truncation_mode": "nothing: curate fit counts rows that are cut at their end",
-    "trust_remote_code": "nothing: code that a model ships is never run",
+    "truncation_mode": "nothing: curate preflight counts rows that are cut at their end",
+    "trust_remote_code": "nothing: code shipped with a model is never run",
 }
-"""Settings that this stage decides, and the argument that does."""
+"""Settings that `curate` decides, and the argument to use instead."""
 
 
-class Resolved(NamedTuple):
-    """Settings of TRL's trainer and of TRL's `ModelConfig`, the rows of a step, and where each setting comes from."""
+class TrainerSettings(NamedTuple):
+    """Settings of TRL's trainer and `ModelConfig`, the rows per step, and the origin of each setting."""
 
     trainer: dict[str, Any]
     model: dict[str, Any]
@@ -48,13 +48,13 @@ class Resolved(NamedTuple):
     origin: dict[str, str]
 
 
-def resolve(
+def trainer_settings(
     recipe: Recipe, given: Mapping[str, object], here: Machine, *, batch: int | None, adapter: Adapter | None
-) -> Resolved:
-    """Return what TRL is told; the user's settings go before the recipe's.
+) -> TrainerSettings:
+    """Return TRL's settings; the user's override the recipe's.
 
-    Raises `CallError` for a name that TRL does not know, a value of another type, one that this stage decides, and a
-    batch that the devices cannot share.
+    Raises `CallError` for an unknown name, a value of the wrong type, a setting of `OURS`, and a batch that the devices
+    cannot share.
     """
     from trl import ModelConfig
 
@@ -65,11 +65,11 @@ def resolve(
         "bf16": here.bf16,
         "use_cpu": here.kind == "cpu",
         "logging_steps": 1,
-        "logging_nan_inf_filter": False,  # it would put the mean in place of a NaN
+        "logging_nan_inf_filter": False,  # it would replace a NaN by the mean
         "save_steps": 0.2,  # five times in a run
         "save_total_limit": 1,
         "report_to": "none",
-        "disable_tqdm": True,  # a line a step is written instead
+        "disable_tqdm": True,  # one line per step is written instead
         "dataloader_pin_memory": here.kind == "cuda",
     }
     trainer: dict[str, Any] = base | {name: value for name, value in wanted.items() if name not in of_model}
@@ -79,18 +79,18 @@ def resolve(
     steps = trainer.get("gradient_accumulation_steps") or here.share(batch or recipe.batch, each)
     trainer["gradient_accumulation_steps"] = steps
     origin = dict.fromkeys([*trainer, *model], "curate") | dict.fromkeys(recipe.settings(), "recipe")
-    return Resolved(trainer, model, each * steps * here.processes, origin | dict.fromkeys(wanted, "you"))
+    return TrainerSettings(trainer, model, each * steps * here.processes, origin | dict.fromkeys(wanted, "you"))
 
 
 def config_of(stage: Stage) -> Any:  # noqa: ANN401  of TRL
-    """Return TRL's class of the settings of a stage."""
+    """Return TRL's settings class of a stage."""
     from trl import DPOConfig, SFTConfig
 
     return SFTConfig if stage == "sft" else DPOConfig
 
 
 def _value(name: str, value: object, known: Mapping[str, Any]) -> object:
-    """Return a setting in its type; text, as a command line gives it, may be JSON."""
+    """Convert a setting to its type; text from the command line may be JSON."""
     if name in OURS:
         message = f"{name} cannot be set: use {OURS[name]}"
         raise CallError(message)
@@ -107,7 +107,7 @@ def _value(name: str, value: object, known: Mapping[str, Any]) -> object:
 
 
 def _without_text(kind: Any) -> Any:  # noqa: ANN401  a type
-    """Return a type without `str` where it names the values of an Enum too, which alone are right."""
+    """Return a type without `str` if it names an Enum too, so that only the Enum's values pass."""
     choices = get_args(kind)
     if not any(isinstance(one, type) and issubclass(one, Enum) for one in choices):
         return kind
@@ -115,6 +115,6 @@ def _without_text(kind: Any) -> Any:  # noqa: ANN401  a type
 
 
 def _near(name: str, known: Mapping[str, Any]) -> str:
-    """Return a hint; all names would be over a hundred."""
+    """Return a hint; listing all names would be over a hundred."""
     hint = did_you_mean(name, known)
     return hint if hint.startswith("did") else "its SFTConfig, DPOConfig and ModelConfig list them"

@@ -1,4 +1,4 @@
-"""Everything that is known before training: settings, rows, steps. Nothing large is downloaded or allocated here."""
+"""Everything known before training: settings, rows, steps. No weights are downloaded or allocated here."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from pathlib import Path
 
 from curate.errors import CallError
 from curate.preflight.chat_template import ChatTokenizer, chat_tokenizer
-from curate.preflight.hardware import Machine, Model, check_extra, check_room, machine, model_of
-from curate.preflight.preflight import LOST_SHARE, Fit, check, counted
+from curate.preflight.hardware import Machine, ModelInfo, check_extra, check_room, machine, model_of
+from curate.preflight.preflight import LOST_SHARE, Preflight, check, counted
 from curate.preflight.recipes import Recipe, Stage, recipe_of, stage_of
 from curate.preflight.row_lengths import measured, schema_of, stored
 from curate.result.build import Build
-from curate.train.settings import OURS, Adapter, Resolved, config_of, resolve
+from curate.train.settings import OURS, Adapter, TrainerSettings, config_of, trainer_settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a training comes to: `settings` is what TRL is told, `fit` what of the build is trained."""
+class TrainingPlan:
+    """A planned training: `settings` are TRL's, `preflight` has the rows that are trained."""
 
     stage: Stage
     build: Build
-    model: Model
+    model: ModelInfo
     recipe: Recipe
-    settings: Resolved
+    settings: TrainerSettings
     machine: Machine
-    fit: Fit
+    preflight: Preflight
     tokenizer: ChatTokenizer = field(repr=False)
 
     @property
     def steps(self) -> int:
         """Steps in an epoch."""
-        return self.fit.steps(self.settings.batch)
+        return self.preflight.steps(self.settings.batch)
 
     @property
-    def told(self) -> list[tuple[str, object, str]]:
-        """Every setting, its value, and who decided it: what you gave, the recipe, `curate`, or TRL by default."""
-        here = {"devices": f"{self.machine.processes} x {self.machine.kind}", "rows a step": self.settings.batch}
-        given = here | {"steps an epoch": self.steps} | self.settings.trainer | self.settings.model
+    def setting_rows(self) -> list[tuple[str, object, str]]:
+        """Every setting, its value and its origin: you, the recipe, the machine, `curate`, or TRL's default."""
+        here = {"devices": f"{self.machine.processes} x {self.machine.kind}", "rows per step": self.settings.batch}
+        given = here | {"steps per epoch": self.steps} | self.settings.trainer | self.settings.model
         others = [one for one in fields(config_of(self.stage)) if one.name not in {*given, *OURS}]
         whole = {one.name: one.default if one.default_factory is MISSING else one.default_factory() for one in others}
         origin = dict.fromkeys(whole, "trl") | dict.fromkeys(given, "machine") | self.settings.origin
@@ -57,32 +57,57 @@ def plan(
     settings: Mapping[str, object] | None = None,
     max_lost: float = LOST_SHARE,
     store: Path | None = None,
-) -> Plan:
-    """Check all that can be checked before training, what costs least first; arguments are those of `train`.
+) -> TrainingPlan:
+    """Check everything that can be checked before training, cheapest first.
 
-    `store` keeps the measured rows in a file.
+    Args:
+        stage: `"sft"` trains on conversations, `"dpo"` on pairs.
+        build: A build, or its folder.
+        model: A folder, or an id on the Hub.
+        recipe: The name of one of `curate.preflight.recipes.RECIPES`.
+        chat_template: `"tulu"`, `"zephyr"`, `"chatml"` or a Jinja file. Default: the model's own.
+        batch: Rows per step over all devices. Default: the recipe's.
+        adapter: `"lora"` trains adapters, `"qlora"` over 4-bit weights.
+        settings: Anything else, by TRL's names (`SFTConfig`, `DPOConfig`, `ModelConfig`).
+        max_lost: The share of rows that may be left out because the limit leaves nothing to train on.
+        store: A file for the measured rows. Default: they are not kept.
+
+    Returns:
+        The settings, rows and steps of the training.
+
+    Raises:
+        CallError: The call is wrong.
+        BuildFolderError: The data of the build changed.
+        PreflightError: Training would be silently wrong.
     """
     check_extra()
     chosen = recipe_of(recipe, stage)
     found = build if isinstance(build, Build) else Build(build)
     takes = stage_of(found.kind)
     if takes != stage:
-        message = f"{found.path} holds {found.kind} rows, which {stage} does not train on: give it to {takes}"
+        message = f"{found.path} holds {found.kind} rows, which {stage} does not train on: use {takes}"
         raise CallError(message)
     found.verify()
     on_cpu = str((settings or {}).get("use_cpu")).lower() == "true"
     here = machine(use_cpu=on_cpu)
     if adapter == "qlora":
         here.check_four_bits()
-    told = resolve(chosen, settings or {}, here, batch=batch, adapter=adapter)
+    chosen_settings = trainer_settings(chosen, settings or {}, here, batch=batch, adapter=adapter)
     sized = model_of(model)
-    limit = told.trainer["max_length"]
+    limit = chosen_settings.trainer["max_length"]
     check_room(sized, here, limit, use_cpu=on_cpu)
     tokenizer = chat_tokenizer(model, chat_template)
     rows = measured(found, tokenizer, limit)
     kept = stored(rows, schema_of(found.kind), store) if store else rows
-    fit = counted(found, kept, limit, packing=told.trainer.get("packing", False))
-    check(fit, max_lost)
-    return Plan(
-        stage=stage, build=found, model=sized, recipe=chosen, settings=told, machine=here, fit=fit, tokenizer=tokenizer
+    measured_rows = counted(found, kept, limit, packing=chosen_settings.trainer.get("packing", False))
+    check(measured_rows, max_lost)
+    return TrainingPlan(
+        stage=stage,
+        build=found,
+        model=sized,
+        recipe=chosen,
+        settings=chosen_settings,
+        machine=here,
+        preflight=measured_rows,
+        tokenizer=tokenizer,
     )

@@ -23,7 +23,7 @@ from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.preflight.chat_template import chat_tokenizer
-from curate.preflight.preflight import fit
+from curate.preflight.preflight import preflight
 from curate.result.build import Build
 from curate.train import train
 from tests.support.tiny_model import tiny_tokenizer
@@ -141,7 +141,7 @@ def bare(stage: str, build: Build, model: Path, out: Path) -> None:
     tokenizer = chat_tokenizer(str(model))
     more: dict[str, Any] = {"packing": True, "assistant_only_loss": True} if stage == "sft" else {"beta": 0.1}
     columns = ["messages"] if stage == "sft" else ["prompt", "chosen", "rejected"]
-    trained = fit(build, tokenizer=str(model), limit=LIMIT).trained  # the same rows, so the same batches
+    trained = preflight(build, tokenizer=str(model), limit=LIMIT).trained  # the same rows, so the same batches
     rows = Dataset(build.kept("train").select(columns).collect().filter(trained).to_arrow())
     config, kind = (SFTConfig, SFTTrainer) if stage == "sft" else (DPOConfig, DPOTrainer)
     settings = SETTINGS | more | {"report_to": "none", "model_init_kwargs": {"dtype": DTYPE}}
@@ -195,7 +195,7 @@ def test_fit(chats: Build, model: Path) -> None:
     best = []
     for _ in range(3):
         start = time.perf_counter()
-        seen = fit(chats, tokenizer=str(model), limit=2_048)
+        seen = preflight(chats, tokenizer=str(model), limit=2_048)
         best.append(time.perf_counter() - start)
     whole = size.collect().item()
     rate = seen.total["tokens"] / min(best)

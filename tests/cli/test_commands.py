@@ -112,7 +112,7 @@ def test_data_that_cannot_be_built_is_exit_code_1(work: Path) -> None:
 def test_a_file_that_is_not_there_names_its_neighbours(work: Path) -> None:
     assert work.is_dir()
     for command in ("build", "check"):
-        assert error(command, "mixx.py", code=2) == "mixx.py is not there; did you mean 'mix.py'?"
+        assert error(command, "mixx.py", code=2) == "mixx.py does not exist; did you mean 'mix.py'?"
         assert error(command, "data", code=2) == "data is a folder; name a Python file that declares a mixture"
 
 
@@ -150,7 +150,7 @@ def test_check_tells_formats_fields_steps_and_the_plan(work: Path) -> None:
     for part in (
         "first-mix: conversation rows",
         "a  messages() (as declared)",
-        "34 rows read, all there are",
+        "34 rows read, all of them",
         "fields: id, messages",
         "1 in quarantine (2.9%):",
         "a.jsonl:34: expected valid JSON",
@@ -166,22 +166,22 @@ def test_check_of_the_first_rows_says_what_is_a_guess(work: Path) -> None:
     assert work.is_dir()
     told = run("check", "mix.py:first", "--rows", "10").stdout
     assert "10 rows read, the first of ~" in told
-    assert "~ is a guess" in told
+    assert "~ is an estimate" in told
 
 
 def test_check_is_exit_code_1_where_the_build_would_stop(work: Path) -> None:
     write_lines(work / "data" / "a.jsonl", [chat(f"Say {n}!", REFUSAL) for n in range(40)])
     told = run("check", "mix.py", code=1).stdout
-    assert "this would stop the build: step 'refusals' drops 40 of the 40 rows of source 'a' (100%)" in told
-    assert "this would stop the build: mixture 'first-mix' cannot deliver" in told
+    assert "the build would fail: step 'refusals' drops 40 of the 40 rows of source 'a' (100%)" in told
+    assert "the build would fail: mixture 'first-mix' cannot deliver" in told
     assert "second-mix: conversation rows" in told, "the others are told too"
 
 
 def test_check_of_an_empty_source_warns(work: Path) -> None:
     (work / "data" / "b.jsonl").write_text("", "utf-8")
     told = run("check", "mix.py:second").stdout
-    assert "worth a look: source 'b' has no rows" in told
-    assert "0 rows read, all there are" in told
+    assert "warning: source 'b' has no rows" in told
+    assert "0 rows read, all of them" in told
 
 
 # --- show ----------------------------------------------------------------------------------------------------------
@@ -241,13 +241,13 @@ def test_diff_tells_settings_counts_and_rows(work: Path) -> None:
         "source a.take: Rows(n=20) → Rows(n=25)",
         "step refusals: only before: Refusals(",
         "order of steps: refusals, exact_dedup → exact_dedup",
-        "source a: its rows are not the same",
+        "source a: its rows differ",
         "was not sampled",
     ):
         assert part in told
     same = run("diff", "after", "after").stdout
     assert "the same settings and the same data" in same
-    assert "25 rows are in both, and the same" in same
+    assert "25 rows are the same in both" in same
 
 
 def test_diff_marks_what_changed_in_a_text(work: Path) -> None:
@@ -320,7 +320,7 @@ def test_an_interruption_says_that_work_is_kept(work: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Mixture, "build", stopped)
     told = run("build", "mix.py", code=130).stderr
-    assert told.strip() == "interrupted; the work so far is kept, run the same command to go on"
+    assert told.strip() == "interrupted; finished work is kept, run the same command to resume"
     monkeypatch.setattr("curate.preview.check.check", stopped)
     assert run("check", "mix.py", code=130).stderr.strip() == "interrupted"
 
@@ -351,4 +351,9 @@ def test_a_build_that_keeps_nothing_says_so(work: Path) -> None:
     (work / "none.py").write_text(
         "import curate as c\nnone = c.Mixture('none', [c.Source('a', c.files('none.jsonl', format='messages'))])\n"
     )
-    assert "No row was kept. The funnel says where they went." in run("build", "none.py").stdout
+    assert "No row was kept; the funnel shows why." in run("build", "none.py").stdout
+
+
+@pytest.mark.parametrize("command", ["build", "check", "diff", "lengths", "preflight", "show", "train"])
+def test_a_wrong_option_points_to_the_help_of_its_command(command: str) -> None:
+    assert error(command, "--no-such-option", code=2).endswith(f"; see curate {command} --help")

@@ -39,11 +39,11 @@ def test_build_ends_with_what_was_found(quiz: Path) -> None:
     told = run("build", "mix.py", "--out", "here").stdout
     found = """
 exact_dedup
-  a: 1 (3.1% of its rows) fell within the source
+  a: 1 (3.1% of its rows) are duplicates within the source
 
 decontaminate
   quiz: 2 items, 2 matchable
-  a holds 1 item of quiz (50.0%) in 1 row (3.1%): contaminated
+  a contains 1 item of quiz (50.0%) in 1 row (3.1%): contaminated
 
 The build is in here: train 30 rows.
 """
@@ -54,12 +54,12 @@ def test_show_ends_with_what_was_found(quiz: Path) -> None:
     assert quiz.is_dir()
     run("build", "mix.py", "--out", "here", "-q")
     told = run("show", "here").stdout
-    assert "decontaminate: overlap (1, at most 0.5)\n  holds quiz/0\n" in told
+    assert "decontaminate: overlap (1, at most 0.5)\n  contains quiz/0\n" in told
     assert "Tell me: »Which of the seven bridges of [bold]Pellow[/bold] was" in told
-    assert told.endswith("a holds 1 item of quiz (50.0%) in 1 row (3.1%): contaminated\n")
+    assert told.endswith("a contains 1 item of quiz (50.0%) in 1 row (3.1%): contaminated\n")
     assert "fell within the source" in told
     one = run("show", "here", "--step", "exact_dedup").stdout
-    assert one.endswith("\nexact_dedup\n  a: 1 (3.1% of its rows) fell within the source\n")
+    assert one.endswith("\nexact_dedup\n  a: 1 (3.1% of its rows) are duplicates within the source\n")
     assert "quiz" not in one
     assert "contaminated" not in run("show", "here", "--fate", "kept").stdout
     assert "contaminated" not in run("show", "here", "--source", "a").stdout
@@ -68,7 +68,7 @@ def test_show_ends_with_what_was_found(quiz: Path) -> None:
 def test_check_reports_recall_and_succeeds_where_only_changed_items_are_missed(quiz: Path) -> None:
     assert quiz.is_dir()
     told = run("check", "mix.py").stdout
-    assert "  holds quiz/0\n" in told
+    assert "  contains quiz/0\n" in told
     recall = """\
 decontaminate finds what is planted
   quiz: 2 items, 2 matchable

@@ -39,13 +39,13 @@ def test_a_place_is_a_file_and_perhaps_a_name(here: Path, place: str, file: str,
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("mixx.py", r"^mixx\.py is not there; did you mean 'mix\.py'\?$"),
-        ("mixx.py:sft", r"^mixx\.py is not there; did you mean 'mix\.py'\?$"),
-        ("mixx.py:a/b", r"^mixx\.py:a/b is not there; there is no Python file in mixx\.py:a$"),
-        ("C:\\mix.py", r"is not there; "),
-        ("gone/mix.py", r"^gone/mix\.py is not there; there is no Python file in gone$"),
+        ("mixx.py", r"^mixx\.py does not exist; did you mean 'mix\.py'\?$"),
+        ("mixx.py:sft", r"^mixx\.py does not exist; did you mean 'mix\.py'\?$"),
+        ("mixx.py:a/b", r"^mixx\.py:a/b does not exist; there is no Python file in mixx\.py:a$"),
+        ("C:\\mix.py", r"does not exist; "),
+        ("gone/mix.py", r"^gone/mix\.py does not exist; there is no Python file in gone$"),
         ("folder", r"^folder is a folder; name a Python file that declares a mixture$"),
-        (":sft", r"^:sft is not there"),
+        (":sft", r"^:sft does not exist"),
     ],
 )
 def test_a_place_that_is_not_there_says_what_is(here: Path, place: str, message: str) -> None:
@@ -118,5 +118,5 @@ def test_bytes_that_are_no_text_say_so(here: Path) -> None:
 def test_data_is_never_run_as_python(tmp_path: Path) -> None:
     data = tmp_path / "rows.jsonl"
     data.write_text("raise SystemExit('run')\n")
-    with pytest.raises(CallError, match=r"rows\.jsonl is no Python file \(\.py\); data is never run"):
+    with pytest.raises(CallError, match=r"rows\.jsonl is not a Python file \(\.py\); data is declared as a source"):
         split_place(str(data))

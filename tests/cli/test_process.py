@@ -45,7 +45,7 @@ def curate(*line: str, **more: str) -> subprocess.CompletedProcess[str]:
         (["build", "mix.py", "-q"], 0, ""),
         (["check", "mix.py"], 0, ""),
         (["show", "data"], 1, "error: no build at data: it has no manifest.json\n"),
-        (["build", "gone.py"], 2, "error: gone.py is not there; "),
+        (["build", "gone.py"], 2, "error: gone.py does not exist; "),
         (["build"], 2, "error: Missing argument "),
         (["show", "data", "--debug"], 1, "Traceback (most recent call last):\n"),
     ],
@@ -99,7 +99,7 @@ def test_an_error_that_nobody_foresaw_asks_for_a_report(work: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "error: RuntimeError: what is this\n"
-        "This is a defect of curate. Run the command again with --debug, and report what it says.\n"
+        "This is a defect of curate. Run the command again with --debug, and report the traceback.\n"
     )
     debug = curate("build", "odd.py", "--debug")
     assert debug.returncode == 1
@@ -129,7 +129,7 @@ def test_an_interruption_ends_it_with_130(work: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.decode().strip() == "interrupted; the work so far is kept, run the same command to go on"
+    assert told.decode().strip() == "interrupted; finished work is kept, run the same command to resume"
 
 
 def test_letters_that_standard_output_cannot_show_are_spelled(work: Path) -> None:

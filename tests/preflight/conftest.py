@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def chats(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return demo("demo-sft", tmp_path_factory.mktemp("fit") / "chats")
+    return demo("demo-sft", tmp_path_factory.mktemp("preflight") / "chats")
 
 
 @pytest.fixture(scope="session")
 def preferences(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return demo("demo-preferences", tmp_path_factory.mktemp("fit") / "preferences")
+    return demo("demo-preferences", tmp_path_factory.mktemp("preflight") / "preferences")
 
 
 @pytest.fixture(scope="session")
 def tokenizer(chats: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("transformers", reason="needs the extra curate[train]")
-    out = tmp_path_factory.mktemp("fit") / "tokenizer"
+    out = tmp_path_factory.mktemp("preflight") / "tokenizer"
     tiny_tokenizer(chats, out)
     return out
 
@@ -36,4 +36,4 @@ def tokenizer(chats: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(tokenizer: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import AutoTokenizer
 
-    return tiny_llama(AutoTokenizer.from_pretrained(tokenizer), tmp_path_factory.mktemp("fit") / "model")
+    return tiny_llama(AutoTokenizer.from_pretrained(tokenizer), tmp_path_factory.mktemp("preflight") / "model")

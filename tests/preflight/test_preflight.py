@@ -8,12 +8,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from curate.errors import CallError, FitError
+from curate.errors import CallError, PreflightError
 from curate.io.inputs import frame
 from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.preflight.chat_template import chat_tokenizer
-from curate.preflight.preflight import Fit, check, fit
+from curate.preflight.preflight import Preflight, check, preflight
 from curate.preflight.recipes import recipe_of, stage_of
 from curate.preflight.row_lengths import LABELLED, LENGTHS, measured
 from curate.result.build import Build
@@ -29,7 +29,7 @@ LIMITS = (1, 17, 60, 150, 1_000)
 @pytest.mark.parametrize("limit", LIMITS)
 def test_conversations_against_a_loop(chats: Build, tokenizer: Path, limit: int) -> None:
     chatty = chat_tokenizer(str(tokenizer), "zephyr")
-    found = fit(chats, tokenizer=str(tokenizer), limit=limit, chat_template="zephyr")
+    found = preflight(chats, tokenizer=str(tokenizer), limit=limit, chat_template="zephyr")
     counts = dict.fromkeys(("tokens", "trainable", "cut", "lost", "left", "trained"), 0)
     for row in chats.kept("train").collect().to_dicts():
         told = chatty.apply_chat_template(row["messages"], return_dict=True, return_assistant_tokens_mask=True)
@@ -50,7 +50,7 @@ def test_conversations_against_a_loop(chats: Build, tokenizer: Path, limit: int)
 @pytest.mark.parametrize("limit", LIMITS)
 def test_pairs_against_a_loop(preferences: Build, tokenizer: Path, limit: int) -> None:
     chatty = chat_tokenizer(str(tokenizer), "tulu")
-    found = fit(preferences, tokenizer=str(tokenizer), limit=limit, chat_template="tulu")
+    found = preflight(preferences, tokenizer=str(tokenizer), limit=limit, chat_template="tulu")
     counts = dict.fromkeys(("tokens", "cut", "lost", "equal", "left"), 0)
     for row in preferences.kept("train").collect().to_dicts():
         asked = chatty.apply_chat_template(row["prompt"], add_generation_prompt=True)["input_ids"]
@@ -72,7 +72,7 @@ def test_sides_that_are_the_same_up_to_the_limit_are_left_out(tokenizer: Path, t
     rows.append({"prompt": "Say it", "chosen": "yes", "rejected": "no"})
     source = Source("pairs", frame(pl.DataFrame(rows), "preference"))
     build = Mixture("pairs", [source]).build(tmp_path / "pairs", quiet=True)
-    found = {n: fit(build, tokenizer=str(tokenizer), limit=n, chat_template="tulu") for n in (50, 500)}
+    found = {n: preflight(build, tokenizer=str(tokenizer), limit=n, chat_template="tulu") for n in (50, 500)}
     assert [(one.total["equal"], one.rows) for one in found.values()] == [(3, 1), (0, 4)]
     told = found[50].lengths.filter(pl.col("outcome") == "equal")
     assert told.select("left", "trained").sum().row(0) == (0, 0)
@@ -99,7 +99,7 @@ def test_trl_prepares_the_same_pairs(preferences: Build, model: Path, limit: int
     from trl import DPOConfig, DPOTrainer
 
     chatty = chat_tokenizer(str(model), "zephyr")
-    found = fit(preferences, tokenizer=str(model), limit=limit, chat_template="zephyr")
+    found = preflight(preferences, tokenizer=str(model), limit=limit, chat_template="zephyr")
     rows = datasets.Dataset(preferences.kept("train").select("prompt", "chosen", "rejected").collect().to_arrow())
     config = DPOConfig(str(model / "out"), max_length=limit, bf16=False, report_to="none")
     theirs = DPOTrainer(str(model), args=config, train_dataset=rows, processing_class=chatty).train_dataset
@@ -113,7 +113,7 @@ def test_packs_are_those_of_trl(chats: Build, tokenizer: Path) -> None:
     from datasets import Dataset
     from trl import pack_dataset
 
-    found = fit(chats, tokenizer=str(tokenizer), limit=200, chat_template="tulu", packing=True)
+    found = preflight(chats, tokenizer=str(tokenizer), limit=200, chat_template="tulu", packing=True)
     batches = measured(chats, chat_tokenizer(str(tokenizer), "tulu"), 200)
     rows = Dataset(pa.Table.from_batches([one.select(list(LABELLED)) for one in batches]))
     assert found.packs == len(pack_dataset(rows, 200, "bfd"))
@@ -121,22 +121,24 @@ def test_packs_are_those_of_trl(chats: Build, tokenizer: Path) -> None:
     assert found.steps(8) == -(-found.packs // 8)
 
 
-def of_lengths(*outcomes: str, kind: str = "conversation", sound: bool = True) -> Fit:
+def of_lengths(*outcomes: str, kind: str = "conversation", sound: bool = True) -> Preflight:
     told = [("a", str(n), 9, 4, 9, 0 if one == "lost" else 8, 1, one, sound) for n, one in enumerate(outcomes)]
     lengths = pl.DataFrame(told, LENGTHS.names, orient="row").cast({"source": pl.Enum(["a"])})
-    return Fit("mine", kind, 8, lengths)  # type: ignore[arg-type]
+    return Preflight("mine", kind, 8, lengths)  # type: ignore[arg-type]
 
 
 def test_what_would_be_silently_wrong_is_an_error() -> None:
     check(of_lengths(*["whole"] * 19, "lost"))
-    with pytest.raises(FitError, match=r"2 of 20 rows \(10.0%\) would be left out at 8 tokens: 2 have nothing .*=0.1"):
+    with pytest.raises(
+        PreflightError, match=r"2 of 20 rows \(10.0%\) would be left out at 8 tokens: 2 have nothing .*=0.1"
+    ):
         check(of_lengths(*["whole"] * 18, "lost", "lost"))
     check(of_lengths(*["whole"] * 18, "lost", "lost"), 0.1)
-    with pytest.raises(FitError, match="1 have the same answer on both sides"):
+    with pytest.raises(PreflightError, match="1 have the same answer on both sides"):
         check(of_lengths("equal", kind="preference"))
-    with pytest.raises(FitError, match="mine has no rows to train on"):
+    with pytest.raises(PreflightError, match="mine has no rows to train on"):
         check(of_lengths())
-    with pytest.raises(FitError, match="shows another number of answers than the row has, such as a/0"):
+    with pytest.raises(PreflightError, match="shows another number of answers than the row has, such as a/0"):
         check(of_lengths("whole", sound=False))
 
 
@@ -158,8 +160,8 @@ def test_a_template_that_drops_an_answer_is_found(chats: Build, tokenizer: Path,
         + marked
         + "{% endif %}{% endfor %}"
     )
-    with pytest.raises(FitError, match="another number of answers"):
-        check(fit(chats, tokenizer=str(tokenizer), limit=500, chat_template=str(path)))
+    with pytest.raises(PreflightError, match="another number of answers"):
+        check(preflight(chats, tokenizer=str(tokenizer), limit=500, chat_template=str(path)))
 
 
 @pytest.mark.parametrize(
@@ -179,8 +181,8 @@ def test_a_row_that_the_template_turns_away_is_named(
     path = tmp_path / "strict.jinja"
     marked = "{% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}"
     path.write_text("{% for m in messages %}" + condition + marked + "{% endfor %}")
-    with pytest.raises(FitError, match=match):
-        fit(chats, tokenizer=str(tokenizer), limit=500, chat_template=str(path))
+    with pytest.raises(PreflightError, match=match):
+        preflight(chats, tokenizer=str(tokenizer), limit=500, chat_template=str(path))
 
 
 def test_rated_rows_and_limits_of_nothing(tokenizer: Path, chats: Build, tmp_path: Path) -> None:
@@ -190,9 +192,9 @@ def test_rated_rows_and_limits_of_nothing(tokenizer: Path, chats: Build, tmp_pat
     }
     build = Mixture("rated", [Source("a", frame(pl.DataFrame([row]), "rated"))]).build(tmp_path / "rated", quiet=True)
     with pytest.raises(CallError, match="rated rows, which nothing trains on; make pairs of them with binarize"):
-        fit(build, tokenizer=str(tokenizer), limit=8, chat_template="tulu")
+        preflight(build, tokenizer=str(tokenizer), limit=8, chat_template="tulu")
     with pytest.raises(CallError, match="a limit of 0 tokens"):
-        fit(chats, tokenizer=str(tokenizer), limit=0, chat_template="tulu")
+        preflight(chats, tokenizer=str(tokenizer), limit=0, chat_template="tulu")
 
 
 def test_recipes_are_told_by_name_and_stage() -> None:

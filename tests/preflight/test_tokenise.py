@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.preflight.chat_template import ChatTokenizer
-    from curate.preflight.tokenise import Chat, Spoken
+    from curate.preflight.tokenise import Chat, TokenizedChat
 
 pytest.importorskip("trl", reason="needs the extra curate[train]")
 
@@ -31,12 +31,12 @@ def turns(*told: tuple[str, str]) -> Chat:
     return [{"role": role, "content": content} for role, content in told]
 
 
-def spoken(chat: Chat, tokenizer: ChatTokenizer) -> Spoken:
+def spoken(chat: Chat, tokenizer: ChatTokenizer) -> TokenizedChat:
     (found,) = conversations([chat], tokenizer)
     return found
 
 
-def stretches(row: Spoken, tokenizer: ChatTokenizer) -> list[str]:
+def stretches(row: TokenizedChat, tokenizer: ChatTokenizer) -> list[str]:
     """Return what is trained, a text for each stretch."""
     edges = np.flatnonzero(np.diff(np.r_[False, row.trained, False])).reshape(-1, 2)
     return [tokenizer.decode(row.ids[start:stop]) for start, stop in edges]

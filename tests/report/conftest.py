@@ -1,4 +1,4 @@
-"""Builds that this room's tests look at: the demo's conversations, and one whose every text is there to break it."""
+"""Builds that this room's tests use: the demo's conversations, and one whose every text is there to break it."""
 
 from __future__ import annotations
 

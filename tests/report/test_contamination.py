@@ -12,15 +12,15 @@ from rich.console import Console
 from curate.errors import CallError
 from curate.report.contamination import (
     LINES,
+    LISTED,
     NAMED,
     STAYING,
-    TOLD,
     contamination,
     contamination_lines,
     coverage,
     staying,
 )
-from curate.report.dropped_rows import fallen
+from curate.report.dropped_rows import dropped_rows
 from curate.report.page import page
 from curate.report.run_card import card
 from curate.report.terminal import findings
@@ -52,7 +52,9 @@ def test_coverage_comes_first_and_names_what_cannot_be_found(searched: Build) ->
     text = Reader(page(searched)).text
     assert "qu<i>z: 7 items, 6 matchable, 1 of them generic" in text
     assert "Not matchable: mark (the question contains no words)" in text
-    assert text.index("7 items, 6 matchable") < text.index("What was found where") < text.index("over the bound 0.5")
+    assert (
+        text.index("7 items, 6 matchable") < text.index("Items found in each source") < text.index("over the bound 0.5")
+    )
 
 
 def test_the_table_is_the_builds_with_the_contaminated_first(searched: Build) -> None:
@@ -70,17 +72,17 @@ def test_the_table_is_the_builds_with_the_contaminated_first(searched: Build) ->
 
 
 def test_rows_are_marked_where_the_item_stands_and_named_by_it(searched: Build) -> None:
-    rows = {row.id: row for row in fallen(searched, step=STEP)}
+    rows = {row.id: row for row in dropped_rows(searched, step=STEP)}
     assert sorted(rows) == ["holds-0", "holds-1", "holds-2", "holds-3"]
     for number, name in enumerate(("<b>bold</b>", "pipe|line", "\u202eturned", "who")):
         row = rows[f"holds-{number}"]
-        assert row.holds == (f"qu<i>z/{name}",)
-        assert row.met is None
-        assert row.twin is None
-        (marked,) = [piece.text for turn in row.turns for piece in turn.text if piece.titles]
+        assert row.eval_items == (f"qu<i>z/{name}",)
+        assert row.matched is None
+        assert row.survivor is None
+        (marked,) = [span.text for turn in row.turns for span in turn.text if span.titles]
         assert marked == ASKED[name].rstrip("?")
     read = Reader(page(searched))
-    assert "holds qu<i>z/<b>bold</b>" in " ".join(read.text.split())
+    assert "contains qu<i>z/<b>bold</b>" in " ".join(read.text.split())
     assert ASKED["<b>bold</b>"].rstrip("?") in read.marks
     assert "\u202e" not in page(searched)
     assert "script" not in read.tags
@@ -92,13 +94,13 @@ def test_rows_that_hold_an_item_and_stay_are_shown_apart(request: pytest.Fixture
     found = contamination(build, STEP)
     assert found is not None
     assert (found.stay, len(found.shown)) == (count, count)
-    assert all(row.step == STEP and row.turns and row.holds for row in found.shown)
+    assert all(row.step == STEP and row.turns and row.eval_items for row in found.shown)
     (ours,) = staying(build, STEP, source="ours", n=9)
-    assert ours.holds == ("qu<i>z/kept",)
-    assert [piece.text for turn in ours.turns for piece in turn.text if piece.titles] == [ASKED["kept"].rstrip("?")]
+    assert ours.eval_items == ("qu<i>z/kept",)
+    assert [span.text for turn in ours.turns for span in turn.text if span.titles] == [ASKED["kept"].rstrip("?")]
     assert len(staying(build, STEP, n=1)) == 1
     text = Reader(page(build)).text
-    assert f"hold an item and stay {count} row" in text
+    assert f"contain an item and are kept {count} row" in text
     assert "So: Where did the keeper" in text
 
 
@@ -114,8 +116,8 @@ def test_lists_of_a_huge_build_are_cut_and_say_so(searched: Build, monkeypatch: 
     assert "4,900 more pairs are not listed" in card(searched)
     assert len(page(searched)) < 400_000
     told = contamination_lines(searched, STEP)
-    assert len(told) == 1 + TOLD + 1 + 1
-    assert f"and {5000 - TOLD} pairs of source and eval more, none contaminated" in told
+    assert len(told) == 1 + LISTED + 1 + 1
+    assert f"and {5000 - LISTED} pairs of source and eval more, none contaminated" in told
     (one,) = coverage(items(*(("big", f"i{n:05d}", "unmatchable", 0) for n in range(900))))
     assert (one.lost, len(one.unmatchable)) == (900, NAMED)
 
@@ -128,9 +130,9 @@ def test_of_generic_items_the_most_common_are_named() -> None:
 def test_lines_for_a_terminal(searched: Build) -> None:
     assert contamination_lines(searched, STEP) == [
         "qu<i>z: 7 items, 6 matchable, 1 of them generic; 1 not: mark",
-        "two holds 3 items of qu<i>z (42.9%) in 3 rows (15.8%): contaminated; 1 row more hold generic ones",
-        "ours holds 1 item of qu<i>z (14.3%) in 1 row (100.0%): contaminated",
-        "1 row holds an item and stays, flagged or of a protected source",
+        "two contains 3 items of qu<i>z (42.9%) in 3 rows (15.8%): contaminated; 1 row more contain generic ones",
+        "ours contains 1 item of qu<i>z (14.3%) in 1 row (100.0%): contaminated",
+        "1 row contains an item and is kept, flagged or of a protected source",
     ]
 
 
@@ -138,20 +140,20 @@ def test_lines_where_nothing_was_found(searched: Build, monkeypatch: pytest.Monk
     none = searched.hits(STEP).clear()
     monkeypatch.setattr(Build, "hits", lambda *_: none)
     monkeypatch.setattr(Build, "contamination", lambda *_: pairs_of(1).clear())
-    assert contamination_lines(searched, STEP)[1:] == ["no row that reached it holds an item"]
-    assert "No row that reached this step holds an item." in Reader(page(searched)).text
-    assert "No row that reached this step holds one." in card(searched)
-    assert "hold an item and stay" not in page(searched)
+    assert contamination_lines(searched, STEP)[1:] == ["no row that reached it contains an item"]
+    assert "No row that reached this step contains an item." in Reader(page(searched)).text
+    assert "No row that reached this step contains one." in card(searched)
+    assert "contain an item and are kept" not in page(searched)
 
 
 def test_many_evals_are_told_in_one_line(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    many = [(f"e{n}", "a", "long", 0) for n in range(TOLD)] + [
+    many = [(f"e{n}", "a", "long", 0) for n in range(LISTED)] + [
         ("odd", "b", "unmatchable", 0),
         ("odd", "c", "generic", 0),
     ]
     monkeypatch.setattr("curate.report.contamination.table", lambda *_: items(*many))
     assert contamination_lines(searched, STEP)[:2] == [
-        f"{TOLD + 1} evals: {TOLD + 2} items, {TOLD + 1} matchable, 1 of them generic",
+        f"{LISTED + 1} evals: {LISTED + 2} items, {LISTED + 1} matchable, 1 of them generic",
         "odd: 2 items, 1 matchable, 1 of them generic; 1 not: b",
     ]
 
@@ -168,16 +170,17 @@ def test_a_terminal_shows_each_step_that_found_something(searched: Build, nasty:
     text = printed(searched)
     assert re.findall(r"^\S+$", text, re.MULTILINE) == ["exact_dedup", "dedup", "decontaminate"]
     assert printed(searched, "dedup") == (
-        "\ndedup\n  one: 4 (11.1% of its rows) fell within the source\n  two: 4 (21.1% of its rows) fell to one\n"
+        "\ndedup\n  one: 4 (11.1% of its rows) are duplicates within the source\n"
+        "  two: 4 (21.1% of its rows) are duplicates of rows in one\n"
     )
-    assert printed(nasty) == "\nexact_dedup\n  second: 2 (5.9% of its rows) fell to first\n"
+    assert printed(nasty) == "\nexact_dedup\n  second: 2 (5.9% of its rows) are duplicates of rows in first\n"
     assert printed(nasty, "refusals") == ""
 
 
 def test_show_names_the_items_and_adds_rows_that_stay(searched: Build, flagged: Build) -> None:
     fell = [part.plain for part in show(searched, step=STEP, n=9)]
     assert [row.split("decontaminate: ")[1].split()[0] for row in fell] == ["generic", *["overlap"] * 4]
-    assert "\n  holds qu<i>z/[U+202E]turned\n" in fell[3]
+    assert "\n  contains qu<i>z/[U+202E]turned\n" in fell[3]
     assert fell[-1].startswith("ours/ours")
     assert "So: »Where did the keeper of the lighthouse hide the spare key during the great storm«?" in fell[-1]
     assert len(show(flagged, step=STEP, n=9)) == 5
@@ -190,7 +193,7 @@ def test_the_card_has_a_contamination_table(searched: Build, flagged: Build) -> 
     assert "## Contamination: decontaminate\n" in text
     assert "| qu\\<i\\>z | 7 | 6 | 1 |" in text
     assert "| qu\\<i\\>z | two | 3 | 15.8 % | 3 | 42.9 % | 1 | contaminated |" in text
-    assert "Rows that hold an item and did not fall, flagged or of a protected source: 1." in text
+    assert "Rows with an item that were not dropped, flagged or of a protected source: 1." in text
     assert "a protected source: 5." in card(flagged)
     assert "Contamination" not in card(Build(searched.path.parent.parent / "none")) if False else True
 

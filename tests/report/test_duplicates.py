@@ -12,7 +12,7 @@ from curate.errors import CallError
 from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
-from curate.report.dropped_rows import fallen
+from curate.report.dropped_rows import dropped_rows
 from curate.report.duplicates import (
     CLOSEST,
     CLUSTERS,
@@ -47,7 +47,7 @@ def test_the_matrix_has_every_row_that_fell(searched: Build, demo: Build) -> Non
             assert found is not None
             counted = {
                 (source, kept): cell.rows
-                for source, cells in found.matrix.lines
+                for source, cells in found.matrix.rows
                 for kept, cell in zip(found.matrix.columns, cells, strict=True)
                 if cell is not None
             }
@@ -62,7 +62,7 @@ def test_the_matrix_has_every_row_that_fell(searched: Build, demo: Build) -> Non
 def test_sources_stand_in_the_order_of_the_mixture_and_strangers_last() -> None:
     found = matrix(overlap(("b", "against", 1, 0.1), ("b", "a", 2, 0.2), ("a", "b", 1, 0.1)), ["b", "a"])
     assert found.columns == ("b", "a", "against")
-    assert found.lines == (("b", (None, Cell(2, 0.2), Cell(1, 0.1))), ("a", (Cell(1, 0.1), None, None)))
+    assert found.rows == (("b", (None, Cell(2, 0.2), Cell(1, 0.1))), ("a", (Cell(1, 0.1), None, None)))
 
 
 def test_a_matrix_of_many_sources_has_those_with_the_most_rows_and_counts_the_others() -> None:
@@ -70,9 +70,9 @@ def test_a_matrix_of_many_sources_has_those_with_the_most_rows_and_counts_the_ot
     lines = [(name, name, n + 1, 0.5) for n, name in enumerate(names)]
     lines += [(names[0], name, 5, 0.1) for name in names[1:]]  # few of each, the most of all
     found = matrix(overlap(*lines), names)
-    assert [name for name, _ in found.lines] == [names[0], *names[-SOURCES + 1 :]]
+    assert [name for name, _ in found.rows] == [names[0], *names[-SOURCES + 1 :]]
     assert list(found.columns) == names[-SOURCES:]
-    shown = sum(cell.rows for _, cells in found.lines for cell in cells if cell is not None)
+    shown = sum(cell.rows for _, cells in found.rows for cell in cells if cell is not None)
     assert found.left_out == sum(rows for _, _, rows, _ in lines) - shown
 
 
@@ -85,16 +85,16 @@ def test_a_cluster_shows_the_row_that_stays_and_the_least_similar_that_fell(sear
     found = duplicates(searched, "dedup")
     assert found is not None
     (cluster,) = found.clusters
-    assert cluster.fell == 8
+    assert cluster.dropped == 8
     assert cluster.name == searched.clusters("dedup")["cluster"][0]
     assert cluster.low == pytest.approx(9 / 11)
     assert len(cluster.rows) == WITHIN
-    assert cluster.twin is not None
-    assert cluster.twin.fate == "kept, in the train split"
+    assert cluster.survivor is not None
+    assert cluster.survivor.fate == "kept, in the train split"
     said = [turn.text[0].text for row in cluster.rows for turn in row.turns if turn.role == "user"]
     assert said == [LONG.format(f"sail on day {row.id[-1]}") for row in cluster.rows]
     assert len(found.closest) == CLOSEST
-    assert {row.twin.name for row in found.closest if row.twin} == {cluster.name}
+    assert {row.survivor.name for row in found.closest if row.survivor} == {cluster.name}
 
 
 def test_pairs_that_are_equal_are_no_clusters_and_not_close(searched: Build) -> None:
@@ -111,9 +111,9 @@ def test_other_steps_and_steps_that_found_nothing_have_no_part(searched: Build, 
 
 def test_the_page_shows_matrix_clusters_and_the_closest(searched: Build) -> None:
     read = Reader(page(searched))
-    assert read.text.count("Who repeats whom") == 2
-    assert "8 rows fell to it, similarity 0.8182 · the 3 least similar" in read.text
-    assert "the 5 that fell closest to the bound" in read.text
+    assert read.text.count("Duplicates between sources") == 2
+    assert "8 rows dropped as its duplicates, similarity 0.8182 · the 3 least similar" in read.text
+    assert "the 5 dropped closest to the bound" in read.text
     assert "<u>3</u> boats." in read.text
     assert ("title", "two to one") in read.attributes
 
@@ -142,8 +142,8 @@ def test_lines_for_a_terminal_name_the_pairs_with_the_most_rows(
     searched: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert lines_of(monkeypatch, searched, ("two", "one", 1200, 0.0001), ("one", "one", 5000, 0.9999)) == [
-        "one: 5,000 (>99.9% of its rows) fell within the source",
-        "two: 1,200 (<0.1% of its rows) fell to one",
+        "one: 5,000 (>99.9% of its rows) are duplicates within the source",
+        "two: 1,200 (<0.1% of its rows) are duplicates of rows in one",
     ]
     many = [("two", f"s{n}", n + 1, 0.5) for n in range(PAIRS + 3)]
     told = lines_of(monkeypatch, searched, *many)
@@ -171,10 +171,10 @@ def test_a_row_that_fell_to_one_outside_the_build_says_so(tmp_path: Path) -> Non
     found = duplicates(build, "dedup")
     assert found is not None
     assert found.matrix.columns == ("against",)
-    rows = fallen(build)
-    assert [(row.id, row.twin and row.twin.fate) for row in rows] == [
-        ("new-0", "which the step is held against"),
-        ("new-1", "which the step is held against"),
+    rows = dropped_rows(build)
+    assert [(row.id, row.survivor and row.survivor.fate) for row in rows] == [
+        ("new-0", "which the step compares with"),
+        ("new-1", "which the step compares with"),
     ]
-    assert "fell to against/old.jsonl/old-0, which the step is held against" in show(build)[0].plain
-    assert duplicate_lines(build, "dedup") == ["new: 2 (18.2% of its rows) fell to against"]
+    assert "duplicate of against/old.jsonl/old-0, which the step compares with" in show(build)[0].plain
+    assert duplicate_lines(build, "dedup") == ["new: 2 (18.2% of its rows) are duplicates of rows in against"]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.report.highlights import UNSEEN, WHOLE, Hit, html, html_pieces, pieces, plain
+from curate.report.highlights import UNSEEN, WHOLE, Hit, cut, html, plain
+from curate.report.templates import templates
 
 LETTERS = st.sampled_from([*"ab \n<&", "é", "e\u0301", "你", "\U0001f600", "\u200d", "\U0001f3fd", "\u202e", "م"])
 TEXTS = st.one_of(
@@ -19,50 +20,50 @@ SPANS = st.lists(st.tuples(st.integers(-5, 7000), st.integers(-5, 300), st.sampl
 
 
 @given(TEXTS, SPANS)
-def test_pieces_are_the_text_and_what_is_left_out(text: str, spans: list[tuple[int, int, str]]) -> None:
+def test_spans_are_the_text_and_what_is_left_out(text: str, spans: list[tuple[int, int, str]]) -> None:
     hits = [Hit(start, start + length, title) for start, length, title in spans]
     within = [hit for hit in hits if 0 <= hit.start < hit.end <= len(text)]
     place = seen = 0
-    for piece in pieces(text, hits):
-        if piece.left_out:
-            assert not piece.text
-            place += piece.left_out
-            seen += piece.hits
+    for span in cut(text, hits):
+        if span.left_out:
+            assert not span.text
+            place += span.left_out
+            seen += span.hits
             continue
-        assert piece.text == text[place : place + len(piece.text)]
-        for offset in range(place, place + len(piece.text)):
-            assert set(piece.titles) == {hit.title for hit in within if hit.start <= offset < hit.end}
-        place += len(piece.text)
+        assert span.text == text[place : place + len(span.text)]
+        for offset in range(place, place + len(span.text)):
+            assert set(span.titles) == {hit.title for hit in within if hit.start <= offset < hit.end}
+        place += len(span.text)
     assert place == len(text)
-    assert len(text) > WHOLE or all(not piece.left_out for piece in pieces(text, hits))
+    assert len(text) > WHOLE or all(not span.left_out for span in cut(text, hits))
 
 
 def test_a_long_text_shows_its_first_hits_and_counts_the_others() -> None:
     hits = [Hit(place, place + 4, "x") for place in range(1000, 21_000, 1000)]
-    found = pieces("word " * 5000, hits)
-    assert sum(bool(piece.titles) for piece in found) == 6
-    assert sum(piece.hits for piece in found) == 14
+    found = cut("word " * 5000, hits)
+    assert sum(bool(span.titles) for span in found) == 6
+    assert sum(span.hits for span in found) == 14
     assert "14 marks left out" in found[-1].gap
 
 
 def test_a_long_hit_shows_both_its_ends() -> None:
     text = "a" * 1000 + "b" * 5000 + "c" * 1000
-    marked = [piece.text for piece in pieces(text, [Hit(1000, 6000, "x")]) if piece.titles]
+    marked = [span.text for span in cut(text, [Hit(1000, 6000, "x")]) if span.titles]
     assert [len(part) for part in marked] == [400, 400]
 
 
 def test_a_cut_does_not_take_an_emoji_apart() -> None:
     family = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
     for shift in range(8):
-        shown = [piece.text for piece in pieces("." * shift + family * 400) if piece.text]
+        shown = [span.text for span in cut("." * shift + family * 400) if span.text]
         assert all(set(part.strip(".").split("\U0001f466")) <= {"", family[:-1]} for part in shown)
 
 
 def test_edge_texts_survive(edge_texts: dict[str, str]) -> None:
     for text in edge_texts.values():
-        found = pieces(text, [Hit(0, 1, "<x>\u202e")])
-        assert sum(len(piece.text) + piece.left_out for piece in found) == len(text)
-        shown = str(html_pieces(found))
+        found = cut(text, [Hit(0, 1, "<x>\u202e")])
+        assert sum(len(span.text) + span.left_out for span in found) == len(text)
+        shown = str(templates().get_template("rows.html.j2").module.spans(found))  # type: ignore[attr-defined]
         assert not UNSEEN.search(shown)
         assert not UNSEEN.search(plain(text))
         tags = set(re.findall(r"</?([a-z]+)", shown))

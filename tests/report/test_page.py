@@ -14,8 +14,8 @@ from jinja2 import UndefinedError
 from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
-from curate.report.dropped_rows import fallen
-from curate.report.notebook import look
+from curate.report.dropped_rows import dropped_rows
+from curate.report.notebook import show_dropped
 from curate.report.page import page
 from curate.report.templates import templates
 from curate.result.build import Build
@@ -70,7 +70,7 @@ def build(request: pytest.FixtureRequest) -> Build:
 
 
 def test_page_is_sound_and_refers_to_nothing_outside(build: Build) -> None:
-    for text in (page(build), build._repr_html_(), look(build)._repr_html_()):
+    for text in (page(build), build._repr_html_(), show_dropped(build)._repr_html_()):
         read = Reader(text)
         assert not read.tags & {"script", "iframe", "object", "embed", "link", "img", "form", "svg", "base"}
         names = {name for name, _ in read.attributes}
@@ -113,35 +113,35 @@ def test_every_row_is_marked_where_its_evidence_says(build: Build) -> None:
         row = texts[span["source"], span["id"]]
         messages = row["messages" if span["side"] == "dialogue" else span["side"]]
         expected.append(messages[span["turn"]]["content"][span["start"] : span["end"]])
-    rows = fallen(build, n=1000)
-    marked = [piece.text for row in rows for turn in row.turns for piece in turn.text if piece.titles]
+    rows = dropped_rows(build, n=1000)
+    marked = [span.text for row in rows for turn in row.turns for span in turn.text if span.titles]
     assert sorted(marked) == sorted(expected), "spans do not overlap in these builds"
 
 
 def test_marks_stand_at_the_phrase_whatever_comes_before(nasty: Build) -> None:
     marks = Reader(page(nasty)).marks
     assert marks.count(PHRASE) == len(NASTY)
-    wide = next(row for row in fallen(nasty) if row.id == "wide")
-    assert [piece.text for piece in wide.turns[1].text if piece.titles] == [PHRASE]
+    wide = next(row for row in dropped_rows(nasty) if row.id == "wide")
+    assert [span.text for span in wide.turns[1].text if span.titles] == [PHRASE]
 
 
 def test_what_is_left_out_is_said(nasty: Build) -> None:
     text = Reader(page(nasty)).text
     assert "2,450 characters left out" in text
-    assert "19 turns with nothing marked left out" in text
+    assert "19 turns without a hit left out" in text
 
 
 def test_a_duplicate_stands_beside_the_row_it_fell_to(nasty: Build, demo: Build) -> None:
-    rows = fallen(nasty, step="exact_dedup")
-    assert [(row.id, row.twin and row.twin.name) for row in rows] == [
+    rows = dropped_rows(nasty, step="exact_dedup")
+    assert [(row.id, row.survivor and row.survivor.name) for row in rows] == [
         ("z-again-0", "first/plain-0"),
         ("z-again-1", "first/plain-1"),
     ]
-    twin = rows[0].twin
-    assert twin is not None
-    assert twin.fate.startswith("kept, in the t")
-    assert [turn.text[0].text for turn in twin.turns] == ["Question 0?", "Answer 0."]
-    fates = {row.twin.fate: len(row.twin.turns) for row in fallen(demo, n=99) if row.twin}
+    survivor = rows[0].survivor
+    assert survivor is not None
+    assert survivor.fate.startswith("kept, in the t")
+    assert [turn.text[0].text for turn in survivor.turns] == ["Question 0?", "Answer 0."]
+    fates = {row.survivor.fate: len(row.survivor.turns) for row in dropped_rows(demo, n=99) if row.survivor}
     assert any(fate.startswith("kept") and turns for fate, turns in fates.items())
     assert not fates.get("not sampled, so its text is not in the build folder")
 
@@ -150,7 +150,9 @@ def test_rows_shown_are_those_of_lowest_id(demo: Build) -> None:
     for n in (1, 3):
         dropped = demo.dropped()
         chosen = dropped.sort("id", "source").group_by("step", "reason").head(n)
-        assert sorted((row.source, row.id) for row in fallen(demo, n=n)) == sorted(chosen.select("source", "id").rows())
+        assert sorted((row.source, row.id) for row in dropped_rows(demo, n=n)) == sorted(
+            chosen.select("source", "id").rows()
+        )
 
 
 def test_counts_of_the_page_are_those_of_the_ledger(demo: Build) -> None:
@@ -196,17 +198,17 @@ def late(tmp_path: Path, *steps: Step) -> Build:
 
 def test_a_row_that_fell_before_an_edit_is_shown_as_it_fell(tmp_path: Path) -> None:
     build = late(tmp_path, refusals(), cut_refusals())
-    rows = fallen(build)
+    rows = dropped_rows(build)
     assert [(row.id, row.stale, len(row.turns)) for row in rows] == [(f"late-{n}", (), 4) for n in range(3)]
-    assert all(any(piece.titles for piece in row.turns[3].text) for row in rows)
+    assert all(any(span.titles for span in row.turns[3].text) for row in rows)
     assert "after it was measured" not in Reader(page(build)).text
 
 
 def test_text_changed_after_it_was_measured_is_not_marked(tmp_path: Path) -> None:
     build = late(tmp_path, Lenient(), cut_refusals(), exact_dedup("prompt"))
-    rows = fallen(build)
+    rows = dropped_rows(build)
     assert [(row.stale, len(row.turns)) for row in rows] == [(("cut_refusals",), 2)] * 2
-    assert not any(piece.titles for row in rows for turn in row.turns for piece in turn.text)
+    assert not any(span.titles for row in rows for turn in row.turns for span in turn.text)
     text = Reader(page(build)).text
     assert "Changed by cut_refusals after it was measured" in text
     assert "changed 3 rows" in text

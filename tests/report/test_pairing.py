@@ -17,8 +17,8 @@ from curate.mixture import Mixture
 from curate.preview.check import check
 from curate.report.check import check_parts
 from curate.report.diff import diff_parts
-from curate.report.dropped_rows import fallen
-from curate.report.notebook import look
+from curate.report.dropped_rows import dropped_rows
+from curate.report.notebook import show_dropped
 from curate.report.page import page
 from curate.report.run_card import card
 from curate.report.terminal import funnel_table
@@ -109,15 +109,15 @@ def test_the_composition_counts_pairs(made: Build) -> None:
 
 
 def test_rows_of_both_kinds_are_shown(made: Build) -> None:
-    rows = {row.id: row for row in fallen(made)}
+    rows = {row.id: row for row in dropped_rows(made)}
     assert [turn.side for turn in rows["c"].turns] == ["prompt", "completion", "completion"]
     assert [turn.side for turn in rows["b/0"].turns] == ["prompt", "chosen", "rejected"]
     assert {row.step for row in rows.values()} == {"uf:exact_dedup", "uf:shape", "uf:binarize", "shape"}
-    twin = rows["f"].twin
-    assert twin is not None
-    assert (twin.fate, twin.turns) == ("paired: its text is that of its pairs", ())
-    assert "uf/c" in repr(look(made, "uf:binarize"))
-    assert "all_tied" in look(made)._repr_html_()
+    survivor = rows["f"].survivor
+    assert survivor is not None
+    assert (survivor.fate, survivor.turns) == ("paired: its text is in its pairs", ())
+    assert "uf/c" in repr(show_dropped(made, "uf:binarize"))
+    assert "all_tied" in show_dropped(made)._repr_html_()
     shown = "\n".join(text.plain for text in show(made, n=20))
     assert "uf/b/0" in shown
     assert "uf:binarize: all_tied" in shown
@@ -133,8 +133,8 @@ def test_page_and_card_tell_of_both(made: Build) -> None:
     assert "uf/c" in told
     text = card(made)
     assert "from 8 rows of 2 sources, of which 2 gave 4 pairs; 3 rows were kept." in text
-    assert "`pairs/` one for every pair" in text
-    assert "Behind the Pairing they are of pairs" in text
+    assert "`pairs/` one for each pair" in text
+    assert "After the Pairing, counts are of pairs" in text
     assert "(pairing, version 1)" in text
 
 

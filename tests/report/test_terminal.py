@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from curate.errors import CallError
-from curate.report.dropped_rows import fallen
-from curate.report.notebook import look
+from curate.report.dropped_rows import dropped_rows
+from curate.report.notebook import show_dropped
 from curate.report.terminal import funnel_table
 from curate.result.build import Build
 from tests.report.conftest import NASTY, PHRASE
@@ -44,7 +44,7 @@ def test_numbers_stand_to_the_right_with_thousands_apart(demo: Build, monkeypatc
 
 
 def test_rows_that_show_themselves_mark_the_phrase_and_hold_no_control_characters(nasty: Build) -> None:
-    found = look(nasty, "refusals", n=10)
+    found = show_dropped(nasty, "refusals", n=10)
     assert repr(found).count(f"»{PHRASE}«") == len(found.rows) == len(NASTY)
     assert "\x1b" not in repr(found)
     assert "\u202e" not in repr(found)
@@ -53,6 +53,6 @@ def test_rows_that_show_themselves_mark_the_phrase_and_hold_no_control_character
 
 def test_wrong_names_are_told(nasty: Build) -> None:
     with pytest.raises(CallError, match="no step 'refusal'; did you mean 'refusals'"):
-        fallen(nasty, step="refusal")
+        dropped_rows(nasty, step="refusal")
     with pytest.raises(CallError, match="no source 'third'"):
-        look(nasty, source="third")
+        show_dropped(nasty, source="third")

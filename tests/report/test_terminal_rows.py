@@ -13,7 +13,7 @@ from rich.text import Text
 
 from curate.errors import BuildFolderError, CallError
 from curate.mix.takes import Repeat, Rows
-from curate.report.highlights import Hit, pieces
+from curate.report.highlights import Hit, cut
 from curate.report.terminal_rows import CLOSE, OPEN, Fate, cut_text, show, spread
 from curate.result.build import Build
 from curate.steps.dedup.exact_dedup import exact_dedup
@@ -71,7 +71,7 @@ def test_a_duplicate_is_shown_with_the_row_that_it_fell_to(demo: Build) -> None:
     text = printed(show(demo, step="exact_dedup", source="forum", n=1))
     assert text.startswith("forum/thread-")
     assert "exact_dedup: duplicate\n" in text
-    assert "  fell to " in text
+    assert "  duplicate of " in text
     assert text.count("  assistant: ") >= 2
 
 
@@ -157,15 +157,15 @@ def test_marks_stand_around_what_was_found(text: str, start: int, length: int) -
     plain = "".join(letter if letter.isprintable() or letter == "\n" else "" for letter in text)
     if plain != text or OPEN in text or CLOSE in text or "\n" in text or "[U+" in text:
         return
-    shown = cut_text(pieces(text, [hit])).plain
+    shown = cut_text(cut(text, [hit])).plain
     fits = length and start + length <= len(text)
     expected = f"{text[:start]}{OPEN}{text[start : start + length]}{CLOSE}{text[start + length :]}" if fits else text
     assert shown == expected
 
 
 def test_neighbouring_hits_share_their_marks() -> None:
-    assert cut_text(pieces("abcdef", [Hit(1, 3, "x"), Hit(2, 5, "y")])).plain == "a»bcde«f"
-    assert cut_text(pieces("ab", [Hit(1, 2, "x")])).plain == "a»b«"
+    assert cut_text(cut("abcdef", [Hit(1, 3, "x"), Hit(2, 5, "y")])).plain == "a»bcde«f"
+    assert cut_text(cut("ab", [Hit(1, 2, "x")])).plain == "a»b«"
 
 
 @given(st.lists(st.sampled_from("abc")), st.integers(0, 12))

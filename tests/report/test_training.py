@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_chosen_rewards_that_fall_while_margins_rise_are_usual() -> None:
     (note,) = notes(rewards([0.1, -0.2, -0.5], [0.0, 0.4, 0.9]))
-    assert note.startswith("the rewards of chosen answers fell while the margins rose: usual for DPO")
+    assert note.startswith("the rewards of chosen answers decreased while the margins rose: usual for DPO")
     assert notes(rewards([0.1, 0.2, 0.5], [0.0, 0.4, 0.9])) == []
     assert notes(rewards([0.1, -0.2, -0.5], [0.9, 0.4, 0.1])) == []
     assert notes([]) == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from curate.errors import BuildFolderError, CallError, FitError
+from curate.errors import BuildFolderError, CallError, PreflightError
 from curate.io.inputs import frame
 from curate.mix.spec import Source
 from curate.mixture import Mixture
@@ -127,12 +127,12 @@ def test_names(chats: Build, model: Path, tmp_path: Path) -> None:
 
 
 def test_rows_that_lose_everything(chats: Build, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(FitError, match=r"rows \(\d+\.\d%\) would be left out at 30 tokens"):
+    with pytest.raises(PreflightError, match=r"rows \(\d+\.\d%\) would be left out at 30 tokens"):
         call(chats, model, tmp_path / "out", settings=FAST | {"max_length": 30})
 
 
 def test_a_build_without_rows(model: Path, tmp_path: Path) -> None:
     rows = pl.DataFrame({"messages": [[{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}]]})
     empty = Mixture("empty", [Source("a", frame(rows.clear(), "messages"))]).build(tmp_path / "empty", quiet=True)
-    with pytest.raises(FitError, match="empty has no rows to train on"):
+    with pytest.raises(PreflightError, match="empty has no rows to train on"):
         call(empty, model, tmp_path / "out")

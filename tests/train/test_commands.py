@@ -1,4 +1,4 @@
-"""`curate fit`, `curate train`, `curate lengths`, and the same over several processes."""
+"""`curate preflight`, `curate train`, `curate lengths`, and the same over several processes."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ def said(*line: object, code: int = 0) -> str:
 
 
 def test_fit(chats: Build, model: Path) -> None:
-    told = said("fit", chats.path, "--tokenizer", model, "--chat-template", "tulu", "--recipe", "zephyr", "--batch", 8)
+    told = said(
+        "preflight", chats.path, "--tokenizer", model, "--chat-template", "tulu", "--recipe", "zephyr", "--batch", 8
+    )
     assert "203 rows are trained: " in told
     assert "blocks of 2,048 tokens" in told
     assert "steps an epoch, of 8 blocks." in told
     less = ["--tokenizer", model, "--chat-template", "tulu", "--max-length"]
-    assert "would be left out at 30 tokens" in said("fit", chats.path, *less, 30, code=1)
-    assert "are left out" in said("fit", chats.path, *less, 30, "--max-lost", 1)
-    assert "Give --max-length, or a --recipe" in said("fit", chats.path, "--tokenizer", model, code=2)
+    assert "would be left out at 30 tokens" in said("preflight", chats.path, *less, 30, code=1)
+    assert "are left out" in said("preflight", chats.path, *less, 30, "--max-lost", 1)
+    assert "Give --max-length, or a --recipe" in said("preflight", chats.path, "--tokenizer", model, code=2)
 
 
 def test_a_dry_run_shows_everything_and_writes_nothing(chats: Build, model: Path, tmp_path: Path) -> None:

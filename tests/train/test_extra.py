@@ -8,7 +8,7 @@ import pytest
 
 from curate.errors import CallError
 from curate.preflight import hardware as machine
-from curate.preflight.preflight import fit
+from curate.preflight.preflight import preflight
 from curate.train import plan, train
 from curate.train.answer_lengths import answer_lengths
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda build, _: fit(build, tokenizer="x", limit=8),
+        lambda build, _: preflight(build, tokenizer="x", limit=8),
         lambda build, _: plan("sft", build, model="x", recipe="tulu2"),
         lambda build, out: train("sft", build, model="x", recipe="tulu2", out=out),
         lambda _, out: answer_lengths(out, ["x"]),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from curate.errors import FitError
-from curate.preflight.preflight import fit
+from curate.errors import PreflightError
+from curate.preflight.preflight import preflight
 from curate.result.build import Build
 from curate.train import plan, train
 from tests.support.train_log import FAST, logged
@@ -53,12 +53,12 @@ def test_the_margins_of_dpo_rise(dpo: Path) -> None:
 def test_steps_are_those_of_the_plan(chats: Build, sft: Path, model: Path) -> None:
     planned = plan("sft", chats, model=str(model), recipe="tulu2", chat_template="tulu", batch=8, settings=FAST)
     assert len(logged(sft, "loss")) == 4 * planned.steps
-    told = {name: (value, origin) for name, value, origin in planned.told}
-    assert told["rows a step"] == (8, "machine")
-    assert told["devices"] == ("1 x cpu", "machine")
-    assert told["learning_rate"] == (FAST["learning_rate"], "you")
-    assert told["num_train_epochs"] == (2, "recipe")
-    assert told["max_grad_norm"] == (1.0, "trl")
+    settings = {name: (value, origin) for name, value, origin in planned.setting_rows}
+    assert settings["rows per step"] == (8, "machine")
+    assert settings["devices"] == ("1 x cpu", "machine")
+    assert settings["learning_rate"] == (FAST["learning_rate"], "you")
+    assert settings["num_train_epochs"] == (2, "recipe")
+    assert settings["max_grad_norm"] == (1.0, "trl")
 
 
 def test_the_folder_tells_what_the_model_was_made_from(sft: Path, dpo: Path, chats: Build) -> None:
@@ -126,7 +126,7 @@ def test_sft_packs(chats: Build, model: Path, tmp_path: Path) -> None:
         "sft", chats, model=str(model), recipe="zephyr", out=tmp_path / "packed", chat_template="zephyr", batch=4,
         settings=FAST | {"per_device_train_batch_size": 2},
     )  # fmt: skip
-    told = fit(chats, tokenizer=str(model), limit=512, chat_template="zephyr", packing=True)
+    told = preflight(chats, tokenizer=str(model), limit=512, chat_template="zephyr", packing=True)
     assert json.loads((out / "lineage.json").read_text("utf-8"))["packs"] == told.packs
     assert len(logged(out, "loss")) == told.steps(4)
 
@@ -154,7 +154,7 @@ def test_other_rows_than_measured_are_an_error(
 
     rows = run._rows
     monkeypatch.setattr(run, "_rows", lambda *told: rows(*told) and rows(*told).select(range(5)))
-    with pytest.raises(FitError, match="TRL would train on 5 rows where 203 were measured"):
+    with pytest.raises(PreflightError, match="TRL would train on 5 rows where 203 were measured"):
         train(
             "sft", chats, model=str(model), recipe="tulu2", out=tmp_path / "few", chat_template="tulu", batch=8,
             settings=FAST,
@@ -169,5 +169,5 @@ def test_a_loss_that_is_no_number_ends_the_run(
         settings=FAST | {"learning_rate": 1e30, "max_grad_norm": 0},
     )  # fmt: skip
     assert len(logged(out, "loss")) < 10
-    assert "no number; training stops" in capsys.readouterr().err
+    assert "training stops" in capsys.readouterr().err
     assert "Warning.</strong> the loss of step" in (out / "training.html").read_text("utf-8")

@@ -1,6 +1,6 @@
 """Letter case for texts that have none: all in small letters, or ALL IN CAPITALS.
 
-A text has no case if its letters outside protected spans (`curate.text.casing.protected_kernel`) are all small or all capitals. It is
+A text has no case if its letters outside protected spans (`protected_kernel`) are all small or all capitals. It is
 restored if it has `WORDS` words or more, so "OK" and "NASA" stay, and most of them are English (`KNOWN`, `ENGLISH`), as
 the table is. Words and signs are scored, sentence by sentence, as `truecase` scores them, and only letters
 change. A sentence opens where `protected.mark` says so, and on lines that do not go on with the one before.
