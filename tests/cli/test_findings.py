@@ -57,7 +57,7 @@ def test_show_ends_with_what_was_found(quiz: Path) -> None:
     assert "decontaminate: overlap (1, at most 0.5)\n  contains quiz/0\n" in told
     assert "Tell me: »Which of the seven bridges of [bold]Pellow[/bold] was" in told
     assert told.endswith("a contains 1 item of quiz (50.0%) in 1 row (3.1%): contaminated\n")
-    assert "fell within the source" in told
+    assert "duplicates within the source" in told
     one = run("show", "here", "--step", "exact_dedup").stdout
     assert one.endswith("\nexact_dedup\n  a: 1 (3.1% of its rows) are duplicates within the source\n")
     assert "quiz" not in one

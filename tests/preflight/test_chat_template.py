@@ -63,7 +63,7 @@ def test_no_template_is_a_choice(tokenizer: Path) -> None:
 def test_a_template_without_marks_is_a_choice(tokenizer: Path, tmp_path: Path) -> None:
     path = tmp_path / "bare.jinja"
     path.write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
-    with pytest.raises(CallError, match="does not mark what the assistant says"):
+    with pytest.raises(CallError, match="does not mark the assistant's turns"):
         chat_tokenizer(str(tokenizer), str(path))
 
 

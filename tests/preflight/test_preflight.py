@@ -169,10 +169,10 @@ def test_a_template_that_drops_an_answer_is_found(chats: Build, tokenizer: Path,
     [
         (
             "{% if 'the' in m.content %}{{ raise_exception('No!') }}{% endif %}",
-            r"turns \w+/\S+ away: No!; choose",
+            r"rejects \w+/\S+: No!; choose",
         ),
-        ("{{ m.content + 1 }}", r"turns \w+/\S+ away: can only concatenate str"),
-        ("{{ oops", r"turns \w+/\S+ away: expected token"),
+        ("{{ m.content + 1 }}", r"rejects \w+/\S+: can only concatenate str"),
+        ("{{ oops", r"rejects \w+/\S+: expected token"),
     ],
 )
 def test_a_row_that_the_template_turns_away_is_named(
@@ -191,7 +191,7 @@ def test_rated_rows_and_limits_of_nothing(tokenizer: Path, chats: Build, tmp_pat
         "completions": [{"content": "b", "model": "m", "scores": []}],
     }
     build = Mixture("rated", [Source("a", frame(pl.DataFrame([row]), "rated"))]).build(tmp_path / "rated", quiet=True)
-    with pytest.raises(CallError, match="rated rows, which nothing trains on; make pairs of them with binarize"):
+    with pytest.raises(CallError, match="rated rows, which cannot be trained on; make pairs of them with binarize"):
         preflight(build, tokenizer=str(tokenizer), limit=8, chat_template="tulu")
     with pytest.raises(CallError, match="a limit of 0 tokens"):
         preflight(chats, tokenizer=str(tokenizer), limit=0, chat_template="tulu")

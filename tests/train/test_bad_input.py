@@ -50,8 +50,8 @@ def wrong(match: str, build: Build | Path, model: Path | str, out: Path, **more:
 
 def test_builds(chats: Build, preferences: Build, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    wrong("holds conversation rows, which dpo does not train on: give it to sft", chats, model, out, stage="dpo")
-    wrong("holds preference rows, which sft does not train on: give it to dpo", preferences, model, out)
+    wrong("holds conversation rows, which dpo does not train on: use sft", chats, model, out, stage="dpo")
+    wrong("holds preference rows, which sft does not train on: use dpo", preferences, model, out)
     with pytest.raises(BuildFolderError, match="no build at"):
         call(tmp_path / "nowhere", model, out)
 
@@ -91,7 +91,7 @@ def test_seven_billion_parameters_without_a_gpu(chats: Build, tmp_path: Path, mo
 
     LlamaConfig().save_pretrained(tmp_path / "llama")  # its default is Llama 7B
     out = tmp_path / "out"
-    match = r"llama has 6.7 billion parameters, and there is no GPU here: a full training holds about 108 GB"
+    match = r"llama has 6.7 billion parameters, and there is no GPU: full training needs about 108 GB"
     wrong(match, chats, tmp_path / "llama", out, settings={"max_length": 512})
     there = machines.Machine(1, "cuda", bf16=True, first=True)
     monkeypatch.setattr(planned, "machine", lambda **_: there)
@@ -118,7 +118,7 @@ def test_settings(chats: Build, model: Path, tmp_path: Path, settings: dict[str,
 
 
 def test_four_bits_without_a_gpu(chats: Build, model: Path, tmp_path: Path) -> None:
-    wrong("weights in four bits want an NVIDIA GPU", chats, model, tmp_path / "out", adapter="qlora")
+    wrong("4-bit weights need an NVIDIA GPU", chats, model, tmp_path / "out", adapter="qlora")
 
 
 def test_names(chats: Build, model: Path, tmp_path: Path) -> None:

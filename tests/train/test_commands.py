@@ -38,17 +38,17 @@ def test_fit(chats: Build, model: Path) -> None:
     )
     assert "203 rows are trained: " in told
     assert "blocks of 2,048 tokens" in told
-    assert "steps an epoch, of 8 blocks." in told
+    assert "steps per epoch, of 8 blocks." in told
     less = ["--tokenizer", model, "--chat-template", "tulu", "--max-length"]
     assert "would be left out at 30 tokens" in said("preflight", chats.path, *less, 30, code=1)
     assert "are left out" in said("preflight", chats.path, *less, 30, "--max-lost", 1)
-    assert "Give --max-length, or a --recipe" in said("preflight", chats.path, "--tokenizer", model, code=2)
+    assert "give --max-length, or a --recipe" in said("preflight", chats.path, "--tokenizer", model, code=2)
 
 
 def test_a_dry_run_shows_everything_and_writes_nothing(chats: Build, model: Path, tmp_path: Path) -> None:
     line = ["train", "sft", chats.path, "--model", model, "--recipe", "tulu2", "--chat-template", "tulu"]
     told = said(*line, "--batch", 16, *SET, "--set", "per_device_train_batch_size=4", "--dry-run")
-    for part in ("devices 1 x cpu machine", "rows a step 16 machine", "steps an epoch 13 machine"):
+    for part in ("devices 1 x cpu machine", "rows per step 16 machine", "steps per epoch 13 machine"):
         assert part in told
     for part in ("learning_rate 0.005 you", "warmup_steps 0.03 recipe", "gradient_accumulation_steps 4 curate"):
         assert part in told

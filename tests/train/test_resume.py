@@ -63,11 +63,11 @@ def test_a_resumed_run_has_the_same_curve(
 
 def test_what_cannot_be_resumed(chats: Build, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(CallError, match=r"no checkpoint in .*out to go on from"):
+    with pytest.raises(CallError, match=r"no checkpoint in .*out to resume from"):
         run(chats, model, out, resume=True)
     assert not out.exists()
     run(chats, model, out)
-    with pytest.raises(CallError, match="is not empty: go on from its last checkpoint with --resume"):
+    with pytest.raises(CallError, match="is not empty: resume from its last checkpoint with --resume"):
         run(chats, model, out)
     with pytest.raises(CallError, match="was begun with another settings"):
         run(chats, model, out, {"learning_rate": 1e-3}, resume=True)
