@@ -1,8 +1,8 @@
-"""The letter case that words have: the statistics of the `truecase` package as a table, and its scoring.
+"""The usual letter case of words: the statistics of the `truecase` package as a table, and its scoring.
 
-The table (38 MB) is compiled once, in 2 s, and lies in the user's cache, `$XDG_CACHE_HOME/curate` or `~/.cache/curate`,
-under a name with the layout's number and the hash of what it was made from. It is mapped into memory: the processes of
-a machine share it. The package itself takes 830 MB and 5 s in each.
+The table (72 MB) is compiled once, in 5 s, and cached in `$XDG_CACHE_HOME/curate` or `~/.cache/curate` under a name
+with the layout's number and the hash of its source. It is mapped into memory, so the processes of a machine share it.
+The package itself takes 830 MB and 5 s in each.
 """
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ from numpy.typing import NDArray
 from curate.errors import FormatError, MixtureError, SourceNotFoundError, did_you_mean
 from curate.kernels.buffers import Text, frozen, strings, view
 from curate.text.casing.compile_table import compile_table
-from curate.text.casing.hash_kernel import Rows
 from curate.text.casing.scoring_kernel import (
     CAPITALISED,
+    FALLBACK,
     KEPT,
     LOWERED,
-    ODD,
     SCORED,
     TITLE,
     UNKNOWN,
-    Casing,
+    CasingTable,
     choose,
     recognise,
     spell,
@@ -51,12 +50,12 @@ SOURCE: Final = "truecase/data/english.dist"
 SOURCE_HASH: Final = "2c8543682aad0487e5523381e4e89de23c58d026134878c3447b12028f75569a"
 """SHA-256 of the statistics in `truecase` 0.0.14."""
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Raised when a table of the same source comes to hold other bytes."""
 
 MAGIC: Final = b"curate truecase\n"
-TYPES: Final = ("i4", "u1", "i4", "i4", "u1", "i4", "i4", "i4", "f8", "f8", "u8", "u2", "u8", "u2")
-"""Types of the arrays of a `Casing`, those of its `Rows` among them, in its order, little-endian."""
+TYPES: Final = ("i4", "u1", "i4", "i4", "u1", "i4", "i4", "i4", "f8", "f8", "u8", "u8")
+"""Types of the arrays of a `CasingTable`, in its order, little-endian."""
 HEAD: Final = np.dtype([("magic", "S16"), ("hash", "V32"), ("lengths", "<i8", len(TYPES))])
 """A file begins with this: `hash` is SHA-256 of `lengths` and of the arrays after it, each from a multiple of 64."""
 ALIGN: Final = 64
@@ -64,11 +63,11 @@ ALIGN: Final = 64
 _LOCK: Final = threading.Lock()
 
 
-class _Odd(NamedTuple):
-    """What tokens with characters past ASCII are: their words, the forms that they stand for, their new text."""
+class _Fallback(NamedTuple):
+    """Words, forms and new text of the tokens with characters past ASCII."""
 
     word: NDArray[np.int32]
-    stands: NDArray[np.int32]
+    chosen: NDArray[np.int32]
     text: pa.StringArray
 
 
@@ -97,15 +96,15 @@ def true_case(tokens: pa.ListArray, out_of_vocabulary: OutOfVocabulary = "title"
     words = tokens.values.slice(sentences[0], sentences[-1] - sentences[0])
     sentences = frozen(sentences - sentences[0])
     text = view(words)
-    word, stands = recognise(text.data, text.offsets[:-1], text.offsets[1:], table)
+    word, chosen = recognise(text.data, text.offsets[:-1], text.offsets[1:], table)
     data, starts, ends = text.data, text.offsets[:-1], text.offsets[1:]
-    odd = np.flatnonzero(word == ODD)
-    if len(odd):
-        told = _odd(words.take(pa.array(odd)), out_of_vocabulary, table)
-        word[odd], stands[odd] = told.word, told.stands
-        data, starts, ends = _with(text, odd, view(told.text))
-    choose(sentences, word, stands, table, table.capital)
-    data, offsets = spell(data, starts, ends, stands, WRITTEN[out_of_vocabulary], table)
+    places = np.flatnonzero(word == FALLBACK)
+    if len(places):
+        found = _fallback(words.take(pa.array(places)), out_of_vocabulary, table)
+        word[places], chosen[places] = found.word, found.chosen
+        data, starts, ends = _with(text, places, view(found.text))
+    choose(sentences, word, chosen, table, table.capital)
+    data, offsets = spell(data, starts, ends, chosen, WRITTEN[out_of_vocabulary], table)
     cased = strings(data, offsets)
     if words.null_count:
         cased = pc.if_else(words.is_valid(), cased, pa.scalar(None, pa.string()))
@@ -113,20 +112,20 @@ def true_case(tokens: pa.ListArray, out_of_vocabulary: OutOfVocabulary = "title"
 
 
 def _with(
-    text: Text, odd: NDArray[np.int64], told: Text
+    text: Text, places: NDArray[np.int64], new: Text
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
-    """Return a buffer, and where each token begins and ends in it, with the `odd` tokens of `text` told otherwise."""
+    """Return a buffer, and where each token begins and ends in it, with the tokens at `places` replaced by `new`."""
     size = len(text.data)
-    if size + len(told.data) > np.iinfo(np.int32).max:
+    if size + len(new.data) > np.iinfo(np.int32).max:
         message = "tokens of more than 2 GiB; give fewer sentences at once"
         raise OverflowError(message)
     starts, ends = text.offsets[:-1].copy(), text.offsets[1:].copy()
-    starts[odd], ends[odd] = size + told.offsets[:-1], size + told.offsets[1:]
-    return frozen(np.concatenate([text.data, told.data])), frozen(starts), frozen(ends)
+    starts[places], ends[places] = size + new.offsets[:-1], size + new.offsets[1:]
+    return frozen(np.concatenate([text.data, new.data])), frozen(starts), frozen(ends)
 
 
-def _odd(tokens: pa.StringArray, out_of_vocabulary: OutOfVocabulary, table: Casing) -> _Odd:
-    """Tell what tokens past ASCII are, by Python's `lower`, `isdigit`, `title` and `capitalize`, each token once."""
+def _fallback(tokens: pa.StringArray, out_of_vocabulary: OutOfVocabulary, table: CasingTable) -> _Fallback:
+    """Look up tokens past ASCII by Python's `lower`, `isdigit`, `title` and `capitalize`, each distinct token once."""
     once = tokens.dictionary_encode()
     seen = once.dictionary.to_numpy(zero_copy_only=False).tolist()
     lower = [token.lower() for token in seen]
@@ -137,9 +136,9 @@ def _odd(tokens: pa.StringArray, out_of_vocabulary: OutOfVocabulary, table: Casi
     write = cases.get(out_of_vocabulary, str.lower)
     texts = [token if as_is else write(low) for token, low, as_is in zip(seen, lower, kept, strict=True)]
     form = _numbers(texts, forms, KEPT, _forms(table))
-    stands = np.where((word != UNKNOWN) & ~kept, SCORED, form)
+    chosen = np.where((word != UNKNOWN) & ~kept, SCORED, form)
     place = once.indices.to_numpy()
-    return _Odd(word[place], stands[place], pa.array(texts, pa.string()).take(once.indices))
+    return _Fallback(word[place], chosen[place], pa.array(texts, pa.string()).take(once.indices))
 
 
 def _numbers(texts: list[str], known: Mapping[str, int], other: int, every: pa.StringArray) -> NDArray[np.int32]:
@@ -147,8 +146,8 @@ def _numbers(texts: list[str], known: Mapping[str, int], other: int, every: pa.S
     found = np.array([known.get(text, other) for text in texts], np.int32)
     plain = [place for place, text in enumerate(texts) if text.isascii()]  # "K", the Kelvin sign, has a small "k"
     if plain:
-        told = pc.index_in(pa.array([texts[place] for place in plain], pa.string()), value_set=every)
-        found[plain] = told.fill_null(other).to_numpy()
+        known_places = pc.index_in(pa.array([texts[place] for place in plain], pa.string()), value_set=every)
+        found[plain] = known_places.fill_null(other).to_numpy()
     return found
 
 
@@ -163,11 +162,11 @@ def _past_ascii() -> tuple[dict[str, int], dict[str, int]]:
     return found[0], found[1]
 
 
-def _forms(table: Casing) -> pa.StringArray:
+def _forms(table: CasingTable) -> pa.StringArray:
     return strings(table.form_data, table.form_offsets[: len(table.capital) + 1])
 
 
-def load() -> Casing:
+def load() -> CasingTable:
     """Return the table: mapped from the user's cache, or compiled and put there.
 
     A damaged file in the cache is compiled anew; where nothing can be written, the table stays in memory. Raises
@@ -179,13 +178,13 @@ def load() -> Casing:
 
 
 @functools.cache
-def _load() -> Casing:
+def _load() -> CasingTable:
     path = cache_file()
     return (read_table(path) if path else None) or _compile(path)
 
 
 def cache_file() -> Path | None:
-    """Return where the table lies or is to lie; None where the user has no home."""
+    """Return the cache path of the table; None if there is no home directory."""
     root = os.environ.get("XDG_CACHE_HOME", "")
     try:
         folder = Path(root) if Path(root).is_absolute() else Path.home() / ".cache"
@@ -194,8 +193,8 @@ def cache_file() -> Path | None:
     return folder / "curate" / f"truecase-{LAYOUT}-{SOURCE_HASH[:16]}.table"
 
 
-def _compile(path: Path | None) -> Casing:
-    """Compile the table and put it at `path`; return it as it lies there, or in memory if it cannot."""
+def _compile(path: Path | None) -> CasingTable:
+    """Compile the table and write it to `path`; return it mapped from there, or in memory if writing fails."""
     table = compile_table(source_file())
     if path is None:
         return table
@@ -230,13 +229,13 @@ def source_file() -> Path:
     return path
 
 
-def write_table(path: Path, table: Casing) -> None:
+def write_table(path: Path, table: CasingTable) -> None:
     """Write a table to a file, whole or not at all. Raises `OSError` where it cannot."""
-    arrays: list[NDArray[Any]] = [*table[:-2], *table.pairs, *table.triples]
     head = np.zeros(1, HEAD)
-    head["magic"], head["lengths"] = MAGIC, [len(array) for array in arrays]
+    head["magic"], head["lengths"] = MAGIC, [len(array) for array in table]
     places, size = _places(head["lengths"][0])
     body = bytearray(size - HEAD.itemsize)
+    arrays: tuple[NDArray[Any], ...] = table
     for array, start, kind in zip(arrays, places, TYPES, strict=True):
         raw = array.astype(f"<{kind}").tobytes()
         body[start - HEAD.itemsize : start - HEAD.itemsize + len(raw)] = raw
@@ -252,7 +251,7 @@ def write_table(path: Path, table: Casing) -> None:
         draft.unlink(missing_ok=True)
 
 
-def read_table(path: Path) -> Casing | None:
+def read_table(path: Path) -> CasingTable | None:
     """Map a table from its file; None where there is none, or it is not whole."""
     try:
         with path.open("rb") as file:
@@ -268,8 +267,7 @@ def read_table(path: Path) -> Casing | None:
     lengths = head["lengths"][0]
     places, _ = _places(lengths)
     parts = zip(TYPES, lengths.tolist(), places, strict=True)
-    arrays: list[Any] = [np.frombuffer(mapped, np.dtype(f"<{kind}"), count, start) for kind, count, start in parts]
-    return Casing._make([*arrays[:-4], Rows(*arrays[-4:-2]), Rows(*arrays[-2:])])
+    return CasingTable._make(np.frombuffer(mapped, np.dtype(f"<{kind}"), count, start) for kind, count, start in parts)
 
 
 def _digest(head: NDArray[np.void], body: memoryview) -> bytes:

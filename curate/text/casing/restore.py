@@ -1,6 +1,6 @@
 """Letter case for texts that have none: all in small letters, or ALL IN CAPITALS.
 
-A text has no case if its letters outside protected spans (`protected_kernel`) are all small or all capitals. It is
+A text has no case if its letters outside protected spans (see `protected_kernel`) are all small or all capitals. It is
 restored if it has `WORDS` words or more, so "OK" and "NASA" stay, and most of them are English (`KNOWN`, `ENGLISH`), as
 the table is. Words and signs are scored, sentence by sentence, as `truecase` scores them, and only letters
 change. A sentence opens where `protected.mark` says so, and on lines that do not go on with the one before.
@@ -27,7 +27,7 @@ from curate.kernels.buffers import Text, frozen, strings, view
 from curate.text.casing.lexicon import OPENS, PLANE, PROTECTED, UPPER, Tables, tables
 from curate.text.casing.model import load
 from curate.text.casing.restore_kernel import CAPITALS, SMALL, Tokens, cases, lowered, mark_texts, scan, write
-from curate.text.casing.scoring_kernel import Casing, choose, recognise
+from curate.text.casing.scoring_kernel import CasingTable, choose, recognise
 
 BLOCK: Final = 1 << 18
 """Bytes of text that are worked on at a time: what is noted of them takes 20 times as much."""
@@ -90,16 +90,16 @@ def _attempt(
     ends = frozen(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
     marks = mark_texts(text.data, text.offsets, index, user, ends, known)
     if case == CAPITALS:
-        # Where sentences open is told from small letters: in capitals, every short word could be an abbreviation.
+        # Sentence starts are detected in small letters: in capitals, every short word could be an abbreviation.
         small = frozen(lowered(text.data, text.offsets, index, ends, smalls()))
         everything = frozen(np.arange(len(index), dtype=np.int32))
         openings = mark_texts(small, ends, everything, user, ends, known) & OPENS
         marks = np.where(marks & PROTECTED, np.uint8(PROTECTED), openings)
     marks = frozen(marks)
     tokens = _split(text, index, marks, ends, known, table, case)
-    words, stands = recognise(text.data, tokens.starts, tokens.stops, table)
-    choose(tokens.sentences, words, stands, table, table.opened)
-    data, differs = write(text, index, marks, ends, known, table, tokens, frozen(words), frozen(stands), smalls(), case)
+    words, chosen = recognise(text.data, tokens.starts, tokens.stops, table)
+    choose(tokens.sentences, words, chosen, table, table.opened)
+    data, differs = write(text, index, marks, ends, known, table, tokens, frozen(words), frozen(chosen), smalls(), case)
     changed = np.flatnonzero(differs).astype(np.int32)
     return changed, strings(data, ends).take(pa.array(changed))
 
@@ -110,7 +110,7 @@ def _split(
     marks: NDArray[np.uint8],
     ends: NDArray[np.int32],
     known: Tables,
-    table: Casing,
+    table: CasingTable,
     case: int,
 ) -> Tokens:
     """Split texts into words and signs."""

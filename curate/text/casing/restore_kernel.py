@@ -28,7 +28,7 @@ from curate.text.casing.lexicon import (
 )
 from curate.text.casing.lexicon import ENGLISH as ENGLISH_WORD
 from curate.text.casing.protected_kernel import mark
-from curate.text.casing.scoring_kernel import Casing, seek
+from curate.text.casing.scoring_kernel import CasingTable, seek
 
 WORDS: Final = 4
 """Words of a text at least: fewer are often a name, an abbreviation or a heading."""
@@ -176,7 +176,7 @@ def scan(
     marks: NDArray[np.uint8],
     ends: NDArray[np.int32],
     known: Tables,
-    table: Casing,
+    table: CasingTable,
     tokens: Tokens,
     case: int,
 ) -> int:
@@ -277,10 +277,10 @@ def write(
     marks: NDArray[np.uint8],
     ends: NDArray[np.int32],
     known: Tables,
-    table: Casing,
+    table: CasingTable,
     tokens: Tokens,
     words: NDArray[np.int32],
-    stands: NDArray[np.int32],
+    chosen: NDArray[np.int32],
     small: NDArray[np.uint16],
     case: int,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -297,7 +297,7 @@ def write(
             continue
         for token in range(low, high):
             i, size = tokens.starts[token] - start + at, tokens.stops[token] - tokens.starts[token]
-            form = stands[token]
+            form = chosen[token]
             if form >= 0:
                 for n in range(size if form_offsets[form + 1] - form_offsets[form] == size else 0):
                     out[i + n] = forms[form_offsets[form] + n]
