@@ -135,7 +135,7 @@ def pair_keys(key: Hashes, occurrence: NDArray[np.uint64], number: NDArray[np.in
 
 
 def pair_numbers(row: NDArray[np.int32]) -> NDArray[np.int64]:
-    """RowCount the pairs of each row from 0.
+    """Number the pairs of each row from 0.
 
     >>> pair_numbers(np.array([3, 3, 5], np.int32)).tolist()
     [0, 1, 0]

@@ -42,9 +42,9 @@ class Workspace(NamedTuple):
 
 @contextmanager
 def workspace(target: Path, recipe: Json, *, resume: bool, overwrite: bool) -> Iterator[Workspace]:
-    """Give a workspace for `target`; when the block ends well, what lies in `out` becomes `target`.
+    """Give a workspace for `target`; when the block ends well, `out` becomes `target`.
 
-    Work of an interrupted build is taken up when `recipe` (mixture, version, stamps of the input files) is the same and
+    Work of an interrupted build is resumed when `recipe` (mixture, version, stamps of the input files) is the same and
     `resume` is set; else it goes. An error of the data or the call, or a full disk, leaves nothing behind; an
     interruption leaves the workspace. Raises `BuildFolderError`.
     """

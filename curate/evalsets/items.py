@@ -43,10 +43,13 @@ class EvalItems(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class EvalSet:
-    """A benchmark held against the data; nothing is read before `load`.
+    """A benchmark to search for in the data; nothing is read before `load`.
 
-    `fields` are the layouts it is published in: a row is read by the first that finds a question in it. `local` says
-    how CSV and TSV copies are read. `name` is how reports call it, and holds no slash.
+    Args:
+        name: Its name in reports, without a slash.
+        origin: A repository on the Hub, or local files.
+        fields: The layouts it is published in; a row is read by the first that finds a question in it.
+        local: How local copies in CSV and TSV are delimited.
     """
 
     name: str

@@ -73,7 +73,7 @@ def _estimate(part: Part) -> NDArray[np.int64]:
 
 
 def _count(part: Part, tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """RowCount with the tokenizer; its batch call runs in Rust and releases the GIL."""
+    """Count with the tokenizer; its batch call runs in Rust and releases the GIL."""
     texts: list[str] = _picked(part.text, part.index).to_pylist()
     encodings = _load(tokenizer.path, tokenizer.content).encode_batch_fast(texts, add_special_tokens=False)
     return np.fromiter((len(encoding) for encoding in encodings), np.int64, len(texts)) + tokenizer.per_turn

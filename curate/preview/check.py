@@ -47,7 +47,7 @@ class StepCheck(NamedTuple):
     """What one step did to the rows read of one source.
 
     `reached` rows came to it; it dropped (an Edit: changed) `rows` of them, for these `reasons`, the most frequent
-    first. `seen` is the first row that fell. `of` is how many rows were read, those in quarantine among them; of a step
+    first. `seen` is the first dropped row. `of` is how many rows were read, those in quarantine among them; of a step
     behind a Pairing, all of this counts pairs.
     """
 
@@ -132,15 +132,15 @@ def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
     found = [_source(views, number) for number in range(len(mixture.sources))]
     shares, short = _shares(mixture, found, views[-1].states)
     whole = all(source.whole for source in found)
-    told = tuple(
+    checked = tuple(
         source._replace(share=share, exact=share is not None and (whole or _is_promised(mixture, declared, share)))
         for source, declared in zip(found, mixture.sources, strict=True)
         for share in [shares.get(source.name)]
     )
     drops = (message for view in views for message in large_drops(view.phase, view.states))
-    stops = (*_quarantine(mixture, told), *drops, *short)
+    stops = (*_quarantine(mixture, checked), *drops, *short)
     heads = [head for view in views for head in view.heads]
-    return Check(mixture.name, kind, told, stops, tuple(_warnings(mixture, told)), tuple(_tests(mixture, heads)))
+    return Check(mixture.name, kind, checked, stops, tuple(_warnings(mixture, checked)), tuple(_tests(mixture, heads)))
 
 
 def _tests(mixture: MixtureSpec, heads: list[FirstRows]) -> Iterator[LeakTest]:
@@ -148,8 +148,8 @@ def _tests(mixture: MixtureSpec, heads: list[FirstRows]) -> Iterator[LeakTest]:
         if not step.eval_sets:
             continue
         passed = [one.passed for head in heads for one in head.done if stage.label in one.passed.signed]
-        told = [one.signed[stage.label].totals for one in passed]
-        totals = {name: np.sum([one[name] for one in told], axis=0) for name in told[0]}
+        parts = [one.signed[stage.label].totals for one in passed]
+        totals = {name: np.sum([one[name] for one in parts], axis=0) for name in parts[0]}
         yield leak_test(step, stage.label, (one.body for one in passed), totals)
 
 
@@ -195,27 +195,27 @@ def _step(view: PhasePreview, number: int, stage: Stage) -> StepCheck:
     start, end = own.start, own.stop
     fate, place = view.states.fate[own], view.states.place[own]
     reached = (fate != Fate.QUARANTINED) & ((fate != Fate.DROPPED) | (place >= stage.place))
-    told, of = view.heads[number].lines.slice(0, end - start), view.heads[number].read
+    lines, of = view.heads[number].lines.slice(0, end - start), view.heads[number].read
     match stage.step:
         case Edit():
-            changed = pl.Series(told["edited"]).list.contains(stage.label).to_numpy()
+            changed = pl.Series(lines["edited"]).list.contains(stage.label).to_numpy()
             return StepCheck(stage.label, "edit", of, int(reached.sum()), int((changed & reached).sum()), (), None)
         case Group():
-            fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
+            dropped = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
             falls = between(view.results.drops, start, end - start).filter(pl.col("step") == stage.label)
             reasons = _reasons(falls["reason"], np.arange(falls.height))
             kind = "group"
         case _:
-            fell = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
-            reasons = _reasons(pl.Series(told["reason"]), fell)
+            dropped = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
+            reasons = _reasons(pl.Series(lines["reason"]), dropped)
             kind = "pairing" if isinstance(stage.step, Pairing) else "filter"
-    seen = view.seen(start + int(fell[0]), stage) if len(fell) else None
-    return StepCheck(stage.label, kind, of, int(reached.sum()), len(fell), reasons, seen)
+    seen = view.seen(start + int(dropped[0]), stage) if len(dropped) else None
+    return StepCheck(stage.label, kind, of, int(reached.sum()), len(dropped), reasons, seen)
 
 
-def _reasons(reason: pl.Series, fell: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
-    """Return the reasons of the rows that fell, with how many each took, the most frequent first."""
-    counted = reason.gather(fell).rename("reason").to_frame().group_by("reason").len()
+def _reasons(reason: pl.Series, dropped: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
+    """Return the reasons of the dropped rows, with how many each dropped, the most frequent first."""
+    counted = reason.gather(dropped).rename("reason").to_frame().group_by("reason").len()
     top = counted.sort(["len", "reason"], descending=[True, False]).head(REASONS)
     return tuple((str(name), int(count)) for name, count in top.rows())
 
@@ -256,27 +256,27 @@ def _is_promised(mixture: MixtureSpec, source: Source, share: Share) -> bool:
 
 
 def _warnings(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:
-    for source, told in zip(mixture.sources, found, strict=True):
-        if not told.read:
-            yield f"source {told.name!r} has no rows"
-        for stage, step in zip(stages(mixture, source), told.steps, strict=True):
+    for source, source_check in zip(mixture.sources, found, strict=True):
+        if not source_check.read:
+            yield f"source {source_check.name!r} has no rows"
+        for stage, step in zip(stages(mixture, source), source_check.steps, strict=True):
             if step.kind == "edit" or step.rows < SUSPICIOUS_ROWS or step.rows <= WORTH_A_LOOK * step.reached:
                 continue
             if stage.step.allow_large_drop or step.rows <= SUSPICIOUS_SHARE * step.of:
                 share = step.rows / step.reached
-                yield f"step {step.label!r} drops {share:.0%} of the rows of source {told.name!r} that reach it"
+                yield f"step {step.label!r} drops {share:.0%} of the rows of source {source_check.name!r} that reach it"
 
 
 def _quarantine(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:
     """Say of each source with too many rows in quarantine that it stops the build."""
-    for source, told in zip(mixture.sources, found, strict=True):
-        if told.quarantined > max(ALWAYS_QUARANTINED, source.max_quarantine * told.read):
-            yield _too_many(source, told)
+    for source, source_check in zip(mixture.sources, found, strict=True):
+        if source_check.quarantined > max(ALWAYS_QUARANTINED, source.max_quarantine * source_check.read):
+            yield _too_many(source, source_check)
 
 
-def _too_many(source: Source, told: SourceCheck) -> str:
-    share = told.quarantined / told.read
+def _too_many(source: Source, seen: SourceCheck) -> str:
+    share = seen.quarantined / seen.read
     return (
-        f"source {told.name!r}: {told.quarantined:,} of {told.read:,} rows ({share:.1%}) are invalid, more "
+        f"source {seen.name!r}: {seen.quarantined:,} of {seen.read:,} rows ({share:.1%}) are invalid, more "
         f"than max_quarantine={source.max_quarantine:g} allows"
     )

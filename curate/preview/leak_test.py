@@ -86,15 +86,15 @@ def leak_test(
     if planted is None:
         return LeakTest(label, fuzzy, pl.DataFrame(), (), Way(GENERIC, 0, 0, ()))
     tables = _search(step, label, planted.body, totals)
-    told = _told(items, planted, tables)
-    plain = told.filter(pl.col("kind") != GENERIC)
+    found = _found_items(items, planted, tables)
+    plain = found.filter(pl.col("kind") != GENERIC)
     ways = (_way(name, plain.filter(way=name)) for name in WAYS)
     return LeakTest(
         label,
         fuzzy,
         tables["items"],
         tuple(way for way in ways if way.planted),
-        _way(GENERIC, told.filter(way=VERBATIM, kind=GENERIC)),
+        _way(GENERIC, found.filter(way=VERBATIM, kind=GENERIC)),
     )
 
 
@@ -131,7 +131,7 @@ def _search(
     return step.resolve(keys, lists, totals).tables
 
 
-def _told(items: pl.DataFrame, planted: Planted, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def _found_items(items: pl.DataFrame, planted: Planted, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return a line for each planted item that can be found: `way`, `eval`, `item`, `kind` and `found`."""
     rows = items.select("eval", "item")[planted.text].with_columns(
         row=pl.int_range(pl.len(), dtype=pl.Int64), way=pl.Series(WAYS, dtype=pl.String).gather(planted.way)

@@ -49,7 +49,7 @@ class Planted(NamedTuple):
 def plant(bodies: Iterable[pa.RecordBatch], on: On, texts: pa.StringArray, seed: NDArray[np.uint64]) -> Planted | None:
     """Plant each text in each way that `on` reads, in copies of the first rows of `bodies` that have a turn for it.
 
-    A text takes the place of the first turn that `on` selects, stands in the middle of it, or becomes the third turn of
+    A text takes the place of the first turn that `on` selects, is put in the middle of it, or becomes the third turn of
     the dialogue. `seed` has a number for each text, which says what word of it changes; one without words has none.
     Returns None where no row has a turn to plant in.
     """
@@ -111,7 +111,7 @@ def _ways(
     frame = pl.DataFrame({"text": plain, "own": own, "upper": upper, "same": same, "start": start, "end": end})
     old = pl.col("text").str.slice(pl.col("start"), pl.col("end") - pl.col("start"))
     new = pl.when(old.str.to_lowercase() == OTHER).then(pl.lit(ANOTHER)).otherwise(pl.lit(OTHER))
-    told = frame.select(
+    columns = frame.select(
         pl.when("same").then("upper").otherwise("text").alias(CASED),
         pl.concat_str(pl.col("own").str.head(AROUND), "text", pl.col("own").str.tail(AROUND), separator=" ").alias(
             WITHIN
@@ -120,7 +120,7 @@ def _ways(
             pl.col("text").str.slice(0, pl.col("start")), new, pl.col("text").str.slice(pl.col("end")), separator=" "
         ).alias(CHANGED),
     )
-    return {name: _arrow(told[name]) for name in told.columns}, count
+    return {name: _arrow(columns[name]) for name in columns.columns}, count
 
 
 def _arrow(series: pl.Series) -> pa.StringArray:
@@ -141,7 +141,7 @@ def _third(body: pa.RecordBatch, on: On, texts: pa.StringArray) -> pa.RecordBatc
     old = lists.values
     length = np.diff(lists.offsets.to_numpy())
     index = lists.offsets.to_numpy()[:-1, None] + np.arange(3)
-    # Behind the messages there are come the texts, and what stands for turns that a row does not have.
+    # Behind the messages there are come the texts, and placeholders for turns that a row does not have.
     index[:, 2] = len(old) + np.arange(len(texts))
     pads = len(old) + len(texts) + np.arange(2)
     index[:, :2] = np.where(np.arange(2) < length[:, None], index[:, :2], pads)

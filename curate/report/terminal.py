@@ -14,7 +14,8 @@ from curate.report.contamination import contamination_lines
 from curate.report.duplicates import duplicate_lines
 from curate.report.finding_tables import finding_tables, table_line
 from curate.report.highlights import plain
-from curate.result.build import Build, reading
+from curate.result.build import Build
+from curate.result.folder import reading
 
 WIDTH: Final = 80
 """Columns of a log; a wider table has no gaps."""

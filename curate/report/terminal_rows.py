@@ -18,7 +18,8 @@ from curate.report.contamination import staying
 from curate.report.dropped_rows import DroppedRow, Turn, dropped_rows, turns_of
 from curate.report.formatting import number
 from curate.report.highlights import Span, plain
-from curate.result.build import Build, reading
+from curate.result.build import Build
+from curate.result.folder import reading
 
 Fate: TypeAlias = Literal["dropped", "kept", "quarantined", "unsampled"]
 T = TypeVar("T")

@@ -11,7 +11,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import polars as pl
 
 from curate.errors import CallError
-from curate.result.build import Build, reading
+from curate.result.build import Build
+from curate.result.folder import reading
 from curate.rows.schema import BODIES, Kind
 
 Change: TypeAlias = Literal["entered", "left", "changed"]
@@ -192,8 +193,8 @@ def _of_rated(lines: pl.LazyFrame, other: Build) -> pl.LazyFrame:
     row = pl.col("id").str.replace(r"/[0-9]+$", "").alias("row")
     found = lines.with_columns(row).join(rated, left_on=["source", "row"], right_on=ROW, how="left", suffix="_rated")
     known = pl.col("fate").is_not_null()
-    told = [pl.when(known).then(pl.col(name)).otherwise(pl.col(f"{name}_rated")).alias(name) for name in FATE]
-    return found.with_columns(told).select(*ROW, *FATE)
+    fates = [pl.when(known).then(pl.col(name)).otherwise(pl.col(f"{name}_rated")).alias(name) for name in FATE]
+    return found.with_columns(fates).select(*ROW, *FATE)
 
 
 def _changed(both: pl.LazyFrame) -> pl.LazyFrame:
@@ -202,7 +203,7 @@ def _changed(both: pl.LazyFrame) -> pl.LazyFrame:
     copies = pl.col("copies") != pl.col("copies_after")
     split = pl.col("split") != pl.col("split_after")
     edits = pl.col("edits") != pl.col("edits_after")
-    told = pl.concat_str(
+    reason = pl.concat_str(
         pl.when(text & edits).then(
             pl.format("text: changed by {}, now by {}", _or_none("edits"), _or_none("edits_after"))
         ),
@@ -212,7 +213,7 @@ def _changed(both: pl.LazyFrame) -> pl.LazyFrame:
         separator=", ",
         ignore_nulls=True,
     )
-    return both.filter(text | copies | split).select(*ROW, change=pl.lit("changed"), why=told, text=text)
+    return both.filter(text | copies | split).select(*ROW, change=pl.lit("changed"), why=reason, text=text)
 
 
 def _or_none(name: str) -> pl.Expr:

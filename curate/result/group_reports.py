@@ -43,24 +43,24 @@ class Signatures(NamedTuple):
 
 
 def overlap(ledger: pl.LazyFrame, step: str) -> pl.DataFrame:
-    """RowCount the rows of each source that fell to a row of each other; `share` is that of the rows read.
+    """Count the rows of each source that duplicate a row of each other; `share` is that of the rows read.
 
-    Columns: `source`, `kept_source`, `rows`, `share`. "against" stands for rows that are no part of the build.
+    Columns: `source`, `kept_source`, `rows`, `share`. "against" means rows outside the build.
     """
     read = ledger.group_by("source").agg(read=pl.len())
-    fell = _fell(ledger, step).group_by("source", "kept_source").agg(rows=pl.len().cast(pl.Int64))
-    found = fell.join(read, on="source").with_columns(share=pl.col("rows") / pl.col("read")).drop("read")
+    dropped = _dropped_by(ledger, step).group_by("source", "kept_source").agg(rows=pl.len().cast(pl.Int64))
+    found = dropped.join(read, on="source").with_columns(share=pl.col("rows") / pl.col("read")).drop("read")
     return found.sort("source", "kept_source").collect()
 
 
 def clusters(ledger: pl.LazyFrame, step: str) -> pl.DataFrame:
-    """Return a line for each row that fell to another, the largest clusters first.
+    """Return one line per duplicate, the largest clusters first.
 
-    Columns: `cluster` (`source/id` of the row that stands for it), `source`, `id`, `score` (the similarity) and `size`
+    Columns: `cluster` (`source/id` of the row kept in its place), `source`, `id`, `score` (the similarity) and `size`
     (rows of the cluster, the one that stays included).
     """
     return (
-        _fell(ledger, step)
+        _dropped_by(ledger, step)
         .select(pl.col("match").alias("cluster"), "source", "id", "score")
         .with_columns(size=pl.len().over("cluster").cast(pl.Int64) + 1)
         .sort(["size", "cluster", "source", "id"], descending=[True, False, False, False])
@@ -68,7 +68,7 @@ def clusters(ledger: pl.LazyFrame, step: str) -> pl.DataFrame:
     )
 
 
-def _fell(ledger: pl.LazyFrame, step: str) -> pl.LazyFrame:
+def _dropped_by(ledger: pl.LazyFrame, step: str) -> pl.LazyFrame:
     kept = pl.col("match").str.split_exact("/", 1).struct.field("field_0").alias("kept_source")
     return ledger.filter(pl.col("fate") == "dropped", pl.col("step") == step).with_columns(kept)
 
@@ -83,7 +83,7 @@ def table(folder: Path, step: str, name: str) -> pl.DataFrame:
 
 
 def coverage(items: pl.DataFrame) -> pl.DataFrame:
-    """RowCount the items of each eval, in the order of the step, by what can be told of them.
+    """Count the items of each eval set, in the order of the step, by how they can be found.
 
     Columns: `eval`, `items`, `matchable`, then `long`, `short`, `generic` and `unmatchable`, which add up to `items`.
     """
@@ -127,7 +127,7 @@ LANGUAGE: Final = ".language"
 
 
 def languages(ledger: pl.LazyFrame) -> pl.DataFrame:
-    """RowCount the rows of each source and language: those `read`, and those `kept` or paired, with their shares.
+    """Count the rows of each source and language: those `read`, and those `kept` or paired, with their shares.
 
     Columns: `source`, `language`, `read`, `read_share`, `kept`, `kept_share`; the most frequent language of a source
     first. Where several steps name languages, the first counts. Raises `CallError` where none does.
@@ -136,8 +136,8 @@ def languages(ledger: pl.LazyFrame) -> pl.DataFrame:
     if not names:
         message = "no step of this build names languages; add language() to the mixture: without names it drops nothing"
         raise CallError(message)
-    told = pl.coalesce(names).alias("language")
-    counts = ledger.filter(told.is_not_null()).group_by("source", told)
+    named = pl.coalesce(names).alias("language")
+    counts = ledger.filter(named.is_not_null()).group_by("source", named)
     stays = pl.col("fate").is_in(["kept", "paired"])
     found = counts.agg(read=pl.len().cast(pl.Int64), kept=stays.sum().cast(pl.Int64)).with_columns(
         read_share=pl.col("read") / pl.col("read").sum().over("source"),

@@ -41,7 +41,7 @@ def length_bias(frame: pl.DataFrame, *, bands: int = 4, tokenizer: Tokenizer | N
     """Return by source, and by bands of margin, how much longer chosen answers are than rejected ones.
 
     `frame` holds preference rows: `source`, `chosen` and `rejected` (lists of messages), both scores. A line is for a
-    source (null: all together) and for pairs whose margin (chosen less rejected score) lies from `margin_from` to
+    source (null: all together) and for pairs whose margin (chosen less rejected score) is from `margin_from` to
     `margin_to`; both null: all pairs, also those without a margin. The bands are those of all rows, with as many pairs
     each as ties of margins let there be.
 
@@ -71,7 +71,7 @@ def bias(pairs: pl.DataFrame, bands: int = 4) -> pl.DataFrame:
     known = pl.Series(np.isfinite(margin))
     band = pl.Series("band", np.searchsorted(edges[1:-1], margin, side="right"), pl.Int64)
     pairs = pairs.with_columns(pl.when(known).then(band).alias("band"))
-    told = [
+    groups = [
         _bias(pairs.with_columns(*nulls), by)
         for nulls, by in (
             ((pl.lit(None, pl.String).alias("source"), pl.lit(None, pl.Int64).alias("band")), "all"),
@@ -84,7 +84,7 @@ def bias(pairs: pl.DataFrame, bands: int = 4) -> pl.DataFrame:
         {"band": np.arange(max(len(edges) - 1, 0)), "margin_from": edges[:-1], "margin_to": edges[1:]},
         schema={"band": pl.Int64, "margin_from": pl.Float64, "margin_to": pl.Float64},
     )
-    found = pl.concat(told).join(limits, on="band", how="left").sort("source", "band", nulls_last=False)
+    found = pl.concat(groups).join(limits, on="band", how="left").sort("source", "band", nulls_last=False)
     return found.select(BIAS.names()).cast(dict(BIAS.items()))
 
 
@@ -164,8 +164,8 @@ def length_cost(lengths: pl.DataFrame) -> pl.DataFrame:
     Columns: `source`, `pairs` and `pairs_left` (those of unequal length), `longer` and `longer_left` (the share of them
     whose chosen answer is the longer one), `margin` and `margin_left` (the mean margin, null without scores).
 
-    >>> told = {"source": ["a"] * 3, "chosen": [9, 8, 3], "rejected": [1, 2, 5], "margin": [3.0, 1.0, 2.0]}
-    >>> length_cost(pl.DataFrame(told | {"dropped": [True, False, False]})).row(0)
+    >>> rows = {"source": ["a"] * 3, "chosen": [9, 8, 3], "rejected": [1, 2, 5], "margin": [3.0, 1.0, 2.0]}
+    >>> length_cost(pl.DataFrame(rows | {"dropped": [True, False, False]})).row(0)
     (None, 3, 2, 0.6666666666666666, 0.5, 2.0, 1.5)
     """
     stays = ~pl.col("dropped")

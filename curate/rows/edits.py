@@ -14,16 +14,23 @@ from curate.rows.take import take_array
 
 
 class Change(NamedTuple):
-    """New text for some segments of one part: `place` counts within the part, `text` runs beside it."""
+    """New text for some segments of one part.
+
+    Args:
+        place: The places of the segments within the part, from 0.
+        text: The new text of each, in the same order.
+    """
 
     place: NDArray[np.int32]
     text: pa.StringArray
 
 
 class Edits(NamedTuple):
-    """What an Edit changes: one `Change` for each part of the segments, in the same order.
+    """What an Edit changes.
 
-    `turns`, if given, has one entry per row: how many turns of the dialogue stay, from its start; -1 keeps all.
+    Args:
+        changes: One `Change` for each part of the segments, in the same order.
+        turns: If given, how many turns of each row's dialogue to keep, from its start; -1 keeps all.
     """
 
     changes: tuple[Change, ...] = ()

@@ -61,8 +61,11 @@ class Context(NamedTuple):
 class Segments(NamedTuple):
     """The selected segments of a batch of `rows` rows, a part for each side that has any to give.
 
-    `body` is the batch itself, for a step that asks for more than text: scores, or what `meta` carries. `context` is
-    what a build knows of the rows beside that; None where a step is called by hand.
+    Args:
+        rows: Rows of the batch.
+        parts: The segments, by side.
+        body: The batch itself, for a step that needs more than text, such as scores or `meta`.
+        context: The source, the ids and the scores so far; None if a step is called outside a build.
     """
 
     rows: int

@@ -32,7 +32,7 @@ BYTES: Final = 4
 
 GUARD: Final = "."
 ACCENT: Final = "\u0301"
-"""A character that is not calm, and composes with no full stop."""
+"""A character that is not context-free, and composes with no full stop."""
 
 ROLL: Final = GOLDEN
 """What a word's hash is multiplied by for each word that follows it in an n-gram; odd, so that no bit is lost."""
@@ -62,8 +62,8 @@ def hash_words(text: Text, index: NDArray[np.int32]) -> WordHashes:
     >>> words.hashes[:2].tolist() == words.hashes[3:1:-1].tolist()
     True
     """
-    words, calm = _read(text, index, word_table())
-    left = np.flatnonzero(~calm)
+    words, context_free = _read(text, index, word_table())
+    left = np.flatnonzero(~context_free)
     if not len(left):
         return words
     rest = _normal_lines(text, index[left])
@@ -71,7 +71,7 @@ def hash_words(text: Text, index: NDArray[np.int32]) -> WordHashes:
 
 
 def _read(text: Text, index: NDArray[np.int32], table: WordTable) -> tuple[WordHashes, NDArray[np.bool_]]:
-    """Return the words of the texts at `index`, and which of these are calm."""
+    """Return the words of the texts at `index`, and which of these are context-free."""
     index = frozen(np.ascontiguousarray(index))  # one signature, or the kernel is compiled again
     sizes = text.offsets[index + 1] - text.offsets[index]
     longest, room = GROWTH * int(sizes.max(initial=0)), int(sizes.sum(dtype=np.int64)) // BYTES
@@ -79,16 +79,16 @@ def _read(text: Text, index: NDArray[np.int32], table: WordTable) -> tuple[WordH
     out, kinds = np.empty((2, longest + MARGIN), np.uint8)
     begins, stops = np.empty((2, longest // 2 + MARGIN), np.int32)
     space = WordSpace(out, kinds, frozen(out), frozen(kinds), begins, stops)
-    calm, ends = np.ones(len(index), np.bool_), np.zeros(len(index) + 1, np.int64)
+    context_free, ends = np.ones(len(index), np.bool_), np.zeros(len(index) + 1, np.int64)
     # Made here, not by the kernel: NumPy asks for pages of 2 MB, which took 600 MB/s to 840.
     hashes, opens = np.empty(room, np.uint64), np.zeros(room, np.bool_)
     place = 0
     while True:
         place = read_words(
-            text.data, tail, text.offsets, index, place, table, space, FoundWords(hashes, opens, ends, calm)
+            text.data, tail, text.offsets, index, place, table, space, FoundWords(hashes, opens, ends, context_free)
         )
         if place == len(index):
-            return WordHashes(frozen(hashes[: ends[-1]]), frozen(ends), frozen(opens[: ends[-1]])), calm
+            return WordHashes(frozen(hashes[: ends[-1]]), frozen(ends), frozen(opens[: ends[-1]])), context_free
         more = room + longest + 1
         hashes = np.concatenate([hashes, np.empty(more, np.uint64)])
         opens = np.concatenate([opens, np.zeros(more, np.bool_)])
@@ -214,22 +214,22 @@ def word_spans(text: Text, index: NDArray[np.int32]) -> Spans:
     [[2, 8, 8], [7, 9, 9], [0, 3, 3]]
     """
     texts, table = view(strings(text.data, text.offsets).take(pa.array(index))), tables()
-    starts, joined = _pieces(texts.data, texts.offsets, table.normal, classes())
-    # A piece between full stops keeps the white space that its normal form begins or ends with ("¨" is " \u0308"). The
-    # accent sends one that is calm by itself the way of its line in `hash_words`: Polars may know more characters.
-    pieces = strings(texts.data, starts).filter(pa.array(joined))
-    normal = view(normalise(pc.binary_join_element_wise(GUARD, pieces, GUARD + ACCENT, "")))
+    starts, joined = _cut_spans(texts.data, texts.offsets, table.normal, classes())
+    # A span between full stops keeps the white space that its normal form begins or ends with ("¨" is " \u0308"). The
+    # accent treats a context-free one like its line in `hash_words`: Polars may know more characters.
+    spans = strings(texts.data, starts).filter(pa.array(joined))
+    normal = view(normalise(pc.binary_join_element_wise(GUARD, spans, GUARD + ACCENT, "")))
     return Spans(*_spans(texts, starts, joined, normal, table.normal, table.extra, classes()))
 
 
 @kernel
-def _pieces(
+def _cut_spans(
     data: NDArray[np.uint8], offsets: NDArray[np.int32], table: NDArray[np.int32], kinds: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Cut texts into pieces whose normal forms make up that of the whole: where each begins, and whether it is joined.
+    """Cut texts into spans whose normal forms make up that of the whole: where each begins, and whether it is joined.
 
-    A joined piece is a character and those after it that are not calm, or, on a line that has any of these, one that
-    Polars may know though Python does not. What is between joined pieces on a line is a piece too.
+    A joined span is a character and those after it that are not context-free, or, on a line that has any of
+    these, one that Polars may know though Python does not. What is between joined spans on a line is a span too.
     """
     first, last = offsets[0], offsets[-1]
     starts = np.empty(last - first + 1, np.int32)
@@ -237,11 +237,11 @@ def _pieces(
     count = 0
     for i in range(len(offsets) - 1):
         at, end = offsets[i], offsets[i + 1]
-        line, calm = count, True
+        line, context_free = count, True
         while at < end:
             point, width = code_point(data, at, end)
             clings = table[point] == UNSETTLED
-            calm &= not clings
+            context_free &= not clings
             if count == line or not clings:
                 starts[count] = at
                 joined[count] = point >= 0x80 and table[point] == 0 and kinds[point] == OTHER
@@ -249,24 +249,24 @@ def _pieces(
             joined[count - 1] |= clings
             at += width
             if point == LINE_FEED or at == end:
-                count = _merge_pieces(starts, joined, line, count, calm)
-                line, calm = count, True
+                count = _merge_spans(starts, joined, line, count, context_free)
+                line, context_free = count, True
     starts[count] = last
     return starts[: count + 1].copy(), joined[:count].copy()
 
 
 @inline
-def _merge_pieces(
+def _merge_spans(
     starts: NDArray[np.int32],
     joined: NDArray[np.bool_],
     line: int,
     count: int,
-    calm: bool,  # noqa: FBT001
+    context_free: bool,  # noqa: FBT001
 ) -> int:
-    """Make one piece of neighbours on a line that are not joined; return how many pieces there are now."""
+    """Make one span of neighbours on a line that are not joined; return how many spans there are now."""
     kept = line
     for k in range(line, count):
-        joins = joined[k] and not calm
+        joins = joined[k] and not context_free
         if joins or k == line or joined[kept - 1]:
             starts[kept], joined[kept] = starts[k], joins
             kept += 1
@@ -283,16 +283,16 @@ def _spans(
     extra: NDArray[np.uint8],
     kinds: NDArray[np.uint8],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-    """Read the characters of calm pieces by `table`, and the normal forms of the others without what guards them."""
+    """Read context-free spans by `table`, and the normal forms of the others without their guards."""
     data, offsets = texts.data, texts.offsets
     room = GROWTH * len(data) + len(normal.data)
     start, end, ends = np.empty(room, np.int32), np.empty(room, np.int32), np.zeros(len(offsets), np.int64)
-    words = piece = number = 0
+    words = span = number = 0
     for i in range(len(offsets) - 1):
         state, before = OUTSIDE, 0
-        while piece < len(joined) and starts[piece] < offsets[i + 1]:
-            at, last = starts[piece], starts[piece + 1]
-            if joined[piece]:
+        while span < len(joined) and starts[span] < offsets[i + 1]:
+            at, last = starts[span], starts[span + 1]
+            if joined[span]:
                 after = before + count_characters(data, at, last)
                 low, high = normal.offsets[number] + 1, normal.offsets[number + 1] - 3
                 state, words = _note(normal.data, low, high, kinds, state, start, end, words, before, after)
@@ -308,7 +308,7 @@ def _spans(
                     state, words = _note(data, at, at + width, kinds, state, start, end, words, before, before + 1)
                 before += 1
                 at += width
-            piece += 1
+            span += 1
         ends[i + 1] = words
     return start[:words].copy(), end[:words].copy(), ends
 

@@ -20,7 +20,7 @@ from curate.errors import MixtureError
 
 PLAIN: Final = (str, bytes, int, float, bool, complex, type(None), tuple, list, dict, set, frozenset)
 LOCK: Final = Lock()
-"""Functions of users run one at a time: nobody asked them to be safe in threads."""
+"""Functions of users run one at a time: they need not be safe in threads."""
 
 
 def identity(function: Callable[..., Any], call: str) -> tuple[str, ...]:

@@ -48,5 +48,5 @@ def places_of(language: str, labels: Sequence[str]) -> list[int]:
 
 
 def codes_of(code: str) -> tuple[str, ...]:
-    """Return the three-letter codes that a code of two or three letters stands for."""
+    """Return the three-letter codes that a code of two or three letters means."""
     return TWO_LETTERS.get(code, (code,))

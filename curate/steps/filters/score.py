@@ -27,7 +27,7 @@ from curate.steps._settings import check_limit, check_order
 from curate.steps.base import Bound, Filter, Scores
 
 Of: TypeAlias = Literal["best", "mean", "worst"]
-"""Which score stands for a rated row: that of its best or worst completion, or the mean over them."""
+"""Which score represents a rated row: that of its best or worst completion, or the mean over them."""
 
 PAIR: Final = ("chosen_score", "rejected_score")
 FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -102,7 +102,7 @@ def score(
             "judges:fluency", a function as `package.module:function`, or the function itself if it is at the top of a
             module; see `Scorer` for what it takes and returns. The module is imported here and runs with your rights.
             The fingerprint has the name, the manifest a hash of the source of this one module.
-        of: Which completion stands for a rated row: the "best", the "worst", or the "mean" over those with a score.
+        of: Which completion represents a rated row: the "best", the "worst", or the "mean" over those with a score.
         at_least: Rows with a lower number are dropped as `low_score`. Default: no limit.
         at_most: Rows with a higher number are dropped as `high_score`. Default: no limit.
         allow_large_drop: Let the step drop more than half of a source without stopping the build.

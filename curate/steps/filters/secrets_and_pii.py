@@ -117,14 +117,9 @@ def secrets_and_pii(
     on: On | set[str] | tuple[str, ...] = "all",
     allow_large_drop: bool = False,
 ) -> SecretsAndPii | MaskSecretsAndPii:
-    r"""Find what names or reaches a person, or opens a door: flag the rows, drop them, or mask each hit.
+    r"""Find personal data and secrets: flag the rows, drop them, or mask each hit.
 
-    - `flag` (default): a Filter that drops nothing; scores count the hits of each kind, for report and ledger.
-    - `drop`: the same Filter, and a row with any hit falls, with the first kind met as its reason.
-    - `mask`: an Edit that puts `[EMAIL]`, `[PHONE]`, `[IP]`, `[KEY]`, `[CARD]` or `[IBAN]` in place of each hit and
-      leaves every other byte as it is. It finds nothing the second time.
-
-    `kinds` are some of these; hits of two kinds never overlap, the longer one stays:
+    Hits of two kinds never overlap; the longer one counts.
 
     - `email`: a mailbox of ASCII and a domain that ends in letters. No one's are left alone: `example.com` and what
       begins alike, `.test`, `.local` and the like, domains called `your...`, `domain`, `company`, `email`, `sample` or
@@ -143,27 +138,41 @@ def secrets_and_pii(
       groups, with a right check sum (Luhn); with less than four different digits, as test cards have, left alone.
     - `iban`: bank accounts of 87 countries, with the length of their country and a right check sum (mod 97).
 
-    Borders of words are those of ASCII, so an address right behind Chinese is found; full-width forms and letters of
-    other scripts in addresses are not. Empty and null text has no hit. The evidence names the kind and the place, never
-    the secret; the report shows the text of rows around it, so mask before you share one. Raises `MixtureError` for a
-    mode, kind or scope that is not known.
+    Word borders are those of ASCII, so an address right after Chinese is found; full-width forms and letters of other
+    scripts in addresses are not. Empty and null text has no hit. The evidence gives the kind and the place, never the
+    secret; the report shows the text of rows around it, so mask before you share one. Of 197 hits in 293,000 real texts
+    (127 MB), read by eye, one was wrong ("§15.12.2.7", which no longer counts), and six were made-up names.
 
-    Read by eye: of 197 hits in 293,000 real texts (127 MB) one was wrong, a section number of Java ("§15.12.2.7"),
-    which no longer counts, and six were names made up. Sources: RFC 2606, 3849, 5737, 6890 (what is no one's), ITU
-    E.164, ISO 7812 and 13616, the makers' own pages on keys; datatrove's `PIIFormatter` leaves private addresses alone
-    as well.
+    Args:
+        mode: "flag", the default: a Filter that drops nothing and counts the hits of each kind. "drop": the same, and a
+            row with any hit is dropped, with the kind of its first hit as the reason. "mask": an Edit that puts
+            `[EMAIL]`, `[PHONE]`, `[IP]`, `[KEY]`, `[CARD]` or `[IBAN]` in place of each hit.
+        kinds: The kinds to look for. Default: all.
+        on: The segments to read. Default: all.
+        allow_large_drop: Let the step drop more than half of a source without stopping the build.
 
-    >>> from curate.rows.edits import apply_edits
-    >>> from curate.rows.schema import BODIES
-    >>> from curate.rows.segments import segments
-    >>> said = {"role": "user", "content": "I'm ann@pellow.org, call +44 1632 960983; not user@example.com."}
-    >>> batch = pa.RecordBatch.from_pylist([{"messages": [said], "meta": "{}"}], BODIES["conversation"])
-    >>> scores = secrets_and_pii().score(segments(batch))
-    >>> scores.columns["email"].tolist(), scores.evidence.match.to_pylist(), scores.evidence.start.tolist()
-    ([1], ['email', 'phone'], [4, 25])
-    >>> masked, _ = apply_edits(batch, segments(batch), secrets_and_pii("mask").edit(segments(batch)))
-    >>> masked["messages"][0][0]["content"].as_py()
-    "I'm [EMAIL], call [PHONE]; not user@example.com."
+    Returns:
+        A Filter, or with "mask" an Edit.
+
+    Raises:
+        MixtureError: An unknown mode, kind or scope.
+
+    References:
+        RFC 2606, 3849, 5737 and 6890 (reserved names and addresses), ITU E.164, ISO 7812 and 13616, and the makers'
+        pages on keys. datatrove's `PIIFormatter` ignores private addresses as well.
+
+    Example:
+        >>> from curate.rows.edits import apply_edits
+        >>> from curate.rows.schema import BODIES
+        >>> from curate.rows.segments import segments
+        >>> said = {"role": "user", "content": "I'm ann@pellow.org, call +44 1632 960983; not user@example.com."}
+        >>> batch = pa.RecordBatch.from_pylist([{"messages": [said], "meta": "{}"}], BODIES["conversation"])
+        >>> scores = secrets_and_pii().score(segments(batch))
+        >>> scores.columns["email"].tolist(), scores.evidence.match.to_pylist(), scores.evidence.start.tolist()
+        ([1], ['email', 'phone'], [4, 25])
+        >>> masked, _ = apply_edits(batch, segments(batch), secrets_and_pii("mask").edit(segments(batch)))
+        >>> masked["messages"][0][0]["content"].as_py()
+        "I'm [EMAIL], call [PHONE]; not user@example.com."
     """
     if mode not in get_args(Mode):
         message = f"mode={mode!r} is no mode of secrets_and_pii; {did_you_mean(mode, get_args(Mode))}"

@@ -20,7 +20,7 @@ from curate.rows.edits import Change, Edits
 from curate.rows.schema import USER
 from curate.rows.segments import On, Part, Segments, check_on
 from curate.steps.base import Edit
-from curate.text.casing.lexicon import LOWER, OPENS, Tables, kind_at, tables
+from curate.text.casing.lexicon import LOWER, OPENS, CaseTables, kind_at, tables
 from curate.text.casing.model import SOURCE, SOURCE_HASH
 from curate.text.casing.protected_kernel import mark
 from curate.text.casing.restore import restore
@@ -102,7 +102,7 @@ def capitalise(
 
 @kernel
 def _suspects(
-    data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np.int32], known: Tables
+    data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np.int32], known: CaseTables
 ) -> NDArray[np.bool_]:
     """Mark the texts that may need repair.
 
@@ -117,8 +117,8 @@ def _suspects(
 
 
 @inline
-def _has_site(data: NDArray[np.uint8], i: int, end: int, known: Tables) -> bool:
-    """Tell whether, past `i`, a small letter stands after a stop and a blank, or after two blanks, or an "i" alone."""
+def _has_site(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -> bool:
+    """Tell whether, past `i`, a small letter comes after a stop and a blank, or after two blanks, or an "i" alone."""
     while i < end and i + WIDTH <= len(data):
         blanks = within32(data, i, 0x20, 0x20) | within32(data, i, 0x09, 0x0D)
         stops = within32(data, i, 0x2E, 0x2E) | within32(data, i, 0x21, 0x21) | within32(data, i, 0x3F, 0x3F)
@@ -146,7 +146,7 @@ def _sites(
     places: NDArray[np.int32],
     user: NDArray[np.bool_],
     marks: NDArray[np.uint8],
-    known: Tables,
+    known: CaseTables,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return the place of the text, and the byte in it, of each letter that is to be a capital."""
     texts, at = np.empty(ROOM, np.int32), np.empty(ROOM, np.int32)
@@ -176,7 +176,7 @@ def _patched(
     index: NDArray[np.int32],
     at: NDArray[np.int32],
     ends: NDArray[np.int32],
-    known: Tables,
+    known: CaseTables,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return the texts at `index` with a capital at each byte of `at`; those of text `k` end at `ends[k]`."""
     places = np.zeros(len(index) + 1, np.int32)
@@ -195,7 +195,7 @@ def _patched(
 
 
 @inline
-def _write_capital(out: NDArray[np.uint8], i: int, known: Tables) -> None:
+def _write_capital(out: NDArray[np.uint8], i: int, known: CaseTables) -> None:
     """Replace the letter at `i` by its capital, which has as many bytes."""
     point, width = code_point(out, i, len(out))
     capital = np.int64(known.capitals[point])
@@ -211,29 +211,37 @@ def _write_capital(out: NDArray[np.uint8], i: int, known: Tables) -> None:
 def truecase(mode: Mode = "sentence_start", *, on: On | set[str] | tuple[str, ...] = "all") -> Truecase:
     """Repair letter case where it is plainly wrong, and change nothing else.
 
-    - `sentence_start`: the first word of a sentence and the English pronoun "I" get their capital: of the dialogues
-      that Zephyr was trained on, about 5 % read "Hello. how are you?".
-    - `full`: the same, and names get theirs in text that has no case, all small or all capitals, by the statistics of
-      the package `truecase`.
-    - `on`: the segments to read.
-
     A text keeps its characters (it is equal under `str.casefold`, and as long), and changes nothing the second time. In
     doubt it stays: code (also without fences), formulas, addresses, paths, identifiers, brands ("iPhone"), tags, what
-    stands in quotation marks or braces, in a user's turn what is given to be worked on (after "Sentence:" or on later
+    is in quotation marks or braces, in a user's turn what is given to be worked on (after "Sentence:" or on later
     lines), items of lists, poems in small letters, the word after an abbreviation, an ellipsis, a colon, an initial.
     Sentence starts do not depend on language; scripts without case, empty and null text have none; of letters whose
     capital is not one character of as many bytes (ß, ŉ) none changes, nor Turkish i. Measured on real answers with the
     first letters of their 40,000 sentences made small: 99.7 % restored; of the originals 0.1 words in 10,000
-    changed wrongly. Raises `MixtureError` for a mode or scope that is not known.
+    changed wrongly.
 
-    Source: arXiv:2310.16944 (Zephyr), which tells of the step but not of its code.
+    Args:
+        mode: "sentence_start", the default: the first word of a sentence and the English pronoun "I" get their capital;
+            of the dialogues that Zephyr was trained on, about 5 % read "Hello. how are you?". "full": also names in
+            text without case (all small or all capitals), by the statistics of the package `truecase`.
+        on: The segments to read. Default: all.
 
-    >>> from curate.rows.schema import BODIES
-    >>> from curate.rows.segments import segments
-    >>> said = {"role": "assistant", "content": "Hello. how are you? if `x. y` fails, i'm here."}
-    >>> batch = pa.RecordBatch.from_pylist([{"messages": [said], "meta": "{}"}], BODIES["conversation"])
-    >>> truecase().edit(segments(batch)).changes[0].text.to_pylist()
-    ["Hello. How are you? If `x. y` fails, I'm here."]
+    Returns:
+        An Edit.
+
+    Raises:
+        MixtureError: An unknown mode or scope.
+
+    References:
+        arXiv:2310.16944 (Zephyr) describes the step without its code.
+
+    Example:
+        >>> from curate.rows.schema import BODIES
+        >>> from curate.rows.segments import segments
+        >>> said = {"role": "assistant", "content": "Hello. how are you? if `x. y` fails, i'm here."}
+        >>> batch = pa.RecordBatch.from_pylist([{"messages": [said], "meta": "{}"}], BODIES["conversation"])
+        >>> truecase().edit(segments(batch)).changes[0].text.to_pylist()
+        ["Hello. How are you? If `x. y` fails, I'm here."]
     """
     if mode not in get_args(Mode):
         message = f"mode={mode!r} is no mode of truecase; {did_you_mean(mode, get_args(Mode))}"

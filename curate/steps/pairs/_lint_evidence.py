@@ -27,7 +27,7 @@ LINTS: Final[tuple[Lint, ...]] = get_args(Lint)
 
 
 class Hits(NamedTuple):
-    """Evidence of one lint in one part: the segments, and for each its characters and what was met there."""
+    """Evidence of one lint in one part: the segments, and for each its characters and what was found there."""
 
     lint: Lint
     part: Part

@@ -1,4 +1,4 @@
-"""The kernels of `lint_pairs`: how far two answers begin alike, and whether one text lies within another."""
+"""The kernels of `lint_pairs`: how far two answers begin alike, and whether one text contains another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from curate.text.words import (
 )
 
 HEAD: Final = 8
-"""Bytes that a text looked for has at the least: its first and last eight are compared before all."""
+"""The fewest bytes of a text to look for: its first and last eight are compared before all."""
 
 TRIES: Final = 16
 """Places that begin and end like the text looked for; after that many, a text made to be slow is given up on."""
@@ -101,8 +101,8 @@ def shared_start(
 
 
 @inline
-def lies_within(data: NDArray[np.uint8], start: int, end: int, known: NDArray[np.uint8], begin: int, stop: int) -> bool:
-    """Tell whether `known[begin:stop]` lies within `data[start:end]`; it has `HEAD` bytes or more."""
+def contains_at(data: NDArray[np.uint8], start: int, end: int, known: NDArray[np.uint8], begin: int, stop: int) -> bool:
+    """Tell whether `known[begin:stop]` is within `data[start:end]`; it has `HEAD` bytes or more."""
     size = stop - begin
     first, last = load64(known, begin), load64(known, stop - HEAD)
     tries = 0
@@ -128,11 +128,11 @@ def within(
     known_offsets: NDArray[np.int32],
     which: NDArray[np.int32],
 ) -> NDArray[np.bool_]:
-    """Tell for each text whether the known text number `which` (-1: none) lies within it."""
+    """Tell for each text whether the known text number `which` (-1: none) is within it."""
     found = np.zeros(len(which), np.bool_)
     for i in range(len(which)):
         if which[i] >= 0:
             begin, stop = known_offsets[which[i]], known_offsets[which[i] + 1]
             if stop - begin >= HEAD:
-                found[i] = lies_within(data, offsets[i], offsets[i + 1], known, begin, stop)
+                found[i] = contains_at(data, offsets[i], offsets[i + 1], known, begin, stop)
     return found

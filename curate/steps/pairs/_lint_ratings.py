@@ -82,7 +82,7 @@ def _distinct(group: NDArray[np.integer], name: NDArray[np.int64], names: int, g
 
 
 def disagreement(found: Ratings, scale: Scale, aspect_scale: Scale) -> NDArray[np.float64]:
-    """Return how far the overall score lies above the mean of the aspects, each as a share of its scale.
+    """Return how far the overall score is above the mean of the aspects, each as a share of its scale.
 
     NaN where one of them is missing or outside its scale.
     """

@@ -59,7 +59,7 @@ class LintPairs(Filter):
         return tuple(Bound(lint, lint, at_most=0 if lint in self.drop else None) for lint in LINTS)
 
     def data_hashes(self) -> Mapping[str, str]:
-        """Return the sha256 of the language model's file, if languages are told."""
+        """Return the sha256 of the language model's file, if languages are detected."""
         return Language(model=self.language_model).data_hashes() if self.languages else {}
 
     def score(self, segments: Segments) -> Scores:
@@ -104,11 +104,11 @@ class LintPairs(Filter):
         columns["score_inverted"] = np.bincount(found.row[inverted], minlength=segments.rows).astype(np.int32)
         columns["bad_rating"] = np.bincount(found.row[found.missing], minlength=segments.rows).astype(np.int32)
         nowhere = np.zeros(len(inverted), np.int32)
-        told = _told(found.overall[inverted], found.aspects[inverted])
-        return [Hits("score_inverted", side(segments, "completion"), inverted, nowhere, nowhere, told)]
+        notes = _rating_notes(found.overall[inverted], found.aspects[inverted])
+        return [Hits("score_inverted", side(segments, "completion"), inverted, nowhere, nowhere, notes)]
 
 
-def _told(overall: NDArray[np.float64], aspects: NDArray[np.float64]) -> pa.StringArray:
+def _rating_notes(overall: NDArray[np.float64], aspects: NDArray[np.float64]) -> pa.StringArray:
     """Say both numbers: "overall 10, aspects 1.5"."""
     words = [pc.cast(pa.array(np.round(each, 2)), pa.string()) for each in (overall, aspects)]
     return pc.binary_join_element_wise("overall ", words[0], ", aspects ", words[1], "")

@@ -38,7 +38,7 @@ class BatchHits(NamedTuple):
         return Evidence(self.row, reason, side, self.turn, self.start, self.end, matches.take(pa.array(self.phrase)))
 
 
-class Detected(NamedTuple):
+class DetectedRefusals(NamedTuple):
     """The hits of a batch and the other scores, one value per row; NaN if not scored.
 
     `points` are those of the answer that moralises most, `probability` is the highest that the model gives an answer of
@@ -89,7 +89,7 @@ class RefusalSettings(Step):
         harm = self.keep_safety.hashes("keep_safety") if isinstance(self.keep_safety, Judge) else {}
         return (self.model.hashes("model") if self.model else {}) | harm
 
-    def detect(self, segments: Segments) -> Detected:
+    def detect(self, segments: Segments) -> DetectedRefusals:
         """Search a batch of the segments that `reads` names."""
         points = np.zeros(segments.rows, np.int32)
         probability, request_harm = (np.full(segments.rows, np.nan) for _ in range(2))
@@ -111,7 +111,7 @@ class RefusalSettings(Step):
             side = np.full(len(hits.place), SIDES.index(part.side), np.int32)
             row, turn = part.row[hits.place], part.turn[hits.place]
             chunks.append(BatchHits(row, reason, side, turn, hits.start, hits.end, hits.phrase))
-        return Detected(
+        return DetectedRefusals(
             BatchHits(*(np.concatenate(column) for column in zip(*chunks, strict=True))),
             points,
             probability,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.compile import inline
 from curate.kernels.utf8 import is_blank
-from curate.text.casing.lexicon import CODE, Tables, cover, is_word_byte, known_for
+from curate.text.casing.lexicon import CODE, CaseTables, cover, is_word_byte, known_for
 
 ENOUGH: Final = 3
 """Points from which on a line is code."""
@@ -18,7 +18,7 @@ FAR_IN: Final = 4
 
 
 @inline
-def protect_lines(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], known: Tables) -> None:
+def protect_lines(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], known: CaseTables) -> None:
     """Protect the lines of `data[start:end]` that look like code, or like a heading or comment after a sign."""
     i = start
     while i < end:
@@ -50,7 +50,7 @@ def _is_sign(data: NDArray[np.uint8], start: int, end: int) -> bool:
 
 
 @inline
-def _points(data: NDArray[np.uint8], start: int, end: int, indent: int, known: Tables) -> int:
+def _points(data: NDArray[np.uint8], start: int, end: int, indent: int, known: CaseTables) -> int:
     """Count what makes the line `data[start:end]` look like code: two for a sure sign, one for others."""
     points = int(indent >= FAR_IN)
     last = data[end - 1]

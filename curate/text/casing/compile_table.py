@@ -80,7 +80,7 @@ class _Statistics(pickle.Unpickler):
     """Loads dictionaries, sets, strings and numbers; refuses every other class."""
 
     def find_class(self, module: str, name: str) -> type:
-        """Return the class that stands in for `module.name`."""
+        """Return the substitute class for `module.name`."""
         if (module, name) not in TYPES:
             message = f"the statistics of truecase name the class {module}.{name}; expected counts only"
             raise FormatError(message)

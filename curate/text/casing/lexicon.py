@@ -1,4 +1,4 @@
-"""What is told of each byte of a text before its case is touched: two marks, and the tables they are made with."""
+"""What is known of each byte of a text before its case is touched: two marks, and the tables they are made with."""
 
 from __future__ import annotations
 
@@ -111,13 +111,13 @@ WORDS: Final = {
         "enum typedef echo export sudo pip npm git cd ls fn use mod impl local assert raise yield with"
     ),
 }
-"""Words are told by their first eight letters."""
+"""Words are identified by their first eight characters."""
 
 SLOTS: Final = 4096
 WHOLE_KEY: Final = 8
 
 
-class Tables(NamedTuple):
+class CaseTables(NamedTuple):
     """What `mark` reads: what each character of the first plane is, its capital, and the words that are known.
 
     A word's key is its ASCII-lowercased bytes as a little-endian number; `keys` is a table of keys
@@ -131,7 +131,7 @@ class Tables(NamedTuple):
 
 
 @functools.cache
-def tables() -> Tables:
+def tables() -> CaseTables:
     """Return the tables, built on the first call (50 ms).
 
     >>> kinds, capitals, *_ = tables()
@@ -147,7 +147,7 @@ def tables() -> Tables:
     for flag, words in WORDS.items():
         spelled = [int.from_bytes(word.encode()[:WHOLE_KEY], "little") for word in words.split()]
         flags[slots_of(keys, frozen(np.array(spelled, np.uint64)))] |= np.uint16(flag)
-    return Tables(frozen(kinds), frozen(capitals), frozen(keys), frozen(flags))
+    return CaseTables(frozen(kinds), frozen(capitals), frozen(keys), frozen(flags))
 
 
 def _characters() -> Iterator[tuple[int, int, int]]:
@@ -177,7 +177,7 @@ def _may_replace(letter: str, capital: str) -> bool:
 
 
 @inline
-def known_for(data: NDArray[np.uint8], start: int, end: int, known: Tables) -> int:
+def known_for(data: NDArray[np.uint8], start: int, end: int, known: CaseTables) -> int:
     """Return the flags of the word `data[start:end]`, 0 for one that is not known; letter case does not matter."""
     key, i = np.uint64(0), min(end, start + WHOLE_KEY) - 1
     while i >= start:
@@ -190,7 +190,7 @@ def known_for(data: NDArray[np.uint8], start: int, end: int, known: Tables) -> i
 
 
 @inline
-def kind_at(data: NDArray[np.uint8], i: int, end: int, known: Tables) -> tuple[int, int]:
+def kind_at(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -> tuple[int, int]:
     """Return what the character at `i` is, and its bytes."""
     point, width = code_point(data, i, end)
     return (int(known.kinds[point]) if point < PLANE else OTHER), width
@@ -203,7 +203,7 @@ def is_letter(kind: int) -> bool:
 
 
 @inline
-def word_end(data: NDArray[np.uint8], i: int, end: int, known: Tables) -> int:
+def word_end(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -> int:
     """Return where the word at `i` ends: letters, and apostrophes between them."""
     while i < end:
         kind, width = kind_at(data, i, end, known)
@@ -217,7 +217,7 @@ def word_end(data: NDArray[np.uint8], i: int, end: int, known: Tables) -> int:
 
 
 @inline
-def word_start(data: NDArray[np.uint8], start: int, i: int, known: Tables) -> int:
+def word_start(data: NDArray[np.uint8], start: int, i: int, known: CaseTables) -> int:
     """Return where the word that ends at `i` begins: letters, and apostrophes between them."""
     while i > start:
         before = i - 1

@@ -1,7 +1,7 @@
 """Which bytes of a text must keep their case: code, formulas, addresses, names of things, quotations, texts to work on.
 
-`mark` is what kernels call; it also says where sentences open. Everything is told from the text alone, in a few passes
-over its bytes, and in doubt a stretch is protected: text that stays as it was is never wrong.
+`mark` is what kernels call; it also says where sentences open. It reads the text alone, in a few passes over
+its bytes, and in doubt a stretch is protected: text that stays as it was is never wrong.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from curate.kernels.compile import inline
 from curate.kernels.utf8 import is_blank
 from curate.text.casing.code_lines_kernel import protect_lines
-from curate.text.casing.lexicon import OPENS, PROTECTED, TASK, Tables, cover, is_word_byte, known_for, tables
+from curate.text.casing.lexicon import OPENS, PROTECTED, TASK, CaseTables, cover, is_word_byte, known_for, tables
 from curate.text.casing.sentences_kernel import is_verse, open_sentences
 from curate.text.code_fences import fence_end, run_of
 
-__all__ = ["OPENS", "PROTECTED", "Tables", "mark", "tables"]
+__all__ = ["OPENS", "PROTECTED", "CaseTables", "mark", "tables"]
 
 FAR: Final = 8000
 """Bytes within which a brace or a formula is closed; one that is not protects nothing."""
@@ -37,7 +37,7 @@ def mark(
     end: int,
     marks: NDArray[np.uint8],
     user: bool,  # noqa: FBT001
-    known: Tables,
+    known: CaseTables,
 ) -> None:
     """Write a byte for each byte of the text `data[start:end]` to `marks[0:end - start]`: `PROTECTED`, `OPENS` or 0.
 
@@ -60,7 +60,7 @@ def mark(
 
 @inline
 def protect_spans(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8]) -> None:
-    """Protect what stands between signs: code, formulas, tags, braces, quotation marks."""
+    """Protect what is between signs: code, formulas, tags, braces, quotation marks."""
     i = start
     left = 16 * (end - start) + FAR  # bytes that may be read in vain, so that no text takes more than linear time
     while i < end:
@@ -267,7 +267,7 @@ def _brace_end(data: NDArray[np.uint8], end: int, i: int) -> tuple[int, int]:
 
 @inline
 def protect_names(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8]) -> None:
-    """Protect what is no plain word, of all that stands between blanks: addresses, paths, identifiers, brands, tags."""
+    """Protect what is no plain word, between blanks: addresses, paths, identifiers, brands, tags."""
     i = start
     while i < end:
         while i < end and is_blank(data[i]):
@@ -305,7 +305,7 @@ def _is_name(data: NDArray[np.uint8], start: int, end: int) -> bool:
 
 @inline
 def _is_odd(before: int, byte: int, after: int) -> bool:
-    """Tell whether a byte between its neighbours stands in no plain word: a sign, a capital or digit after others."""
+    """Tell whether a byte between its neighbours is in no plain word: a sign, a capital or digit after others."""
     small, digit = 0x61 <= before <= 0x7A, 0x30 <= before <= 0x39
     if 0x61 <= byte <= 0x7A:
         return digit
@@ -320,10 +320,10 @@ def _is_odd(before: int, byte: int, after: int) -> bool:
 
 
 @inline
-def protect_given(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], known: Tables) -> None:
+def protect_given(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], known: CaseTables) -> None:
     """Protect what a user's turn gives to be worked on: all after a colon, or after the first line of such a request.
 
-    A colon counts where a letter stands before it, and a blank after it or nothing.
+    A colon counts where a letter comes before it, and a blank or nothing after it.
     """
     asked = False
     i = start

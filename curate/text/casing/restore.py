@@ -24,9 +24,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.kernels.buffers import Text, frozen, strings, view
-from curate.text.casing.lexicon import OPENS, PLANE, PROTECTED, UPPER, Tables, tables
+from curate.text.casing.lexicon import OPENS, PLANE, PROTECTED, UPPER, CaseTables, tables
 from curate.text.casing.model import load
-from curate.text.casing.restore_kernel import CAPITALS, SMALL, Tokens, cases, lowered, mark_texts, scan, write
+from curate.text.casing.restore_kernel import CAPITALS, SMALL, CaseTokens, cases, lowered, mark_texts, scan, write
 from curate.text.casing.scoring_kernel import CasingTable, choose, recognise
 
 BLOCK: Final = 1 << 18
@@ -42,10 +42,10 @@ def restore(text: Text, index: NDArray[np.int32], user: NDArray[np.bool_]) -> tu
     their own and scripts without case stay. A restored text stays as it is when it is restored again. Raises what
     `casing.load` raises, where any text may have no case.
 
-    >>> texts = view(pa.array(["HELLO. MY NAME IS JOHN SMITH.", "It has case.", "i met him in new york last july"]))
+    >>> texts = view(pa.array(["HELLO. MY NAME IS JOHN SMITH.", "It has case.", "i saw him in new york last july"]))
     >>> place, new = restore(texts, np.arange(3, dtype=np.int32), np.zeros(3, np.bool_))
     >>> place.tolist(), new.to_pylist()
-    ([0, 2], ['Hello. My name is John Smith.', 'I met him in New York last July'])
+    ([0, 2], ['Hello. My name is John Smith.', 'I saw him in New York last July'])
     """
     index = frozen(np.ascontiguousarray(index))
     found = cases(text.data, text.offsets, index)
@@ -73,12 +73,12 @@ def _restore(
     changed, new = _attempt(text, frozen(index[places]), frozen(user[places]), case)
     again = view(new)
     found = cases(again.data, again.offsets, frozen(np.arange(len(changed), dtype=np.int32)))
-    settled = np.ones(len(changed), np.bool_)
+    resolved = np.ones(len(changed), np.bool_)
     for other in (SMALL, CAPITALS):
         left = np.flatnonzero(found == other).astype(np.int32)
         restless, _ = _attempt(again, frozen(left), frozen(user[places[changed[left]]]), other)
-        settled[left[restless]] = False
-    return places[changed[settled]], new.filter(pa.array(settled))
+        resolved[left[restless]] = False
+    return places[changed[resolved]], new.filter(pa.array(resolved))
 
 
 def _attempt(
@@ -109,19 +109,19 @@ def _split(
     index: NDArray[np.int32],
     marks: NDArray[np.uint8],
     ends: NDArray[np.int32],
-    known: Tables,
+    known: CaseTables,
     table: CasingTable,
     case: int,
-) -> Tokens:
+) -> CaseTokens:
     """Split texts into words and signs."""
     room = int(ends[-1]) + len(index)
     starts, stops, sentences = np.empty((3, room + 1), np.int32)
     bounds = np.zeros(len(index) + 1, np.int32)
     count = scan(
-        text.data, text.offsets, index, marks, ends, known, table, Tokens(starts, stops, sentences, bounds), case
+        text.data, text.offsets, index, marks, ends, known, table, CaseTokens(starts, stops, sentences, bounds), case
     )
     used = int(bounds[-1])
-    return Tokens(frozen(starts[:used]), frozen(stops[:used]), frozen(sentences[:count]), frozen(bounds))
+    return CaseTokens(frozen(starts[:used]), frozen(stops[:used]), frozen(sentences[:count]), frozen(bounds))
 
 
 @functools.cache

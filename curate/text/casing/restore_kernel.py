@@ -20,7 +20,7 @@ from curate.text.casing.lexicon import (
     PLANE,
     PROTECTED,
     UPPER,
-    Tables,
+    CaseTables,
     is_letter,
     is_word_byte,
     kind_at,
@@ -59,7 +59,7 @@ LINE_FEED, HASH, APOSTROPHE, CLOSE, STAR, PLUS, COMMA, HYPHEN, DOT = (
 SMALL, CAPITALS, MIXED = range(3)
 
 
-class Tokens(NamedTuple):
+class CaseTokens(NamedTuple):
     """Words and signs of texts, `data[starts[i]:stops[i]]`, as sentences and texts; some are empty, to part others."""
 
     starts: NDArray[np.int32]
@@ -123,7 +123,7 @@ def mark_texts(
     index: NDArray[np.int32],
     user: NDArray[np.bool_],
     ends: NDArray[np.int32],
-    known: Tables,
+    known: CaseTables,
 ) -> NDArray[np.uint8]:
     """Return what `mark` says of each byte of the texts, one text after the other."""
     marks = np.empty(ends[-1], np.uint8)
@@ -142,7 +142,7 @@ def mark_texts(
 
 
 @inline
-def _line_opens(data: NDArray[np.uint8], start: int, end: int, i: int, known: Tables) -> int:
+def _line_opens(data: NDArray[np.uint8], start: int, end: int, i: int, known: CaseTables) -> int:
     """Return where the first letter of the line at `i` is, if it opens a sentence; else `end`.
 
     It does in a list, after an empty line, and after a line that ends with a sign; else the line goes on with a
@@ -175,14 +175,14 @@ def scan(
     index: NDArray[np.int32],
     marks: NDArray[np.uint8],
     ends: NDArray[np.int32],
-    known: Tables,
+    known: CaseTables,
     table: CasingTable,
-    tokens: Tokens,
+    tokens: CaseTokens,
     case: int,
 ) -> int:
     """Fill `tokens`; return how many offsets of sentences there are.
 
-    A text with letters of both cases has none. Another begins with an empty token, and one stands for each protected
+    A text with letters of both cases has none. Another begins with an empty token, and one represents each protected
     stretch and for the end of a line.
     """
     starts, stops, sentences, bounds = tokens.starts, tokens.stops, tokens.sentences, tokens.ends
@@ -237,7 +237,7 @@ def _word_end(
     end: int,
     marks: NDArray[np.uint8],
     shift: int,
-    known: Tables,
+    known: CaseTables,
     slots: NDArray[np.int32],
     words: NDArray[np.uint8],
     offsets: NDArray[np.int32],
@@ -265,7 +265,7 @@ def _word_end(
 
 
 @inline
-def _goes_on(data: NDArray[np.uint8], i: int, end: int, known: Tables) -> bool:
+def _goes_on(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -> bool:
     kind = kind_at(data, i, end, known)[0]
     return is_letter(kind) or kind == DIGIT
 
@@ -276,9 +276,9 @@ def write(
     index: NDArray[np.int32],
     marks: NDArray[np.uint8],
     ends: NDArray[np.int32],
-    known: Tables,
+    known: CaseTables,
     table: CasingTable,
-    tokens: Tokens,
+    tokens: CaseTokens,
     words: NDArray[np.int32],
     chosen: NDArray[np.int32],
     small: NDArray[np.uint16],
@@ -311,7 +311,7 @@ def write(
 
 @inline
 def _has_kind(
-    data: NDArray[np.uint8], start: int, marks: NDArray[np.uint8], low: int, high: int, known: Tables, wanted: int
+    data: NDArray[np.uint8], start: int, marks: NDArray[np.uint8], low: int, high: int, known: CaseTables, wanted: int
 ) -> bool:
     """Tell whether a text has a letter of a kind that is not protected."""
     i = low
@@ -331,7 +331,7 @@ def _is_prose(
     words: NDArray[np.int32],
     low: int,
     high: int,
-    marked: Tables,
+    marked: CaseTables,
 ) -> bool:
     """Tell whether a text has words enough, enough that the table knows, and enough that only English has."""
     count = known = english = 0
@@ -351,7 +351,7 @@ def _write_unknown(
     end: int,
     capitals: bool,  # noqa: FBT001
     opens: bool,  # noqa: FBT001
-    known: Tables,
+    known: CaseTables,
     small: NDArray[np.uint16],
 ) -> None:
     """Write a word that the table does not know: small, but for its first letter if it `opens` a sentence."""

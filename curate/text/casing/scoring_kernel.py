@@ -37,7 +37,7 @@ NO_CONTEXT: Final = 3
 """The row of zeros: there is no context to ask about."""
 
 AHEAD: Final = 512
-"""Tokens whose rows are looked up at once: what is held of them fits into the nearest cache."""
+"""CaseTokens whose rows are looked up at once: what is held of them fits into the nearest cache."""
 
 WORD_BITS: Final = 17
 SEVERAL_BITS: Final = 14

@@ -1,4 +1,4 @@
-"""Where a sentence opens, and where "i" is the English pronoun; told only where it is plain.
+"""Where a sentence opens, and where "i" is the English pronoun; marked only where it is plain.
 
 A sentence opens at the first letter of a text, and at a letter after a full stop, exclamation or question mark and
 white space. Not so after an abbreviation, an ellipsis, an initial or a number that counts a list, and not at a word
@@ -30,7 +30,7 @@ from curate.text.casing.lexicon import (
     SHORT,
     UPPER,
     VERB,
-    Tables,
+    CaseTables,
     apostrophe,
     is_letter,
     is_word_byte,
@@ -51,13 +51,13 @@ AROUND: Final = 120
 LONG: Final = 7
 """Blanks: a first sentence with as many is a whole one."""
 INDENT: Final = 4
-"""Blanks after a line feed; what stands so far in is code, or set apart."""
+"""Blanks after a line feed; what is so far in is code, or set apart."""
 
 LINE_FEED, BANG, DOT, COLON, QUESTION, SMALL_I = 0x0A, 0x21, 0x2E, 0x3A, 0x3F, 0x69
 
 
 @inline
-def is_verse(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], known: Tables) -> bool:
+def is_verse(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], known: CaseTables) -> bool:
     """Tell whether a text is a poem or list in small letters: most lines begin so, are short, and have no stop."""
     lines = small = stopped = width = 0
     i = start
@@ -86,11 +86,11 @@ def open_sentences(
     end: int,
     marks: NDArray[np.uint8],
     user: bool,  # noqa: FBT001
-    known: Tables,
+    known: CaseTables,
 ) -> None:
     """Mark with `OPENS` the first letters of sentences in `data[start:end]`, none of which is protected.
 
-    In a user's turn no sentence opens after a line feed: what stands there in small letters is given to be worked on.
+    In a user's turn no sentence opens after a line feed: what is there in small letters is given to be worked on.
     """
     turkish = _is_turkish(data, start, end)
     small = large = depth = 0
@@ -128,7 +128,7 @@ def open_sentences(
 
 @inline
 def _on_new_line(data: NDArray[np.uint8], stop: int, to: int, user: bool) -> bool:  # noqa: FBT001
-    """Tell whether what stands between a stop and a word keeps it from opening: a line feed, or a far indent."""
+    """Tell whether what is between a stop and a word keeps it from opening: a line feed, or a far indent."""
     for i in range(stop, to):
         if data[i] == LINE_FEED and (user or to - i > INDENT or (i + 1 < to and data[to - 1] == 0x09)):
             return True
@@ -136,7 +136,7 @@ def _on_new_line(data: NDArray[np.uint8], stop: int, to: int, user: bool) -> boo
 
 
 @inline
-def after_blanks(data: NDArray[np.uint8], i: int, end: int, known: Tables) -> int:
+def after_blanks(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -> int:
     """Return where the white space at `i` ends; in Spanish also the sign that turns a question or a cry around."""
     while i < end:
         kind, width = kind_at(data, i, end, known)
@@ -165,7 +165,7 @@ def _may_open(
     end: int,
     marks: NDArray[np.uint8],
     turkish: bool,  # noqa: FBT001
-    known: Tables,
+    known: CaseTables,
 ) -> bool:
     """Tell whether the word at `i` may open a sentence: letters, then what follows words, and no variable."""
     if i >= end or marks[i - start] & PROTECTED:
@@ -204,7 +204,7 @@ def _is_spelt(
     word: int,
     marks: NDArray[np.uint8],
     start: int,
-    known: Tables,
+    known: CaseTables,
 ) -> bool:
     """Tell whether `data[i:stop]` is a word and no variable: it has a vowel, or it is "a" or "i" before a word."""
     width = kind_at(data, i, end, known)[1]
@@ -241,7 +241,7 @@ def _is_sentence(
     end: int,
     marks: NDArray[np.uint8],
     doubtful: bool,  # noqa: FBT001
-    known: Tables,
+    known: CaseTables,
 ) -> bool:
     """Tell whether what begins at `i`, at the start of a text, is a sentence: two words or more, and a stop.
 
@@ -271,7 +271,7 @@ def _closes(
     start: int,
     marks: NDArray[np.uint8],
     flags: int,
-    known: Tables,
+    known: CaseTables,
 ) -> bool:
     """Tell whether the sign at `i` closes a sentence; `flags` are those of the word that comes next."""
     before = i - 1
@@ -314,8 +314,8 @@ def _closes(
 
 
 @inline
-def _is_joined(data: NDArray[np.uint8], i: int, start: int, known: Tables) -> bool:
-    """Tell whether "and" or the like stands before the figure at `i`, as before the last item of a list."""
+def _is_joined(data: NDArray[np.uint8], i: int, start: int, known: CaseTables) -> bool:
+    """Tell whether "and" or the like comes before the figure at `i`, as before the last item of a list."""
     if i - 1 <= start or data[i - 1] != 0x20:
         return False
     return known_for(data, word_start(data, start, i - 1, known), i - 1, known) & REST != 0
@@ -332,10 +332,12 @@ def _is_item(data: NDArray[np.uint8], i: int, start: int) -> bool:
 
 
 @inline
-def is_pronoun(data: NDArray[np.uint8], i: int, start: int, end: int, marks: NDArray[np.uint8], known: Tables) -> bool:
+def is_pronoun(
+    data: NDArray[np.uint8], i: int, start: int, end: int, marks: NDArray[np.uint8], known: CaseTables
+) -> bool:
     """Tell whether the small "i" at `i` is plainly the English pronoun.
 
-    It stands between blanks or before 'm, 've, 'd, 'll; a verb of the first person follows, or a word that leads to a
+    It is between blanks or before 'm, 've, 'd, 'll; a verb of the first person follows, or a word that leads to a
     clause comes before; and other words near it are English. Never so beside signs, or where one counts by "i".
     """
     if data[i] != SMALL_I or marks[i - start] & PROTECTED or (i > start and not is_blank(data[i - 1])) or i + 2 >= end:
@@ -363,7 +365,7 @@ def is_pronoun(data: NDArray[np.uint8], i: int, start: int, end: int, marks: NDA
 
 
 @inline
-def _english(data: NDArray[np.uint8], i: int, end: int, beside: int, known: Tables) -> int:
+def _english(data: NDArray[np.uint8], i: int, end: int, beside: int, known: CaseTables) -> int:
     """Count the words of `data[i:end]` that only English has, but for the one that ends at `beside`.
 
     It is -9 where letters of other languages are, or an "i" beside a sign.

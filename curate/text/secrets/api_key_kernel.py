@@ -15,7 +15,7 @@ LONGEST_HEADER, LONGEST_PAYLOAD, LONGEST_SIGNATURE, LONGEST_BLOCK, LONGEST_LABEL
 """Bytes of the three parts of a JSON Web Token, of a private key, and of the line that opens or closes one."""
 
 DIFFERENT: Final = 6
-"""Characters of a key, at the least, that differ."""
+"""The fewest different characters of a key."""
 
 URL_SAFE, BASE64 = 2, 64
 """Alphabets of tokens and of private keys; see `curate.text.secrets.find.SETS`."""

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import Text, frozen, strings, view
 from curate.kernels.compile import kernel
 from curate.text.secrets.bytes_kernel import BEFORE, DIGIT, HEX, LETTER, LOCAL, UNDER, UPPER
-from curate.text.secrets.scan_kernel import Tables, scan
+from curate.text.secrets.scan_kernel import SecretTables, scan
 
 Kind: TypeAlias = Literal["email", "phone", "ip", "key", "card", "iban"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """The kinds, in the order of the kernel's numbers."""
 
 MASKS: Final = tuple(f"[{kind.upper()}]" for kind in KINDS)
-"""What stands in place of each kind; none of them has anything that is found."""
+"""The mask of each kind; no mask contains anything that is found."""
 
 SHORTEST: Final = 6
 """Bytes of the shortest hit: a@b.co."""
@@ -211,7 +211,7 @@ def _write(
 
 
 @functools.cache
-def tables() -> Tables:
+def tables() -> SecretTables:
     """Return the kernel's tables, made once (2 ms)."""
     kinds = np.zeros(256, np.uint8)
     signs = {LOCAL: ".%+-", BEFORE: "./+#$-*^%&@\\~", DIGIT: string.digits, LETTER: LETTERS, UNDER: "_"}
@@ -229,7 +229,7 @@ def tables() -> Tables:
         head = layout.prefix.encode()[:4]
         first[int.from_bytes(head[:2], "little")] = 1
         second[head[2] | np.arange(256) << 8 if len(head) == 3 else int.from_bytes(head[2:], "little")] = 1
-    return Tables(
+    return SecretTables(
         frozen(kinds),
         frozen(alphabets),
         frozen(first),

@@ -17,7 +17,7 @@ from curate.text.secrets.bytes_kernel import BEFORE, at, is_digit, is_word
 NONE, A_CARD, A_PHONE = -1, 1, 2
 
 CLOSED, CLOSED_SPACE, CLOSED_DASH = 1, 2, 3
-"""What stands between a first group in brackets and the next one: nothing, a space, a dash."""
+"""What is between a first group in brackets and the next one: nothing, a space, a dash."""
 
 GROUPS: Final = 6
 STRAIGHT: Final = 6
@@ -68,7 +68,7 @@ def read_groups(
 ) -> int:
     """Read up to six groups of digits from `p`; return how many there are.
 
-    `groups` gets, of each, the place of its first digit in `digits`, where it stops, and what stands before it.
+    `groups` gets, of each, the place of its first digit in `digits`, where it stops, and what is before it.
     """
     i, total, count = p, 0, 0
     between = 0
@@ -113,7 +113,7 @@ def has_shape(groups: NDArray[np.int32], count: int, shape: int) -> bool:
 
 @inline
 def is_even(groups: NDArray[np.int32], first: int, last: int) -> bool:
-    """Tell whether the same sign stands before each group from `first` to `last`."""
+    """Tell whether the same sign is before each group from `first` to `last`."""
     even = True
     for k in range(first + 1, last + 1):
         even &= groups[k, 2] == groups[first, 2]

@@ -34,7 +34,7 @@ MARGIN: Final = WIDTH + 8
 """Bytes past a place that the quick scan may read."""
 
 
-class Tables(NamedTuple):
+class SecretTables(NamedTuple):
     """What bytes are, how keys begin, and what is plainly made up.
 
     `keys` has a line for each layout of keys: where its prefix begins and ends in `spelling`, the alphabet of the rest
@@ -60,7 +60,7 @@ def scan(
     offsets: NDArray[np.int32],
     index: NDArray[np.int32],
     wanted: int,
-    tables: Tables,
+    tables: SecretTables,
     digits: NDArray[np.uint8],
     groups: NDArray[np.int32],
     hits: NDArray[np.int32],
@@ -131,7 +131,7 @@ def read_at(
     words: NDArray[np.int32],
     sets: NDArray[np.int32],
 ) -> tuple[int, int, int]:
-    """Return the kind of what is told by the byte at `p`, and where it starts and stops; all at `p` if nothing."""
+    """Return the kind of what the byte at `p` indicates, and where it starts and stops; all at `p` if nothing."""
     if data[p] == 0x40:
         start, stop = read_email(data, begin, p, end, kinds, spelling, words, sets)
         return EMAIL, start, stop
@@ -221,7 +221,7 @@ def read_domain(
     words: NDArray[np.int32],
     sets: NDArray[np.int32],
 ) -> int:
-    """Return where the domain that begins at `i` stops; 0 if there is none, or one that stands for any, or a call."""
+    """Return the end of the domain at `i`; 0 if absent, a placeholder (example.com), or a function call."""
     stop, origin, last = 0, i, i
     while i - origin <= LONGEST_DOMAIN:
         letters = i
@@ -265,7 +265,7 @@ def is_stand_in(
     words: NDArray[np.int32],
     sets: NDArray[np.int32],
 ) -> bool:
-    """Tell whether a label of the domain `data[start:stop]`, whose last one begins at `last`, stands for any."""
+    """Tell whether a label of the domain `data[start:stop]`, whose last one begins at `last`, is a placeholder."""
     label = start
     while label <= last:
         if is_listed(data, label, stop, 0x2E, spelling, words, sets[0], sets[1] if label == last else sets[2]):

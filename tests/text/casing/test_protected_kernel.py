@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import view
 from curate.kernels.compile import kernel
-from curate.text.casing.protected_kernel import OPENS, PROTECTED, Tables, mark, tables
+from curate.text.casing.protected_kernel import OPENS, PROTECTED, CaseTables, mark, tables
 
 
 @kernel
-def marked(data: NDArray[np.uint8], start: int, end: int, user: bool, known: Tables) -> NDArray[np.uint8]:  # noqa: FBT001
+def marked(data: NDArray[np.uint8], start: int, end: int, user: bool, known: CaseTables) -> NDArray[np.uint8]:  # noqa: FBT001
     marks = np.full(end - start, 0xFF, np.uint8)
     mark(data, start, end, marks, user, known)
     return marks

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import view
 from curate.kernels.compile import kernel
-from curate.text.casing.lexicon import Tables, tables
+from curate.text.casing.lexicon import CaseTables, tables
 from curate.text.casing.protected_kernel import OPENS, mark
 from curate.text.casing.sentences_kernel import is_pronoun
 
 
 @kernel
-def opened(data: NDArray[np.uint8], user: bool, known: Tables) -> NDArray[np.uint8]:  # noqa: FBT001
+def opened(data: NDArray[np.uint8], user: bool, known: CaseTables) -> NDArray[np.uint8]:  # noqa: FBT001
     marks = np.zeros(len(data), np.uint8)
     mark(data, 0, len(data), marks, user, known)
     for i in range(len(data)):

@@ -1,0 +1,182 @@
+"""The folder of a build: its manifest, its ledger, and the rows that are in which of its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from curate.engine.manifest import file_hash
+from curate.engine.workspace import MANIFEST
+from curate.errors import BuildFolderError, CallError, did_you_mean
+from curate.rows.schema import Kind
+from curate.steps.base import FindingView
+
+
+class BuildFolder:
+    """A build folder.
+
+    Raises `BuildFolderError` when there is no build at `path`, or not a whole one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        place = self.path / MANIFEST
+        if not place.is_file():
+            message = f"no build at {self.path}: it has no {MANIFEST}"
+            raise BuildFolderError(message)
+        try:
+            self.manifest: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            message = f"{place} cannot be read: {error}"
+            raise BuildFolderError(message) from error
+        fields = {"kind", "mixture", "sources", "splits", "steps"}
+        if not isinstance(self.manifest, dict) or not fields <= self.manifest.keys():
+            message = f"{place} is not the manifest of a build of curate"
+            raise BuildFolderError(message)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {split['rows']:,}" for name, split in self.manifest["splits"].items())
+        return f"Build({str(self.path)!r}: {self.name}, {self.kind} rows: {counts})"
+
+    @property
+    def name(self) -> str:
+        """The name of its mixture."""
+        return str(self.manifest["name"])
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of its rows: conversation, rated or preference."""
+        kind: Kind = self.manifest["kind"]
+        return kind
+
+    @property
+    def sources(self) -> list[str]:
+        """The names of its sources, in the order of the mixture."""
+        return [str(source["name"]) for source in self.manifest["sources"]]
+
+    @property
+    def steps(self) -> list[str]:
+        """The labels of its steps, in the order in which they ran."""
+        return [str(step["label"]) for step in self.manifest["steps"]]
+
+    def steps_with(self, view: FindingView) -> list[str]:
+        """Return the labels of the steps with a finding of this view, in the order in which they ran.
+
+        Args:
+            view: What the steps found, such as "duplicates" or "contamination"; see `curate.steps.base.Finding`.
+        """
+        return [
+            str(step["label"])
+            for step in self.manifest["steps"]
+            if any(finding["view"] == view for finding in step.get("findings", ()))
+        ]
+
+    @property
+    def ledger(self) -> pl.LazyFrame:
+        """The ledger: a line for each input row (columns: `curate.engine.ledger.LEDGER`, then the scores)."""
+        return pl.scan_parquet(self.path / "ledger" / "*.parquet")
+
+    @property
+    def paired(self) -> list[str]:
+        """The names of the sources whose rated rows were paired; none where the mixture has no Pairing."""
+        return [str(source["name"]) for source in self.manifest["sources"] if "pairs" in source]
+
+    @property
+    def pairs(self) -> pl.LazyFrame:
+        """A line for each pair that a Pairing made, with the columns of the ledger.
+
+        The pairs of the row `x` are called `x/0`, `x/1` and so on; their `file` and `line` are those of the row.
+        """
+        return pl.scan_parquet(self.path / "pairs" / "*.parquet") if self.paired else self.ledger.clear()
+
+    @property
+    def lines(self) -> pl.LazyFrame:
+        """The lines of the ledger, then those of pairs."""
+        return pl.concat([self.ledger, self.pairs]) if self.paired else self.ledger
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds of row that lines tell of: the build's own, and rated before it where rows were paired."""
+        return ["rated", self.kind] if self.paired else [self.kind]
+
+    def kind_of_step(self, step: str) -> Kind:
+        """Return the kind of row that a step worked on.
+
+        Args:
+            step: The label of a step.
+        """
+        of = next(found.get("of", self.kind) for found in self.manifest["steps"] if found["label"] == step)
+        kind: Kind = of
+        return kind
+
+    def lines_of(self, kind: Kind) -> pl.LazyFrame:
+        """Return the ledger lines of rows of one kind, each with its own source and id.
+
+        Args:
+            kind: One of `kinds`.
+        """
+        if not self.paired:
+            return self.ledger
+        is_rated = pl.col("source").is_in(self.paired)
+        if kind != self.kind:
+            return self.ledger.filter(is_rated)
+        return pl.concat([self.ledger.filter(~is_rated), self.pairs])
+
+    def folder_of(self, kind: Kind) -> str:
+        """Return the folder with the text of dropped rows of one kind.
+
+        Args:
+            kind: One of `kinds`.
+        """
+        return "dropped" if kind == self.kind else "rated"
+
+    def verify(self) -> None:
+        """Check that the data files are those that the build wrote; raises `BuildFolderError` where one is not."""
+        written = {
+            shard["file"]: shard["sha256"] for split in self.manifest["splits"].values() for shard in split["shards"]
+        }
+        there = {f"data/{path.name}" for path in (self.path / "data").glob("*")}
+        faults = [f"{name} is missing" for name in sorted(written.keys() - there)]
+        faults += [f"{name} is no file of this build" for name in sorted(there - written.keys())]
+        same = sorted(written.keys() & there)
+        faults += [f"{name} was changed since" for name in same if file_hash(self.path / name) != written[name]]
+        if faults:
+            message = f"the data of {self.path} is not what was built: {'; '.join(faults)}; build it again"
+            raise BuildFolderError(message)
+
+    def _check_finding(self, step: str, view: FindingView) -> None:
+        """Raise `CallError` unless `step` has a finding of this view; name the steps that have."""
+        self._check("step", step, self.steps)
+        known = self.steps_with(view)
+        if step not in known:
+            message = f"step {step!r} has no {view.replace('_', ' ')}; steps that have: {', '.join(known) or 'none'}"
+            raise CallError(message)
+
+    def _in_order(self, lines: pl.LazyFrame) -> pl.DataFrame:
+        """Put one line per source into the order of the mixture; a source without rows has zeros."""
+        known = pl.LazyFrame({"source": self.sources})
+        return known.join(lines, on="source", how="left", maintain_order="left").fill_null(0).collect()
+
+    def _drops(self, step: str) -> bool:
+        return next(found["kind"] != "edit" for found in self.manifest["steps"] if found["label"] == step)
+
+    @staticmethod
+    def _check(what: str, value: str | None, known: list[str]) -> None:
+        if value is not None and value not in known:
+            message = f"this build has no {what} {value!r}; {did_you_mean(value, known)}"
+            raise CallError(message)
+
+
+@contextmanager
+def reading(*paths: Path) -> Iterator[None]:
+    """Turn what polars says of missing or broken files of these builds into a `BuildFolderError`."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        message = f"the build at {' or '.join(map(str, paths))} is not whole: {error}; build it again"
+        raise BuildFolderError(message) from error
