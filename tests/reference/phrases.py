@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
 
 from curate.text.phrases.automaton import APOSTROPHES, SPACES, Phrase, spellings
 from curate.text.words import UNSPACED
@@ -15,6 +16,7 @@ def in_word(letter: str) -> bool:
     return letter in "_\u00ad\u200c\u200d" or (unicodedata.category(letter)[0] in "LNM" and not apart)
 
 
+@cache
 def fold(text: str, *, loose: bool) -> tuple[str, list[int]]:
     """Return `text` folded, and where each of its letters began."""
     folded: list[str] = []
@@ -28,15 +30,21 @@ def fold(text: str, *, loose: bool) -> tuple[str, list[int]]:
     return "".join(folded), [*places, len(text)]
 
 
+@cache
+def owners(phrases: tuple[Phrase, ...], *, loose: bool) -> dict[tuple[str, bool], int]:
+    """Return the number of the first phrase with each spelling."""
+    found: dict[tuple[str, bool], int] = {}
+    for number, phrase in enumerate(phrases):
+        for spelling in spellings(phrase) if loose else [phrase.text]:
+            found.setdefault((spelling, phrase.exact), number)
+    return found
+
+
 def find(text: str, phrases: tuple[Phrase, ...], *, words: bool, loose: bool) -> set[tuple[int, int, int]]:
     """Return (phrase, start, end) of every hit."""
     folded, places = fold(text, loose=loose)
-    owner: dict[tuple[str, bool], int] = {}
-    for number, phrase in enumerate(phrases):
-        for spelling in spellings(phrase) if loose else [phrase.text]:
-            owner.setdefault((spelling, phrase.exact), number)
     hits = set()
-    for (spelling, exact), number in owner.items():
+    for (spelling, exact), number in owners(phrases, loose=loose).items():
         needle, _ = fold(spelling, loose=loose)
         at = folded.find(needle)
         while at >= 0:

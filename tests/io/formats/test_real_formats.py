@@ -150,7 +150,7 @@ REFUSED = {
     "sft/self_instruct_seed_tasks.jsonl": r"Not alpaca\(\): output: expected text in output, response or completion",
     "sft/realistic_seed_data.json": "'task_message_id'",
     "sft/sgd_dialogues": "fields: 'dialogue_id', 'services', 'turns'",
-    "sft/flan_cot/aqua_train.tsv": "without a header wants its columns named",
+    "sft/flan_cot/aqua_train.tsv": "without a header, name its columns",
     "preference/pandalm_testset.json": "'response1', 'response2'",
     "preference/halueval_qa_multiturn.json": r"Not question_answer\(\): answer: expected a field of this name",
     "preference/instructgpt_tldr_samples.csv": "'model_type'",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.kernels.buffers import view
@@ -34,6 +34,7 @@ def definition(text: str) -> list[int]:
     return found
 
 
+@settings(max_examples=20)
 @given(texts=st.lists(st.lists(SENTENCES, max_size=9).map(". ".join), max_size=4))
 def test_counts_are_as_defined(texts: list[str]) -> None:
     assert counted([*texts]) == [definition(text) for text in texts]
