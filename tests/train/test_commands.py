@@ -53,7 +53,7 @@ def test_a_dry_run_shows_everything_and_writes_nothing(chats: Build, model: Path
     for part in ("learning_rate 0.005 you", "warmup_steps 0.03 recipe", "gradient_accumulation_steps 4 curate"):
         assert part in told
     assert "adam_beta2 0.999 trl" in told
-    assert "where shall the model go?" in said(*line, *SET, code=2)
+    assert "the model's folder is missing: give --out" in said(*line, *SET, code=2)
     assert "--set oops: write NAME=VALUE" in said(*line, "--set", "oops", code=2)
     assert list(tmp_path.iterdir()) == []
 
