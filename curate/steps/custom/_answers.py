@@ -10,7 +10,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
+from curate.steps._settings import check_limit, check_order
 from curate.steps.base import Bound
+
+
+def checked_limits(call: str, at_least: float | None, at_most: float | None) -> tuple[float | None, float | None]:
+    """Return the two limits of a step; raises `MixtureError` for limits that are no numbers, or that keep no row."""
+    low = check_limit(f"{call}(at_least={at_least!r})", at_least)
+    high = check_limit(f"{call}(at_most={at_most!r})", at_most)
+    check_order(call, at_least=low, at_most=high)
+    return low, high
 
 
 def limits(reason: str, at_least: float | None, at_most: float | None) -> tuple[Bound, ...]:

@@ -45,7 +45,6 @@ def change(
     function: Callable[[pl.Series], Any],
     *,
     on: On | set[str] = "response",
-    allow_large_drop: bool = False,
 ) -> ChangeBy:
     """Change texts by a function of yours. It never drops a row; each change is in the ledger.
 
@@ -54,7 +53,6 @@ def change(
             depends on its own text alone, and a text that it returned is left as it is the second time. It runs one
             batch at a time, with your rights.
         on: Which turns it gets: "response" (the default), "prompt", "all", "chosen", ..., or a set of roles.
-        allow_large_drop: Without effect: an edit drops nothing.
 
     Returns:
         An Edit. Its fingerprint is made of the function's source, without comments, and of the functions and constants
@@ -69,6 +67,4 @@ def change(
         >>> step.source
         ('lambda texts: texts.str.strip_chars_end()',)
     """
-    return ChangeBy(
-        function=function, source=identity(function, "change"), on=check_on(on), allow_large_drop=allow_large_drop
-    )
+    return ChangeBy(function=function, source=identity(function, "change"), on=check_on(on))

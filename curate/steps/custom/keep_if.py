@@ -14,7 +14,7 @@ from curate.rows.frame import row_frame
 from curate.rows.joined_text import row_texts
 from curate.rows.segments import On, Segments, check_on
 from curate.steps.base import Bound, Filter, Scores
-from curate.steps.custom._answers import limits, numbers_of
+from curate.steps.custom._answers import checked_limits, limits, numbers_of
 from curate.steps.custom._function import LOCK, identity
 
 Takes: TypeAlias = Literal["texts", "rows"]
@@ -89,8 +89,8 @@ def keep_if(
         of yours that it uses.
 
     Raises:
-        MixtureError: A function without a source, or one that uses a value without an identity, such as a loaded model;
-            when the build runs, an answer of the wrong length or type.
+        MixtureError: A function without a source, or one that uses a value without an identity, such as a loaded model,
+            limits that keep no row; when the build runs, an answer of the wrong length or type.
 
     Example:
         >>> def no_apology(texts):
@@ -103,13 +103,14 @@ def keep_if(
     if takes not in get_args(Takes):
         message = f"keep_if(takes={takes!r}): {did_you_mean(str(takes), get_args(Takes))}"
         raise MixtureError(message)
+    low, high = checked_limits("keep_if", at_least, at_most)
     return KeepIf(
         function=function,
         source=identity(function, "keep_if"),
         takes=takes,
         on=check_on(on),
         reason=reason,
-        at_least=at_least,
-        at_most=at_most,
+        at_least=low,
+        at_most=high,
         allow_large_drop=allow_large_drop,
     )

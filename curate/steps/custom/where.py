@@ -14,7 +14,7 @@ from curate.errors import MixtureError
 from curate.rows.frame import check_columns, row_frame
 from curate.rows.segments import Segments
 from curate.steps.base import Bound, Filter, Scores
-from curate.steps.custom._answers import limits, numbers_of
+from curate.steps.custom._answers import checked_limits, limits, numbers_of
 
 ACROSS: Final = frozenset({"Agg", "Over", "Rolling", "Random", "Len"})
 """Nodes of an expression that read several rows."""
@@ -76,8 +76,8 @@ def where(
         A Filter. Its fingerprint is that of the expression.
 
     Raises:
-        MixtureError: Not an expression, one that looks at other rows or calls Python, an unknown column; when the
-            build runs, a value that is neither true nor false (or no number, with a limit).
+        MixtureError: Not an expression, one that looks at other rows or calls Python, an unknown column, limits that
+            keep no row; when the build runs, a value that is neither true nor false (or no number, with a limit).
 
     Example:
         >>> import polars as pl
@@ -111,13 +111,14 @@ def where(
         raise MixtureError(message)
     check_columns(names, f"where({text})")
     content = hashlib.sha256(json.dumps(json.loads(form), sort_keys=True).encode()).hexdigest()
+    low, high = checked_limits("where", at_least, at_most)
     return Where(
         expression=condition,
         text=text,
         content=content,
         reason=reason,
-        at_least=at_least,
-        at_most=at_most,
+        at_least=low,
+        at_most=high,
         allow_large_drop=allow_large_drop,
     )
 

@@ -245,3 +245,13 @@ def test_an_answer_that_is_none_stops_the_build(source: c.Source, tmp_path: Path
     with pytest.raises(MixtureError, match=expected):
         built(source, tmp_path, step)
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(2, 1, "keeps no row"), ("1", None, "a finite number, or None for no limit")]
+)
+def test_limits_that_are_none_are_refused(low: Any, high: Any, expected: str) -> None:  # noqa: ANN401
+    with pytest.raises(MixtureError, match=expected):
+        c.where(pl.col("turns"), at_least=low, at_most=high)
+    with pytest.raises(MixtureError, match=expected):
+        c.keep_if(short, at_least=low, at_most=high)
