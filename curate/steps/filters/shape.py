@@ -96,13 +96,13 @@ class Shape(Filter):
         reasons = [bound.reason for bound in self.bounds()]
         hits = []
         for part, is_empty, previous in zip(parts, empty, order, strict=True):
-            misplaced = len(NAMES) * (1 + previous.astype(np.int32)) + part.role
-            for reason, marked, word in (("empty_turn", is_empty, part.role), ("role_order", previous >= 0, misplaced)):
+            first = np.full_like(previous, -1)  # a place in MATCHES counts the role before, if one was wrong
+            for reason, marked, before in (("empty_turn", is_empty, first), ("role_order", previous >= 0, previous)):
                 if reason in reasons:
                     place = np.flatnonzero(marked)
                     nowhere = np.zeros(len(place), np.int32)
-                    match = MATCHES.take(pa.array(word[place]))
-                    hits.append(part_hits(part, place, reasons.index(reason), nowhere, nowhere, match))
+                    word = len(NAMES) * (1 + before[place].astype(np.int32)) + part.role[place]
+                    hits.append(part_hits(part, place, reasons.index(reason), nowhere, nowhere, MATCHES.take(word)))
         return sort_and_trim(hits, shown=None)
 
 
