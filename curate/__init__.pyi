@@ -12,11 +12,9 @@ from .io.formats.dialogues import (
     question_answer as question_answer,
     sharegpt as sharegpt,
 )
-from .io.formats.helpsteer3 import helpsteer3 as helpsteer3
 from .io.formats.oasst import oasst as oasst, oasst_messages as oasst_messages
-from .io.formats.preference import hh as hh, preference as preference
-from .io.formats.rated import rated as rated, ultrafeedback as ultrafeedback
-from .io.formats.scored import scored as scored
+from .io.formats.preference import helpsteer3 as helpsteer3, hh as hh, preference as preference
+from .io.formats.rated import rated as rated, scored as scored, ultrafeedback as ultrafeedback
 from .io.hub import hub as hub
 from .io.inputs import dataset as dataset, files as files, frame as frame
 from .io.joined import joined as joined

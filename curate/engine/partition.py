@@ -24,10 +24,9 @@ from curate.io.inputs import Block, Opened, Parsed
 from curate.kernels.hashing import ranks
 from curate.mix.tokens import Tokenizer, tokens
 from curate.rows.identity import Identities, identities, names
-from curate.rows.row_hashes import row_hashes
 from curate.rows.schema import BODIES
-from curate.rows.scores import best_scores
 from curate.rows.segments import Segments, select
+from curate.rows.sides import best_scores, row_hashes
 from curate.rows.take import take, text_bytes
 from curate.steps.base import Bound, Filter, Paired, Pairing
 

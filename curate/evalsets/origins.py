@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
-from curate.io.blocks import Block, DelimitedRows, Delimiting, JsonItems, Lines, batch_rows, file_blocks, table_rows
+from curate.io.blocks import Block, Delimiting, JsonItems, batch_rows, file_blocks, raw_rows
 from curate.io.hub import error_text
 from curate.io.paths import PACKED, SUFFIXES, File, resolve, suffix_of
 from curate.rows.validate import Fault
@@ -137,25 +137,13 @@ class Local:
 
 def _block_rows(block: Block) -> Iterator[tuple[str | None, dict[str, Any] | None]]:
     """Give the rows of a block, each with its key if it has one."""
-    match block.data:
-        case Lines(data):
-            yield from ((None, _decoded(line)) for line in bytes(data).split(b"\n") if line.strip())
-        case JsonItems(items, keys):
-            names: list[str | None] = list(keys) if keys is not None else [None] * len(items)
-            yield from zip(names, map(_decoded, items), strict=True)
-        case DelimitedRows():
-            yield from (
-                (None, None if isinstance(row, Fault) else row) for row in table_rows(block.data, block.first)[0]
-            )
-        case pa.RecordBatch():
-            yield from ((None, None if isinstance(row, Fault) else row) for row in batch_rows(block.data))
-        case _:
-            yield None, None
+    keys = block.data.keys if isinstance(block.data, JsonItems) else None
+    return zip(keys or repeat(None), map(_decoded, raw_rows(block)))  # noqa: B905  # one of them has no end
 
 
-def _decoded(text: bytes) -> dict[str, Any] | None:
+def _decoded(row: Any) -> dict[str, Any] | None:  # noqa: ANN401
     try:
-        value = msgspec.json.decode(text)
+        value = msgspec.json.decode(row) if isinstance(row, bytes) else row
     except _BAD:
         return None
     return value if isinstance(value, dict) else None

@@ -223,17 +223,7 @@ SETS: Final[dict[str, EvalSet]] = {one.name: one for one in _SETS}
 """Each eval by its name."""
 
 SUITES: Final[dict[str, tuple[EvalName, ...]]] = {
-    "tulu2": (
-        "mmlu",
-        "gsm8k",
-        "bbh",
-        "tydiqa",
-        "human_eval",
-        "alpaca_eval",
-        "mt_bench",
-        "toxigen",
-        "truthful_qa",
-    ),
+    "tulu2": ("mmlu", "gsm8k", "bbh", "tydiqa", "human_eval", "alpaca_eval", "mt_bench", "toxigen", "truthful_qa"),
     "tulu3": (
         "mmlu",
         "popqa",

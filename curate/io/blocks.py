@@ -308,6 +308,22 @@ def _ipc(file: File) -> Iterator[tuple[pa.RecordBatch, int]]:
             yield batch, sum(one.num_rows for one in batches)
 
 
+def raw_rows(block: Block) -> list[Any]:
+    """Return the rows of a block, raw: JSON objects as bytes, Python values, a `Fault` for one that cannot be read."""
+    match block.data:
+        case Lines(data):
+            return [line for line in bytes(data).split(b"\n") if line.strip()]
+        case JsonItems(items):
+            return items
+        case DelimitedRows():
+            return table_rows(block.data, block.first)[0]
+        case pa.RecordBatch():
+            return batch_rows(block.data)
+        case Refused(expected):
+            return [Fault("", expected)]
+    return []
+
+
 def batch_rows(batch: pa.RecordBatch | pa.Table) -> list[Any]:
     """Return the rows of a batch as Python values; a `Fault` in place of one whose text is not UTF-8."""
     try:

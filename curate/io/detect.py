@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields as dataclass_fields
+from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -36,6 +37,8 @@ DEFAULT: Final = next(one for one in CANDIDATES if one.fast_path is not None)
 
 LOOKED_AT: Final = 100
 """Rows that "auto" looks at."""
+
+_META: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 ENOUGH: Final = 0.9
 """Share of these that a format must read; the others will be quarantined, one by one."""
@@ -98,6 +101,16 @@ def field_names(row: Any) -> list[str]:  # noqa: ANN401
         return list(json_fields(row))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Fault):
         return []
+
+
+def meta_names(columns: Iterable[pa.StringArray], most: int = LOOKED_AT) -> tuple[str, ...]:
+    """Return the names of the fields in the first `most` rows of `meta` columns, each once, in the order first seen.
+
+    >>> meta_names([pa.array(['{"turn": 1}', "{}"]), pa.array(['{"turn": 2, "lang": "en"}'])])
+    ('turn', 'lang')
+    """
+    texts = islice((text for column in columns for text in column.slice(0, most).to_pylist()), most)
+    return tuple(dict.fromkeys(name for text in texts for name in _META.decode(text)))
 
 
 def _bad(rows: Sequence[Any], one: Format) -> pa.RecordBatch:

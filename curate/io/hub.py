@@ -104,7 +104,7 @@ def hub(
         format=named(format),
         id=id,
         paths=(),
-        how=Delimiting(None, None, None, unescape=False),
+        how=Delimiting(),
         repository=repository,
         revision=revision,
         within=within,

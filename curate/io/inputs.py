@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -24,6 +23,7 @@ from curate.io.blocks import (
     Refused,
     batch_rows,
     file_blocks,
+    raw_rows,
     slices,
     table_rows,
     together,
@@ -80,7 +80,8 @@ class Input(ABC):
         """Return the first rows, raw: JSON objects as bytes, or Python values."""
         rows: list[Any] = []
         for block in self.read(parts, formats, size=PEEK):
-            rows += islice(_first_rows(block), LOOKED_AT - len(rows))
+            if not isinstance(block.data, Refused):
+                rows += raw_rows(block)[: LOOKED_AT - len(rows)]
             if len(rows) == LOOKED_AT:
                 break
         return rows
@@ -171,20 +172,6 @@ class Opened:
             case _:
                 message = f"the block from {block.first} of {block.file} has been released"
                 raise ValueError(message)
-
-
-def _first_rows(block: Block) -> Iterable[Any]:
-    match block.data:
-        case Lines(data):
-            return (line for line in bytes(data).split(b"\n") if line.strip())
-        case JsonItems(items):
-            return items
-        case DelimitedRows():
-            return table_rows(block.data, block.first)[0]
-        case pa.RecordBatch():
-            return batch_rows(block.data.slice(0, LOOKED_AT))
-        case _:
-            return ()
 
 
 _WHERE: Final = {"fingerprint": False}

@@ -16,8 +16,7 @@ from curate.errors import MixtureError
 from curate.io.blocks import BLOCK, Block, Delimiting, JsonItems, Refused
 from curate.io.detect import Detected
 from curate.io.formats.base import Fields, Format, json_fields
-from curate.io.formats.rated import rated
-from curate.io.formats.scored import ScoredFormat, scored
+from curate.io.formats.rated import ScoredFormat, rated, scored
 from curate.io.inputs import Files, Input, Opened
 from curate.io.paths import File, resolve
 from curate.io.row_collector import Parsed

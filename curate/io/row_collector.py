@@ -56,8 +56,7 @@ class MessageLists:
 
     def array(self) -> pa.ListArray:
         """Return them as Arrow."""
-        flat = [strings(self.roles), strings(self.contents)]
-        return pa.ListArray.from_arrays(offsets(self.ends), pa.StructArray.from_arrays(flat, fields=list(MESSAGE)))
+        return lists(self.ends, MESSAGE, strings(self.roles), strings(self.contents))
 
 
 class Answers:
@@ -83,10 +82,8 @@ class Answers:
 
     def array(self) -> pa.ListArray:
         """Return them as Arrow."""
-        scores = pa.StructArray.from_arrays([strings(self.names), floats(self.values)], fields=list(SCORE))
-        lists = pa.ListArray.from_arrays(offsets(self.score_ends), scores)
-        flat = [strings(self.contents), strings(self.models), lists]
-        return pa.ListArray.from_arrays(offsets(self.ends), pa.StructArray.from_arrays(flat, fields=list(COMPLETION)))
+        scores = lists(self.score_ends, SCORE, strings(self.names), floats(self.values))
+        return lists(self.ends, COMPLETION, strings(self.contents), strings(self.models), scores)
 
 
 def strings(values: list[str] | list[str | None]) -> pa.StringArray:
@@ -99,9 +96,9 @@ def floats(values: list[float] | list[float | None]) -> pa.DoubleArray:
     return pa.array(values, pa.float64())
 
 
-def offsets(ends: list[int]) -> pa.Int32Array:
-    """Return the offsets of lists."""
-    return pa.array(ends, pa.int32())
+def lists(ends: list[int], item: pa.StructType, *columns: pa.Array) -> pa.ListArray:
+    """Return lists of structs from the columns of all items, and where each list ends."""
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.StructArray.from_arrays(columns, fields=list(item)))
 
 
 class Collector:

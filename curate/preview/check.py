@@ -20,7 +20,7 @@ from curate.engine.pipeline import Stage, all_stages, only, stages
 from curate.engine.reading import ALWAYS_QUARANTINED, bad_rows, open_sources
 from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
-from curate.io.meta_fields import meta_names
+from curate.io.detect import meta_names
 from curate.mix.plan import Share, Stock, plan
 from curate.mix.spec import MixtureSpec, Source
 from curate.mix.takes import Rows, Tokens

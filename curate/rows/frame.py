@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.rows.joined_text import row_texts
 from curate.rows.schema import kind_of
-from curate.rows.scores import best_scores
 from curate.rows.segments import Scope, Segments, select
+from curate.rows.sides import best_scores
 from curate.text.words import count_characters, count_words
 
 TEXTS: Final[dict[str, Scope]] = {name: name for name in ("prompt", "response", "chosen", "rejected")}

@@ -1,16 +1,19 @@
-"""One side of each row as a unit: its hash, its turns, its size."""
+"""A row, or one side of it, as a unit: its hash, its turns, its size, its best score."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.kernels.buffers import Text, frozen
-from curate.kernels.hashing import Hashes, combine, fold_lists
-from curate.rows.segments import Part, Segments, Side
-from curate.text.normal import hash_normal
+from curate.kernels.compile import kernel
+from curate.kernels.hashing import Hashes, combine, fold_lists, mix, rotate
+from curate.rows.schema import kind_of
+from curate.rows.segments import SIDE_CODE, Part, Segments, Side
+from curate.text.normal import blank, hash_normal
 from curate.text.words import count_characters, count_words
 
 Unit: TypeAlias = Literal["characters", "words"]
@@ -68,3 +71,68 @@ def side_sizes(part: Part, rows: int, unit: Unit) -> NDArray[np.int64]:
     """Return the characters or words of all turns of `part` in each row."""
     count = count_words if unit == "words" else count_characters
     return np.bincount(part.row, weights=count(part.text, part.index), minlength=rows).astype(np.int64)
+
+
+def row_hashes(segments: Segments) -> Hashes:
+    """Return the hash of each row's segments with their sides and roles; 0 for a row with no text but white space."""
+    high, low = np.zeros((2, segments.rows), np.uint64)
+    full = np.zeros(segments.rows, np.bool_)
+    for part in segments.parts:
+        hashes = hash_normal(part.text, part.index)
+        _fold(part.row, part.role, np.uint64(SIDE_CODE[part.side]), hashes.high, hashes.low, high, low)
+        full[part.row[~blank(part.text, part.index)]] = True
+    high[~full] = low[~full] = 0
+    return Hashes(high, low)
+
+
+@kernel
+def _fold(
+    row: NDArray[np.int32],
+    role: NDArray[np.uint8],
+    side: np.uint64,
+    item_high: NDArray[np.uint64],
+    item_low: NDArray[np.uint64],
+    high: NDArray[np.uint64],
+    low: NDArray[np.uint64],
+) -> None:
+    """Fold the hash of each segment, with its side and role, into the hash of its row."""
+    for i in range(len(row)):
+        which = (side << np.uint64(8)) | np.uint64(role[i]) | np.uint64(1 << 16)
+        a = mix(rotate(high[row[i]], 5) ^ mix(which) ^ item_high[i]) + low[row[i]]
+        high[row[i]] = a
+        low[row[i]] = mix(rotate(low[row[i]], 7) ^ item_low[i]) + a
+
+
+def best_scores(body: pa.RecordBatch) -> NDArray[np.float64] | None:
+    """Return the score of the best answer of each row, NaN where none has one; None for rows without scores.
+
+    Of a rated row it is the highest mean over the scores of a completion, of a preference row its chosen score.
+
+    >>> from curate.rows.schema import BODIES
+    >>> scores = [{"name": "honesty", "value": 4.0}, {"name": "truth", "value": 1.0}]
+    >>> answers = [{"content": "a", "model": "m", "scores": scores}, {"content": "b", "model": "m", "scores": []}]
+    >>> rows = [{"messages": [], "completions": answers, "meta": "{}"}]
+    >>> best_scores(pa.RecordBatch.from_pylist(rows, BODIES["rated"])).tolist()
+    [2.5]
+    """
+    match kind_of(body.schema):
+        case "preference":
+            return np.asarray(body["chosen_score"].cast(pa.float64()).fill_null(np.nan))
+        case "rated":
+            answers = body["completions"]
+            of_answer = answers.values.field("scores")
+            means = _over(np.asarray(of_answer.values.field("value").fill_null(np.nan)), of_answer, np.add)
+            sizes = np.diff(of_answer.offsets.to_numpy())
+            return _over(means / np.where(sizes, sizes, 1), answers, np.fmax)
+        case _:
+            return None
+
+
+def _over(values: NDArray[np.float64], lists: pa.ListArray, reduce: np.ufunc) -> NDArray[np.float64]:
+    """Reduce the values of each list; NaN for an empty one."""
+    offsets = lists.offsets.to_numpy()
+    found = np.full(len(lists), np.nan)
+    full = np.flatnonzero(np.diff(offsets))
+    if len(full):
+        found[full] = reduce.reduceat(values[: offsets[-1]], offsets[full])
+    return found

@@ -11,7 +11,7 @@ import pytest
 
 from curate.engine.fingerprint import canonical
 from curate.errors import MixtureError, SourceNotFoundError
-from curate.io.formats.scored import scored
+from curate.io.formats.rated import scored
 from curate.io.inputs import Input, files
 from curate.io.joined import joined
 

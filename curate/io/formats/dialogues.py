@@ -21,9 +21,7 @@ class DialogueFormat(Format):
     kind: ClassVar[Kind] = "conversation"
 
 
-class MessagesRow(Struct, gc=False):
-    """What `messages` reads."""
-
+class _MessagesRow(Struct, gc=False):
     messages: list[Message]
 
 
@@ -37,14 +35,14 @@ class Messages(DialogueFormat):
     @property
     def layout(self) -> type[Struct]:
         """The list of messages, under its column's name."""
-        return renamed(MessagesRow, messages=self.column)
+        return renamed(_MessagesRow, messages=self.column)
 
     @property
     def fast_path(self) -> FastPath:
         """Plain messages."""
         return FastPath(self.column, "role", "content", {role: role for role in ROLES})
 
-    def rows(self, row: MessagesRow, fields: Fields) -> Iterator[Conversation]:
+    def rows(self, row: _MessagesRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
         check_turns(row.messages, self.column)
         yield Conversation(take_turns(fields, self.column, row.messages), fields)
@@ -70,9 +68,7 @@ def messages(column: Literal["messages", "input", "prompt"] | str = "messages") 
     return Messages(column)
 
 
-class ShareGPTRow(Struct, gc=False):
-    """What `sharegpt` reads."""
-
+class _ShareGPTRow(Struct, gc=False):
     conversations: list[AnyMessage]
     system: str | None = None
 
@@ -87,14 +83,14 @@ class ShareGPT(DialogueFormat):
     @property
     def layout(self) -> type[Struct]:
         """The list of messages, under its column's name, and `system`."""
-        return renamed(ShareGPTRow, conversations=self.column)
+        return renamed(_ShareGPTRow, conversations=self.column)
 
     @property
     def fast_path(self) -> FastPath:
         """Plain `from` and `value`; a row with `system` begins with another turn."""
         return FastPath(self.column, "from", "value", {word: SHAREGPT_ROLES[word] for word in sorted(PLAIN)}, "system")
 
-    def rows(self, row: ShareGPTRow, fields: Fields) -> Iterator[Conversation]:
+    def rows(self, row: _ShareGPTRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
         check_turns(row.conversations, self.column)
         turns = take_turns(fields, self.column, row.conversations)
@@ -127,9 +123,7 @@ def system_turn(fields: Fields, system: str | None) -> list[Turn]:
     return [("system", check_text(system, "system"))] if system else []
 
 
-class AlpacaRow(Struct, gc=False):
-    """What `alpaca` reads."""
-
+class _AlpacaRow(Struct, gc=False):
     instruction: str
     input: str | None = None
     output: str | None = None
@@ -144,9 +138,9 @@ class Alpaca(DialogueFormat):
     """See `alpaca`."""
 
     name: ClassVar[str] = "alpaca"
-    layout: ClassVar[type[Struct]] = AlpacaRow
+    layout: ClassVar[type[Struct]] = _AlpacaRow
 
-    def rows(self, row: AlpacaRow, fields: Fields) -> Iterator[Conversation]:
+    def rows(self, row: _AlpacaRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
         turns = system_turn(fields, row.system)
         for i, (question, answer) in enumerate(row.history or ()):
@@ -183,9 +177,7 @@ def alpaca() -> Alpaca:
     return Alpaca()
 
 
-class PromptRow(Struct, gc=False):
-    """What `prompt_completion` reads."""
-
+class _PromptRow(Struct, gc=False):
     prompt: str | list[Message]
     completion: str | list[Message]
     system: str | None = None
@@ -196,9 +188,9 @@ class PromptCompletion(DialogueFormat):
     """See `prompt_completion`."""
 
     name: ClassVar[str] = "prompt_completion"
-    layout: ClassVar[type[Struct]] = PromptRow
+    layout: ClassVar[type[Struct]] = _PromptRow
 
-    def rows(self, row: PromptRow, fields: Fields) -> Iterator[Conversation]:
+    def rows(self, row: _PromptRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
         prompt = text_or_turns(fields, "prompt", row.prompt, "user")
         completion = text_or_turns(fields, "completion", row.completion, "assistant")
@@ -227,9 +219,7 @@ def prompt_completion() -> PromptCompletion:
     return PromptCompletion()
 
 
-class QuestionRow(Struct, gc=False):
-    """What `question_answer` reads."""
-
+class _QuestionRow(Struct, gc=False):
     question: str
     answer: str
 
@@ -239,9 +229,9 @@ class QuestionAnswer(DialogueFormat):
     """See `question_answer`."""
 
     name: ClassVar[str] = "question_answer"
-    layout: ClassVar[type[Struct]] = QuestionRow
+    layout: ClassVar[type[Struct]] = _QuestionRow
 
-    def rows(self, row: QuestionRow, fields: Fields) -> Iterator[Conversation]:
+    def rows(self, row: _QuestionRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
         turns = [("user", check_text(row.question, "question")), ("assistant", check_text(row.answer, "answer"))]
         del fields["question"], fields["answer"]

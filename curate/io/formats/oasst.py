@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -24,6 +25,8 @@ from curate.io.formats.dialogues import DialogueFormat
 from curate.rows.schema import Kind
 from curate.rows.validate import Fault, Turn, check_text, refuse
 
+_ROLES: Final = {"prompter": "user", "assistant": "assistant", "user": "user", "system": "system"}
+
 
 class Reply(Struct, gc=False):
     """A message of a tree, with the replies to it."""
@@ -35,9 +38,7 @@ class Reply(Struct, gc=False):
     replies: list[Reply] | None = None
 
 
-class TreeRow(Struct, gc=False):
-    """What `oasst` reads: a tree under `prompt`, or a message with its replies as the row itself."""
-
+class _TreeRow(Struct, gc=False):  # a tree under `prompt`, or a message with its replies as the row itself
     prompt: Reply | None = None
     text: str | None = None
     role: str | None = None
@@ -45,19 +46,104 @@ class TreeRow(Struct, gc=False):
     replies: list[Reply] | None = None
 
 
+class _MessageRow(Struct, gc=False):
+    message_id: str
+    text: str
+    role: str
+    parent_id: str | None = None
+    rank: int | None = None
+    deleted: bool | None = None
+
+
+class Node(NamedTuple):
+    """A message of a tree: as it was read, the place of it ("": the row), and its fields but text and role."""
+
+    message: Any
+    column: str
+    fields: Fields
+
+    def turn(self) -> Turn:
+        """Return its turn; raises `Fault` for an unknown role."""
+        role = _ROLES.get(self.message.role)
+        if role is None:
+            refuse(f"{self.column}.role".lstrip("."), f"a role: {', '.join(_ROLES)}")
+        return role, check_text(self.message.text, f"{self.column}.text".lstrip("."))
+
+
+class Stop(NamedTuple):
+    """A message of a path: its turn, and its other fields."""
+
+    turn: Turn
+    rest: Fields
+
+
+def _walk(root: Node, below: Callable[[Node], list[Node]]) -> Iterator[tuple[list[Stop], list[Node]]]:
+    """Yield the path to each message and the replies `below` it; without recursion: a tree may be very deep."""
+    stack: list[tuple[Node, list[Stop]]] = [(root, [])]
+    while stack:
+        node, before = stack.pop()
+        path = [*before, Stop(node.turn(), node.fields)]
+        replies = below(node)
+        yield path, replies
+        stack += [(reply, path) for reply in reversed(replies)]
+
+
+def _alive(replies: Sequence[Any], k: int | None) -> list[int]:
+    """Return the places of replies that were not deleted; given `k`, of the k best, unranked ones last."""
+    places = [i for i, reply in enumerate(replies) if not reply.deleted]
+    return places if k is None else sorted(places, key=lambda i: (replies[i].rank is None, replies[i].rank or 0))[:k]
+
+
+def _replies(node: Node, k: int | None = None) -> list[Node]:
+    """Take the replies out of a message's fields, and return those of `_alive`."""
+    raw, children = node.fields.pop("replies", None), node.message.replies or ()
+    alive = _alive(children, k)
+    if not alive:
+        return []
+    column = f"{node.column}.replies".lstrip(".")
+    fields = objects(raw, column)
+    return [Node(children[i], f"{column}[{i}]", _own(fields[i])) for i in alive]
+
+
+def _root(row: _TreeRow, fields: Fields) -> Node:
+    """Take the first message of a tree out of a row's fields."""
+    if row.prompt is not None:
+        root = Node(row.prompt, "prompt", _own(fields_of(fields.pop("prompt"), "prompt")))
+    elif row.text is not None and row.role is not None and row.replies is not None:
+        root = Node(row, "", {"replies": fields.pop("replies")})
+        del fields["text"], fields["role"]
+    else:
+        refuse("prompt", "a tree of messages in prompt, or text, role and replies")
+    if root.message.deleted:
+        refuse(root.column, "a prompt that was not deleted")
+    return root
+
+
+def _own(raw: Fields) -> Fields:
+    """Return a message's fields without text and role."""
+    return {name: value for name, value in raw.items() if name not in {"text", "role"}}
+
+
+def _meta(fields: Fields, column: str, path: list[Stop]) -> Fields:
+    """Return a row's fields, and what the messages of a path hold beyond their turns."""
+    rest = [step.rest for step in path]
+    return fields | ({column or "replies": rest if column else rest[1:]} if any(rest) else {})
+
+
 @dataclass(frozen=True)
 class Trees(DialogueFormat):
     """See `oasst`."""
 
     name: ClassVar[str] = "oasst"
-    layout: ClassVar[type[Struct]] = TreeRow
+    layout: ClassVar[type[Struct]] = _TreeRow
     replies: int = 1
 
-    def rows(self, row: TreeRow, fields: Fields) -> Iterator[Conversation]:
+    def rows(self, row: _TreeRow, fields: Fields) -> Iterator[Conversation]:
         """Make a conversation of each path."""
-        root, column, raw = _root(row, fields)
-        for path in _paths(root, column, raw, self.replies):
-            yield Conversation([step.turn for step in path], _meta(fields, column, path))
+        root = _root(row, fields)
+        for path, replies in _walk(root, partial(_replies, k=self.replies)):
+            if not replies:
+                yield Conversation([step.turn for step in path], _meta(fields, root.column, path))
 
 
 def oasst(replies: Literal["best"] | int = "best") -> Trees:
@@ -95,94 +181,32 @@ def _count(replies: Literal["best"] | int) -> int:
     return replies
 
 
-def _root(row: TreeRow, fields: Fields) -> tuple[Reply, str, Fields]:
-    """Take a tree out of a row's fields: its first message, the column that holds it ("": the row), and its fields."""
-    if row.prompt is not None:
-        root, column = row.prompt, "prompt"
-        raw = _own(fields_of(fields.pop("prompt"), column))
-    elif row.text is not None and row.role is not None and row.replies is not None:
-        root, column = Reply(row.text, row.role, deleted=row.deleted, replies=row.replies), ""
-        raw = {"replies": fields.pop("replies")}
-        for name in ("text", "role"):
-            del fields[name]
-    else:
-        refuse("prompt", "a tree of messages in prompt, or text, role and replies")
-    if root.deleted:
-        refuse(column, "a prompt that was not deleted")
-    return root, column, raw
-
-
-class Stop(NamedTuple):
-    """A message of a path: its turn, and its other fields."""
-
-    turn: Turn
-    rest: Fields
-
-
-def _meta(fields: Fields, column: str, path: list[Stop]) -> Fields:
-    """Return a row's fields, and what the messages of a path hold beyond their turns."""
-    rest = [step.rest for step in path]
-    return fields | ({column or "replies": rest if column else rest[1:]} if any(rest) else {})
-
-
-def _own(raw: Fields) -> Fields:
-    """Return a message's fields without text and role."""
-    return {name: value for name, value in raw.items() if name not in {"text", "role"}}
-
-
-def _turn(text: str, role: str, column: str) -> Turn:
-    roles = {"prompter": "user", "assistant": "assistant", "user": "user", "system": "system"}
-    if role not in roles:
-        refuse(f"{column}.role".lstrip("."), f"a role: {', '.join(roles)}")
-    return roles[role], check_text(text, f"{column}.text".lstrip("."))
-
-
-def _best(replies: Sequence[tuple[int, int | None, bool | None]], k: int) -> list[int]:
-    """Return the places of the k best replies, given (place, rank, deleted) each."""
-    alive = [(rank is None, rank or 0, place) for place, rank, deleted in replies if not deleted]
-    return [place for _, _, place in sorted(alive)[:k]]
-
-
-def _paths(root: Reply, column: str, raw: Fields, k: int) -> Iterator[list[Stop]]:
-    """Walk the tree, k best replies at each message; without recursion: a tree may be deeper than Python's stack."""
-    stack: list[tuple[Reply, str, Fields, list[Stop]]] = [(root, column, raw, [])]
-    while stack:
-        reply, place, held, before = stack.pop()
-        below = held.pop("replies", None)
-        path = [*before, Stop(_turn(reply.text, reply.role, place), held)]
-        children = reply.replies or []
-        best = _best([(i, child.rank, child.deleted) for i, child in enumerate(children)], k)
-        if not best:
-            yield path
-            continue
-        name = f"{place}.replies".lstrip(".")
-        fields = objects(below, name)
-        stack += [(children[i], f"{name}[{i}]", _own(fields[i]), path) for i in reversed(best)]
-
-
 @dataclass(frozen=True)
 class RankedTrees(Format):
     """See `oasst_ranked`."""
 
     name: ClassVar[str] = "oasst_ranked"
     kind: ClassVar[Kind] = "rated"
-    layout: ClassVar[type[Struct]] = TreeRow
+    layout: ClassVar[type[Struct]] = _TreeRow
 
-    def rows(self, row: TreeRow, fields: Fields) -> Iterator[RatedAnswers]:
+    def rows(self, row: _TreeRow, fields: Fields) -> Iterator[RatedAnswers]:
         """Make a rated row of each user message with replies."""
-        root, column, raw = _root(row, fields)
-        made = list(_replied(root, column, raw))
+        root, made = _root(row, fields), []
+        for path, replies in _walk(root, _replies):
+            turns = [(node, node.turn()) for node in replies]
+            answers = [(node, text) for node, (role, text) in turns if role == "assistant"]
+            if answers and path[-1].turn[0] == "user":
+                made.append((path, answers))
         if not made:
-            refuse(f"{column}.replies".lstrip("."), "a reply of the assistant to a message of the user")
-        for path, replies in made:
-            meta = _meta(fields, column, path)
-            if any(step.rest for _, step in replies):
-                meta["completions"] = [step.rest for _, step in replies]
-            answers = [
-                Completion(step.turn[1], None, {} if rank is None else {"overall": float(-rank)})
-                for rank, step in replies
-            ]
-            yield RatedAnswers([step.turn for step in path], answers, meta)
+            refuse(f"{root.column}.replies".lstrip("."), "a reply of the assistant to a message of the user")
+        for path, answers in made:
+            meta = _meta(fields, root.column, path)
+            if any(node.fields for node, _ in answers):
+                meta["completions"] = [node.fields for node, _ in answers]
+            ranks = [node.message.rank for node, _ in answers]
+            scores = [{} if rank is None else {"overall": float(-rank)} for rank in ranks]
+            completions = [Completion(text, None, score) for (_, text), score in zip(answers, scores, strict=True)]
+            yield RatedAnswers([step.turn for step in path], completions, meta)
 
 
 def oasst_ranked() -> RankedTrees:
@@ -194,41 +218,6 @@ def oasst_ranked() -> RankedTrees:
     `meta`. A tree without a reply of the assistant is quarantined.
     """
     return RankedTrees()
-
-
-def _replied(root: Reply, column: str, raw: Fields) -> Iterator[tuple[list[Stop], list[tuple[int | None, Stop]]]]:
-    """Yield each path to a user message with replies of the assistant, and these replies, each with its rank."""
-    stack: list[tuple[Reply, str, Fields, list[Stop]]] = [(root, column, raw, [])]
-    while stack:
-        message, place, held, before = stack.pop()
-        below = held.pop("replies", None)
-        path = [*before, Stop(_turn(message.text, message.role, place), held)]
-        children = message.replies or []
-        if not children:
-            continue
-        name = f"{place}.replies".lstrip(".")
-        fields = [_own(each) for each in objects(below, name)]
-        alive = [i for i, child in enumerate(children) if not child.deleted]
-        answers = [(i, _turn(children[i].text, children[i].role, f"{name}[{i}]")) for i in alive]
-        replies = [
-            (children[i].rank, Stop(turn, {key: value for key, value in fields[i].items() if key != "replies"}))
-            for i, turn in answers
-            if turn[0] == "assistant"
-        ]
-        if path[-1].turn[0] == "user" and replies:
-            yield path, replies
-        stack += [(children[i], f"{name}[{i}]", fields[i], path) for i in reversed(alive)]
-
-
-class MessageRow(Struct, gc=False):
-    """What `oasst_messages` reads."""
-
-    message_id: str
-    text: str
-    role: str
-    parent_id: str | None = None
-    rank: int | None = None
-    deleted: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -247,13 +236,13 @@ class FlatMessages(DialogueFormat):
     def layout(self) -> type[Struct]:
         """One message, its columns under their names in the data."""
         own = {"message_id": self.message_id, "parent_id": self.parent_id, "text": self.text, "role": self.role}
-        return renamed(MessageRow, **own)
+        return renamed(_MessageRow, **own)
 
     def recognises(self, rows: int, fields: Container[str], faults: Sequence[str]) -> int:
         """Return how many rows it reads: a reply may have its parent further on, and a tree is not a flat message."""
         return 0 if "replies" in fields else rows - sum(column != self.parent_id for column in faults)
 
-    def rows(self, row: MessageRow, fields: Fields) -> Iterator[Conversation]:
+    def rows(self, row: _MessageRow, fields: Fields) -> Iterator[Conversation]:
         """Make a conversation of one message that has no parent and no reply."""
         yield from (made for _, made in self.file_rows([FileRow(1, row, fields)], _raise))
 
@@ -264,57 +253,40 @@ class FlatMessages(DialogueFormat):
         deleted.
         """
         known: dict[str, FileRow] = {}
+        children: dict[str | None, list[FileRow]] = {}
         for node in rows:
-            if node.row.message_id in known:
-                bad(node.number, Fault(self.message_id, "a message's id once, not twice"))
-            else:
-                known[node.row.message_id] = node
-        children: dict[str, list[FileRow]] = {}
-        roots: list[FileRow] = []
-        for node in known.values():
-            if node.row.parent_id is None:
-                roots.append(node)
-            else:
+            if known.setdefault(node.row.message_id, node) is node:
                 children.setdefault(node.row.parent_id, []).append(node)
-        reached = {root.row.message_id for root in roots}
+            else:
+                bad(node.number, Fault(self.message_id, "a message's id once, not twice"))
+        roots = children.get(None, [])
         for root in roots:
-            yield from self._tree(root, children, reached, bad)
+            try:
+                made = self._tree(root, children)
+            except Fault as fault:
+                bad(root.number, fault)
+            else:
+                yield from ((root.number, one) for one in made)
+        stack = list(roots)
+        while stack:
+            found = known.pop(stack.pop().row.message_id)
+            stack += children.get(found.row.message_id, [])
         for node in known.values():
-            if node.row.message_id not in reached:
-                bad(node.number, Fault(self.parent_id, "a message whose parents are all in the file"))
+            bad(node.number, Fault(self.parent_id, "a message whose parents are all in the file"))
 
-    def _tree(
-        self, root: FileRow, children: dict[str, list[FileRow]], reached: set[str], bad: Callable[[int, Fault], None]
-    ) -> Iterator[tuple[int, Conversation]]:
-        self._reach(root, children, reached)
-        try:
-            if root.row.deleted:
-                refuse("", "a prompt that was not deleted")
-            made = [(root.number, path) for path in self._walk(root, children)]
-        except Fault as fault:
-            bad(root.number, fault)
-            return
-        yield from made
+    def _tree(self, root: FileRow, children: dict[str | None, list[FileRow]]) -> list[Conversation]:
+        def node(of: FileRow) -> Node:
+            taken = {self.text, self.role}
+            return Node(of.row, "", {name: value for name, value in of.fields.items() if name not in taken})
 
-    def _reach(self, root: FileRow, children: dict[str, list[FileRow]], reached: set[str]) -> None:
-        stack = [root]
-        while stack:
-            below = children.get(stack.pop().row.message_id, [])
-            reached.update(node.row.message_id for node in below)
-            stack += below
+        def below(parent: Node) -> list[Node]:
+            replies = children.get(parent.message.message_id, [])
+            return [node(replies[i]) for i in _alive([reply.row for reply in replies], self.replies)]
 
-    def _walk(self, root: FileRow, children: dict[str, list[FileRow]]) -> Iterator[Conversation]:
-        taken = {self.text, self.role}
-        stack: list[tuple[FileRow, list[Stop]]] = [(root, [])]
-        while stack:
-            node, before = stack.pop()
-            rest = {name: value for name, value in node.fields.items() if name not in taken}
-            path = [*before, Stop(_turn(node.row.text, node.row.role, ""), rest)]
-            below = children.get(node.row.message_id, [])
-            best = _best([(i, reply.row.rank, reply.row.deleted) for i, reply in enumerate(below)], self.replies)
-            if not best:
-                yield Conversation([stop.turn for stop in path], {"messages": [stop.rest for stop in path]})
-            stack += [(below[i], path) for i in reversed(best)]
+        if root.row.deleted:
+            refuse("", "a prompt that was not deleted")
+        paths = [path for path, replies in _walk(node(root), below) if not replies]
+        return [Conversation([s.turn for s in path], {"messages": [s.rest for s in path]}) for path in paths]
 
 
 def _raise(_number: int, fault: Fault) -> None:

@@ -1,4 +1,4 @@
-"""Formats that make preference rows: `preference` and `hh`."""
+"""Formats that make preference rows: `preference`, `hh` and `helpsteer3`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from curate.rows.schema import Kind
 from curate.rows.validate import Turn, check_text, check_turns, refuse
 
 
-class PreferenceRow(Struct, gc=False):
-    """What `preference` reads."""
-
+class _PreferenceRow(Struct, gc=False):
     chosen: str | list[AnyMessage] | AnyMessage
     rejected: str | list[AnyMessage] | AnyMessage
     prompt: str | list[Message] | None = None
@@ -35,9 +33,9 @@ class Preferences(Format):
 
     name: ClassVar[str] = "preference"
     kind: ClassVar[Kind] = "preference"
-    layout: ClassVar[type[Struct]] = PreferenceRow
+    layout: ClassVar[type[Struct]] = _PreferenceRow
 
-    def rows(self, row: PreferenceRow, fields: Fields) -> Iterator[Preference]:
+    def rows(self, row: _PreferenceRow, fields: Fields) -> Iterator[Preference]:
         """Make one preference row."""
         chosen = _answer(fields, "chosen", row.chosen)
         rejected = _answer(fields, "rejected", row.rejected)
@@ -76,7 +74,7 @@ def _answer(fields: Fields, column: str, value: str | list[AnyMessage] | AnyMess
     return take_turns(fields, column, value)
 
 
-def _prompt(fields: Fields, row: PreferenceRow) -> list[Turn]:
+def _prompt(fields: Fields, row: _PreferenceRow) -> list[Turn]:
     if row.prompt is not None:
         return text_or_turns(fields, "prompt", row.prompt, "user")
     fields.pop("prompt", None)
@@ -87,7 +85,7 @@ def _prompt(fields: Fields, row: PreferenceRow) -> list[Turn]:
 
 
 def _explicit(
-    fields: Fields, row: PreferenceRow, chosen: list[Turn], rejected: list[Turn]
+    fields: Fields, row: _PreferenceRow, chosen: list[Turn], rejected: list[Turn]
 ) -> tuple[list[Turn], list[Turn], list[Turn]]:
     """Split the prompt off answers that include it, and drop a `prompt` that says the same."""
     parts = split_prompt(chosen, rejected)
@@ -117,7 +115,7 @@ def split_prompt(chosen: list[Turn], rejected: list[Turn]) -> tuple[list[Turn], 
     return chosen[:same], chosen[same:], rejected[same:]
 
 
-def _score(fields: Fields, name: str, row: PreferenceRow) -> float | None:
+def _score(fields: Fields, name: str, row: _PreferenceRow) -> float | None:
     for spelling in (name, "_".join(reversed(name.split("_")))):
         value: float | None = getattr(row, spelling)
         if value is not None:
@@ -126,16 +124,12 @@ def _score(fields: Fields, name: str, row: PreferenceRow) -> float | None:
     return None
 
 
-class PairRow(Struct, gc=False):
-    """What `hh` reads of pairs."""
-
+class _PairRow(Struct, gc=False):
     chosen: str
     rejected: str
 
 
-class TextRow(Struct, gc=False):
-    """What `hh` reads of single dialogues."""
-
+class _TextRow(Struct, gc=False):
     text: str
 
 
@@ -158,11 +152,11 @@ class HH(Format):
     @property
     def layout(self) -> type[Struct]:
         """The fields `chosen` and `rejected`, or `text`."""
-        return TextRow if self.text else PairRow
+        return _TextRow if self.text else _PairRow
 
-    def rows(self, row: PairRow | TextRow, fields: Fields) -> Iterator[Preference | Conversation]:
+    def rows(self, row: _PairRow | _TextRow, fields: Fields) -> Iterator[Preference | Conversation]:
         """Make one preference row or one conversation."""
-        if isinstance(row, TextRow):
+        if isinstance(row, _TextRow):
             del fields["text"]
             yield Conversation(hh_turns(row.text, "text"), fields)
             return
@@ -206,4 +200,56 @@ def hh_turns(text: str, column: str) -> list[Turn]:
     return [(roles[mark], words.removeprefix(" ")) for mark, words in zip(turns[::2], turns[1::2], strict=True)]
 
 
-CANDIDATES: Final = (hh(), hh(text=True), preference())
+class _HelpSteer3Row(Struct, gc=False):
+    context: list[Message]
+    response1: str
+    response2: str
+    overall_preference: int
+
+
+@dataclass(frozen=True)
+class HelpSteer3(Format):
+    """See `helpsteer3`."""
+
+    name: ClassVar[str] = "helpsteer3"
+    kind: ClassVar[Kind] = "preference"
+    layout: ClassVar[type[Struct]] = _HelpSteer3Row
+
+    def rows(self, row: _HelpSteer3Row, fields: Fields) -> Iterator[Preference]:
+        """Make one preference row."""
+        check_turns(row.context, "context")
+        answers = [
+            ("assistant", check_text(text, column))
+            for column, text in (("response1", row.response1), ("response2", row.response2))
+        ]
+        if not -3 <= row.overall_preference <= 3:
+            refuse("overall_preference", f"a whole number from -3 to 3, not {row.overall_preference}")
+        if row.overall_preference == 0:
+            refuse("overall_preference", "a preference for one response, not 0 (a tie)")
+        prompt = take_turns(fields, "context", row.context)
+        del fields["response1"], fields["response2"]
+        chosen, rejected = answers if row.overall_preference < 0 else reversed(answers)
+        yield Preference(prompt, [chosen], [rejected], None, None, fields)
+
+
+def helpsteer3() -> HelpSteer3:
+    """Rows of HelpSteer3-Preference: `context` (a list of messages), `response1`, `response2`, `overall_preference`.
+
+    The preference is a whole number from -3 (`response1` is much better) to 3 (`response2` is much better). A tie (0)
+    makes no pair: its row is quarantined. The preference, `domain`, `language` and `individual_preference` are kept in
+    `meta`.
+
+    Returns:
+        A format that makes preference rows.
+
+    References:
+        Wang et al. 2025, HelpSteer3-Preference, arXiv 2505.11475; https://huggingface.co/datasets/nvidia/HelpSteer3
+
+    Example:
+        >>> helpsteer3().kind
+        'preference'
+    """
+    return HelpSteer3()
+
+
+CANDIDATES: Final = (helpsteer3(), hh(), hh(text=True), preference())

@@ -1,15 +1,16 @@
-"""Formats that make rated rows: `rated` and `ultrafeedback`."""
+"""Formats that make rated rows: `rated`, `ultrafeedback` and `scored`."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from msgspec import Struct, field
 
-from curate.io.formats.base import Completion, Fields, Format, RatedAnswers, keep, objects
+from curate.errors import MixtureError
+from curate.io.formats.base import Completion, Fields, Format, RatedAnswers, keep, objects, struct_of
 from curate.io.formats.dialogues import text_or_turns
 from curate.io.formats.messages_common import Message
 from curate.rows.schema import Kind
@@ -23,9 +24,7 @@ class Score(Struct, gc=False):
     value: float | None
 
 
-class RatedCompletion(Struct, gc=False):
-    """One answer as `rated` reads it."""
-
+class _RatedCompletion(Struct, gc=False):
     content: str | None = None
     response: str | None = None
     completion: str | None = None
@@ -33,10 +32,8 @@ class RatedCompletion(Struct, gc=False):
     scores: dict[str, float | None] | list[Score] | None = None
 
 
-class RatedRow(Struct, gc=False):
-    """What `rated` reads."""
-
-    completions: list[RatedCompletion]
+class _RatedRow(Struct, gc=False):
+    completions: list[_RatedCompletion]
     messages: list[Message] | None = None
     prompt: str | list[Message] | None = None
 
@@ -47,9 +44,9 @@ class RatedFormat(Format):
 
     name: ClassVar[str] = "rated"
     kind: ClassVar[Kind] = "rated"
-    layout: ClassVar[type[Struct]] = RatedRow
+    layout: ClassVar[type[Struct]] = _RatedRow
 
-    def rows(self, row: RatedRow, fields: Fields) -> Iterator[RatedAnswers]:
+    def rows(self, row: _RatedRow, fields: Fields) -> Iterator[RatedAnswers]:
         """Make one rated row."""
         column, prompt = ("messages", row.messages) if row.messages is not None else ("prompt", row.prompt)
         if prompt is None:
@@ -82,13 +79,13 @@ def rated() -> RatedFormat:
     return RatedFormat()
 
 
-def _objects(fields: Fields, completions: list[RatedCompletion] | list[UltraCompletion]) -> list[Fields]:
+def _objects(fields: Fields, completions: list[_RatedCompletion] | list[_UltraCompletion]) -> list[Fields]:
     if not completions:
         refuse("completions", "at least one completion")
     return objects(fields.pop("completions"), "completions")
 
 
-def _completion(found: RatedCompletion, left: Fields, column: str) -> Completion:
+def _completion(found: _RatedCompletion, left: Fields, column: str) -> Completion:
     name = next((name for name in ("content", "response", "completion") if getattr(found, name) is not None), None)
     if name is None:
         refuse(f"{column}.content", "text in content, response or completion")
@@ -109,9 +106,7 @@ class Annotation(Struct, gc=False):
     rating: str | float | None = field(name="Rating", default=None)
 
 
-class UltraCompletion(Struct, gc=False):
-    """One answer as `ultrafeedback` reads it."""
-
+class _UltraCompletion(Struct, gc=False):
     response: str
     model: str | None = None
     annotations: dict[str, Annotation] | None = None
@@ -119,11 +114,9 @@ class UltraCompletion(Struct, gc=False):
     fine_grained_score: float | str | None = field(name="fine-grained_score", default=None)
 
 
-class UltraRow(Struct, gc=False):
-    """What `ultrafeedback` reads."""
-
+class _UltraRow(Struct, gc=False):
     instruction: str
-    completions: list[UltraCompletion]
+    completions: list[_UltraCompletion]
 
 
 @dataclass(frozen=True)
@@ -132,9 +125,9 @@ class UltraFeedback(Format):
 
     name: ClassVar[str] = "ultrafeedback"
     kind: ClassVar[Kind] = "rated"
-    layout: ClassVar[type[Struct]] = UltraRow
+    layout: ClassVar[type[Struct]] = _UltraRow
 
-    def rows(self, row: UltraRow, fields: Fields) -> Iterator[RatedAnswers]:
+    def rows(self, row: _UltraRow, fields: Fields) -> Iterator[RatedAnswers]:
         """Make one rated row."""
         turns = [("user", check_text(row.instruction, "instruction"))]
         del fields["instruction"]
@@ -166,7 +159,7 @@ def ultrafeedback() -> UltraFeedback:
     return UltraFeedback()
 
 
-def _annotated(found: UltraCompletion, left: Fields, column: str) -> Completion:
+def _annotated(found: _UltraCompletion, left: Fields, column: str) -> Completion:
     ratings = {aspect: note.rating for aspect, note in (found.annotations or {}).items()}
     ratings["overall_score"] = found.overall_score
     ratings["fine-grained_score"] = found.fine_grained_score
@@ -192,6 +185,73 @@ def rating(value: str | float | None, column: str) -> float | None:
     if not math.isfinite(number):
         refuse(column, 'a number, or "N/A"')
     return number
+
+
+@dataclass(frozen=True)
+class ScoredFormat(Format):
+    """See `scored`."""
+
+    name: ClassVar[str] = "scored"
+    kind: ClassVar[Kind] = "rated"
+    prompt: str
+    response: str
+    scores: tuple[str, ...]
+    model: str | None = None
+
+    @property
+    def layout(self) -> type[Struct]:
+        """The named columns; prompt and response must be present."""
+        model = () if self.model is None else (("model", self.model),)
+        scores = tuple((f"s{i}", name) for i, name in enumerate(self.scores))
+        optional = tuple((name, float | str | None, None) for name, _ in scores)
+        optional += tuple((name, str | None, None) for name, _ in model)
+        names = (("prompt", self.prompt), ("response", self.response), *scores, *model)
+        return struct_of("Scored", (("prompt", str), ("response", str), *optional), names)
+
+    def rows(self, row: Struct, fields: Fields) -> Iterator[RatedAnswers]:
+        """Make one rated row with one completion."""
+        texts = {name: check_text(getattr(row, name), getattr(self, name)) for name in ("prompt", "response")}
+        model = getattr(row, "model", None)
+        values = {name: rating(getattr(row, f"s{i}"), name) for i, name in enumerate(self.scores)}
+        for name in self.reads():
+            fields.pop(name, None)
+        if model is not None:
+            check_text(model, self.model or "")
+        scores = {name: value for name, value in values.items() if value is not None}
+        yield RatedAnswers([("user", texts["prompt"])], [Completion(texts["response"], model, scores)], fields)
+
+
+def scored(prompt: str, response: str, scores: str | Sequence[str], *, model: str | None = None) -> ScoredFormat:
+    """Rows with a prompt, one answer and its scores, each in a column of its own, as in HelpSteer.
+
+    A score is a number, a number as text, or absent: null or "N/A". Each row has one completion; `joined` makes one row
+    of all answers to a prompt.
+
+    Args:
+        prompt: The column with the prompt.
+        response: The column with the answer.
+        scores: The column with the score, or several.
+        model: A column that names the model.
+
+    Returns:
+        A format that makes rated rows.
+
+    Raises:
+        MixtureError: A column is named twice, or no score is named.
+
+    Example:
+        >>> helpsteer = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+        >>> scored("prompt", "response", helpsteer).kind
+        'rated'
+    """
+    several = (scores,) if isinstance(scores, str) else tuple(scores)
+    names = [prompt, response, *several, *([] if model is None else [model])]
+    if not several or len(set(names)) < len(names) or not all(isinstance(name, str) and name for name in names):
+        message = (
+            f"scored() takes names of columns, each once, and at least one score; not {', '.join(map(repr, names))}"
+        )
+        raise MixtureError(message)
+    return ScoredFormat(prompt, response, several, model)
 
 
 CANDIDATES: Final = (ultrafeedback(), rated())

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import kernel
-from curate.rows.row_hashes import row_hashes
 from curate.rows.segments import On, Segments, check_on, select
+from curate.rows.sides import row_hashes
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.text.words import count_characters
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from curate.io.detect import call, detect, named
-from curate.io.formats.helpsteer3 import helpsteer3
+from curate.io.formats.preference import helpsteer3
 from curate.io.parse import parse_lines, parse_objects
 
 FIRST = {"score": -2, "reasoning": "Shorter.", "feedback1": "Good.", "feedback2": "Long."}
