@@ -116,8 +116,7 @@ def check_number(
     """
     if is_number(value) and least <= value <= most and value > above:
         return float(value)
-    message = f"{setting}: {_expected('number', least, above, most)}{hint}"
-    raise error(message)
+    raise error(f"{setting}: {_expected('number', least, above, most)}{hint}")
 
 
 def check_whole(
@@ -132,8 +131,7 @@ def check_whole(
     """Return a setting that is a whole number within its limits; raises `error` for anything else."""
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
         return value
-    message = f"{setting}: {_expected('whole number', least, -inf, most)}{hint}"
-    raise error(message)
+    raise error(f"{setting}: {_expected('whole number', least, -inf, most)}{hint}")
 
 
 def _expected(kind: str, least: float, above: float, most: float) -> str:

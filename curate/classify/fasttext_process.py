@@ -45,14 +45,12 @@ def check_trainer() -> None:
     try:
         import fasttext  # type: ignore[import-untyped]
     except ImportError as error:
-        message = (
+        raise CallError(
             "train_classifier() needs fastText: pip install fasttext-numpy2 (it has wheels for Python 3.11 to 3.13; "
-        )
-        message += "a model trained there is read on any)"
-        raise CallError(message) from error
+            "a model trained there is read on any)"
+        ) from error
     if not hasattr(fasttext, "train_supervised"):
-        message = f"the installed fastText can only predict, another package took its place; to train: {MEND}"
-        raise CallError(message)
+        raise CallError(f"the installed fastText can only predict, another package took its place; to train: {MEND}")
 
 
 def write_lines(path: Path, texts: pl.Series, label: NDArray[np.int64], names: tuple[str, str]) -> None:
@@ -81,8 +79,7 @@ def train(lines: Path, out: Path, settings: Mapping[str, object], *, quantize: b
     )
     if done.returncode or not out.is_file():
         said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
-        message = (
+        raise CallError(
             f"fastText could not train: {said[-1]}; settings: {dict(settings)}. A lower lr helps against NaN, a lower "
+            "min_count against an empty vocabulary"
         )
-        message += "min_count against an empty vocabulary"
-        raise CallError(message)

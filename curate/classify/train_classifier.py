@@ -153,8 +153,7 @@ def _settings(
         check_whole(f"train_classifier({name}={value!r})", value, least=1, most=most, error=CallError)
     rate = check_number(f"train_classifier(lr={lr!r})", lr, above=0, most=10, error=CallError)
     if loss not in get_args(Loss):
-        message = f"train_classifier(loss={loss!r}): {did_you_mean(str(loss), get_args(Loss))}"
-        raise CallError(message)
+        raise CallError(f"train_classifier(loss={loss!r}): {did_you_mean(str(loss), get_args(Loss))}")
     return {
         "dim": dim,
         "epoch": epochs,
@@ -169,15 +168,16 @@ def _check_out(out: Path, *, quantize: bool, overwrite: bool) -> Path:
     """Return where the model goes; raises `CallError` where it cannot."""
     suffix = ".ftz" if quantize else ".bin"
     if out.suffix != suffix:
-        message = f"train_classifier(out={str(out)!r}, quantize={quantize}): the model's name must end in {suffix}"
-        raise CallError(message)
+        raise CallError(
+            f"train_classifier(out={str(out)!r}, quantize={quantize}): the model's name must end in {suffix}"
+        )
     if not out.parent.is_dir():
-        message = f"train_classifier(out={str(out)!r}): there is no folder {out.parent}; make it first"
-        raise CallError(message)
+        raise CallError(f"train_classifier(out={str(out)!r}): there is no folder {out.parent}; make it first")
     for taken in (out, card_path(out)):
         if taken.is_dir() or (taken.exists() and not overwrite):
-            message = f"train_classifier(out={str(out)!r}): {taken} is there; choose another name, or overwrite=True"
-            raise CallError(message)
+            raise CallError(
+                f"train_classifier(out={str(out)!r}): {taken} is there; choose another name, or overwrite=True"
+            )
     return out
 
 

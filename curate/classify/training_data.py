@@ -69,8 +69,7 @@ def inputs_of(given: Stored | Sequence[Stored], name: Name) -> tuple[Input, ...]
     """Return what `positive` or `negative` names as inputs; raises `SourceNotFoundError` for a folder of no build."""
     several = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
     if not several:
-        message = f"train_classifier({name}=()): name the rows to learn from, such as files('rows.jsonl')"
-        raise MixtureError(message)
+        raise MixtureError(f"train_classifier({name}=()): name the rows to learn from, such as files('rows.jsonl')")
     return tuple(rows_of(each, f"train_classifier({name}=") for each in several)
 
 

@@ -133,10 +133,9 @@ def _targets(found: list[declared.Mixture], out: Path | None) -> list[Path]:
     names = [mixture.name for mixture in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        message = (
+        raise CallError(
             f"two mixtures of this file are named {twice[0]!r}; rename one, or build each by its variable, PATH:NAME"
         )
-        raise CallError(message)
     return [(out or Path("build")) / name for name in names]
 
 
@@ -227,8 +226,7 @@ def preflight(
     chosen = recipes.recipe_of(recipe, recipes.stage_of(found.kind)) if recipe else None
     limit, rows = (max_length, batch) if chosen is None else (max_length or chosen.max_length, batch or chosen.batch)
     if limit is None:
-        message = "the limit of tokens per row is missing: give --max-length, or a --recipe"
-        raise CallError(message)
+        raise CallError("the limit of tokens per row is missing: give --max-length, or a --recipe")
     packs = packing or (chosen is not None and chosen.packing)
     measured = preflights.preflight(found, tokenizer=tokenizer, limit=limit, chat_template=chat_template, packing=packs)
     show_parts(*preflight_report.preflight_parts(measured, rows))
@@ -272,8 +270,7 @@ def train(
         )
         return
     if out is None:
-        message = "the model's folder is missing: give --out, or --dry-run for a preview"
-        raise CallError(message)
+        raise CallError("the model's folder is missing: give --out, or --dry-run for a preview")
     training.train(
         stage, build_folder, model=model, recipe=recipe, out=out, chat_template=chat_template, batch=batch,
         adapter=adapter, settings=settings, max_lost=max_lost, resume=resume,
@@ -313,8 +310,7 @@ def _silence() -> None:
 def _setting(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        message = f"--set {text}: write NAME=VALUE"
-        raise CallError(message)
+        raise CallError(f"--set {text}: write NAME=VALUE")
     return name.strip(), value.strip()
 
 
@@ -331,15 +327,13 @@ def mixtures_in(place: str) -> list[declared.Mixture]:
         if isinstance(value, declared.Mixture) and not key.startswith("_")
     }
     if not found:
-        message = f"{path} declares no mixture at its top level: mixture = c.Mixture(...)"
-        raise CallError(message)
+        raise CallError(f"{path} declares no mixture at its top level: mixture = c.Mixture(...)")
     if name is None:
         return list({id(mixture): mixture for mixture in found.values()}.values())
     chosen = found.get(name) or next((mixture for mixture in found.values() if mixture.name == name), None)
     if chosen is None:
         known = [*found, *(mixture.name for mixture in found.values())]
-        message = f"{path} declares no mixture {name!r}; {did_you_mean(name, known)}"
-        raise CallError(message)
+        raise CallError(f"{path} declares no mixture {name!r}; {did_you_mean(name, known)}")
     return [chosen]
 
 

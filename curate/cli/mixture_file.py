@@ -39,15 +39,12 @@ def _file(path: Path) -> Path:
     if path.is_file() and path.suffix.split(":")[0] == ".py":
         return path
     if path.is_file():
-        message = f"{path} is not a Python file (.py); data is declared as a source of a mixture"
-        raise CallError(message)
+        raise CallError(f"{path} is not a Python file (.py); data is declared as a source of a mixture")
     if path.is_dir():
-        message = f"{path} is a folder; name a Python file that declares a mixture"
-        raise CallError(message)
+        raise CallError(f"{path} is a folder; name a Python file that declares a mixture")
     there = [found.name for found in path.parent.glob("*.py")] if path.parent.is_dir() else []
     hint = did_you_mean(path.name, there) if there else f"there is no Python file in {path.parent}"
-    message = f"{path} does not exist; {hint}"
-    raise CallError(message)
+    raise CallError(f"{path} does not exist; {hint}")
 
 
 def run_file(path: Path) -> ModuleType:
@@ -60,8 +57,7 @@ def run_file(path: Path) -> ModuleType:
         MODULE, file, loader=importlib.machinery.SourceFileLoader(MODULE, file)
     )
     if spec is None or spec.loader is None:
-        message = f"{path} cannot be run as Python"
-        raise CallError(message)
+        raise CallError(f"{path} cannot be run as Python")
     module = importlib.util.module_from_spec(spec)
     with Running(path):
         sys.modules[MODULE] = module
@@ -95,11 +91,9 @@ class Running:
         line = self._line(error, trace)
         where = f"{self.path}, line {line}" if line is not None else str(self.path)
         if isinstance(error, CurateError):
-            message = f"{where}: {error}"
-            raise type(error)(message) from error
+            raise type(error)(f"{where}: {error}") from error
         reason = error.msg if isinstance(error, SyntaxError) else error
-        message = f"{where}: {kind.__name__}: {reason}"
-        raise CallError(message) from error
+        raise CallError(f"{where}: {kind.__name__}: {reason}") from error
 
     def _line(self, error: BaseException, trace: TracebackType | None) -> int | None:
         """Return the line of the file that failed; for an error in an imported module, the import."""

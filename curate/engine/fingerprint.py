@@ -41,8 +41,7 @@ def canonical(value: object, where: str = "mixture") -> Json:
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            message = f"{where} is {value}, which has no place in a fingerprint"
-            raise MixtureError(message)
+            raise MixtureError(f"{where} is {value}, which has no place in a fingerprint")
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _fields(value, where)
@@ -52,8 +51,9 @@ def canonical(value: object, where: str = "mixture") -> Json:
         return sorted((canonical(item, where) for item in value), key=json.dumps)
     if isinstance(value, tuple | list):
         return [canonical(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    message = f"{where} is {type(value).__name__}, which has no stable identity; use plain values or a frozen dataclass"
-    raise MixtureError(message)
+    raise MixtureError(
+        f"{where} is {type(value).__name__}, which has no stable identity; use plain values or a frozen dataclass"
+    )
 
 
 def _fields(value: object, where: str) -> dict[str, Json]:

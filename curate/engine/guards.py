@@ -50,15 +50,13 @@ def check_delivery(states: RowStates, splits: Mapping[str, Any]) -> None:
 
 
 def _lost(message: str) -> NoReturn:
-    message = f"{message}; this is a defect of curate, please report it"
-    raise ConservationError(message)
+    raise ConservationError(f"{message}; this is a defect of curate, please report it")
 
 
 def check_drops(phase: Phase, states: RowStates) -> None:
     """Raise `LargeDropError` naming the first step and source with a suspicious drop."""
     for drop in large_drops(phase, states):
-        message = f"{drop}; if not, `curate check` shows what it catches"
-        raise LargeDropError(message)
+        raise LargeDropError(f"{drop}; if not, `curate check` shows what it catches")
 
 
 def large_drops(phase: Phase, states: RowStates) -> Iterator[str]:
@@ -86,12 +84,11 @@ def check_clashes(phase: Phase, states: RowStates, reading: ReadResult) -> None:
         clashes = int(((states.source == number) & (states.fate == Fate.QUARANTINED)).sum())
         total = count.quarantined + clashes
         if clashes and total > max(ALWAYS_QUARANTINED, source.max_quarantine * count.rows):
-            message = (
+            raise QuarantineError(
                 f"source {source.name!r}: {clashes:,} of {count.rows:,} rows have the id of another row with different "
                 "content. If the field is no id, read it with id=None, and ids come from the content; if it is, "
                 "correct the file or raise max_quarantine"
             )
-            raise QuarantineError(message)
 
 
 def check_unchanged(opened: Iterable[Opened]) -> None:

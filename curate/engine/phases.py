@@ -84,19 +84,17 @@ def kind_of_rows(mixture: MixtureSpec, opened: Iterable[Opened]) -> Kind:
     for source, found in zip(mixture.sources, opened, strict=True):
         stage = pairing(mixture, source)
         if stage is not None and found.kind != "rated":
-            message = (
+            raise MixtureError(
                 f"mixture {mixture.name!r}: step {stage.label!r} pairs rated rows, but source {source.name!r} holds "
                 f"{found.kind} rows, read as {found.describe()}. If they have several scored completions each, name "
                 "their format: rated(), ultrafeedback(). If they are pairs already, give the sources to be paired the "
                 f"step of their own: Source(..., steps=[{stage.step.name}(...)])"
             )
-            raise MixtureError(message)
         kinds.append(found.kind if stage is None else "preference")
         held.append(f"{source.name} holds {found.kind} rows" + (", paired" if stage is not None else ""))
     if len(set(kinds)) > 1:
         hint = "make a mixture of each kind"
         if set(kinds) == {"rated", "preference"}:
             hint += ", or pair the rated rows: steps=[binarize(...)] on their sources"
-        message = f"mixture {mixture.name!r}: one build holds rows of one kind, but {', '.join(held)}; {hint}"
-        raise MixtureError(message)
+        raise MixtureError(f"mixture {mixture.name!r}: one build holds rows of one kind, but {', '.join(held)}; {hint}")
     return kinds[0]

@@ -62,8 +62,7 @@ def _open(source: Source) -> Opened:
     try:
         return source.input.open()
     except (FormatError, SourceNotFoundError) as error:
-        message = f"source {source.name!r}: {error}"
-        raise type(error)(message) from error
+        raise type(error)(f"source {source.name!r}: {error}") from error
 
 
 def read(phase: Phase, partitions: Path, threads: int, progress: BuildProgress) -> ReadResult:
@@ -106,14 +105,13 @@ def check_quarantine(source: Source, count: RowCount, partitions: Path, number: 
         return
     shown = list(_first_bad(partitions, number, blocks, 5))
     share = count.quarantined / count.rows
-    message = (
+    raise QuarantineError(
         f"source {source.name!r}: {count.quarantined:,} of {count.rows:,} rows ({share:.1%}) are invalid, "
         f"more than max_quarantine={source.max_quarantine:g} allows. The first {len(shown)}:\n"
         + "\n".join(f"  {line}" for line in shown)
         + "\nCorrect the file or its format, or build without these rows: "
         + f"Source({source.name!r}, ..., max_quarantine={_enough(share)})"
     )
-    raise QuarantineError(message)
 
 
 def _enough(share: float) -> float:

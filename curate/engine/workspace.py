@@ -88,8 +88,9 @@ def _locked(root: Path, target: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            message = f"another build is writing to {target}; wait for it, or choose another folder"
-            raise BuildFolderError(message) from error
+            raise BuildFolderError(
+                f"another build is writing to {target}; wait for it, or choose another folder"
+            ) from error
         yield
 
 
@@ -98,21 +99,20 @@ def check_target(target: Path, *, overwrite: bool) -> None:
     if not target.exists() and not target.is_symlink():
         return
     if not overwrite:
-        message = (
+        raise BuildFolderError(
             f"{target} exists; choose another folder, or say --overwrite (overwrite=True) to replace the build in it"
         )
-        raise BuildFolderError(message)
     if not (target / MANIFEST).is_file():
-        message = f"{target} exists and is no build of curate (it has no {MANIFEST}); it will not be replaced"
-        raise BuildFolderError(message)
+        raise BuildFolderError(
+            f"{target} exists and is no build of curate (it has no {MANIFEST}); it will not be replaced"
+        )
     other = sorted(_other_files(target))
     if other:
         more = f" and {len(other) - SHOWN:,} more" if len(other) > SHOWN else ""
-        message = (
+        raise BuildFolderError(
             f"{target} holds files that no build wrote: {', '.join(other[:SHOWN])}{more}; nothing was deleted. Move "
             "them elsewhere, or choose another folder"
         )
-        raise BuildFolderError(message)
 
 
 def _other_files(target: Path) -> Iterator[str]:

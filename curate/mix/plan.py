@@ -97,8 +97,7 @@ def _asked(take: Take, rows: int) -> tuple[Literal["rows", "tokens"], int]:
             return "rows", k * rows
         case Tokens(n):
             return "tokens", n
-    message = f"take={take!r} is unknown"
-    raise MixtureError(message)
+    raise MixtureError(f"take={take!r} is unknown")
 
 
 def _weighted(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> dict[str, tuple[Literal["rows", "tokens"], int]]:
@@ -132,8 +131,7 @@ def largest_remainder(weights: list[float], total: int) -> list[int]:
     if whole <= 0:
         if total == 0:
             return [0] * len(weights)
-        message = "no source has anything left to weigh by"
-        raise MixtureError(message)
+        raise MixtureError("no source has anything left to weigh by")
     exact = [weight / whole * total for weight in exact_weights]
     floors = [int(share) for share in exact]
     order = sorted(range(len(weights)), key=lambda i: (floors[i] - exact[i], i))

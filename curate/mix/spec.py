@@ -51,15 +51,13 @@ class Source:
         object.__setattr__(self, "steps", _steps(self.steps, f"source {self.name!r}"))
         _check_pairings(self.steps, f"source {self.name!r}")
         if not isinstance(self.take, Take):
-            message = (
+            raise MixtureError(
                 f"source {self.name!r}: take={self.take!r} is none of All(), Rows(n), Fraction(f), Tokens(n), Repeat(k)"
             )
-            raise MixtureError(message)
         setting = f"source {self.name!r}: max_quarantine={self.max_quarantine!r}"
         check_number(setting, self.max_quarantine, least=0, most=1)
         if self.licence is not None and not isinstance(self.licence, str):
-            message = f"source {self.name!r}: licence={self.licence!r} is no text"
-            raise MixtureError(message)
+            raise MixtureError(f"source {self.name!r}: licence={self.licence!r} is no text")
 
 
 @dataclass(frozen=True)
@@ -85,77 +83,62 @@ class MixtureSpec:
         self._check_sources()
         self._check_weights()
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**64:
-            message = f"seed={self.seed!r}: a whole number from 0 to 2**64 - 1"
-            raise MixtureError(message)
+            raise MixtureError(f"seed={self.seed!r}: a whole number from 0 to 2**64 - 1")
         if self.on_shortage not in {"error", "repeat", "shrink"}:
-            message = f"on_shortage={self.on_shortage!r} is none of 'error', 'repeat', 'shrink'"
-            raise MixtureError(message)
+            raise MixtureError(f"on_shortage={self.on_shortage!r} is none of 'error', 'repeat', 'shrink'")
         if not 1 <= self.max_repeat <= MAX_REPEAT:
-            message = f"max_repeat={self.max_repeat!r}: a whole number from 1 to {MAX_REPEAT}"
-            raise MixtureError(message)
+            raise MixtureError(f"max_repeat={self.max_repeat!r}: a whole number from 1 to {MAX_REPEAT}")
         if self.test is not None and not isinstance(self.test, Rows | Fraction):
-            message = f"test={self.test!r} is neither Rows(n) nor Fraction(f)"
-            raise MixtureError(message)
+            raise MixtureError(f"test={self.test!r} is neither Rows(n) nor Fraction(f)")
 
     def _check_sources(self) -> None:
         wrong = [source for source in self.sources if not isinstance(source, Source)]
         if wrong or not self.sources:
-            message = f"mixture {self.name!r} needs sources made by Source(...), not {wrong or 'none'}"
-            raise MixtureError(message)
+            raise MixtureError(f"mixture {self.name!r} needs sources made by Source(...), not {wrong or 'none'}")
         names = [source.name for source in self.sources]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            message = f"mixture {self.name!r} names {', '.join(twice)} twice; a source's name is its identity"
-            raise MixtureError(message)
+            raise MixtureError(f"mixture {self.name!r} names {', '.join(twice)} twice; a source's name is its identity")
         for source in self.sources:
             _check_pairings((*source.steps, *self.steps), f"source {source.name!r}, its steps and the mixture's")
 
     def _check_weights(self) -> None:
         if (self.weights is None) != (self.total is None):
-            message = "weights and total go together: weights={'a': 2, 'b': 1}, total=Rows(n) or Tokens(n)"
-            raise MixtureError(message)
+            raise MixtureError("weights and total go together: weights={'a': 2, 'b': 1}, total=Rows(n) or Tokens(n)")
         check_number(f"temperature={self.temperature!r}", self.temperature, above=0)
         if self.weights is None:
             return
         if not isinstance(self.total, Rows | Tokens):
-            message = f"total={self.total!r} is neither Rows(n) nor Tokens(n)"
-            raise MixtureError(message)
+            raise MixtureError(f"total={self.total!r} is neither Rows(n) nor Tokens(n)")
         taking = [source.name for source in self.sources if source.take != All()]
         if taking:
-            message = f"weights decide how much of each source goes in; remove take= from {', '.join(taking)}"
-            raise MixtureError(message)
+            raise MixtureError(f"weights decide how much of each source goes in; remove take= from {', '.join(taking)}")
         if isinstance(self.weights, str):
             if self.weights != "size":
-                message = f"weights={self.weights!r} is neither 'size' nor a mapping"
-                raise MixtureError(message)
+                raise MixtureError(f"weights={self.weights!r} is neither 'size' nor a mapping")
             return
         if not isinstance(self.weights, Mapping):
-            message = f"weights={self.weights!r} is neither 'size' nor a mapping"
-            raise MixtureError(message)
+            raise MixtureError(f"weights={self.weights!r} is neither 'size' nor a mapping")
         self._check_weight_names(self.weights)
 
     def _check_weight_names(self, weights: Mapping[str, float]) -> None:
         names = {source.name for source in self.sources}
         if set(weights) != names:
             unmatched = sorted(set(weights) ^ names)
-            message = f"weights must name every source once; not in both: {', '.join(unmatched)}"
-            raise MixtureError(message)
+            raise MixtureError(f"weights must name every source once; not in both: {', '.join(unmatched)}")
         low = sorted(name for name, weight in weights.items() if not is_number(weight) or weight <= 0)
         if low:
-            message = f"the weight of {', '.join(low)} is no number over 0; leave a source out instead"
-            raise MixtureError(message)
+            raise MixtureError(f"the weight of {', '.join(low)} is no number over 0; leave a source out instead")
 
 
 def _steps(steps: Iterable[Step], where: str) -> tuple[Step, ...]:
     if isinstance(steps, Step):
-        message = f"{where}: steps={steps.name} is one step; steps are a list of them: steps=[...]"
-        raise MixtureError(message)
+        raise MixtureError(f"{where}: steps={steps.name} is one step; steps are a list of them: steps=[...]")
     found = tuple(steps)
     for step in found:
         if not isinstance(step, Step):
             hint = "; call it" if callable(step) else ""
-            message = f"{where}: {step!r} is not a step{hint}"
-            raise MixtureError(message)
+            raise MixtureError(f"{where}: {step!r} is not a step{hint}")
     return found
 
 
@@ -163,15 +146,13 @@ def _check_pairings(steps: Iterable[Step], where: str) -> None:
     """Raise `MixtureError` when rows would be paired twice."""
     names = [step.name for step in steps if isinstance(step, Pairing)]
     if len(names) > 1:
-        message = (
+        raise MixtureError(
             f"{where}: rows are paired once, and these are {len(names)} Pairings: {', '.join(names)}; keep one of them"
         )
-        raise MixtureError(message)
 
 
 def _check_name(what: str, name: str) -> None:
     if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > 100:
-        message = (
+        raise MixtureError(
             f"{what} name {name!r}: letters, digits, '.', '_' and '-', starting with a letter or digit, at most 100"
         )
-        raise MixtureError(message)

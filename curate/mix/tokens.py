@@ -45,8 +45,7 @@ class Tokenizer:
         place = Path(self.path)
         found = place / "tokenizer.json" if place.is_dir() else place
         if not found.is_file():
-            message = f"no tokenizer.json at {self.path}"
-            raise MixtureError(message)
+            raise MixtureError(f"no tokenizer.json at {self.path}")
         object.__setattr__(self, "path", str(found))
         object.__setattr__(self, "content", hashlib.sha256(found.read_bytes()).hexdigest())
 
@@ -88,8 +87,7 @@ def _load(path: str, _content: str) -> tokenizers.Tokenizer:
     try:
         import tokenizers
     except ImportError as error:
-        message = "counting tokens exactly needs the extra: pip install 'curate[tokenizer]'"
-        raise MixtureError(message) from error
+        raise MixtureError("counting tokens exactly needs the extra: pip install 'curate[tokenizer]'") from error
     loaded: Any = tokenizers.Tokenizer.from_file(path)
     loaded.no_truncation()
     return loaded

@@ -34,11 +34,11 @@ def chat_tokenizer(name: str, chat_template: str | None = None) -> ChatTokenizer
     if chat_template is not None:
         _give(loaded, chat_template)
     if not loaded.chat_template:
-        message = f"the tokenizer {name} has no chat template; {CHOICE}"
-        raise CallError(message)
+        raise CallError(f"the tokenizer {name} has no chat template; {CHOICE}")
     if loaded.eos_token is None:
-        message = f"the tokenizer {name} has no eos_token, so no answer could end; set one in its tokenizer_config.json"
-        raise CallError(message)
+        raise CallError(
+            f"the tokenizer {name} has no eos_token, so no answer could end; set one in its tokenizer_config.json"
+        )
     loaded.chat_template = _marked(loaded, name)
     return loaded
 
@@ -51,11 +51,9 @@ def load(name: str) -> ChatTokenizer:
     try:
         loaded = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        message = f"no tokenizer could be loaded from {name!r}: {shortened(error)}"
-        raise CallError(message) from error
+        raise CallError(f"no tokenizer could be loaded from {name!r}: {shortened(error)}") from error
     if not loaded.is_fast:
-        message = f"the tokenizer {name} has no tokenizer.json, so tokens cannot be mapped to characters"
-        raise CallError(message)
+        raise CallError(f"the tokenizer {name} has no tokenizer.json, so tokens cannot be mapped to characters")
     return loaded
 
 
@@ -70,11 +68,9 @@ def _give(tokenizer: ChatTokenizer, chat_template: str) -> None:
         try:
             tokenizer.chat_template = Path(chat_template).read_text("utf-8")
         except (OSError, ValueError) as error:
-            message = f"the chat template {chat_template} cannot be read: {error}"
-            raise CallError(message) from error
+            raise CallError(f"the chat template {chat_template} cannot be read: {error}") from error
     else:
-        message = f"no chat template {chat_template!r}, and no such file; {did_you_mean(chat_template, known)}"
-        raise CallError(message)
+        raise CallError(f"no chat template {chat_template!r}, and no such file; {did_you_mean(chat_template, known)}")
     needed = NEEDED.get(chat_template, ())
     missing = [token for token in needed if token not in tokenizer.get_vocab()]
     if missing:
@@ -94,11 +90,10 @@ def _marked(tokenizer: ChatTokenizer, name: str) -> str:
     except ValueError:
         found = None
     if found is None:
-        message = (
+        raise CallError(
             f"the chat template of {name} does not mark the assistant's turns with {{% generation %}}, so the trained "
             f"part is unknown; {CHOICE}"
         )
-        raise CallError(message)
     return str(found)
 
 

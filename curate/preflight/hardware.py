@@ -38,28 +38,25 @@ class Machine(NamedTuple):
         """
         steps, rest = divmod(batch, each * self.processes)
         if rest or not steps:
-            message = (
+            raise CallError(
                 f"{batch} rows a step cannot be shared by {self.processes} device(s) with {each} rows each; set "
                 "per_device_train_batch_size to a divisor, or batch to a multiple"
             )
-            raise CallError(message)
         return steps
 
     def check_four_bits(self) -> None:
         """Raise `CallError` if 4-bit weights are not possible: without an NVIDIA GPU, or without bitsandbytes."""
         if self.kind != "cuda" or find_spec("bitsandbytes") is None:
-            message = (
+            raise CallError(
                 f"4-bit weights need an NVIDIA GPU and the extra 'curate[qlora]'; this device is {self.kind}: use lora"
             )
-            raise CallError(message)
 
 
 def check_extra() -> None:
     """Raise `CallError` if a package that preflight and training need is not installed."""
     missing = [name for name in ("torch", "transformers", "trl") if find_spec(name) is None]
     if missing:
-        message = f"{', '.join(missing)}: not installed; this needs the extra: pip install 'curate[train]'"
-        raise CallError(message)
+        raise CallError(f"{', '.join(missing)}: not installed; this needs the extra: pip install 'curate[train]'")
 
 
 def machine(*, use_cpu: bool = False) -> Machine:
@@ -70,11 +67,10 @@ def machine(*, use_cpu: bool = False) -> Machine:
     state = PartialState(cpu=use_cpu or not torch.accelerator.is_available())
     kind = state.device.type
     if kind == "cuda" and state.num_processes == 1 and torch.cuda.device_count() > 1:
-        message = (
+        raise CallError(
             f"{torch.cuda.device_count()} GPUs are visible to one process: start `accelerate launch -m curate.train` "
             "in place of `curate train`, or show it one (CUDA_VISIBLE_DEVICES=0)"
         )
-        raise CallError(message)
     return Machine(state.num_processes, kind, kind == "cuda" and torch.cuda.is_bf16_supported(), state.is_main_process)
 
 
@@ -114,8 +110,7 @@ def model_of(name: str) -> ModelInfo:
         with torch.device("meta"):
             count = sum(one.numel() for one in AutoModelForCausalLM.from_config(config).parameters())
     except (OSError, ValueError, KeyError) as error:
-        message = f"no model could be found at {name!r}: {shortened(error)}"
-        raise CallError(message) from error
+        raise CallError(f"no model could be found at {name!r}: {shortened(error)}") from error
     text, folder = config.get_text_config(), Path(name)
     made = folder / LINEAGE
     return ModelInfo(
@@ -131,14 +126,12 @@ def model_of(name: str) -> ModelInfo:
 def check_room(model: ModelInfo, here: Machine, limit: int, *, use_cpu: bool = False) -> None:
     """Raise `CallError` for a model too large to train without a GPU, and for a limit beyond its context length."""
     if here.kind == "cpu" and model.parameters >= LARGE and not use_cpu:
-        message = (
+        raise CallError(
             f"{model.name} has {model.parameters / 1e9:.1f} billion parameters, and there is no GPU: full "
             f"training needs about {16 * model.parameters / 1e9:,.0f} GB and would take months; use a machine with a "
             "GPU, or set use_cpu=true to train anyway"
         )
-        raise CallError(message)
     if model.reads and limit > model.reads:
-        message = (
+        raise CallError(
             f"{model.name} reads {model.reads:,} tokens, fewer than max_length={limit:,}; set max_length={model.reads}"
         )
-        raise CallError(message)

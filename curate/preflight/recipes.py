@@ -85,14 +85,12 @@ def recipe_of(name: str, stage: Stage) -> Recipe:
     """
     known = {found.name: found for found in RECIPES if found.stage == stage}
     if name not in known:
-        message = f"no recipe {name!r} for {stage}; {did_you_mean(name, known)}"
-        raise CallError(message)
+        raise CallError(f"no recipe {name!r} for {stage}; {did_you_mean(name, known)}")
     return known[name]
 
 
 def stage_of(kind: Kind) -> Stage:
     """Return the stage that trains on rows of a kind; raises `CallError` for rated rows."""
     if kind == "rated":
-        message = "the build holds rated rows, which cannot be trained on; make pairs of them with binarize()"
-        raise CallError(message)
+        raise CallError("the build holds rated rows, which cannot be trained on; make pairs of them with binarize()")
     return "sft" if kind == "conversation" else "dpo"

@@ -71,8 +71,7 @@ def measured(build: Build, tokenizer: ChatTokenizer, limit: int, split: Split = 
     the chat template rejects, as some reject system turns.
     """
     if limit < 1:
-        message = f"a limit of {limit} tokens leaves nothing to train on; give a whole number from 1"
-        raise CallError(message)
+        raise CallError(f"a limit of {limit} tokens leaves nothing to train on; give a whole number from 1")
     for path in data_files(build, split):
         for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
             try:

@@ -125,8 +125,7 @@ def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
     `MixtureError`, `SourceNotFoundError` and `FormatError` where the build would raise them before it reads.
     """
     if rows < 1:
-        message = f"rows={rows!r}: a whole number from 1"
-        raise CallError(message)
+        raise CallError(f"rows={rows!r}: a whole number from 1")
     kind, opened = open_sources(mixture)
     views = preview_phases(mixture, opened, rows)
     found = [_source(views, number) for number in range(len(mixture.sources))]

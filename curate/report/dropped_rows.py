@@ -124,8 +124,7 @@ def turns_of(
 
 def _check(what: str, value: str | None, known: list[str]) -> None:
     if value is not None and value not in known:
-        message = f"this build has no {what} {value!r}; {did_you_mean(value, known)}"
-        raise CallError(message)
+        raise CallError(f"this build has no {what} {value!r}; {did_you_mean(value, known)}")
 
 
 def lines_of(lines: pl.LazyFrame, keys: pl.DataFrame) -> list[dict[str, Any]]:

@@ -52,11 +52,11 @@ def show(
     `BuildFolderError` if the build cannot be read.
     """
     if fate != "dropped" and (step is not None or reason is not None):
-        message = f"a step and a reason choose among dropped rows, not among {fate} ones; leave out --step and --reason"
-        raise CallError(message)
+        raise CallError(
+            f"a step and a reason choose among dropped rows, not among {fate} ones; leave out --step and --reason"
+        )
     if source is not None and source not in build.sources:
-        message = f"this build has no source {source!r}; {did_you_mean(source, build.sources)}"
-        raise CallError(message)
+        raise CallError(f"this build has no source {source!r}; {did_you_mean(source, build.sources)}")
     with reading(build.path):
         match fate:
             case "dropped":
@@ -156,8 +156,7 @@ def _check_reason(build: Build, reason: str | None) -> None:
         build.lines.filter(pl.col("fate") == "dropped").select(pl.col("reason").unique()).collect()["reason"].to_list()
     )
     if reason not in known:
-        message = f"no row of this build was dropped for the reason {reason!r}; {did_you_mean(reason, known)}"
-        raise CallError(message)
+        raise CallError(f"no row of this build was dropped for the reason {reason!r}; {did_you_mean(reason, known)}")
 
 
 def _lines(build: Build, fate: str, source: str | None) -> pl.LazyFrame:

@@ -77,8 +77,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     try:
         return [json.loads(one) for one in (folder / LOG).read_text("utf-8").splitlines()]
     except (OSError, ValueError) as error:
-        message = f"no training log in {folder}: {error}"
-        raise BuildFolderError(message) from error
+        raise BuildFolderError(f"no training log in {folder}: {error}") from error
 
 
 def notes(logged: Sequence[Logged]) -> list[str]:

@@ -188,8 +188,7 @@ class Build(BuildFolder):
         prefix = f"{step}."
         names = [name for name in self.ledger.collect_schema().names() if name.startswith(prefix)]
         if not names:
-            message = f"step {step!r} keeps no scores: it is no filter"
-            raise CallError(message)
+            raise CallError(f"step {step!r} keeps no scores: it is no filter")
         lines = self.lines_of(self.kind_of_step(step)).filter(pl.col(names[0]).is_not_null())
         return lines.select(
             "source", "id", "fate", *(pl.col(name).alias(name.removeprefix(prefix)) for name in names)
@@ -271,8 +270,7 @@ class Build(BuildFolder):
             tokenizer: Count tokens with this tokenizer in place of the estimate.
         """
         if self.kind != "preference":
-            message = f"this build holds {self.kind} rows, which have no chosen and rejected answers"
-            raise CallError(message)
+            raise CallError(f"this build holds {self.kind} rows, which have no chosen and rejected answers")
         own = ["source", "chosen", "rejected", "chosen_score", "rejected_score"]
         paths = sorted((self.path / "data").glob("*.parquet"))
         return bias(pl.concat([measured(pl.read_parquet(path, columns=own), tokenizer) for path in paths]), bands)

@@ -91,8 +91,9 @@ def diff(a: Build, b: Build) -> Diff:
     Raises `CallError` when their rows are of different kinds, and `BuildFolderError` for a build that is not whole.
     """
     if a.kind != b.kind:
-        message = f"{a.path} holds {a.kind} rows, {b.path} holds {b.kind} rows; only rows of one kind can be compared"
-        raise CallError(message)
+        raise CallError(
+            f"{a.path} holds {a.kind} rows, {b.path} holds {b.kind} rows; only rows of one kind can be compared"
+        )
     before, after = _kept(a), _kept(b)
     with reading(a.path, b.path):
         both = before.join(after, on=ROW, suffix="_after")

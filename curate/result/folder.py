@@ -27,17 +27,14 @@ class BuildFolder:
         self.path = Path(path)
         place = self.path / MANIFEST
         if not place.is_file():
-            message = f"no build at {self.path}: it has no {MANIFEST}"
-            raise BuildFolderError(message)
+            raise BuildFolderError(f"no build at {self.path}: it has no {MANIFEST}")
         try:
             self.manifest: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            message = f"{place} cannot be read: {error}"
-            raise BuildFolderError(message) from error
+            raise BuildFolderError(f"{place} cannot be read: {error}") from error
         fields = {"kind", "mixture", "sources", "splits", "steps"}
         if not isinstance(self.manifest, dict) or not fields <= self.manifest.keys():
-            message = f"{place} is not the manifest of a build of curate"
-            raise BuildFolderError(message)
+            raise BuildFolderError(f"{place} is not the manifest of a build of curate")
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {split['rows']:,}" for name, split in self.manifest["splits"].items())
@@ -146,16 +143,18 @@ class BuildFolder:
         same = sorted(written.keys() & there)
         faults += [f"{name} was changed since" for name in same if file_hash(self.path / name) != written[name]]
         if faults:
-            message = f"the data of {self.path} is not what was built: {'; '.join(faults)}; build it again"
-            raise BuildFolderError(message)
+            raise BuildFolderError(
+                f"the data of {self.path} is not what was built: {'; '.join(faults)}; build it again"
+            )
 
     def _check_finding(self, step: str, view: FindingView) -> None:
         """Raise `CallError` unless `step` has a finding of this view; name the steps that have."""
         self._check("step", step, self.steps)
         known = self.steps_with(view)
         if step not in known:
-            message = f"step {step!r} has no {view.replace('_', ' ')}; steps that have: {', '.join(known) or 'none'}"
-            raise CallError(message)
+            raise CallError(
+                f"step {step!r} has no {view.replace('_', ' ')}; steps that have: {', '.join(known) or 'none'}"
+            )
 
     def _in_order(self, lines: pl.LazyFrame) -> pl.DataFrame:
         """Put one line per source into the order of the mixture; a source without rows has zeros."""
@@ -168,8 +167,7 @@ class BuildFolder:
     @staticmethod
     def _check(what: str, value: str | None, known: list[str]) -> None:
         if value is not None and value not in known:
-            message = f"this build has no {what} {value!r}; {did_you_mean(value, known)}"
-            raise CallError(message)
+            raise CallError(f"this build has no {what} {value!r}; {did_you_mean(value, known)}")
 
 
 @contextmanager
@@ -178,5 +176,6 @@ def reading(*paths: Path) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, OSError) as error:
-        message = f"the build at {' or '.join(map(str, paths))} is not whole: {error}; build it again"
-        raise BuildFolderError(message) from error
+        raise BuildFolderError(
+            f"the build at {' or '.join(map(str, paths))} is not whole: {error}; build it again"
+        ) from error

@@ -77,8 +77,7 @@ def table(folder: Path, step: str, name: str) -> pl.DataFrame:
     """Return a table that a group left; raises `CallError` where it left none."""
     path = folder / table_path(step, name)
     if not path.is_file():
-        message = f"step {step!r} has no table {name!r}: it is no step that makes one"
-        raise CallError(message)
+        raise CallError(f"step {step!r} has no table {name!r}: it is no step that makes one")
     return pl.read_parquet(path)
 
 
@@ -134,8 +133,9 @@ def languages(ledger: pl.LazyFrame) -> pl.DataFrame:
     """
     names = [name for name in ledger.collect_schema().names() if name.endswith(LANGUAGE)]
     if not names:
-        message = "no step of this build names languages; add language() to the mixture: without names it drops nothing"
-        raise CallError(message)
+        raise CallError(
+            "no step of this build names languages; add language() to the mixture: without names it drops nothing"
+        )
     named = pl.coalesce(names).alias("language")
     counts = ledger.filter(named.is_not_null()).group_by("source", named)
     stays = pl.col("fate").is_in(["kept", "paired"])

@@ -36,8 +36,7 @@ def answer_lengths(prompts: str | Path, models: Sequence[str], *, limit: int = 5
     check_extra()
     asked = _prompts(Path(prompts))
     if not asked:
-        message = f"no prompts in {prompts}"
-        raise CallError(message)
+        raise CallError(f"no prompts in {prompts}")
     lines = []
     for name in models:
         lengths = pl.DataFrame(_answers(name, asked, limit), {"tokens": pl.Int64, "words": pl.Int64}, orient="row")

@@ -52,8 +52,7 @@ def start(planned: TrainingPlan, folder: Path, *, resumed: bool) -> None:
         before = json.loads(path.read_text("utf-8"))
         differing = sorted(name for name in current if current[name] != before.get(name))
         if differing:
-            message = f"{folder} was begun with another {', '.join(differing)} ({LINEAGE}); name another folder"
-            raise CallError(message)
+            raise CallError(f"{folder} was begun with another {', '.join(differing)} ({LINEAGE}); name another folder")
     if planned.machine.first:
         write_text(path, json.dumps(current, indent=2, ensure_ascii=False) + "\n")
 

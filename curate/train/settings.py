@@ -92,18 +92,15 @@ def config_of(stage: Stage) -> Any:  # noqa: ANN401  of TRL
 def _value(name: str, value: object, known: Mapping[str, Any]) -> object:
     """Convert a setting to its type; text from the command line may be JSON."""
     if name in OURS:
-        message = f"{name} cannot be set: use {OURS[name]}"
-        raise CallError(message)
+        raise CallError(f"{name} cannot be set: use {OURS[name]}")
     if name not in known or name.startswith("_"):
-        message = f"TRL has no setting {name!r}; {_near(name, known)}"
-        raise CallError(message)
+        raise CallError(f"TRL has no setting {name!r}; {_near(name, known)}")
     try:
         if isinstance(value, str) and value[:1] in {"[", "{"}:
             value = json.loads(value)
         return msgspec.convert(value, _without_text(known[name]), strict=False)
     except ValueError as error:  # of msgspec, or of json
-        message = f"{name}={value!r}: {str(error)[:1].lower()}{str(error)[1:]}"
-        raise CallError(message) from error
+        raise CallError(f"{name}={value!r}: {str(error)[:1].lower()}{str(error)[1:]}") from error
 
 
 def _without_text(kind: Any) -> Any:  # noqa: ANN401  a type

@@ -93,11 +93,9 @@ def _place(folder: Path, *, resume: bool) -> str | None:
 
     last = get_last_checkpoint(str(folder)) if resume and folder.is_dir() else None
     if resume and last is None:
-        message = f"no checkpoint in {folder} to resume from; leave out --resume"
-        raise CallError(message)
+        raise CallError(f"no checkpoint in {folder} to resume from; leave out --resume")
     if not resume and folder.exists() and any(path.name != DATA for path in folder.iterdir()):
-        message = f"{folder} is not empty: resume from its last checkpoint with --resume, or name another folder"
-        raise CallError(message)
+        raise CallError(f"{folder} is not empty: resume from its last checkpoint with --resume, or name another folder")
     return last
 
 
@@ -132,8 +130,7 @@ def _trainer(planned: TrainingPlan, folder: Path) -> Any:  # noqa: ANN401  of TR
     trainer.remove_callback(PrinterCallback)
     expected = planned.preflight.rows if planned.preflight.packs is None else planned.preflight.packs
     if len(trainer.train_dataset) != expected:
-        message = f"TRL would train on {len(trainer.train_dataset):,} rows where {expected:,} were measured"
-        raise PreflightError(message)
+        raise PreflightError(f"TRL would train on {len(trainer.train_dataset):,} rows where {expected:,} were measured")
     return trainer
 
 
@@ -161,8 +158,7 @@ def _with_new_tokens(planned: TrainingPlan, loading: Mapping[str, Any], adapters
     from transformers import AutoModelForCausalLM
 
     if planned.stage == "dpo":
-        message = f"{planned.model.name} lacks the tokens of this chat template; train it with sft first"
-        raise CallError(message)
+        raise CallError(f"{planned.model.name} lacks the tokens of this chat template; train it with sft first")
     model = AutoModelForCausalLM.from_pretrained(planned.model.name, **loading)
     model.resize_token_embeddings(len(planned.tokenizer), pad_to_multiple_of=64)
     if adapters is not None:

@@ -85,8 +85,7 @@ def plan(
     found = build if isinstance(build, Build) else Build(build)
     takes = stage_of(found.kind)
     if takes != stage:
-        message = f"{found.path} holds {found.kind} rows, which {stage} does not train on: use {takes}"
-        raise CallError(message)
+        raise CallError(f"{found.path} holds {found.kind} rows, which {stage} does not train on: use {takes}")
     found.verify()
     on_cpu = str((settings or {}).get("use_cpu")).lower() == "true"
     here = machine(use_cpu=on_cpu)

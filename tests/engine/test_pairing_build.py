@@ -151,7 +151,7 @@ def test_an_interrupted_build_goes_on_in_either_half(tmp_path: Path, monkeypatch
             job: SourceJob, block: Block, place: PartitionPaths, made: list[RowCount] = made, after: int = after
         ) -> RowCount:
             if len(made) == after:
-                raise KeyboardInterrupt("stop")  # noqa: EM101
+                raise KeyboardInterrupt("stop")
             made.append(make_partition(job, block, place))
             return made[-1]
 

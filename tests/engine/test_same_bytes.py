@@ -233,7 +233,7 @@ def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> No
 
     def stop(job: SourceJob, block: Block, place: PartitionPaths) -> RowCount:
         if len(made) == after:
-            raise KeyboardInterrupt("stop")  # noqa: EM101
+            raise KeyboardInterrupt("stop")
         made.append(make_partition(job, block, place))
         return made[-1]
 
