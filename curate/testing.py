@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 
 from curate.engine.barrier import MemoryKeys, StoredLists
-from curate.engine.fingerprint import canonical
+from curate.engine.manifest import canonical
 from curate.engine.pipeline import Stage, run, score_columns
 from curate.rows.edits import apply_edits
 from curate.rows.identity import content_hashes

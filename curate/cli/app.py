@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from curate.report import preflight as preflight_report
     from curate.report import terminal
     from curate.report import terminal_rows as row_report
-    from curate.report import terminal_table as frames
     from curate.report import training as reports
     from curate.result import build as folder
     from curate.result import diff as diffs
@@ -49,7 +48,7 @@ else:
     check_report = Lazy("curate.report.check")
     diff_report = Lazy("curate.report.diff")
     preflight_report = Lazy("curate.report.preflight")
-    frames = Lazy("curate.report.terminal_table")
+
     row_report = Lazy("curate.report.terminal_rows")
     reports = Lazy("curate.report.training")
     terminal = Lazy("curate.report.terminal")
@@ -295,10 +294,10 @@ def lengths(
     """Measure how long models' answers are, next to the length bias of a build."""
     _silence()
     data = folder.Build(build_folder).length_bias(bands=0) if build_folder else None
-    show_parts(frames.frame_table(answers.answer_lengths(prompts, model, limit=limit)))
+    show_parts(terminal.frame_table(answers.answer_lengths(prompts, model, limit=limit)))
     if data is not None:
         show_parts(Text("\nHow well length alone predicts the chosen answer, and how much longer it is:\n"))
-        show_parts(frames.frame_table(data.select("source", "pairs", "longer", "auc", "mean_words", "mean_tokens")))
+        show_parts(terminal.frame_table(data.select("source", "pairs", "longer", "auc", "mean_words", "mean_tokens")))
 
 
 def _silence() -> None:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from curate.engine.barrier import DiskKeys, GroupResults
 from curate.engine.executor import run_all
-from curate.engine.fingerprint import Json, canonical
 from curate.engine.group_results import numbered_columns, row_names, table_path, write_table
 from curate.engine.guards import (
     check_clashes,
@@ -30,16 +29,14 @@ from curate.engine.guards import (
     check_unchanged,
 )
 from curate.engine.ledger import LedgerInputs, write_source
-from curate.engine.manifest import VERSIONS, SourceCounts, file_hash, manifest
+from curate.engine.manifest import VERSIONS, Json, SourceCounts, canonical, file_hash, manifest
 from curate.engine.pair_input import PairInput
 from curate.engine.partition import FILE, partition_paths
-from curate.engine.phases import Phase, final_phase, pairing_sources, rated_phase
-from curate.engine.pipeline import all_stages, score_columns
+from curate.engine.pipeline import Phase, all_stages, final_phase, pairing_sources, rated_phase, score_columns
 from curate.engine.progress import BuildProgress, showing_progress
 from curate.engine.reading import ReadResult, open_sources, read
 from curate.engine.resolve import delivered, order, paired, relocated_copies, resolve, sample
-from curate.engine.row_store import RowStore, SpillFile, relocate
-from curate.engine.shards import Shard, cut, write_shard
+from curate.engine.shards import RowStore, Shard, SpillFile, cut, relocate, write_shard
 from curate.engine.source_lines import SourceLines
 from curate.engine.state import Partition, RowStates
 from curate.engine.workspace import MANIFEST, Workspace, check_target, workspace

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from curate.engine.pair_input import PairCount
-from curate.engine.phases import Phase, pairing
+from curate.engine.pipeline import Phase, pairing
 from curate.engine.reading import ALWAYS_QUARANTINED, ReadResult
 from curate.engine.state import Fate, RowStates
 from curate.errors import ConservationError, LargeDropError, QuarantineError

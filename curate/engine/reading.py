@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from curate.engine.executor import run_all
 from curate.engine.partition import RowCount, SourceJob, make_partition, partition_paths
-from curate.engine.phases import Phase, kind_of_rows, pairing
-from curate.engine.pipeline import all_stages, score_columns
+from curate.engine.pipeline import Phase, all_stages, kind_of_rows, pairing, score_columns
 from curate.engine.progress import BuildProgress
 from curate.engine.source_lines import may_stay
 from curate.engine.state import PartitionPaths

@@ -15,8 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.engine.barrier import BatchKeys, GroupPlace, GroupResults, Reached, content_hashes, decide, read_references
-from curate.engine.phases import Phase
-from curate.engine.pipeline import Stage, only
+from curate.engine.pipeline import Phase, Stage, only
 from curate.engine.state import Fate, Order, RowStates
 from curate.kernels.hashing import Hashes, ranks
 from curate.mix.plan import Share, Stock, plan

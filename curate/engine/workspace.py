@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from curate.engine.fingerprint import Json
+from curate.engine.manifest import Json
 from curate.errors import BuildFolderError, CurateError
 from curate.io.atomic import write_text
 

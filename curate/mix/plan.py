@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from curate.errors import MixtureError, ShortageError
-from curate.mix.spec import MixtureSpec
-from curate.mix.takes import All, Fraction, Repeat, Rows, Take, Tokens
+from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Take, Tokens
 
 
 class Stock(NamedTuple):

@@ -7,11 +7,87 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from curate.errors import MixtureError, check_number, is_number
+from curate.errors import MixtureError, check_number, check_whole, is_number
 from curate.io.inputs import Input
-from curate.mix.takes import MAX_REPEAT, All, Fraction, Rows, Take, Tokens
 from curate.mix.tokens import Tokenizer
 from curate.steps.base import Pairing, Step
+
+MAX_REPEAT = 65_535
+"""Copies of a row are numbered in 16 bits."""
+FRACTION = "; for a share use Fraction(f)"
+
+
+@dataclass(frozen=True)
+class All:
+    """Every row that the steps leave."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Exactly `n` of the rows that the steps leave.
+
+    Args:
+        n: rows, from 1.
+
+    Example:
+        >>> Rows(1_000)
+        Rows(n=1000)
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_whole(f"Rows({self.n!r})", self.n, least=1, hint=FRACTION)
+
+
+@dataclass(frozen=True)
+class Fraction:
+    """A share of the rows that the steps leave, rounded to the nearest whole row.
+
+    Args:
+        share: over 0 and at most 1.
+
+    Example:
+        >>> Fraction(0.25)
+        Fraction(share=0.25)
+    """
+
+    share: float
+
+    def __post_init__(self) -> None:
+        check_number(f"Fraction({self.share!r})", self.share, above=0, most=1, hint="; for a count use Rows(n)")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """As many rows, in sampling order, as fit into `n` tokens.
+
+    Args:
+        n: tokens, from 1, counted by the mixture's `tokenizer`; without one they are estimated (`curate.mix.tokens`).
+    """
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_whole(f"Tokens({self.n!r})", self.n, least=1, hint=FRACTION)
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Every row that the steps leave, `k` times.
+
+    Args:
+        k: copies of each row, 1 to 65,535.
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        check_whole(f"Repeat({self.k!r})", self.k, least=1, most=MAX_REPEAT)
+
+
+Take: TypeAlias = All | Rows | Fraction | Tokens | Repeat
+
 
 Shortage: TypeAlias = Literal["error", "repeat", "shrink"]
 

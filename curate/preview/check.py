@@ -22,11 +22,9 @@ from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.detect import meta_names
 from curate.mix.plan import Share, Stock, plan
-from curate.mix.spec import MixtureSpec, Source
-from curate.mix.takes import Rows, Tokens
-from curate.preview.first_rows import FirstRows
+from curate.mix.spec import MixtureSpec, Rows, Source, Tokens
 from curate.preview.leak_test import LeakTest, leak_test
-from curate.preview.resolved import DroppedExample, PhasePreview, preview_phases
+from curate.preview.resolved import DroppedExample, FirstRows, PhasePreview, preview_phases
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Group, Pairing
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from curate.preflight.preflight import Preflight
 from curate.report.formatting import of_all
 from curate.report.highlights import plain
-from curate.report.terminal_table import frame_table
+from curate.report.terminal import frame_table
 
 
 def preflight_parts(found: Preflight, batch: int | None = None) -> Iterator[RenderableType]:

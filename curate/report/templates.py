@@ -8,7 +8,7 @@ from jinja2 import Environment
 
 from curate.report.formatting import counted, number, of_all
 from curate.report.highlights import html, plain
-from curate.result.html import environment
+from curate.result.tables import environment
 
 
 @lru_cache(maxsize=1)

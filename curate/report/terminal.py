@@ -1,4 +1,4 @@
-"""The funnel and the findings of a build, for the terminal."""
+"""Tables for the terminal, and the funnel and the findings of a build."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import polars as pl
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
@@ -67,3 +68,26 @@ def _head(name: str) -> Text:
 
 def _cells(row: Sequence[Any]) -> list[Text]:
     return [Text(value if isinstance(value, str) else f"{value:,}" if value else "·") for value in row]
+
+
+def frame_table(frame: pl.DataFrame, *, total: bool = False) -> Table:
+    """Return a frame as a table: text left, numbers right, thousands separated, a dot for 0 and null.
+
+    `total`: the last row is the sum of the others and is set apart.
+    """
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for name, kind in frame.schema.items():
+        table.add_column(plain(name), justify="right" if kind.is_numeric() else "left", overflow="fold")
+    rows = [[Text(_shown(value)) for value in row] for row in frame.rows()]
+    for row in rows[: len(rows) - total]:
+        table.add_row(*row)
+    if total:
+        table.add_section()
+        table.add_row(*rows[-1], style="bold")
+    return table
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.3f}"
+    return f"{value:,}" if isinstance(value, int) and value else plain(str(value or "·"))

@@ -12,8 +12,8 @@ from curate.mix.tokens import Tokenizer
 from curate.result import group_reports as findings
 from curate.result import tables
 from curate.result.folder import BuildFolder
-from curate.result.html import environment
 from curate.result.length_bias import bias, length_cost, measured
+from curate.result.tables import environment
 from curate.rows.schema import Kind, row_schema
 
 Split: TypeAlias = Literal["train", "test"]

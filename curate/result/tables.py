@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import polars as pl
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 KEPT, UNSAMPLED, QUARANTINED = "#2f9e6b", "#98a1ab", "#c8453b"
 DROPPED: Final = ("#dd8a26", "#a763b5", "#4c87cf", "#b8a021", "#d2608f", "#3f9fa6")
@@ -192,3 +193,16 @@ def _colours(columns: Iterable[str]) -> dict[str, str]:
 
 def _bar(counts: Mapping[str, float], colours: Mapping[str, str], whole: float) -> tuple[BarPart, ...]:
     return tuple(BarPart(name, count / whole, colours[name]) for name, count in counts.items() if whole and count)
+
+
+def environment(*packages: str) -> Environment:
+    """Return an environment with the templates of this room and of `packages`; an unknown name is an error."""
+    loaders = [PackageLoader(name, "") for name in ("curate.result", *packages)]
+    return Environment(
+        loader=ChoiceLoader(loaders),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )

@@ -1,8 +1,9 @@
-"""A model's lineage: a file before the first step, and a card after the last."""
+"""What a training leaves in the model's folder: its lineage before the first step, a log, and a card after the last."""
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
@@ -12,8 +13,7 @@ from typing import Any
 from curate.errors import CallError
 from curate.io.atomic import write_text
 from curate.preflight.hardware import LINEAGE
-from curate.report.model_card import model_card
-from curate.report.training import page
+from curate.report.training import LOG, line, model_card, page, trouble
 from curate.train.training_plan import TrainingPlan
 
 PACKAGES = ("curate", "accelerate", "datasets", "tokenizers", "torch", "transformers", "trl")
@@ -61,3 +61,32 @@ def finish(folder: Path) -> None:
     """Write the chart and the card of a trained model."""
     write_text(folder / "training.html", page(folder))
     write_text(folder / "README.md", model_card(folder))
+
+
+def log_callback(folder: Path) -> Any:  # noqa: ANN401  of transformers
+    """Return a callback that logs to `training.jsonl`, and stops training if the loss is NaN."""
+    from transformers import TrainerCallback
+
+    class LogCallback(TrainerCallback):  # type: ignore[misc]  # untyped where transformers is absent
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
+            """Remove what an interrupted run logged after its checkpoint."""
+            del args, control
+            if state.is_world_process_zero and (folder / LOG).is_file():
+                lines = (folder / LOG).read_text("utf-8").splitlines(keepends=True)
+                early = [one for one in lines if json.loads(one)["step"] <= state.global_step]
+                (folder / LOG).write_text("".join(early), "utf-8")
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:  # noqa: ANN401
+            del args
+            if not state.is_world_process_zero or "train_runtime" in logs:
+                return
+            entry = {"step": state.global_step, **logs}
+            with (folder / LOG).open("a", encoding="utf-8") as log:
+                log.write(json.dumps(entry) + "\n")
+            sys.stderr.write(line(entry, state.max_steps) + "\n")
+            problem = trouble(entry)
+            if problem:
+                sys.stderr.write(f"warning: {problem}\n")
+                control.should_training_stop = True
+
+    return LogCallback()

@@ -16,10 +16,8 @@ from curate.preflight.preflight import LOST_SHARE, counted
 from curate.preflight.recipes import Stage
 from curate.preflight.row_lengths import LABELLED, data_files, measured, schema_of, stored
 from curate.result.build import Build, Split
-from curate.train.callbacks import log_callback
-from curate.train.lineage import finish, start
-from curate.train.settings import Adapter, config_of
-from curate.train.training_plan import TrainingPlan, plan
+from curate.train.lineage import finish, log_callback, start
+from curate.train.training_plan import Adapter, TrainingPlan, config_of, plan
 
 DATA: Final = ".data"
 """The folder of TRL's input rows, in the model's folder during training."""

@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate.errors import ShortageError
-from curate.mix.spec import Source
-from curate.mix.takes import Fraction, Repeat, Rows, Tokens
+from curate.mix.spec import Fraction, Repeat, Rows, Source, Tokens
 from curate.mix.tokens import Tokenizer
 from curate.result.build import Build
 from curate.steps.filters.shape import shape

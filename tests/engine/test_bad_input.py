@@ -16,7 +16,7 @@ import pytest
 
 from curate.errors import BuildFolderError, FormatError, MixtureError, ShortageError, SourceNotFoundError
 from curate.io.inputs import files
-from curate.mix.takes import Rows
+from curate.mix.spec import Rows
 from curate.result.build import Build
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.refusals.refusals import refusals

@@ -12,7 +12,7 @@ import pytest
 
 from curate.errors import BuildFolderError, CallError, LargeDropError, MixtureError, QuarantineError
 from curate.io.inputs import files, frame
-from curate.mix.takes import Fraction, Repeat, Rows, Tokens
+from curate.mix.spec import Fraction, Repeat, Rows, Tokens
 from curate.result.build import Build
 from curate.steps.base import Step
 from curate.steps.dedup.exact_dedup import exact_dedup

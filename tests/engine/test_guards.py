@@ -9,7 +9,7 @@ import pytest
 from curate.engine import build as run
 from curate.engine import shards
 from curate.engine.guards import check_conservation
-from curate.engine.row_store import RowStore
+from curate.engine.shards import RowStore
 from curate.errors import ConservationError
 from tests.support.build_data import built, chats, left_behind, source
 

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate.engine.phases import rated_phase
-from curate.engine.pipeline import run
+from curate.engine.pipeline import rated_phase, run
 from curate.errors import ConservationError, LargeDropError, MixtureError, QuarantineError
 from curate.io.inputs import files
 from curate.mix.spec import Source

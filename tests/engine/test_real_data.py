@@ -22,8 +22,7 @@ import pytest
 from curate.io.formats.columns import columns
 from curate.io.formats.oasst import oasst_messages
 from curate.io.inputs import Input, dataset, files, frame
-from curate.mix.spec import Source
-from curate.mix.takes import All, Fraction, Rows, Take
+from curate.mix.spec import All, Fraction, Rows, Source, Take
 from curate.mixture import Mixture
 from curate.result.build import Build
 from curate.steps.dedup.exact_dedup import exact_dedup

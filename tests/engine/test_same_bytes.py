@@ -17,15 +17,14 @@ from typing import Any, Final
 import pytest
 
 from curate.engine import build as run
-from curate.engine import partition, reading, row_store, source_lines
+from curate.engine import partition, reading, shards, source_lines
 from curate.engine.partition import RowCount, SourceJob, make_partition
 from curate.engine.resolve import resolve
 from curate.engine.spill import write_spill
 from curate.engine.state import PartitionPaths
 from curate.errors import BuildFolderError, FormatError, QuarantineError
 from curate.io.inputs import Block, Opened, files
-from curate.mix.spec import Source
-from curate.mix.takes import Fraction, Repeat, Rows
+from curate.mix.spec import Fraction, Repeat, Rows, Source
 from curate.mixture import Mixture
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
@@ -313,14 +312,14 @@ def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_many_copies_are_moved_in_many_piles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = source("s", chats(20), take=Repeat(50))
     whole = built(tmp_path / "whole", rows)
-    monkeypatch.setattr(row_store, "RELOCATED_BYTES", 1_000)
+    monkeypatch.setattr(shards, "RELOCATED_BYTES", 1_000)
     written: list[str] = []
 
     def spy(path: Path, *more: Any) -> None:  # noqa: ANN401
         written.append(path.name)
         write_spill(path, *more)
 
-    monkeypatch.setattr(row_store, "write_spill", spy)
+    monkeypatch.setattr(shards, "write_spill", spy)
     assert hashes(built(tmp_path / "cut", rows).path) == hashes(whole.path)
     assert len(written) == len(set(written)) > 10
 

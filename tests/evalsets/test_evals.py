@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 import curate
-from curate.engine.fingerprint import canonical
+from curate.engine.manifest import canonical
 from curate.errors import MixtureError
 from curate.evalsets.evals import evals
 from curate.evalsets.origins import Hub

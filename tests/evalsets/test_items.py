@@ -13,7 +13,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
-from curate.engine.fingerprint import canonical
+from curate.engine.manifest import canonical
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
 from curate.evalsets.evals import evals
 from curate.evalsets.fields import Fields

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from curate.engine.fingerprint import canonical
+from curate.engine.manifest import canonical
 from curate.errors import MixtureError
 from curate.io.hub import hub
 from tests.support.hub_server import COMMIT, Repositories, client, serving

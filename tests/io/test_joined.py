@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from curate.engine.fingerprint import canonical
+from curate.engine.manifest import canonical
 from curate.errors import MixtureError, SourceNotFoundError
 from curate.io.formats.rated import scored
 from curate.io.inputs import Input, files

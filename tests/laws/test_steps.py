@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import curate
 import curate as c
 from curate import testing
-from curate.engine.fingerprint import canonical
+from curate.engine.manifest import canonical
 from curate.engine.pipeline import Stage, run
 from curate.rows.schema import BODIES, Kind
 from curate.steps.base import Edit, Filter, Group, Pairing, Step

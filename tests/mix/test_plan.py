@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from curate.errors import MixtureError, ShortageError
 from curate.io.inputs import Input, frame
 from curate.mix.plan import Share, Stock, largest_remainder, plan
-from curate.mix.spec import MixtureSpec, Source
-from curate.mix.takes import All, Fraction, Repeat, Rows, Take, Tokens
+from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Take, Tokens
 from curate.steps.base import Paired, Pairing
 from curate.steps.filters.shape import shape
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from curate.mix.plan import Share, Stock
 from curate.mix.sample import ORDER, SAMPLE, copies, key, split_off, spread
-from curate.mix.takes import Fraction, Rows
+from curate.mix.spec import Fraction, Rows
 
 seeds = st.integers(0, 2**64 - 1)
 names = st.text("abcdefgh-_", min_size=1, max_size=8)

@@ -12,8 +12,7 @@ import pytest
 
 from curate.errors import CallError, MixtureError, SourceNotFoundError
 from curate.io.inputs import files
-from curate.mix.spec import Source
-from curate.mix.takes import Fraction, Repeat, Rows, Tokens
+from curate.mix.spec import Fraction, Repeat, Rows, Source, Tokens
 from curate.mixture import Mixture
 from curate.preview.check import Check, check
 from curate.result.build import Build

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from curate.errors import BuildFolderError
-from curate.report.model_card import model_card
-from curate.report.training import LOG, line, notes, page, read_log, trouble
+from curate.report.training import LOG, line, model_card, notes, page, read_log, trouble
 
 if TYPE_CHECKING:
     from pathlib import Path

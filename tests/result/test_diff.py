@@ -11,7 +11,7 @@ import pytest
 
 from curate.errors import BuildFolderError, CallError
 from curate.io.inputs import frame
-from curate.mix.takes import Fraction, Repeat, Rows
+from curate.mix.spec import Fraction, Repeat, Rows
 from curate.result.build import Build
 from curate.result.diff import Diff, diff, texts
 from curate.steps.dedup.exact_dedup import exact_dedup

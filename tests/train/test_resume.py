@@ -9,8 +9,7 @@ import pytest
 
 from curate.errors import CallError
 from curate.report import training
-from curate.train import callbacks as watch
-from curate.train import train
+from curate.train import lineage, train
 from tests.support.train_log import FAST, logged
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def test_a_resumed_run_has_the_same_curve(
             raise PowerCut(message)
         return told(logs, of)
 
-    monkeypatch.setattr(watch, "line", cut)
+    monkeypatch.setattr(lineage, "line", cut)
     with pytest.raises(PowerCut, match="step"):
         run(chats, model, tmp_path / "cut", own)
     monkeypatch.undo()

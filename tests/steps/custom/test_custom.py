@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 import curate as c
-from curate.engine.fingerprint import canonical
+from curate.engine.manifest import canonical
 from curate.errors import MixtureError
 from curate.rows.frame import COLUMNS, row_frame
 from curate.rows.schema import BODIES

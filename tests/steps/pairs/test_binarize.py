@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.engine.fingerprint import canonical
+from curate.engine.manifest import canonical
 from curate.errors import MixtureError
 from curate.rows.schema import BODIES
 from curate.steps.pairs.binarize import (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.engine.fingerprint import canonical
+from curate.engine.manifest import canonical
 from curate.errors import MixtureError, SourceNotFoundError
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import SIDES, Segments, segments

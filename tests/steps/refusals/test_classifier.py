@@ -14,11 +14,10 @@ import pyarrow as pa
 import pytest
 
 from curate.classify.train_classifier import train_classifier
-from curate.engine.fingerprint import canonical
+from curate.engine.manifest import canonical
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
 from curate.io.inputs import frame
-from curate.mix.spec import Source
-from curate.mix.takes import All
+from curate.mix.spec import All, Source
 from curate.mixture import Mixture
 from curate.rows.joined_text import row_texts
 from curate.rows.schema import BODIES, Kind

@@ -10,11 +10,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from curate.engine.fingerprint import canonical, fingerprint
+from curate.engine.manifest import canonical, fingerprint
 from curate.errors import MixtureError
 from curate.io.inputs import files, frame
-from curate.mix.spec import MixtureSpec, Source
-from curate.mix.takes import All, Fraction, Repeat, Rows, Tokens
+from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Tokens
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
 from curate.steps.refusals.refusals import refusals
