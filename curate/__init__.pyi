@@ -18,7 +18,8 @@ from .io.formats.rated import rated as rated, scored as scored, ultrafeedback as
 from .io.hub import hub as hub
 from .io.inputs import dataset as dataset, files as files, frame as frame
 from .io.joined import joined as joined
-from .mix.spec import All as All, Fraction as Fraction, Repeat as Repeat, Rows as Rows, Source as Source, Tokens as Tokens
+from .mix.spec import Source as Source
+from .mix.spec import All as All, Fraction as Fraction, Repeat as Repeat, Rows as Rows, Tokens as Tokens
 from .mix.tokens import Tokenizer as Tokenizer
 from .mixture import Mixture as Mixture
 from .result.build import Build as Build

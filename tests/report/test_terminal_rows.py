@@ -6,13 +6,13 @@ import io
 from pathlib import Path
 
 import pytest
-from curate.mix.takes import Repeat, Rows
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
 from curate.errors import BuildFolderError, CallError
+from curate.mix.spec import Repeat, Rows
 from curate.report.highlights import Hit, cut
 from curate.report.terminal_rows import CLOSE, OPEN, Fate, cut_text, show, spread
 from curate.result.build import Build
