@@ -19,7 +19,7 @@ from curate.rows.segments import On, Segments, check_on, select
 from curate.rows.shingles import Sets, joined, row_sets, set_hashes
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup._candidates import Candidates, nearest
-from curate.steps.dedup.exact_dedup import row_characters
+from curate.steps.dedup.exact_dedup import by_priority, leaders, row_characters
 from curate.text.minhash import Bands, band_hashes, bands_for
 
 Keep: TypeAlias = Literal["first", "longest", "shortest", "best_score"]
@@ -34,7 +34,6 @@ class Dedup(Group):
         Finding("duplicates", "Duplicates"),
         Finding("signatures", "Signatures"),
     )
-    reason: ClassVar[str] = "near_duplicate"
     threshold: float = 0.8
     ngram: int = 5
     num_perm: int = 128
@@ -88,9 +87,13 @@ class Dedup(Group):
         Rows with equal sets share one decision, except protected ones. Raises `MixtureError` if `keep` is
         "best_score" and the rows have no scores.
         """
-        order = self._order(keys)
+        if self.keep == "best_score" and "best_score" not in keys.columns:
+            message = f"{self.name}(keep='best_score') needs rows with scores: rated rows, or pairs with chosen_score; "
+            message += "these have none; choose keep='longest', 'shortest' or 'first'"
+            raise MixtureError(message)
+        order = by_priority(keys, self.keep)
         protect = keys["protect"].to_numpy()[order]
-        leader = _leaders(keys["set_high"].to_numpy()[order], keys["set_low"].to_numpy()[order])
+        leader = leaders(keys["set_high"].to_numpy()[order], keys["set_low"].to_numpy()[order])
         size = keys["shingles"].to_numpy()[order].astype(np.int64)
         places = np.flatnonzero((leader == np.arange(len(leader))) & (size > 0))
         bands = [frozen(keys[name].to_numpy()) for name in sorted(keys.columns) if name.startswith("band")]
@@ -100,28 +103,10 @@ class Dedup(Group):
         kept[places[matched]], score[places[matched]] = places[near.kept[matched]], near.score[matched]
         kept, score = kept[leader], score[leader]
         dropped = np.flatnonzero((kept != np.arange(len(order))) & ~protect)
-        row = keys["row"].cast(pl.Int64).to_numpy()[order]
+        row = keys["row"].to_numpy()[order]
         frame = pl.DataFrame({"row": row[dropped], "score": score[dropped], "kept": row[kept[dropped]]})
-        reason = pl.lit(self.reason).alias("reason"), pl.lit(None, pl.String).alias("match")
-        return Resolved(
-            frame.with_columns(*reason).select(DROP_COLUMNS.names()).cast(dict(DROP_COLUMNS.items())).sort("row")
-        )
-
-    def _order(self, keys: pl.DataFrame) -> NDArray[np.int64]:
-        """Return the lines of the keys by priority: protected first, then by source, `keep` and rank."""
-        within = {
-            "first": [],
-            "longest": [-pl.col("characters").cast(pl.Int64)],
-            "shortest": [pl.col("characters")],
-            "best_score": [-pl.col("best_score").fill_nan(None)],
-        }[self.keep]
-        if self.keep == "best_score" and "best_score" not in keys.columns:
-            message = f"{self.name}(keep='best_score') needs rows with scores: rated rows, or pairs with chosen_score; "
-            message += "these have none; choose keep='longest', 'shortest' or 'first'"
-            raise MixtureError(message)
-        by = [~pl.col("protect"), pl.col("source").cast(pl.Int64), *within, pl.col("rank"), pl.col("row")]
-        order = keys.lazy().select(pl.arg_sort_by(by, nulls_last=True)).collect().to_series()
-        return order.cast(pl.Int64).to_numpy()
+        decided = {"reason": pl.lit("near_duplicate"), "match": pl.lit(None, pl.String)}
+        return Resolved(frame.with_columns(**decided).select(*DROP_COLUMNS).cast(DROP_COLUMNS).sort("row"))
 
 
 def dedup(
@@ -199,17 +184,3 @@ def dedup(
         others=tuple(rows_of(each, "dedup(against=") for each in others),
         allow_large_drop=allow_large_drop,
     )
-
-
-def _leaders(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return for each set the first that equals it; an empty set equals none but itself."""
-    order = np.argsort(high, kind="stable")
-    same = high[order[1:]] == high[order[:-1]]
-    if (same & (low[order[1:]] != low[order[:-1]])).any():
-        order = np.lexsort((low, high))
-        same = high[order[1:]] == high[order[:-1]]
-    same &= (low[order[1:]] == low[order[:-1]]) & ((high[order[1:]] != 0) | (low[order[1:]] != 0))
-    begins = np.concatenate([np.ones(min(1, len(order)), np.bool_), ~same])
-    leader = np.empty(len(order), np.int64)
-    leader[order] = order[begins][np.cumsum(begins) - 1]
-    return leader

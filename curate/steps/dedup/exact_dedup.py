@@ -11,8 +11,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError, did_you_mean
-from curate.kernels.buffers import frozen
-from curate.kernels.compile import kernel
 from curate.rows.segments import On, Segments, check_on, select
 from curate.rows.sides import row_hashes
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
@@ -47,24 +45,13 @@ class ExactDedup(Group):
 
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
         """Return the rows to drop, each with the surviving row of its group and the score 1."""
-        high, low, rank, row = (
-            frozen(keys[name].cast(pl.UInt64).to_numpy()) for name in ("high", "low", "rank", "row")
-        )
-        kept = _survivors(frozen(_grouped(high, low)), high, low, frozen(self._priority(keys)), rank, row)
-        dropped = np.flatnonzero((kept != np.arange(len(kept))) & ~keys["protect"].to_numpy())
-        frame = pl.DataFrame({"row": keys["row"].gather(dropped), "kept": keys["row"].gather(kept[dropped])})
+        several = keys.filter(pl.col("high").is_duplicated())
+        lines = several[by_priority(several, self.keep)]
+        kept = leaders(lines["high"].to_numpy(), lines["low"].to_numpy())
+        dropped = np.flatnonzero((kept != np.arange(len(kept))) & ~lines["protect"].to_numpy())
+        frame = pl.DataFrame({"row": lines["row"].gather(dropped), "kept": lines["row"].gather(kept[dropped])})
         decided = {"reason": pl.lit("duplicate"), "score": pl.lit(1.0), "match": pl.lit(None, pl.String)}
         return Resolved(frame.with_columns(**decided).select(*DROP_COLUMNS).cast(DROP_COLUMNS).sort("row"))
-
-    def _priority(self, keys: pl.DataFrame) -> NDArray[np.uint64]:
-        """Return one number per row, lowest for the row to keep: bit 63 unprotected, then source, 32 bits of length."""
-        protect, source = keys["protect"].to_numpy(), keys["source"].cast(pl.UInt64).to_numpy()
-        priority: NDArray[np.uint64] = (~protect).astype(np.uint64) << np.uint64(63) | source << np.uint64(32)
-        if self.keep == "first":
-            return priority
-        characters = keys["characters"].cast(pl.UInt64).to_numpy()
-        priority |= characters if self.keep == "shortest" else np.uint64(0xFFFFFFFF) - characters
-        return priority
 
 
 def exact_dedup(
@@ -110,42 +97,28 @@ def row_characters(segments: Segments) -> NDArray[np.uint32]:
     return total.astype(np.uint32)
 
 
-def _grouped(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return an order in which rows of equal hash are neighbours."""
-    order = np.argsort(high)
+def by_priority(keys: pl.DataFrame, keep: str) -> NDArray[np.int64]:
+    """Return the lines of the keys by priority: protected first, then by source, `keep` and rank."""
+    within = {
+        "first": [],
+        "longest": [-pl.col("characters").cast(pl.Int64)],
+        "shortest": [pl.col("characters")],
+        "best_score": [-pl.col("best_score").fill_nan(None)],
+    }[keep]
+    by = [~pl.col("protect"), pl.col("source").cast(pl.Int64), *within, pl.col("rank"), pl.col("row")]
+    order = keys.lazy().select(pl.arg_sort_by(by, nulls_last=True)).collect().to_series()
+    return order.cast(pl.Int64).to_numpy()
+
+
+def leaders(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return for each 128-bit hash the first that equals it; one of zeros, of no text, equals none."""
+    order = np.argsort(high, kind="stable")
     same = high[order[1:]] == high[order[:-1]]
     if (same & (low[order[1:]] != low[order[:-1]])).any():
-        return np.lexsort((low, high))
-    return order
-
-
-@kernel
-def _survivors(
-    order: NDArray[np.int64],
-    high: NDArray[np.uint64],
-    low: NDArray[np.uint64],
-    priority: NDArray[np.uint64],
-    rank: NDArray[np.uint64],
-    row: NDArray[np.uint64],
-) -> NDArray[np.int64]:
-    """Return the position of the surviving row for each row: itself if its hash is unique or 0."""
-    kept = np.arange(len(order))
-    start = 0
-    while start < len(order):
-        first = best = order[start]
-        end = start + 1
-        while end < len(order) and high[order[end]] == high[first] and low[order[end]] == low[first]:
-            other = order[end]
-            if priority[other] != priority[best]:
-                sooner = priority[other] < priority[best]
-            elif rank[other] != rank[best]:
-                sooner = rank[other] < rank[best]
-            else:
-                sooner = row[other] < row[best]
-            best = other if sooner else best
-            end += 1
-        if high[first] != 0 or low[first] != 0:
-            for k in range(start, end):
-                kept[order[k]] = best
-        start = end
-    return kept
+        order = np.lexsort((low, high))
+        same = high[order[1:]] == high[order[:-1]]
+    same &= (low[order[1:]] == low[order[:-1]]) & ((high[order[1:]] != 0) | (low[order[1:]] != 0))
+    begins = np.concatenate([np.ones(min(1, len(order)), np.bool_), ~same])
+    leader = np.empty(len(order), np.int64)
+    leader[order] = order[begins][np.cumsum(begins) - 1]
+    return leader

@@ -7,19 +7,18 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.kernels.buffers import Text, frozen
-from curate.kernels.compile import inline, kernel
+from curate.kernels.buffers import Text
+from curate.kernels.compile import kernel
+from curate.kernels.grow import grown
 from curate.kernels.utf8 import code_point
 from curate.steps.refusals.phrase_files import PhraseKind, PhraseSearch
 from curate.text.phrases.automaton import SPACE, WORD, kinds
 from curate.text.phrases.matching import PhraseHits
 
-ROOM: Final = 1 << 14
-"""Quotations that one call of the kernel has room for."""
-
-STRAIGHT, OPEN, CLOSE, LINE = 1, 2, 3, 4
-MARKS: Final = {0x22: STRAIGHT, 0x201C: OPEN, 0x201E: OPEN, 0x201D: CLOSE, 0xAB: OPEN, 0xBB: CLOSE, 0x0A: LINE}
-"""Quotation marks, and the line end, which ends a quotation without a closing mark."""
+ROOM: Final = 256
+LINE_END, STRAIGHT = 0x0A, 0x22
+OPENS: Final = (0x201C, 0x201E, 0xAB)
+CLOSES: Final = (STRAIGHT, 0x201D, 0xBB)
 
 
 class Quotes(NamedTuple):
@@ -41,38 +40,26 @@ def valid(
     family = search.family[hits.phrase].astype(np.int64)
     turn = hits.place.astype(np.int64) * len(search.unquoted) + family
     good &= ~np.isin(turn, turn[kind == PhraseKind.UNLESS])
-    good &= ~_within(turn, hits, kind == PhraseKind.EXCEPT)
-    unquoted = good & search.unquoted[family]
-    if unquoted.any():
-        good[unquoted] = ~_quoted(text, index, hits.place[unquoted], hits.start[unquoted])
+    spans = np.flatnonzero(kind == PhraseKind.EXCEPT)
+    if len(spans):
+        number = np.unique(turn, return_inverse=True)[1].astype(np.int64) << 32
+        start, end = number | hits.start, number | hits.end
+        spans = spans[np.argsort(start[spans], kind="stable")]
+        good &= ~_within(start, start[spans], end[spans])
+    unquoted = np.flatnonzero(good & search.unquoted[family])
+    if len(unquoted):
+        quotes = quotations(text, index, np.unique(hits.place[unquoted]))
+        place, of_quote = hits.place[unquoted].astype(np.int64) << 32, quotes.place.astype(np.int64) << 32
+        good[unquoted] = ~_within(place | hits.start[unquoted], of_quote | quotes.start, of_quote | quotes.end)
     return good
 
 
-def _within(turn: NDArray[np.int64], hits: PhraseHits, exception: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the hits that begin within an exception of the same turn and family."""
-    if not exception.any():
-        return exception
-    _, number = np.unique(turn, return_inverse=True)
-    starts = number.astype(np.int64) << 32 | hits.start
-    order = np.flatnonzero(exception)[np.argsort(starts[exception], kind="stable")]
-    reach = np.maximum.accumulate(number[order].astype(np.int64) << 32 | hits.end[order])
-    last = np.searchsorted(starts[order], starts, side="right") - 1
-    inside: NDArray[np.bool_] = (last >= 0) & (reach[last] > starts)
-    return inside
-
-
-def _quoted(
-    text: Text, index: NDArray[np.int32], place: NDArray[np.int32], start: NDArray[np.int32]
-) -> NDArray[np.bool_]:
-    """Mark the hits that begin within a quotation."""
-    quotes = quotations(text, index, np.unique(place))
-    if len(quotes.place) == 0:
-        return np.zeros(len(place), np.bool_)
-    opens = quotes.place.astype(np.int64) << 32 | quotes.start
-    closes = quotes.place.astype(np.int64) << 32 | quotes.end
-    begins = place.astype(np.int64) << 32 | start
-    last = np.searchsorted(opens, begins, side="right") - 1
-    inside: NDArray[np.bool_] = (last >= 0) & (begins < closes[last])
+def _within(at: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Mark what is at or after the start of a span, and before its end; spans are in order of start."""
+    if not len(start):
+        return np.zeros(len(at), np.bool_)
+    last = np.searchsorted(start, at, side="right") - 1
+    inside: NDArray[np.bool_] = (last >= 0) & (at < np.maximum.accumulate(end)[last])
     return inside
 
 
@@ -88,24 +75,7 @@ def quotations(text: Text, index: NDArray[np.int32], places: NDArray[np.int32]) 
     >>> [column.tolist() for column in quotations(text, np.arange(2, dtype=np.int32), np.arange(2, dtype=np.int32))]
     [[0], [10], [13]]
     """
-    points, codes = frozen(np.array(list(MARKS), np.int32)), frozen(np.array(list(MARKS.values()), np.uint8))
-    spans, at, room = [], 0, ROOM
-    while at < len(places):
-        found = np.empty((room, 3), np.int32)
-        before = at
-        at, size = _quotations(text.data, text.offsets, index, places, at, points, codes, kinds(), found)
-        spans.append(found[:size])
-        room = room * 4 if at == before else room
-    return Quotes(*np.concatenate(spans or [np.empty((0, 3), np.int32)]).T.copy())
-
-
-@inline
-def mark_of(point: int, points: NDArray[np.int32], codes: NDArray[np.uint8]) -> int:
-    """Return the code of a mark, 0 for any other character."""
-    for i in range(len(points)):
-        if points[i] == point:
-            return int(codes[i])
-    return 0
+    return Quotes(*_quotations(text.data, text.offsets, index, places, kinds()).T.copy())
 
 
 @kernel
@@ -114,36 +84,28 @@ def _quotations(
     offsets: NDArray[np.int32],
     index: NDArray[np.int32],
     places: NDArray[np.int32],
-    at: int,
-    points: NDArray[np.int32],
-    codes: NDArray[np.uint8],
     kind: NDArray[np.uint8],
-    spans: NDArray[np.int32],
-) -> tuple[int, int]:
-    """Write (place, start, end) of each quotation from text `at` on, while there is room for all of a text."""
-    found = 0
-    while at < len(places):
-        begin, end = int(offsets[index[places[at]]]), int(offsets[index[places[at]] + 1])
-        known, count, opened, before, blank = found, 0, -1, 0, True
-        i = begin
+) -> NDArray[np.int32]:
+    """Return (place, start, end) of each quotation."""
+    spans, found = np.empty((ROOM, 3), np.int32), 0
+    for place in places:
+        i, end = int(offsets[index[place]]), int(offsets[index[place] + 1])
+        count, opened, before, blank = 0, -1, 0, True
         while i < end:
             point, size = code_point(data, i, end)
-            mark = mark_of(int(point), points, codes)
-            if mark == LINE:
+            if point == LINE_END:
                 opened = -1
-            elif opened == -1 and (mark == OPEN or (mark == STRAIGHT and before != WORD)):
+            elif opened == -1 and (point in OPENS or (point == STRAIGHT and before != WORD)):
                 opened = -2 if blank else count + 1
-            elif opened != -1 and mark in (STRAIGHT, CLOSE):
+            elif opened != -1 and point in CLOSES:
                 if opened >= 0:
-                    if found < len(spans):
-                        spans[found, 0], spans[found, 1], spans[found, 2] = places[at], opened, count
+                    if found == len(spans):
+                        spans = grown(spans)
+                    spans[found, 0], spans[found, 1], spans[found, 2] = place, opened, count
                     found += 1
                 opened = -1
             before = int(kind[point])
             blank = blank and before == SPACE
             count += 1
             i += size
-        if found > len(spans):
-            return at, known
-        at += 1
-    return at, found
+    return spans[:found]
