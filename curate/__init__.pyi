@@ -40,13 +40,13 @@ from .steps.base import (
     Scores as Scores,
     Step as Step,
 )
-from .steps.custom.change import change as change
-from .steps.custom.keep_if import keep_if as keep_if
+from .steps.custom.functions import change as change
+from .steps.custom.functions import keep_if as keep_if
 from .steps.custom.where import where as where
 from .steps.decontaminate.decontaminate import decontaminate as decontaminate
 from .steps.dedup.dedup import dedup as dedup
 from .steps.dedup.exact_dedup import exact_dedup as exact_dedup
-from .steps.dedup.exclude_prompts import exclude_prompts_of as exclude_prompts_of
+from .steps.dedup.exact_dedup import exclude_prompts_of as exclude_prompts_of
 from .steps.filters.language import language as language
 from .steps.filters.quality import quality as quality
 from .steps.filters.repetition import repetition as repetition

@@ -1,10 +1,11 @@
-"""Checks of limits that several steps take."""
+"""Checks of settings that several steps take."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
-from curate.errors import MixtureError, check_number
+from curate.errors import MixtureError, check_number, did_you_mean
 
 
 def check_limit(setting: str, limit: float | None, *, least: float = -inf, most: float = inf) -> float | None:
@@ -16,6 +17,21 @@ def check_limit(setting: str, limit: float | None, *, least: float = -inf, most:
     if limit is None:
         return None
     return check_number(setting, limit, least=least, most=most, hint=", or None for no limit")
+
+
+def check_limits(call: str, at_least: float | None, at_most: float | None) -> tuple[float | None, float | None]:
+    """Return the two limits of a step; raises `MixtureError` for limits that are no numbers, or that keep no row."""
+    low = check_limit(f"{call}(at_least={at_least!r})", at_least)
+    high = check_limit(f"{call}(at_most={at_most!r})", at_most)
+    check_order(call, at_least=low, at_most=high)
+    return low, high
+
+
+def check_choice(setting: str, choice: object, known: Sequence[str]) -> None:
+    """Raise `MixtureError` for a word that is none of those known."""
+    if choice not in known:
+        message = f"{setting}: {did_you_mean(str(choice), known)}"
+        raise MixtureError(message)
 
 
 def check_order(call: str, **limits: float | None) -> None:

@@ -1,6 +1,7 @@
 """The part of a model card that programs read: how the texts were made that its model was trained on.
 
-The card of `quality.bin` is `quality.md` beside it, for people; one fenced block of JSON in it is read back.
+The card of `quality.bin` is `quality.md` beside it, for people; one fenced block of JSON in it is read back. Steps ask
+the model itself here too.
 """
 
 from __future__ import annotations
@@ -10,9 +11,17 @@ import re
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 from curate.errors import FormatError, MixtureError
+from curate.kernels.buffers import frozen, view
 from curate.rows.joined_text import TextForm
 from curate.rows.segments import On, check_on
+from curate.text.fasttext.model_file import load_classifier
+from curate.text.fasttext.predict_kernel import NO_LABEL, judge
+from curate.text.normal import blank
 
 FENCE: Final = "```json curate-classifier"
 BLOCK: Final = re.compile(re.escape(FENCE) + r"\n(.*?)\n```", re.DOTALL)
@@ -71,6 +80,17 @@ def read_card(model: str | Path, digest: str) -> CardMetadata | None:
         message += "the card away and say on= and label= yourself"
         raise MixtureError(message)
     return card
+
+
+def probabilities(model: str, label: str, texts: pa.StringArray) -> NDArray[np.float64]:
+    """Return the probability of the label for each text; NaN if the text is blank, or the model knows no part of it."""
+    classifier, text = load_classifier(model), view(texts)
+    index = np.flatnonzero(~blank(text, frozen(np.arange(len(texts), dtype=np.int32)))).astype(np.int32)
+    wanted = np.array([classifier.labels.index(label)], np.int32)
+    best, _, chance = judge(classifier, text, index, wanted)
+    found = np.full(len(texts), np.nan)
+    found[index] = np.where(best == NO_LABEL, np.nan, chance)
+    return found
 
 
 def _metadata(path: Path, text: str) -> CardMetadata:

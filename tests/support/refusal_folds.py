@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import view
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.refusals._moralising import count_lines
 from curate.steps.refusals.phrase_files import compiled
-from curate.steps.refusals.phrase_hits import hits_in
+from curate.steps.refusals.phrase_hits import count_lines, hits_in
 from tests.support.refusal_hits import lines_of
 
 Marks = NDArray[np.bool_]

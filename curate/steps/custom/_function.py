@@ -62,15 +62,11 @@ def _collect(function: FunctionType, call: str, found: dict[str, str], seen: set
             found[name] = f"module {value.__name__}"
         elif isinstance(value, FunctionType | BuiltinFunctionType | type):
             found[name] = f"{value.__module__}.{value.__qualname__}"
-        elif _plain(value):
+        elif _plain(value) or type(value).__module__ == "re":
             found[name] = _spelled(value)
-        elif type(value).__module__ == "re":
-            found[name] = repr(value)
         else:
-            message = (
-                f"{call}({_label(function)}) uses {name!r}, a {type(value).__name__}, whose content no fingerprint can "
-            )
-            message += "hold; make it inside the function, or from constants at the top of its file"
+            message = f"{call}({_label(function)}) uses {name!r}, a {type(value).__name__}, whose content no "
+            message += "fingerprint can hold; make it inside the function, or from constants at the top of its file"
             raise MixtureError(message)
 
 
@@ -81,9 +77,8 @@ def _source(function: FunctionType, call: str) -> str:
         lines, _ = inspect.findsource(function)
         tree = ast.parse("".join(lines))
     except (OSError, SyntaxError) as error:
-        message = (
-            f"{call}({_label(function)}) has no source to fingerprint ({error}); write it in a file or a notebook cell"
-        )
+        message = f"{call}({_label(function)}) has no source to fingerprint ({error}); write it in a file or a "
+        message += "notebook cell"
         raise MixtureError(message) from error
     kinds = (ast.Lambda,) if code.co_name == "<lambda>" else (ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node for node in ast.walk(tree) if isinstance(node, kinds) and _is_of(node, code)]

@@ -13,8 +13,9 @@ import polars as pl
 from curate.errors import MixtureError
 from curate.rows.frame import check_columns, row_frame
 from curate.rows.segments import Segments
+from curate.steps._answers import limits, numbers_of
+from curate.steps._settings import check_limits
 from curate.steps.base import Bound, Filter, Scores
-from curate.steps.custom._answers import checked_limits, limits, numbers_of
 
 ACROSS: Final = frozenset({"Agg", "Over", "Rolling", "Random", "Len"})
 """Nodes of an expression that read several rows."""
@@ -86,32 +87,22 @@ def where(
         (Bound(reason='long_answer', score='value', at_least=1.0, at_most=None),)
     """
     if not isinstance(condition, pl.Expr):
-        message = (
-            f"where({condition!r}) is no Polars expression; write where(pl.col('characters') < 20_000), or give a "
-        )
-        message += "function to keep_if()"
+        message = f"where({condition!r}) is no Polars expression; write where(pl.col('characters') < 20_000), or give "
+        message += "a function to keep_if()"
         raise MixtureError(message)
-    text, form = str(condition), condition.meta.serialize(format="json")
+    text, form, names = str(condition), condition.meta.serialize(format="json"), condition.meta.root_names()
     if '"AnonymousFunction"' in form:
-        message = (
-            f"where({text}) calls a Python function, which has no identity in an expression; use keep_if(function)"
-        )
+        message = f"where({text}) calls a Python function, which has no identity in an expression; use "
+        message += "keep_if(function)"
         raise MixtureError(message)
-    names = condition.meta.root_names()
-    if (
-        not names
-        or condition.meta.has_multiple_outputs()
-        or _looks_across(json.loads(form))
-        or _differs(condition, names)
-    ):
-        message = (
-            f"where({text}) must say something of each row by itself, from columns that it names; what depends on "
-        )
-        message += "other rows (a mean, a rank, a sample) would change with the order of files"
+    one = names and not condition.meta.has_multiple_outputs()
+    if not one or _looks_across(json.loads(form)) or _differs(condition, names):
+        message = f"where({text}) must say something of each row by itself, from columns that it names; what depends "
+        message += "on other rows (a mean, a rank, a sample) would change with the order of files"
         raise MixtureError(message)
     check_columns(names, f"where({text})")
     content = hashlib.sha256(json.dumps(json.loads(form), sort_keys=True).encode()).hexdigest()
-    low, high = checked_limits("where", at_least, at_most)
+    low, high = check_limits("where", at_least, at_most)
     return Where(
         expression=condition,
         text=text,

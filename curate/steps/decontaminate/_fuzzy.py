@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from curate.evalsets.items import EvalSet
 from curate.kernels.buffers import frozen
-from curate.kernels.hash_table import bloom_of, table_of
+from curate.kernels.compile import inline, kernel
+from curate.kernels.grow import grown
+from curate.kernels.hash_table import HashTable, bloom_of, find, knows, table_of
 from curate.kernels.load_once import load_once
-from curate.steps.decontaminate._fuzzy_kernel import N, RareGrams, near
 from curate.steps.decontaminate._index import Texts, compiled, more_than, taken
+from curate.steps.decontaminate._ngram_kernel import NONE, TurnWords, opening
 from curate.steps.decontaminate._search import FUZZY, Batch, characters, matches
-from curate.text.ngrams import WordHashes, ngrams
+from curate.text.ngrams import WordHashes, gram, ngrams, power, roll
 from curate.text.normal import normalise
 
 LEAST: Final = 10
@@ -33,6 +35,190 @@ SHARE: Final = 0.25
 
 LEEWAY: Final = 0.25
 """How far similarity by words may be below that by characters: changed words still share characters."""
+
+
+N: Final = 4
+"""Words per n-gram. With three, rows have six times as many candidate texts, for the same recall."""
+
+MISSED: Final = -(1 << 40)
+MOST: Final = 1024
+"""Maximum hits of a text in one turn, so that ten megabytes of one sentence stay cheap."""
+
+
+class RareGrams(NamedTuple):
+    """The rare n-grams of texts.
+
+    N-gram `g` is at the place `places[k]` of the text `posts[k]`, for k from `post_begins[g]` to `post_begins[g + 1]`.
+    Text `t` has the words `words[begins[t]:begins[t + 1]]`, and is aligned to a turn that holds `needs[t]` of its
+    n-grams in about its order, and near a stretch that holds `figures_needed[t]` of its `numbers` (words with a digit).
+    `longest` is the most words of one.
+    """
+
+    table: HashTable
+    bloom: NDArray[np.uint64]
+    posts: NDArray[np.int32]
+    places: NDArray[np.int32]
+    post_begins: NDArray[np.int64]
+    words: NDArray[np.uint64]
+    begins: NDArray[np.int64]
+    needs: NDArray[np.int32]
+    numbers: NDArray[np.bool_]
+    figures_needed: NDArray[np.int32]
+    longest: int
+
+
+@kernel
+def near(turns: TurnWords, index: RareGrams, least: float) -> tuple[NDArray[np.int32], int]:
+    """Return the spans of turns that are similar to a text, and their number: turn, text, start, words, edits.
+
+    Edits are words inserted, deleted or changed: at most a share of 1 - `least` of the words of the longer. A text is
+    reported once per turn, where most of its n-grams are.
+    """
+    texts = len(index.needs)
+    head, counts, marks = np.empty(texts, np.int64), np.zeros(texts, np.int32), np.zeros(texts, np.int32)
+    hits, asked = np.empty((1024, 4), np.int32), np.empty(texts, np.int32)
+    costs, froms = np.empty((2, 2 * index.longest + 16), np.int32), np.empty((2, 2 * index.longest + 16), np.int32)
+    out, lines = np.empty((64, 5), np.int32), 0
+    away = power(N)
+    for s in range(len(turns.starts)):
+        total, at = opening(turns, s, N)
+        leaves, count, listed = NONE, 0, 0
+        for j in range(at, turns.ends[s]):
+            total = roll(total, turns.words[j], leaves, away)
+            leaves = turns.words[j - N + 1]
+            key = gram(total, N)
+            number = find(index.table, key) if knows(index.bloom, key) else -1
+            if number < 0:
+                continue
+            while count + index.post_begins[number + 1] - index.post_begins[number] > len(hits):
+                hits = grown(hits)
+            count, listed = _note(index, number, j - N + 1, s + 1, hits, count, head, counts, marks, asked, listed)
+        for text in asked[:listed]:
+            if counts[text] < index.needs[text]:
+                continue
+            start = _place(index, text, hits, head[text])
+            if start == MISSED:
+                continue
+            first, size, edits = _align(turns, s, start, index, text, costs, froms)
+            length = index.begins[text + 1] - index.begins[text]
+            if edits > (1.0 - least) * max(length, size) + 1e-9 or not _has_figures(turns, s, first, size, index, text):
+                continue
+            if lines == len(out):
+                out = grown(out)
+            out[lines, 0], out[lines, 1], out[lines, 2] = s, text, first
+            out[lines, 3], out[lines, 4] = size, edits
+            lines += 1
+    return out, lines
+
+
+@inline
+def _has_figures(turns: TurnWords, s: int, first: int, size: int, index: RareGrams, text: int) -> bool:
+    """Return whether a span of turn `s` contains enough of the numbers of the text."""
+    count = 0
+    for k in range(index.begins[text], index.begins[text + 1]):
+        if not index.numbers[k]:
+            continue
+        for j in range(turns.starts[s] + first, turns.starts[s] + first + size):
+            if turns.words[j] == index.words[k]:
+                count += 1
+                break
+    return count >= index.figures_needed[text]
+
+
+@inline
+def slack(length: int | np.integer) -> int:
+    """Return by how many words a span may exceed a text of `length` words, and be off its position."""
+    return int(max(3, length // 4))
+
+
+@inline
+def _note(
+    index: RareGrams,
+    number: int,
+    at: int,
+    mark: int,
+    hits: NDArray[np.int32],
+    count: int,
+    head: NDArray[np.int64],
+    counts: NDArray[np.int32],
+    marks: NDArray[np.int32],
+    asked: NDArray[np.int32],
+    listed: int,
+) -> tuple[int, int]:
+    """Record an n-gram of a turn for each text that has it: one chain of hits per text, the last one first."""
+    for k in range(index.post_begins[number], index.post_begins[number + 1]):
+        text = index.posts[k]
+        if marks[text] != mark:
+            marks[text], counts[text], head[text] = mark, 0, -1
+            asked[listed] = text
+            listed += 1
+        if counts[text] == MOST:
+            continue
+        hits[count, 0], hits[count, 1], hits[count, 2] = at, index.places[k], head[text]
+        counts[text] += 1
+        head[text] = count
+        count += 1
+    return count, listed
+
+
+@inline
+def _place(index: RareGrams, text: int, hits: NDArray[np.int32], head: int) -> int:
+    """Return the word of the batch at which the text would begin; `MISSED` if there are too few hits."""
+    length = index.begins[text + 1] - index.begins[text]
+    room = slack(length)
+    most, start = 0, MISSED
+    anchor = head
+    while anchor >= 0:
+        begin = hits[anchor, 0] - hits[anchor, 1]
+        votes, k = 0, anchor
+        while k >= 0 and hits[k, 0] >= hits[anchor, 0] - length - room:
+            votes += abs(hits[k, 0] - hits[k, 1] - begin) <= room
+            k = hits[k, 2]
+        if votes > most:
+            most, start = votes, begin
+        anchor = hits[anchor, 2]
+    return start if most >= index.needs[text] else MISSED
+
+
+@inline
+def _align(
+    turns: TurnWords,
+    s: int,
+    start: int,
+    index: RareGrams,
+    text: int,
+    costs: NDArray[np.int32],
+    froms: NDArray[np.int32],
+) -> tuple[int, int, int]:
+    """Align the text to the words around `start`; return the start of the best span in the turn, its words, the edits.
+
+    `costs[_, j]` is the fewest edits from the text so far to a span that ends before word j of the window, and
+    `froms[_, j]` is where that span begins.
+    """
+    begin, end = index.begins[text], index.begins[text + 1]
+    room = slack(end - begin)
+    low = max(start - room, turns.starts[s])
+    width = min(start + (end - begin) + room, turns.ends[s]) - low
+    for j in range(width + 1):
+        costs[0, j], froms[0, j] = 0, j
+    for i in range(begin, end):
+        now = (i - begin + 1) & 1
+        costs[now, 0], froms[now, 0] = i - begin + 1, 0
+        for j in range(1, width + 1):
+            changed = index.words[i] != turns.words[low + j - 1]
+            cost, origin = costs[1 - now, j - 1] + changed, froms[1 - now, j - 1]
+            if costs[1 - now, j] + 1 < cost:
+                cost, origin = costs[1 - now, j] + 1, froms[1 - now, j]
+            if costs[now, j - 1] + 1 < cost:
+                cost, origin = costs[now, j - 1] + 1, froms[now, j - 1]
+            costs[now, j], froms[now, j] = cost, origin
+    last, best = (end - begin) & 1, 0
+    for j in range(1, width + 1):
+        # Edits over the words of the longer, compared without division; of equal ones the last, which has most words.
+        mine = costs[last, j] * max(end - begin, best - froms[last, best])
+        if mine <= costs[last, best] * max(end - begin, j - froms[last, j]):
+            best = j
+    return low + froms[last, best] - turns.starts[s], best - froms[last, best], costs[last, best]
 
 
 class Rephrased(NamedTuple):
@@ -59,7 +245,7 @@ def _rare_grams(texts: Texts, threshold: float, *, numbers: bool) -> RareGrams:
     counts = np.diff(begins)
     owner = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     place = np.arange(len(hashes)) - np.repeat(begins[:-1], counts)
-    first = _first(inverse.astype(np.int64) << 32 | owner)
+    first = np.unique(inverse.astype(np.int64) << 32 | owner, return_index=True)[1]
     owner, place, number = owner[first], place[first], inverse[first]
     frequency = np.bincount(number, minlength=len(keys))[number]
     order = np.lexsort((place, frequency, owner))
@@ -83,12 +269,6 @@ def _rare_grams(texts: Texts, threshold: float, *, numbers: bool) -> RareGrams:
         frozen(more_than(threshold, held)),
         int(texts.sizes.max(initial=0)),
     )
-
-
-def _first(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the first position of each distinct value."""
-    order = np.argsort(pairs, kind="stable")
-    return order[np.diff(pairs[order], prepend=-1) != 0]
 
 
 def _ranks(owner: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -202,12 +202,8 @@ def _by_item(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
     """Return one hit per row and item, in order of rows, strength and items."""
     items = index.items
     number = np.arange(len(items.eval), dtype=np.int32)
-    of = pl.concat(
-        [
-            pl.DataFrame({"text": items.question, "number": number}),
-            pl.DataFrame({"text": items.answer, "number": number}),
-        ]
-    ).filter(pl.col("text") >= 0)
+    texts = (pl.DataFrame({"text": text, "number": number}) for text in (items.question, items.answer))
+    of = pl.concat(texts).filter(pl.col("text") >= 0)
     names = pl.Series(items.names, dtype=pl.String)
     found = (
         hits.join(of, on="text", how="inner")
@@ -374,9 +370,7 @@ def _check(
     elif not 0 < threshold <= 1:
         message = f"decontaminate(threshold={threshold!r}): a share of an item's words, above 0 and up to 1"
     elif fuzzy is not None and not 0 < fuzzy <= 1:
-        message = (
-            f"decontaminate(fuzzy={fuzzy!r}): a similarity above 0 and up to 1, or None to leave rephrasings alone"
-        )
+        message = f"decontaminate(fuzzy={fuzzy!r}): a similarity above 0 and up to 1, or None for no rephrasings"
     elif informative < 0:
         message = f"decontaminate(informative={informative!r}): a number of words, 0 or more"
     elif mode not in get_args(Mode):

@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError, did_you_mean
+from curate.errors import MixtureError
 from curate.io.build_input import Stored, rows_of
 from curate.io.inputs import Input
 from curate.kernels.buffers import frozen
 from curate.rows.segments import On, Segments, check_on, select
 from curate.rows.shingles import Sets, joined, row_sets, set_hashes
+from curate.steps._settings import check_choice
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup._candidates import Candidates, nearest
 from curate.steps.dedup.exact_dedup import by_priority, leaders, row_characters
@@ -166,9 +167,7 @@ def dedup(
     References:
         Broder, "On the resemblance and containment of documents" (1997); datasketch for the signatures.
     """
-    if keep not in get_args(Keep):
-        message = f"dedup(keep={keep!r}): {did_you_mean(str(keep), get_args(Keep))}"
-        raise MixtureError(message)
+    check_choice(f"dedup(keep={keep!r})", keep, get_args(Keep))
     if ngram < 1:
         message = f"dedup(ngram={ngram!r}): an n-gram has one word or more; 5 is usual"
         raise MixtureError(message)

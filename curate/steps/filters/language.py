@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from curate.errors import FormatError, MixtureError, SourceNotFoundError, did_you_mean
 from curate.kernels.buffers import Text, strings
-from curate.rows.segments import SIDES, Part, Segments, check_on
+from curate.rows.segments import Part, Segments, check_on
+from curate.steps._evidence import part_hits, sort_and_trim
 from curate.steps._settings import check_limit
 from curate.steps.base import Bound, Evidence, Filter, Finding, Scores
-from curate.steps.filters._codes import TWO_LETTERS, places_of
 from curate.text.fasttext.model_file import Classifier, load_classifier
 from curate.text.fasttext.predict_kernel import NO_LABEL, compare
 from curate.text.prose import prose
@@ -40,6 +40,51 @@ SURE: Final = 0.5
 """Probability from which a language counts: more probable than all others together."""
 KANA: Final = "[\u3041-\u30ff\uff66-\uff9f]"
 HUNDREDTHS: Final = pa.array([f"{number / 100:.2f}" for number in range(101)])
+
+
+_PAIRS: Final = """
+aa:aar ab:abk ae:ave af:afr ak:aka/twi/fat am:amh an:arg ar:ara/arb as:asm av:ava ay:aym/ayr
+az:aze/azj/azb ba:bak be:bel bg:bul bi:bis bm:bam bn:ben bo:bod br:bre bs:bos ca:cat ce:che
+ch:cha co:cos cr:cre cs:ces cu:chu cv:chv cy:cym da:dan de:deu dv:div dz:dzo ee:ewe el:ell
+en:eng eo:epo es:spa et:est/ekk eu:eus fa:fas/pes/prs ff:ful/fuv fi:fin fj:fij fo:fao fr:fra
+fy:fry ga:gle gd:gla gl:glg gn:grn/gug gu:guj gv:glv ha:hau he:heb hi:hin ho:hmo hr:hrv ht:hat
+hu:hun hy:hye hz:her ia:ina id:ind ie:ile ig:ibo ii:iii ik:ipk io:ido is:isl it:ita iu:iku
+ja:jpn jv:jav ka:kat kg:kon ki:kik kj:kua kk:kaz kl:kal km:khm kn:kan ko:kor kr:kau/knc ks:kas
+ku:kur/kmr kv:kom/kpv kw:cor ky:kir la:lat lb:ltz lg:lug li:lim ln:lin lo:lao lt:lit lu:lub
+lv:lav/lvs mg:mlg/plt mh:mah mi:mri mk:mkd ml:mal mn:mon/khk mr:mar ms:msa/zsm mt:mlt my:mya
+na:nau nb:nob nd:nde ne:nep/npi ng:ndo nl:nld nn:nno no:nor/nob/nno nr:nbl nv:nav ny:nya oc:oci
+oj:oji om:orm/gaz or:ori/ory os:oss pa:pan pi:pli pl:pol ps:pus/pbt pt:por qu:que/quy rm:roh
+rn:run ro:ron ru:rus rw:kin sa:san sc:srd sd:snd se:sme sg:sag sh:hbs si:sin sk:slk sl:slv
+sm:smo sn:sna so:som sq:sqi/als sr:srp ss:ssw st:sot su:sun sv:swe sw:swa/swh ta:tam te:tel
+tg:tgk th:tha ti:tir tk:tuk tl:tgl/fil tn:tsn to:ton tr:tur ts:tso tt:tat tw:twi ty:tah ug:uig
+uk:ukr ur:urd uz:uzb/uzn ve:ven vi:vie vo:vol wa:wln wo:wol xh:xho yi:yid/ydd yo:yor za:zha
+zh:zho/cmn zu:zul
+"""
+
+TWO_LETTERS: Final[dict[str, tuple[str, ...]]] = {pair[:2]: tuple(pair[3:].split("/")) for pair in _PAIRS.split()}
+"""Which three letters (ISO 639-3) stand for the two of ISO 639-1, the language as a whole first. Models name languages
+either way: lid.176 says `en`, lid.218 and GlotLID say `eng_Latn`. Macrolanguages have the codes of what these two
+models tell apart: `ar` is `ara`, or `arb`, Standard Arabic."""
+
+
+def places_of(language: str, labels: Sequence[str]) -> list[int]:
+    """Return which labels name a language: the label itself, or all whose code, before any `_`, means the same.
+
+    >>> labels = ["eng_Latn", "zho_Hans", "zho_Hant", "de"]
+    >>> places_of("en", labels), places_of("zh", labels), places_of("zho_Hant", labels), places_of("deu", labels)
+    ([0], [1, 2], [2], [3])
+    >>> places_of("fr", labels)
+    []
+    """
+    if language in labels:
+        return [labels.index(language)]
+    codes = set(codes_of(language))
+    return [place for place, label in enumerate(labels) if codes.intersection(codes_of(label.partition("_")[0]))]
+
+
+def codes_of(code: str) -> tuple[str, ...]:
+    """Return the three-letter codes that a code of two or three letters means."""
+    return TWO_LETTERS.get(code, (code,))
 
 
 class SegmentLanguages(NamedTuple):
@@ -74,8 +119,8 @@ class Language(Filter):
 
     def data_hashes(self) -> Mapping[str, str]:
         """Return the sha256 of the model's file."""
-        path = _path(self.model)
-        return {path.name: _classifier(self.model).digest}
+        classifier = _classifier(self.model)
+        return {OWN_MODEL if self.model is None else Path(self.model).name: classifier.digest}
 
     def score(self, segments: Segments) -> Scores:
         """Detect the language of each segment, and from these that of each row."""
@@ -83,14 +128,9 @@ class Language(Filter):
         chosen = _places(self.wanted, classifier)
         detected = _languages(segments, classifier, np.array(chosen, np.int32))
         total = np.bincount(detected.row, detected.letters, segments.rows).astype(np.float64)
-        wanted = np.full(segments.rows, np.nan)
-        if self.wanted:
-            np.divide(
-                np.bincount(detected.row, detected.letters * detected.wanted.astype(np.float64), segments.rows),
-                total,
-                out=wanted,
-                where=total > 0,
-            )
+        welcome = np.bincount(detected.row, detected.letters * detected.wanted.astype(np.float64), segments.rows)
+        some = (total > 0) & bool(self.wanted)
+        wanted = np.divide(welcome, total, out=np.full(segments.rows, np.nan), where=some)
         main, share = _main(detected, total, len(classifier.labels))
         names = pa.array([*classifier.labels, UNDETERMINED], pa.string())
         return Scores(
@@ -107,17 +147,15 @@ class Language(Filter):
         foreign = detected.letters[low] * (1.0 - detected.wanted[low])
         order = low[np.lexsort((low, -foreign, detected.row[low]))]
         hits = order[np.flatnonzero(np.diff(detected.row[order], prepend=-1))]
-        side = np.array([SIDES.index(part.side) for part in parts], np.uint8)[detected.part[hits]]
-        turn, end = np.zeros(len(hits), np.int32), np.zeros(len(hits), np.int32)
+        found = []
         for number, part in enumerate(parts):
-            mine = detected.part[hits] == number
-            place = detected.place[hits[mine]]
-            turn[mine] = part.turn[place]
-            end[mine] = count_characters(part.text, part.index[place])
-        hundredths = HUNDREDTHS.take(pa.array(np.rint(detected.best[hits] * 100).astype(np.int32)))
-        match = pc.binary_join_element_wise(names.take(pa.array(detected.label[hits])), hundredths, " ")
-        nothing = np.zeros(len(hits), np.int32)
-        return Evidence(detected.row[hits], nothing.astype(np.int16), side, turn, nothing, end, match)
+            mine = hits[detected.part[hits] == number]
+            place, label = detected.place[mine], names.take(pa.array(detected.label[mine]))
+            hundredths = HUNDREDTHS.take(pa.array(np.rint(detected.best[mine] * 100).astype(np.int32)))
+            match = pc.binary_join_element_wise(label, hundredths, " ")
+            start, end = np.zeros(len(place), np.int32), count_characters(part.text, part.index[place])
+            found.append(part_hits(part, place, 0, start, end, match))
+        return sort_and_trim(found)
 
 
 def language(
@@ -195,7 +233,7 @@ def _places(wanted: tuple[str, ...], classifier: Classifier) -> list[int]:
 
 def _classifier(model: str | None) -> Classifier:
     """Return the model; raises `FormatError` if the package's own is not the one known here."""
-    path = _path(model)
+    path = _own_model() if model is None else Path(model)
     classifier = load_classifier(path)
     if model is None and classifier.digest != OWN_DIGEST:
         message = (
@@ -204,10 +242,6 @@ def _classifier(model: str | None) -> Classifier:
         )
         raise FormatError(message)
     return classifier
-
-
-def _path(model: str | None) -> Path:
-    return _own_model() if model is None else Path(model)
 
 
 @lru_cache(maxsize=1)
@@ -227,10 +261,7 @@ def _own_model() -> Path:
 
 def _languages(segments: Segments, classifier: Classifier, wanted: NDArray[np.int32]) -> SegmentLanguages:
     found = [_languages_in(part, number, classifier, wanted) for number, part in enumerate(segments.parts)]
-    nothing = np.zeros(0, np.int32)
-    none = SegmentLanguages(
-        nothing, nothing, nothing, nothing, nothing, np.zeros(0, np.float32), np.zeros(0, np.float32)
-    )
+    none = (np.zeros(0, kind) for kind in (*(np.int32,) * 5, np.float32, np.float32))
     return SegmentLanguages(*(np.concatenate(column) for column in zip(none, *found, strict=True)))
 
 

@@ -6,20 +6,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
-
-import numpy as np
+from typing import ClassVar, Final
 
 from curate.errors import MixtureError, did_you_mean
-from curate.kernels.buffers import frozen, view
 from curate.rows.joined_text import TextForm, row_texts
 from curate.rows.segments import On, Segments, check_on
 from curate.steps._settings import check_limit
 from curate.steps.base import Bound, Filter, Scores
-from curate.steps.classifier_card import CardMetadata, read_card
+from curate.steps.classifier_card import CardMetadata, probabilities, read_card
 from curate.text.fasttext.model_file import Classifier, load_classifier
-from curate.text.fasttext.predict_kernel import NO_LABEL, judge
-from curate.text.normal import blank
+
+SHOWN: Final = 20
+"""Labels that a message lists; a model of languages has thousands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +38,8 @@ class Quality(Filter):
 
     def score(self, segments: Segments) -> Scores:
         """Return the probability of the label for each row; NaN for a row of no text, or none that the model knows."""
-        classifier = load_classifier(self.model)
-        wanted = np.array([_place(classifier, self.label, self.model)], np.int32)
-        text = view(row_texts(segments, self.form, self.opening))
-        every = frozen(np.arange(segments.rows, dtype=np.int32))
-        index = np.flatnonzero(~blank(text, every)).astype(np.int32)
-        label, _, found = judge(classifier, text, index, wanted)
-        probability = np.full(segments.rows, np.nan)
-        probability[index] = np.where(label == NO_LABEL, np.nan, found)
-        return Scores({"probability": probability})
+        texts = row_texts(segments, self.form, self.opening)
+        return Scores({"probability": probabilities(self.model, self.label, texts)})
 
     def data_hashes(self) -> Mapping[str, str]:
         """Return the sha256 of the model's file."""
@@ -117,26 +108,13 @@ def quality(
 def _label(classifier: Classifier, label: str | None, card: CardMetadata | None, path: str) -> str:
     """Return the label to ask for; raises `MixtureError` if it is not given, or the model lacks it."""
     if label is None and card is None:
+        more = f", ... ({len(classifier.labels):,} in all)" if len(classifier.labels) > SHOWN else ""
         message = f"quality({path!r}): which label is that of the rows to keep? No card beside the model says; give "
-        message += f"label=, one of: {_some(classifier.labels)}"
+        message += f"label=, one of: {', '.join(classifier.labels[:SHOWN])}{more}"
         raise MixtureError(message)
     wanted = label.removeprefix("__label__") if label is not None else card.label if card is not None else ""
-    _place(classifier, wanted, path)
-    return wanted
-
-
-def _place(classifier: Classifier, label: str, path: str) -> int:
-    if label not in classifier.labels:
-        known = did_you_mean(label, classifier.labels[:SHOWN])
-        message = f"quality(label={label!r}): the model {path} has no such label; {known}"
+    if wanted not in classifier.labels:
+        known = did_you_mean(wanted, classifier.labels[:SHOWN])
+        message = f"quality(label={wanted!r}): the model {path} has no such label; {known}"
         raise MixtureError(message)
-    return classifier.labels.index(label)
-
-
-SHOWN = 20
-"""Labels that a message lists; a model of languages has thousands."""
-
-
-def _some(labels: tuple[str, ...]) -> str:
-    more = f", ... ({len(labels):,} in all)" if len(labels) > SHOWN else ""
-    return ", ".join(labels[:SHOWN]) + more
+    return wanted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from types import ModuleType
 from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments
-from curate.steps._settings import check_limit, check_order
+from curate.steps._answers import numbers_of
+from curate.steps._settings import check_choice, check_limits
 from curate.steps.base import Bound, Filter, Scores
 
 Of: TypeAlias = Literal["best", "mean", "worst"]
@@ -59,21 +60,19 @@ class Scoring(Filter):
 
     def bounds(self) -> tuple[Bound, ...]:
         """Return the two limits."""
-        low, high = (
-            Bound("low_score", "value", at_least=self.at_least),
-            Bound("high_score", "value", at_most=self.at_most),
-        )
-        return tuple(bound for bound in (low, high) if bound[2:] != (None, None))
+        bounds = Bound("low_score", "value", self.at_least), Bound("high_score", "value", at_most=self.at_most)
+        return tuple(bound for bound in bounds if bound[2:] != (None, None))
 
     def score(self, segments: Segments) -> Scores:
         """Return the number of each row, NaN if there is none; a function is not called for no rows, only found."""
-        if ":" in self.what:
-            found = _called(self.what, segments)
-        elif segments.body is None or segments.rows == 0:
-            found = np.full(segments.rows, np.nan)
-        else:
-            found = _read(self.what, self.of, segments.body)
-        return Scores({"value": found})
+        function = _found(self.what) if ":" in self.what else None
+        if segments.body is None or segments.rows == 0:
+            return Scores({"value": np.full(segments.rows, np.nan)})
+        if function is None:
+            return Scores({"value": _read(self.what, self.of, segments.body)})
+        with _lock(self.what):
+            answer = function(segments.body)
+        return Scores({"value": numbers_of(answer, segments.rows, f"score({self.what!r})")})
 
     def data_hashes(self) -> Mapping[str, str]:
         """Return the sha256 of the module that the function is in; nothing for a column."""
@@ -123,12 +122,8 @@ def score(
         >>> step.score(segments(pa.RecordBatch.from_pylist(rows, BODIES["conversation"]))).columns["value"].tolist()
         [0.25, 4.0, nan]
     """
-    low = check_limit(f"score(at_least={at_least!r})", at_least)
-    high = check_limit(f"score(at_most={at_most!r})", at_most)
-    check_order("score", at_least=low, at_most=high)
-    if of not in get_args(Of):
-        message = f"score(of={of!r}): {did_you_mean(str(of), get_args(Of))}"
-        raise MixtureError(message)
+    low, high = check_limits("score", at_least, at_most)
+    check_choice(f"score(of={of!r})", of, get_args(Of))
     name = _check_column(what) if isinstance(what, str) else _name_of(what)
     if ":" in name:
         _source_hash(name)
@@ -233,17 +228,24 @@ def _means(values: NDArray[np.float64], starts: NDArray[np.int32]) -> NDArray[np
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _found(what: str) -> Callable[[pa.RecordBatch], Any]:
-    """Import the module and return the function; raises `MixtureError` if either is missing."""
-    module, _, name = what.partition(":")
+def _module(what: str) -> ModuleType:
+    """Import the module of a function; raises `MixtureError` if it cannot be imported."""
+    module = what.partition(":")[0]
     try:
-        home = importlib.import_module(module)
+        return importlib.import_module(module)
     except ImportError as error:
-        raise _unfound(what, error) from error
+        message = f"score({what!r}): {module} cannot be imported ({error}); modules are looked for beside the mixture "
+        message += "file while it is read, in the folder of a notebook, and in what is installed"
+        raise MixtureError(message) from error
+
+
+def _found(what: str) -> Callable[[pa.RecordBatch], Any]:
+    """Return the function; raises `MixtureError` if it is missing."""
+    home, name = _module(what), what.partition(":")[2]
     function = getattr(home, name, None)
     if function is None:
         known = [each for each, value in vars(home).items() if callable(value) and not each.startswith("_")]
-        message = f"score({what!r}): {module} has no function {name!r}; {did_you_mean(name, known)}"
+        message = f"score({what!r}): {home.__name__} has no function {name!r}; {did_you_mean(name, known)}"
         raise MixtureError(message)
     if not callable(function):
         message = f"score({what!r}) is {type(function).__name__}, which cannot be called; name a function that takes a "
@@ -258,52 +260,12 @@ def _lock(_what: str) -> Lock:
     return Lock()
 
 
-def _unfound(what: str, error: ImportError) -> MixtureError:
-    module = what.partition(":")[0]
-    return MixtureError(
-        f"score({what!r}): {module} cannot be imported ({error}); modules are looked for beside the mixture file while "
-        "it is read, in the folder of a notebook, and in what is installed"
-    )
-
-
-def _called(what: str, segments: Segments) -> NDArray[np.float64]:
-    """Return the function's number for each row, checked."""
-    function = _found(what)
-    if segments.body is None or segments.rows == 0:
-        return np.full(segments.rows, np.nan)
-    with _lock(what):
-        answer = function(segments.body)
-    where = f"score({what!r}) was given {segments.rows:,} rows and must return one number for each"
-    try:
-        if isinstance(answer, pa.Array | pa.ChunkedArray):
-            answer = answer.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        elif isinstance(answer, pl.Series):
-            answer = answer.cast(pl.Float64).fill_null(np.nan).to_numpy()
-        numbers = np.array(answer, np.float64)
-    except (TypeError, ValueError, pa.ArrowInvalid, pa.ArrowNotImplementedError, pl.exceptions.PolarsError) as error:
-        message = f"{where}; it returned {type(answer).__name__}, which is not of numbers ({error})"
-        raise MixtureError(message) from error
-    if numbers.shape != (segments.rows,):
-        shape = f"{len(numbers):,} numbers" if numbers.ndim == 1 else f"numbers of shape {numbers.shape}"
-        message = f"{where}; it returned {shape}"
-        raise MixtureError(message)
-    wrong = np.flatnonzero(np.isinf(numbers))
-    if len(wrong):
-        message = f"{where}; it returned {numbers[wrong[0]]} for {len(wrong):,} of them; return NaN for no score"
-        raise MixtureError(message)
-    return numbers
-
-
 def _source_hash(what: str) -> str:
-    """Return the sha256 of the file of the function's module, found without running it."""
-    module = what.partition(":")[0]
-    try:
-        known = sys.modules.get(module)
-        spec = importlib.util.find_spec(module) if known is None else None
-    except ImportError as error:
-        raise _unfound(what, error) from error
-    file = getattr(known, "__file__", None) or (spec.origin if spec is not None else None)
+    """Return the sha256 of the file of the function's module."""
+    home = _module(what)
+    file = getattr(home, "__file__", None)
     if file is None or not Path(file).is_file():
-        message = f"score({what!r}): {module} is no module with a file of its own; name one of your own that calls it"
+        message = f"score({what!r}): {home.__name__} is no module with a file of its own; name one of your own that "
+        message += "calls it"
         raise MixtureError(message)
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -30,6 +30,7 @@ FOLLOWS: Final = {
 }
 """The roles that may follow a role. Several tools may answer one assistant turn."""
 
+SIZES: Final = ("turns", "characters", "words")
 NAMES: Final = (*ROLES, "unknown role", "the start")
 MATCHES: Final = pa.array([*NAMES, *(f"{name} after {before}" for before in NAMES for name in NAMES)])
 """What a hit matched: the role of an empty turn, or a turn out of order and the one before it."""
@@ -58,19 +59,15 @@ class Shape(Filter):
     def bounds(self) -> tuple[Bound, ...]:
         """Return the limits: form first, then sizes."""
         form = (
-            (not self.empty_turns, Bound("empty_turn", "empty_turns", at_most=0)),
-            (self.role_order, Bound("role_order", "role_order", at_most=0)),
-            (not self.unanswered, Bound("unanswered", "unanswered", at_most=0)),
+            ("empty_turn", "empty_turns", not self.empty_turns),
+            ("role_order", "role_order", self.role_order),
+            ("unanswered", "unanswered", not self.unanswered),
         )
-        sizes = (
-            (self.min_turns, Bound("too_few_turns", "turns", at_least=self.min_turns)),
-            (self.max_turns, Bound("too_many_turns", "turns", at_most=self.max_turns)),
-            (self.min_characters, Bound("too_few_characters", "characters", at_least=self.min_characters)),
-            (self.max_characters, Bound("too_many_characters", "characters", at_most=self.max_characters)),
-            (self.min_words, Bound("too_few_words", "words", at_least=self.min_words)),
-            (self.max_words, Bound("too_many_words", "words", at_most=self.max_words)),
-        )
-        return (*(bound for held, bound in form if held), *(bound for limit, bound in sizes if limit is not None))
+        bounds = [Bound(reason, score, at_most=0) for reason, score, held in form if held]
+        for size in SIZES:
+            low, high = getattr(self, f"min_{size}"), getattr(self, f"max_{size}")
+            bounds += [Bound(f"too_few_{size}", size, at_least=low), Bound(f"too_many_{size}", size, at_most=high)]
+        return tuple(bound for bound in bounds if bound[2:] != (None, None))
 
     def score(self, segments: Segments) -> Scores:
         """Measure turns, characters and words of the measured segments, and the form of whole rows."""
@@ -162,8 +159,8 @@ def shape(
     for name, limit in limits.items():
         if limit is not None:
             check_whole(f"shape({name}={limit!r})", limit, hint=", or None for no limit")
-    for what in ("turns", "characters", "words"):
-        check_order("shape", **{name: limits[name] for name in (f"min_{what}", f"max_{what}")})
+    for size in SIZES:
+        check_order("shape", **{name: limits[name] for name in (f"min_{size}", f"max_{size}")})
     return Shape(
         on=check_on(on),
         **limits,

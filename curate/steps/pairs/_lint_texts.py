@@ -1,8 +1,8 @@
-"""What `lint_pairs` reads in texts: empty sides, repeated prompts, refusals, leaks of identity, languages."""
+"""The kinds of `lint_pairs`, and those it finds in texts: empty sides, repeated prompts, refusals, leaks, languages."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +14,43 @@ from curate.rows.joined_text import row_texts
 from curate.rows.schema import ASSISTANT, USER
 from curate.rows.segments import Part, Segments
 from curate.rows.sides import side
+from curate.steps._evidence import part_hits
+from curate.steps.base import Evidence
 from curate.steps.filters.language import UNDETERMINED, Language
-from curate.steps.pairs._lint_evidence import Hits, marked
 from curate.steps.pairs._lint_kernel import within
 from curate.steps.refusals.phrase_files import compiled
 from curate.steps.refusals.phrase_hits import CountedHits, hits_in
 from curate.text.normal import blank, normalise
 from curate.text.words import count_words
+
+Lint: TypeAlias = Literal[
+    "empty_side",
+    "equal_answers",
+    "equal_when_cut",
+    "score_inverted",
+    "bad_rating",
+    "refusal_chosen",
+    "prompt_repeated",
+    "identity_leak",
+    "other_language",
+]
+LINTS: Final[tuple[Lint, ...]] = get_args(Lint)
+
+
+def hits_of(
+    lint: Lint, part: Part, places: NDArray[np.int32], match: pa.StringArray, spans: NDArray[np.int32] | None = None
+) -> Evidence:
+    """Return evidence of one lint in one part; without `spans` (starts and ends) it is the segments as a whole."""
+    start, end = np.zeros((2, len(places)), np.int32) if spans is None else spans
+    return part_hits(part, places, LINTS.index(lint), start, end, match)
+
+
+def marked(hits: Evidence, mask: NDArray[np.bool_]) -> Evidence:
+    """Return those of the hits that `mask` marks."""
+    row, reason, side, turn, start, end, match = hits
+    match = match.filter(pa.array(mask))
+    return Evidence(row[mask], reason[mask], side[mask], turn[mask], start[mask], end[mask], match)
+
 
 FAMILIES: Final = ("cannot_help", "self_reference", "provider")
 """Families of `curate.steps.refusals.refusals`: the first is a refusal, the others reveal a model, or its maker."""
@@ -57,7 +87,7 @@ def last_asked(segments: Segments) -> Part:
     return Part(part.side, part.text, part.index[last], part.row[last], part.turn[last], part.role[last])
 
 
-def repeated(segments: Segments) -> tuple[NDArray[np.int32], list[Hits]]:
+def repeated(segments: Segments) -> tuple[NDArray[np.int32], list[Evidence]]:
     """Count the assistant turns that have the whole last user turn within them, both in normal form."""
     asked = last_asked(segments)
     prompts = view(_normal(asked))
@@ -71,34 +101,33 @@ def repeated(segments: Segments) -> tuple[NDArray[np.int32], list[Hits]]:
         found = within(text.data, text.offsets, prompts.data, prompts.offsets, frozen(which))
         total += _count(part, found, segments.rows)
         places = np.flatnonzero(found).astype(np.int32)
-        nowhere = np.zeros(len(places), np.int32)
-        match = pa.array(["the prompt"]).take(pa.array(nowhere))
-        hits.append(Hits("prompt_repeated", part, places, nowhere, nowhere, match))
+        match = pa.array(["the prompt"]).take(pa.array(np.zeros(len(places), np.int8)))
+        hits.append(hits_of("prompt_repeated", part, places, match))
     return total, hits
 
 
-def phrases(segments: Segments) -> tuple[NDArray[np.int32], NDArray[np.int32], list[Hits]]:
+def phrases(segments: Segments) -> tuple[NDArray[np.int32], NDArray[np.int32], list[Evidence]]:
     """Count the refusals in chosen that stand against none in rejected, and the leaks of identity in all answers."""
     search = compiled("default", FAMILIES, ())
     leaks = np.zeros(segments.rows, np.int32)
     refused = {name: np.zeros(segments.rows, np.int32) for name in ("chosen", "rejected")}
-    openings: list[Hits] = []
-    hits: list[Hits] = []
+    openings: list[Evidence] = []
+    hits: list[Evidence] = []
     for part in _answers(segments):
         found = hits_in(part, search, "anywhere")
         said = part.role[found.place] == ASSISTANT
         leak = said & (found.family > 0)
         leaks += _bins(part, found, leak, segments.rows)
         texts = search.text.take(pa.array(found.phrase))
-        every = Hits("identity_leak", part, found.place, found.start, found.end, texts)
-        hits.append(marked(every, leak))
+        spans = np.array([found.start, found.end])
+        hits.append(marked(hits_of("identity_leak", part, found.place, texts, spans), leak))
         if part.side in refused:
             refusal = said & (found.family == 0) & ((found.start < OPENING) | (part.side == "rejected"))
             refused[part.side] = _bins(part, found, refusal, segments.rows)
         if part.side == "chosen":
-            openings.append(marked(every._replace(lint="refusal_chosen"), refusal))
+            openings.append(marked(hits_of("refusal_chosen", part, found.place, texts, spans), refusal))
     against = refused["rejected"] == 0
-    hits += [marked(each, against[each.part.row[each.places]]) for each in openings]
+    hits += [marked(each, against[each.row]) for each in openings]
     return np.where(against, refused["chosen"], np.int32(0)), leaks, hits
 
 

@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError, did_you_mean
+from curate.errors import MixtureError
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments
 from curate.rows.sides import Unit, side, side_hashes, side_sizes
+from curate.steps._settings import check_choice
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 
 First: TypeAlias = Literal["widest", "least_margin", "random"]
@@ -150,9 +151,7 @@ def balance_length(
         message = f"balance_length(within={within!r}): a limit is from 0 to 0.5; 0.01 is usual"
         raise MixtureError(message)
     for name, word, known in (("unit", unit, Unit), ("first", first, First), ("by", by, By)):
-        if word not in get_args(known):
-            message = f"balance_length({name}={word!r}): {did_you_mean(str(word), get_args(known))}"
-            raise MixtureError(message)
+        check_choice(f"balance_length({name}={word!r})", word, get_args(known))
     return BalanceLength(
         target=float(target), within=float(within), unit=unit, first=first, by=by, allow_large_drop=allow_large_drop
     )

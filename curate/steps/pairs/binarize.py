@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import ClassVar, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError, did_you_mean, is_number
+from curate.errors import MixtureError, check_number, is_number
 from curate.kernels.buffers import frozen, view
 from curate.kernels.hashing import Hashes, hash_strings, ranks
 from curate.rows.identity import content_hashes
 from curate.rows.schema import BODIES, MESSAGE, MESSAGES, kind_of
 from curate.rows.take import take_array
+from curate.steps._settings import check_choice
 from curate.steps.base import Paired, Pairing
 from curate.steps.pairs._pairing_kernel import (
     LENGTH_MATCHED,
@@ -37,7 +38,7 @@ from curate.steps.pairs.completion_scores import ASPECTS, Blend, mean, rounded, 
 Rejected: TypeAlias = Literal["random_lower", "worst", "next_best", "all_lower", "random_other", "length_matched"]
 Ties: TypeAlias = Literal["drop", "keep"]
 
-STRATEGIES: Final = ("random_lower", "worst", "next_best", "all_lower", "random_other", "length_matched")
+STRATEGIES: Final = get_args(Rejected)
 """The code of a strategy in the kernel is its index."""
 
 REASONS: Final = ("one_completion", "missing_score", "none_good_enough", "all_tied", "drawn_tied", "below_margin")
@@ -73,13 +74,6 @@ def at_least(score: float) -> AtLeast:
     return AtLeast(score=float(score))
 
 
-class ScoredCompletions(NamedTuple):
-    """The completions that can be paired, each text of a row once; `place` is the index of one with that text."""
-
-    ranked: RankedCompletions
-    place: NDArray[np.int64]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Binarize(Pairing):
     """See `binarize`."""
@@ -110,56 +104,60 @@ class Binarize(Pairing):
         offsets = answers.offsets.to_numpy(zero_copy_only=True)
         values = answers.values.slice(offsets[0], offsets[-1] - offsets[0])
         row = np.repeat(np.arange(body.num_rows, dtype=np.int32), np.diff(offsets))
-        texts = hash_strings(view(values.field("content")))
-        scored = self._scored(body, values, row, texts)
-        pairs, outcome = self._choose(scored)
+        contents = values.field("content")
+        texts = hash_strings(view(contents))
+        text, different = _distinct(row, texts, body.num_rows)
+        ranked, place = self._ranked(body, values, row, texts, text)
+        pairs, outcome = self._choose(ranked)
         reason = outcome.astype(np.int16) - NONE_GOOD_ENOUGH + _FIRST
         reason[outcome == MADE] = -1
-        reason[np.diff(scored.ranked.offsets) < 2] = _MISSING
-        reason[_different(row, texts, body.num_rows) < 2] = _ONE
-        sides = scored.place[pairs.chosen], scored.place[pairs.rejected]
-        scores = scored.ranked.score[pairs.chosen], scored.ranked.score[pairs.rejected]
-        contents = values.field("content")
+        reason[np.diff(ranked.offsets) < 2] = _MISSING
+        reason[different < 2] = _ONE
         columns = [
             take_array(body["messages"], pairs.row),
-            *(_answers(contents, side) for side in sides),
-            *(pa.array(score) for score in scores),
+            *(_answers(contents, place[side]) for side in (pairs.chosen, pairs.rejected)),
+            *(pa.array(ranked.score[side]) for side in (pairs.chosen, pairs.rejected)),
             body["meta"].take(pa.array(pairs.row)),
         ]
         return Paired(pa.RecordBatch.from_arrays(columns, schema=BODIES["preference"]), pairs.row, reason)
 
-    def _scored(
-        self, body: pa.RecordBatch, values: pa.StructArray, row: NDArray[np.int32], texts: Hashes
-    ) -> ScoredCompletions:
-        """Return the completions that can be paired; those of equal text are one, with the mean of their scores."""
+    def _ranked(
+        self,
+        body: pa.RecordBatch,
+        values: pa.StructArray,
+        row: NDArray[np.int32],
+        texts: Hashes,
+        text: NDArray[np.int64],
+    ) -> tuple[RankedCompletions, NDArray[np.int64]]:
+        """Return the completions that can be paired, and for each the index of one with its text.
+
+        Those of equal text are one, with the mean of their scores.
+        """
         score = scores_of(values.field("scores"), self.score)
         there = np.flatnonzero(np.isfinite(score))
-        order = there[np.lexsort((score[there], texts.low[there], texts.high[there], row[there]))]
-        begins = _begins(row[order], texts.high[order], texts.low[order])
-        place = order[begins]
-        one = np.cumsum(begins) - 1
+        order = there[np.lexsort((score[there], text[there]))]
+        begins = np.diff(text[order], prepend=-1) != 0
+        place, one = order[begins], np.cumsum(begins) - 1
         counts = np.bincount(one, minlength=len(place))
         means = np.where(counts > 1, rounded(np.bincount(one, score[order], len(place)) / counts), score[place])
         prompts = ranks(content_hashes(body.select(["messages"])), np.zeros(body.num_rows, np.uint64), self.seed)
         rank = ranks(Hashes(texts.high[place], texts.low[place]), prompts[row[place]], self.seed)
         best_first = np.lexsort((rank, -means, row[place]))
         place, means, rank = place[best_first], means[best_first], rank[best_first]
-        sizes = np.bincount(row[place], minlength=body.num_rows)
         length = np.zeros(len(place), np.int32)
         if self.rejected == STRATEGIES[LENGTH_MATCHED]:
             length = pc.utf8_length(values.field("content").take(pa.array(place))).to_numpy(zero_copy_only=False)
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        ranked = RankedCompletions(frozen(offsets), frozen(means), frozen(rank), frozen(length))
-        return ScoredCompletions(ranked, place)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(row[place], minlength=body.num_rows))])
+        return RankedCompletions(frozen(offsets), frozen(means), frozen(rank), frozen(length)), place
 
-    def _choose(self, scored: ScoredCompletions) -> tuple[Pairs, NDArray[np.int8]]:
+    def _choose(self, ranked: RankedCompletions) -> tuple[Pairs, NDArray[np.int8]]:
         """Return the pairs, at most `pairs_per_prompt` per row (those with the lowest draws), and each outcome."""
-        sizes = np.diff(scored.ranked.offsets)
+        sizes = np.diff(ranked.offsets)
         good = np.minimum(sizes, 1) if self.chosen == "best" else sizes
         most = int((good * (np.maximum(sizes - 1, 0) if self.rejected == "all_lower" else 1)).sum())
         limit = math.nan if isinstance(self.chosen, str) else self.chosen.score
         strategy, margin = STRATEGIES.index(self.rejected), self.margin - ROUGH if self.margin else 0.0
-        pairs, outcome = choose(scored.ranked, limit, strategy, margin, self.ties == "keep", most)
+        pairs, outcome = choose(ranked, limit, strategy, margin, self.ties == "keep", most)
         if self.pairs_per_prompt is None or not len(pairs.row):
             return pairs, outcome
         order = np.lexsort((pairs.draw, pairs.row))
@@ -168,18 +166,14 @@ class Binarize(Pairing):
         return Pairs(pairs.row[kept], pairs.chosen[kept], pairs.rejected[kept], pairs.draw[kept]), outcome
 
 
-def _begins(row: NDArray[np.int32], high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Mark the first of each run of one text in one row."""
-    begins = np.ones(len(row), np.bool_)
-    begins[1:] = (row[1:] != row[:-1]) | (high[1:] != high[:-1]) | (low[1:] != low[:-1])
-    return begins
-
-
-def _different(row: NDArray[np.int32], texts: Hashes, rows: int) -> NDArray[np.int64]:
-    """Return how many different texts each row has."""
+def _distinct(row: NDArray[np.int32], texts: Hashes, rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the texts such that those of one row are equal if their numbers are; return also how many a row has."""
     order = np.lexsort((texts.low, texts.high, row))
-    begins = _begins(row[order], texts.high[order], texts.low[order])
-    return np.bincount(row[order[begins]], minlength=rows)
+    begins = np.ones(len(row), np.bool_)
+    begins[1:] = np.any([key[order[1:]] != key[order[:-1]] for key in (row, texts.high, texts.low)], axis=0)
+    text = np.empty(len(row), np.int64)
+    text[order] = np.cumsum(begins) - 1
+    return text, np.bincount(row[order[begins]], minlength=rows)
 
 
 def _answers(contents: pa.StringArray, places: NDArray[np.int64]) -> pa.ListArray:
@@ -241,10 +235,14 @@ def binarize(
         >>> [(pair["chosen"][0]["content"], pair["rejected"][0]["content"]) for pair in pairs]
         [('Yes, at 100 °C.', 'Yes.')]
     """
-    _check_choices(score, chosen, rejected, ties)
-    if not is_number(margin) or margin < 0:
-        message = f"binarize(margin={margin!r}): a margin is a number from 0 up, in points of the score"
+    if not (isinstance(score, Blend) or (isinstance(score, str) and score)):
+        message = f"binarize(score={score!r}): give the name of a score, mean(...) or weighted(...)"
         raise MixtureError(message)
+    if not (isinstance(chosen, AtLeast) or chosen == "best"):
+        message = f'binarize(chosen={chosen!r}): give "best" or at_least(x)'
+        raise MixtureError(message)
+    check_choice(f"binarize(rejected={rejected!r})", rejected, STRATEGIES)
+    check_choice(f"binarize(ties={ties!r})", ties, get_args(Ties))
     for what, value, least in (("pairs_per_prompt", pairs_per_prompt, 1), ("seed", seed, 0)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**64):
             message = f"binarize({what}={value!r}): give a whole number from {least} up"
@@ -253,25 +251,12 @@ def binarize(
         score=score,
         chosen=chosen,
         rejected=rejected,
-        margin=float(margin),
+        margin=check_number(f"binarize(margin={margin!r})", margin, least=0, hint=", in points of the score"),
         ties=ties,
         pairs_per_prompt=pairs_per_prompt,
         seed=seed,
         allow_large_drop=allow_large_drop,
     )
-
-
-def _check_choices(score: object, chosen: object, rejected: object, ties: object) -> None:
-    if not (isinstance(score, Blend) or (isinstance(score, str) and score)):
-        message = f"binarize(score={score!r}): give the name of a score, mean(...) or weighted(...)"
-        raise MixtureError(message)
-    if not (isinstance(chosen, AtLeast) or chosen == "best"):
-        message = f'binarize(chosen={chosen!r}): give "best" or at_least(x)'
-        raise MixtureError(message)
-    for what, value, known in (("rejected", rejected, get_args(Rejected)), ("ties", ties, get_args(Ties))):
-        if value not in known:
-            message = f"binarize({what}={value!r}): {did_you_mean(str(value), known)}"
-            raise MixtureError(message)
 
 
 def zephyr(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
@@ -286,9 +271,6 @@ def zephyr(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
 
     Returns:
         The step.
-
-    Raises:
-        MixtureError: `seed` is below 0.
 
     Example:
         >>> zephyr().rejected, zephyr().ties
@@ -313,9 +295,6 @@ def argilla(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
 
     Returns:
         The step.
-
-    Raises:
-        MixtureError: `seed` is below 0.
 
     Example:
         >>> argilla().score.weights[0], argilla().ties
@@ -369,9 +348,6 @@ def tulu3(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
 
     Returns:
         The step.
-
-    Raises:
-        MixtureError: `seed` is below 0.
 
     Example:
         >>> tulu3() == binarize(score=mean(*ASPECTS), rejected="random_other", ties="keep")

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError, did_you_mean
 from curate.kernels.hashing import Hashes, combine
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments
 from curate.rows.sides import side, side_hashes
+from curate.steps._settings import check_choice
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 
 Mode: TypeAlias = Literal["drop", "flag"]
@@ -99,9 +99,7 @@ def contradictions(*, mode: Mode = "drop", allow_large_drop: bool = False) -> Co
         >>> contradictions(mode="flag").mode
         'flag'
     """
-    if mode not in get_args(Mode):
-        message = f"contradictions(mode={mode!r}): {did_you_mean(str(mode), get_args(Mode))}"
-        raise MixtureError(message)
+    check_choice(f"contradictions(mode={mode!r})", mode, get_args(Mode))
     return Contradictions(mode=mode, allow_large_drop=allow_large_drop)
 
 

@@ -16,12 +16,13 @@ from curate.errors import MixtureError, did_you_mean
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments
 from curate.rows.sides import Unit, side, side_hashes, turns
-from curate.steps.base import Bound, Filter, Scores
+from curate.steps._evidence import sort_and_trim
+from curate.steps._settings import check_choice
+from curate.steps.base import Bound, Evidence, Filter, Scores
 from curate.steps.filters.language import Language
-from curate.steps.pairs._lint_evidence import LINTS, Hits, Lint, evidence
 from curate.steps.pairs._lint_kernel import shared_start
 from curate.steps.pairs._lint_ratings import Scale, disagreement, pair_scores, ratings
-from curate.steps.pairs._lint_texts import empty_sides, foreign, phrases, repeated
+from curate.steps.pairs._lint_texts import LINTS, Lint, empty_sides, foreign, hits_of, phrases, repeated
 from curate.text.words import classes
 
 GAP: Final = 0.45
@@ -68,7 +69,7 @@ class LintPairs(Filter):
         columns: Columns = dict.fromkeys((*LINTS, *SIZES), none)
         kind = kind_of(segments.body.schema) if segments.body is not None else "conversation"
         if segments.body is None or kind == "conversation":
-            return Scores(columns, evidence([]))
+            return Scores(columns, sort_and_trim([]))
         columns["empty_side"] = empty_sides(segments, rated=kind == "rated")
         columns["prompt_repeated"], hits = repeated(segments)
         columns["refusal_chosen"], columns["identity_leak"], more = phrases(segments)
@@ -77,7 +78,7 @@ class LintPairs(Filter):
             hits += self._rated(segments, segments.body, columns)
         else:
             self._pairs(segments, segments.body, columns)
-        return Scores(columns, evidence(hits))
+        return Scores(columns, sort_and_trim(hits))
 
     def _pairs(self, segments: Segments, body: pa.RecordBatch, columns: Columns) -> None:
         """Compare chosen and rejected: their scores, their texts in normal form and up to the cut, their languages."""
@@ -96,16 +97,15 @@ class LintPairs(Filter):
         if self.languages:
             columns["other_language"] = foreign(segments, self.language_model)
 
-    def _rated(self, segments: Segments, body: pa.RecordBatch, columns: Columns) -> list[Hits]:
+    def _rated(self, segments: Segments, body: pa.RecordBatch, columns: Columns) -> list[Evidence]:
         """Hold the ratings of each completion against each other."""
         scale, aspect_scale = Scale(*self.overall_scale), Scale(*self.aspect_scale)
         found = ratings(body, self.overall, self.aspects, aspect_scale)
         inverted = np.flatnonzero(np.abs(disagreement(found, scale, aspect_scale)) >= GAP).astype(np.int32)
         columns["score_inverted"] = np.bincount(found.row[inverted], minlength=segments.rows).astype(np.int32)
         columns["bad_rating"] = np.bincount(found.row[found.missing], minlength=segments.rows).astype(np.int32)
-        nowhere = np.zeros(len(inverted), np.int32)
         notes = _rating_notes(found.overall[inverted], found.aspects[inverted])
-        return [Hits("score_inverted", side(segments, "completion"), inverted, nowhere, nowhere, notes)]
+        return [hits_of("score_inverted", side(segments, "completion"), inverted, notes)]
 
 
 def _rating_notes(overall: NDArray[np.float64], aspects: NDArray[np.float64]) -> pa.StringArray:
@@ -177,10 +177,10 @@ def lint_pairs(
     References:
         UltraFeedback issue 8 (an overall score of 1 became 10: `score if score > 1 else 10 * score`).
     """
-    named = _named(drop, cut, languages=languages)
-    _check(cut, unit, overall_scale, aspect_scale)
+    check_choice(f"lint_pairs(unit={unit!r})", unit, get_args(Unit))
+    _check(cut, overall_scale, aspect_scale)
     return LintPairs(
-        drop=named,
+        drop=_named(drop, cut, languages=languages),
         cut=cut,
         unit=unit,
         overall=overall,
@@ -211,10 +211,7 @@ def _named(
     return tuple(lint for lint in LINTS if lint in named)
 
 
-def _check(cut: int | None, unit: str, *scales: tuple[float, float]) -> None:
-    if unit not in get_args(Unit):
-        message = f"lint_pairs(unit={unit!r}): {did_you_mean(unit, get_args(Unit))}"
-        raise MixtureError(message)
+def _check(cut: int | None, *scales: tuple[float, float]) -> None:
     if cut is not None and (isinstance(cut, bool) or not isinstance(cut, int) or cut < 1):
         message = f"lint_pairs(cut={cut!r}): a length is a whole number from 1 up, or None to leave answers whole"
         raise MixtureError(message)

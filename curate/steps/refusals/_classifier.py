@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +16,10 @@ from numpy.typing import NDArray
 from curate.errors import FormatError, MixtureError
 from curate.kernels.buffers import frozen, strings, view
 from curate.rows.joined_text import TextForm
-from curate.rows.schema import ASSISTANT
+from curate.rows.schema import ASSISTANT, USER
 from curate.rows.segments import On, Part, Segments
-from curate.steps.classifier_card import read_card
-from curate.steps.refusals._requests import requests
+from curate.steps.classifier_card import probabilities, read_card
 from curate.text.fasttext.model_file import load_classifier
-from curate.text.fasttext.predict_kernel import NO_LABEL, judge
 from curate.text.normal import blank, normalise
 from curate.text.tokenise import spaced
 
@@ -39,6 +38,51 @@ OPENINGS: Final = (200, 300, 400, 500)
 model that has read all of an answer weighs its topic more than how it begins. Where exactly a sentence is cut should
 not decide, so the log odds of four openings are averaged. With the limit chosen on two files, precision and recall on
 the third are 0.973 and 0.963; with the last opening alone 0.965 and 0.955."""
+
+
+LAST: Final = np.int32(2**31 - 1)
+
+
+class Requests(NamedTuple):
+    """Requests in one part: the distinct `places` in it, and for each of the `answers` the entry of its request."""
+
+    part: Part
+    places: NDArray[np.int32]
+    answers: NDArray[np.intp]
+    entry: NDArray[np.intp]
+
+
+def requests(segments: Segments, part: Part, places: NDArray[np.int32]) -> Iterator[Requests]:
+    """Find the requests of the segments of `part` at `places`; `Requests.answers` are indices into `places`.
+
+    A request comes before its answer on the answer's own side, or else it is the last one of the prompt. A segment
+    with no user turn before it has none. `segments` are those of whole rows.
+    """
+    unmatched = np.ones(len(places), np.bool_)
+    for side in dict.fromkeys((part.side, "prompt")):
+        for other in segments.parts:
+            if other.side == side and unmatched.any():
+                own = side == part.side and side != "completion"
+                turn = part.turn[places] if own else np.broadcast_to(LAST, len(places))
+                matched, last = _last_users(other, part.row[places], turn)
+                answers = np.flatnonzero(matched & unmatched)
+                unmatched &= ~matched
+                asked, entry = np.unique(last[answers], return_inverse=True)
+                yield Requests(other, asked.astype(np.int32), answers, entry)
+
+
+def _last_users(
+    part: Part, row: NDArray[np.int32], turn: NDArray[np.int32]
+) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Mark the turns with a user turn of their row before them in `part`, and return its place."""
+    users = np.flatnonzero(part.role == USER)
+    if len(users) == 0:
+        return np.zeros(len(row), np.bool_), np.zeros(len(row), np.intp)
+    keys = part.row[users].astype(np.int64) << 32 | part.turn[users]
+    last = np.searchsorted(keys, row.astype(np.int64) << 32 | turn) - 1
+    place = users[np.maximum(last, 0)]
+    return (last >= 0) & (part.row[place] == row), place
+
 
 Task: TypeAlias = Literal["model", "keep_safety"]
 
@@ -63,14 +107,7 @@ class Judge:
 
     def probability(self, texts: pa.StringArray) -> NDArray[np.float64]:
         """Return the probability of the label for each text; NaN if the text is blank or none of it is known."""
-        text = view(spaced(normalise(texts)) if self.form == "spaced" else texts)
-        index = np.flatnonzero(~blank(text, frozen(np.arange(len(texts), dtype=np.int32)))).astype(np.int32)
-        classifier = load_classifier(self.path)
-        wanted = np.array([classifier.labels.index(self.label)], np.int32)
-        label, _, chance = judge(classifier, text, index, wanted)
-        every = np.full(len(texts), np.nan)
-        every[index] = np.where(label == NO_LABEL, np.nan, chance)
-        return every
+        return probabilities(self.path, self.label, spaced(normalise(texts)) if self.form == "spaced" else texts)
 
 
 def judge_of(model: str | os.PathLike[str], task: Task) -> Judge:

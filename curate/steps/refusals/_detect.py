@@ -1,24 +1,116 @@
-"""The settings of `refusals(...)`, and what they detect in a batch: hits, moralising points, a model's probability."""
+"""The settings of `refusals(...)`, and what they detect in a batch, apart from refusals of plainly harmful requests."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, NamedTuple
+from functools import lru_cache
+from pathlib import PurePath
+from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.rows.segments import SIDES, On, Segments, select
+from curate.errors import MixtureError
+from curate.rows.segments import SIDES, On, Part, Segments, select
 from curate.steps.base import Evidence, Step
-from curate.steps.refusals._classifier import MODEL, SURE, Judge, judge_answers
-from curate.steps.refusals._harmful_requests import KEPT, Harmful, harmful_requests
-from curate.steps.refusals.phrase_files import PRESETS, PhraseSearch, Preset, Where, compiled
-from curate.steps.refusals.phrase_hits import CountedHits, hits_in, places_in
+from curate.steps.refusals._classifier import MODEL, SURE, Judge, judge_answers, judge_of, requests, texts_of
+from curate.steps.refusals.phrase_files import (
+    PRESETS,
+    PhraseSearch,
+    Preset,
+    Where,
+    compile_rules,
+    compiled,
+    plain_rules,
+    rule_file,
+)
+from curate.steps.refusals.phrase_hits import CountedHits, hits_in, places_in, valid
+from curate.text.phrases.matching import find
 
 MODEL_MATCH: Final = "the model"
 """The match that the evidence names for an answer that the model finds a refusal."""
+
+
+KEPT: Final = "kept_safety"
+"""The reason and score of refusals that are kept because the request is harmful."""
+
+SHIPPED: Final = "phrases/harmful.txt"
+
+REQUEST_HARM: Final = "request_harm"
+"""The score of how probable a model finds it that a refused request is harmful."""
+
+HALF: Final = 0.5
+"""A request is harmful from this probability on: both sides weigh the same in training, so it means undecided."""
+
+Harmful: TypeAlias = tuple[str, ...] | Judge
+"""How a harmful request is detected: not at all, by the phrases of the file `SHIPPED`, by the user's, or by a model."""
+
+KeepSafety: TypeAlias = bool | Iterable[str] | str | os.PathLike[str]
+"""The argument `keep_safety`; a string is the path of a model."""
+
+
+def check_harmful(keep_safety: KeepSafety) -> Harmful:
+    """Return how a harmful request is detected.
+
+    Raises `MixtureError` for a string that is no path of a model, and for phrases that can match nothing, and what
+    `judge_of` raises for a model.
+
+    >>> check_harmful(True), check_harmful(False), check_harmful(["build a bomb"])
+    (('phrases/harmful.txt',), (), ('build a bomb',))
+    """
+    if isinstance(keep_safety, bool):
+        return (SHIPPED,) if keep_safety else ()
+    if isinstance(keep_safety, str | os.PathLike):
+        if isinstance(keep_safety, str) and PurePath(keep_safety).suffix not in {".bin", ".ftz"}:
+            message = f"keep_safety={keep_safety!r}: give a list of phrases, True for the phrases that curate ships, or"
+            message += " the path of a model (.bin or .ftz)"
+            raise MixtureError(message)
+        return judge_of(keep_safety, "keep_safety")
+    phrases = tuple(keep_safety)
+    if not phrases:
+        message = "keep_safety=() has no phrase to detect a harmful request; give some, True, or False for none"
+        raise MixtureError(message)
+    harmful_phrases(phrases)
+    return phrases
+
+
+@lru_cache(maxsize=16)
+def harmful_phrases(phrases: tuple[str, ...]) -> PhraseSearch:
+    """Compile the phrases of harmful requests; the result is cached."""
+    return compile_rules({0: rule_file("harmful.txt") if phrases == (SHIPPED,) else plain_rules(phrases)}, 1)
+
+
+def harmful_requests(
+    segments: Segments, part: Part, places: NDArray[np.int32], harmful: Harmful
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Mark the segments of `part` at `places` whose request is harmful; with a model, return its probability too.
+
+    A segment without a request before it is not marked, and has the probability NaN. `segments` are those of whole
+    rows.
+    """
+    marked, probability = np.zeros(len(places), np.bool_), np.full(len(places), np.nan)
+    if not harmful:
+        return marked, probability
+    for asked in requests(segments, part, places):
+        if isinstance(harmful, Judge):
+            probability[asked.answers] = harmful.probability(texts_of(asked.part, asked.places))[asked.entry]
+        else:
+            marked[asked.answers] = has_harmful_phrase(asked.part, asked.places, harmful)[asked.entry]
+    return marked | (probability >= HALF), probability
+
+
+def has_harmful_phrase(part: Part, places: NDArray[np.int32], phrases: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Mark the segments of `part` at `places` that contain one of the phrases."""
+    search = harmful_phrases(phrases)
+    index = part.index[places]
+    marked = np.zeros(len(places), np.bool_)
+    if search.automaton is not None:
+        hits = find(part.text, index, search.automaton)
+        marked[hits.place[valid(part.text, index, hits, search, 0)]] = True
+    return marked
 
 
 class BatchHits(NamedTuple):

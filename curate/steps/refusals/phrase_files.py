@@ -27,7 +27,7 @@ EXTRA: Final = "phrases"
 """The family of the phrases that a user adds."""
 
 MORALISING: Final = "moralising"
-"""The family whose lines give points; see `curate.steps.refusals._moralising`."""
+"""The family whose lines give points; see `curate.steps.refusals.phrase_hits`."""
 
 UNQUOTED: Final = "%unquoted"
 """A line of a file: its phrases do not count between quotation marks."""

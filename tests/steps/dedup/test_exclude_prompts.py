@@ -13,7 +13,7 @@ from curate.errors import CallError, MixtureError, SourceNotFoundError
 from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
-from curate.steps.dedup.exclude_prompts import exclude_prompts_of
+from curate.steps.dedup.exact_dedup import exclude_prompts_of
 
 SFT = ["Name a colour.", "Why do onions sting?", " ", "Who wrote it?"]
 PAIRS = ["name  a COLOUR.", "Why do onions smell?", "", "Who wrote it?", "Who wrote it?"]

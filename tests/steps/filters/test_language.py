@@ -16,8 +16,7 @@ from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import SIDES, Segments, segments
 from curate.steps.base import Evidence, Scores, decide
 from curate.steps.filters import language as module
-from curate.steps.filters._codes import TWO_LETTERS, places_of
-from curate.steps.filters.language import OWN_DIGEST, Language, _own_model, language
+from curate.steps.filters.language import OWN_DIGEST, TWO_LETTERS, Language, _own_model, language, places_of
 from tests.text.fasttext.test_model_file import tiny
 
 ENGLISH = "What is the best way to learn how to swim in the sea?"

@@ -243,11 +243,11 @@ def test_answers_of_every_make() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("short", r"was given 2 rows and must return one number for each; it returned 1 numbers"),
-        ("wide", r"numbers of shape \(2, 2\)"),
-        ("endless", r"returned -inf for 2 of them"),
-        ("words", r"returned list, which is not of numbers"),
-        ("nothing", r"numbers of shape \(\)"),
+        ("short", r"was given 2 values and must give one for each; it gave 1"),
+        ("wide", r"must be a number for each row, not Array"),
+        ("endless", r"is infinite for 2 rows"),
+        ("words", r"must be a number for each row, not String"),
+        ("nothing", r"it gave 0"),
     ],
 )
 def test_a_wrong_answer_says_whose_it_is(name: str, message: str) -> None:

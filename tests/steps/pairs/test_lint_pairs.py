@@ -16,7 +16,7 @@ from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import SIDES, Segments, segments
 from curate.rows.sides import Unit
 from curate.steps.base import decide
-from curate.steps.pairs._lint_evidence import LINTS, Lint
+from curate.steps.pairs._lint_texts import LINTS, Lint
 from curate.steps.pairs.lint_pairs import LintPairs, lint_pairs
 from tests.reference import pairs as slow
 from tests.reference.words import words

@@ -20,7 +20,7 @@ from curate.result.length_bias import length_bias
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
 from curate.steps.base import Group, Resolved
-from curate.steps.pairs._lint_evidence import LINTS, Lint
+from curate.steps.pairs._lint_texts import LINTS, Lint
 from curate.steps.pairs.balance_length import BalanceLength, balance_length
 from curate.steps.pairs.contradictions import contradictions
 from curate.steps.pairs.lint_pairs import lint_pairs

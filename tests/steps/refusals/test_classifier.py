@@ -25,9 +25,8 @@ from curate.rows.segments import Segments, segments
 from curate.steps.base import decide
 from curate.steps.refusals._classifier import OPENINGS, SURE
 from curate.steps.refusals._detect import MODEL_MATCH
-from curate.steps.refusals._moralising import LIMIT
-from curate.steps.refusals._share import RefusalShare
-from curate.steps.refusals.refusals import Refusals, refusals
+from curate.steps.refusals.phrase_hits import LIMIT
+from curate.steps.refusals.refusals import Refusals, RefusalShare, refusals
 
 pytest.importorskip("fasttext", reason="no wheel of fastText for this Python")
 

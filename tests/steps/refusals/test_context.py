@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.kernels.buffers import view
-from curate.steps.refusals._context import quotations, valid
 from curate.steps.refusals.phrase_files import PhraseKind, PhraseRules, compile_rules
+from curate.steps.refusals.phrase_hits import quotations, valid
 from curate.text.phrases.automaton import SPACES, Phrase
 from curate.text.phrases.matching import find
 from tests.reference.phrases import in_word

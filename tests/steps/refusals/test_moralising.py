@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.kernels.buffers import view
-from curate.steps.refusals._moralising import LIMIT, MOST, OPENING, count_lines, point_table, points_of, shown
 from curate.steps.refusals.phrase_files import moralising_file
+from curate.steps.refusals.phrase_hits import EARLY, LIMIT, MOST, count_lines, point_table, points_of, shown
 from tests.reference import phrases as reference
 
 GROUPS = moralising_file()
 LINES = [(number, line[0].text) for number, group in enumerate(GROUPS) for line in group.lines]
-SENTENCES = st.sampled_from([text for _, text in LINES] + ["x" * OPENING, "Here is a recipe.", "你好", '"', "\n\n"])
+SENTENCES = st.sampled_from([text for _, text in LINES] + ["x" * EARLY, "Here is a recipe.", "你好", '"', "\n\n"])
 
 
 def counted(texts: list[str | None]) -> list[list[int]]:
@@ -30,7 +30,7 @@ def definition(text: str) -> list[int]:
     for group in GROUPS:
         starts = [[hit[1] for hit in reference.find(text, line, words=True, loose=True)] for line in group.lines]
         found += [min(sum(bool(line) for line in starts), MOST)]
-        found += [min(sum(any(start < OPENING for start in line) for line in starts), MOST)]
+        found += [min(sum(any(start < EARLY for start in line) for line in starts), MOST)]
     return found
 
 
@@ -50,7 +50,7 @@ def test_every_line_matches_and_counts_for_its_group() -> None:
 def test_points_are_those_of_the_file() -> None:
     assert point_table().points.tolist() == [points for group in GROUPS for points in (group.anywhere, group.opening)]
     said = view(
-        pa.array(["Discriminatory.", "x" * OPENING + " Discriminatory.", "Discriminatory, discriminatory.", "", None])
+        pa.array(["Discriminatory.", "x" * EARLY + " Discriminatory.", "Discriminatory, discriminatory.", "", None])
     )
     points = points_of(count_lines(said, np.arange(5, dtype=np.int32)))
     rights = next(group for group in GROUPS if group.name == "rights")

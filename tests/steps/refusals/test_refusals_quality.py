@@ -43,8 +43,8 @@ from curate.io.inputs import frame
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
 from curate.steps.refusals._classifier import SURE
-from curate.steps.refusals._moralising import point_table
 from curate.steps.refusals.phrase_files import Where
+from curate.steps.refusals.phrase_hits import point_table
 from curate.steps.refusals.refusals import Refusals, refusals
 from tests.support.refusal_folds import accepted, counts, fit, line_hits
 

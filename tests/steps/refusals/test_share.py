@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
 from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Resolved
-from curate.steps.refusals._share import RefusalShare
-from curate.steps.refusals.refusals import refusals
+from curate.steps.refusals.refusals import RefusalShare, refusals
 
 NO = "I'm sorry, but I can't assist with that."
 BAD = "How do I build a bomb?"

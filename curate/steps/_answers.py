@@ -10,16 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
-from curate.steps._settings import check_limit, check_order
 from curate.steps.base import Bound
-
-
-def checked_limits(call: str, at_least: float | None, at_most: float | None) -> tuple[float | None, float | None]:
-    """Return the two limits of a step; raises `MixtureError` for limits that are no numbers, or that keep no row."""
-    low = check_limit(f"{call}(at_least={at_least!r})", at_least)
-    high = check_limit(f"{call}(at_most={at_most!r})", at_most)
-    check_order(call, at_least=low, at_most=high)
-    return low, high
 
 
 def limits(reason: str, at_least: float | None, at_most: float | None) -> tuple[Bound, ...]:
@@ -29,19 +20,20 @@ def limits(reason: str, at_least: float | None, at_most: float | None) -> tuple[
     return (Bound(reason, "value", at_least=at_least, at_most=at_most),)
 
 
-def numbers_of(answer: Any, rows: int, where: str, *, mask: bool) -> NDArray[np.float64]:  # noqa: ANN401
+def numbers_of(answer: Any, rows: int, where: str, *, mask: bool | None = None) -> NDArray[np.float64]:  # noqa: ANN401
     """Return an answer as one number for each row, NaN for null; raises `MixtureError` where it is not that.
 
-    With `mask`, each value must be true, false or null, and counts 1, 0 or NaN.
+    True counts 1 and false 0: with `mask` each value must be one of them, without it none may be, with None all may.
     """
     values = _series(answer, rows, where)
-    if mask and values.dtype not in {pl.Boolean, pl.Null}:
-        message = (
-            f"{where} must be true or false for each row, not {values.dtype}; compare it, or give at_least= or at_most="
-        )
+    words, numeric = values.dtype in {pl.Boolean, pl.Null}, values.dtype.is_numeric() or values.dtype == pl.Null
+    if mask and not words:
+        message = f"{where} must be true or false for each row, not {values.dtype}; compare it, or give at_least= or "
+        message += "at_most="
         raise MixtureError(message)
-    if not mask and not values.dtype.is_numeric() and values.dtype != pl.Null:
-        message = f"{where} must be a number for each row where limits are given, not {values.dtype}"
+    if not mask and not numeric and not (words and mask is None):
+        limited = " where limits are given" if mask is False else ""
+        message = f"{where} must be a number for each row{limited}, not {values.dtype}"
         raise MixtureError(message)
     numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
     if np.isinf(numbers).any():
@@ -54,17 +46,16 @@ def texts_of(answer: Any, rows: int, where: str) -> pl.Series:  # noqa: ANN401
     """Return an answer as one text for each text given; raises `MixtureError` where it is not that."""
     values = _series(answer, rows, where)
     if values.dtype != pl.String or values.null_count():
-        message = (
-            f"{where} must give a text for each text, not {values.dtype} with {values.null_count():,} nulls; an edit "
-        )
-        message += "never drops: give back the text as it is where nothing changes"
+        message = f"{where} must give a text for each text, not {values.dtype} with {values.null_count():,} nulls; an "
+        message += "edit never drops: give back the text as it is where nothing changes"
         raise MixtureError(message)
     return values
 
 
 def _series(answer: Any, rows: int, where: str) -> pl.Series:  # noqa: ANN401
     try:
-        values = answer if isinstance(answer, pl.Series) else pl.Series("value", answer, strict=True)
+        array = hasattr(answer, "__array__") and not isinstance(answer, pl.Series | pa.Array | pa.ChunkedArray)
+        values = pl.Series("value", np.asarray(answer) if array else answer, strict=False)
     except (TypeError, ValueError, pa.ArrowInvalid, pl.exceptions.PolarsError) as error:
         message = f"{where} gave {type(answer).__name__}, which is no column of values ({error})"
         raise MixtureError(message) from error
