@@ -180,19 +180,19 @@ def row_characters(segments: Segments) -> NDArray[np.uint32]:
 def by_priority(keys: pl.DataFrame, keep: str) -> NDArray[np.int64]:
     """Return the lines of the keys by priority: protected first, then by source, `keep` and rank."""
     within = {
-        "first": [],
-        "longest": [-pl.col("characters").cast(pl.Int64)],
-        "shortest": [pl.col("characters")],
-        "best_score": [-pl.col("best_score").fill_nan(None)],
+        "first": (),
+        "longest": (-pl.col("characters").cast(pl.Int64),),
+        "shortest": (pl.col("characters"),),
+        "best_score": (-pl.col("best_score"),),
     }[keep]
-    by = [~pl.col("protect"), pl.col("source").cast(pl.Int64), *within, pl.col("rank"), pl.col("row")]
-    order = keys.lazy().select(pl.arg_sort_by(by, nulls_last=True)).collect().to_series()
-    return order.cast(pl.Int64).to_numpy()
+    # NumPy puts NaN last, and sorts half a million rows in a third of the time that Polars takes.
+    columns = keys.select("row", "rank", *(each.alias("within") for each in within), "source", ~pl.col("protect"))
+    return np.lexsort([column.to_numpy() for column in columns])
 
 
 def leaders(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return for each 128-bit hash the first that equals it; one of zeros, of no text, equals none."""
-    order = np.argsort(high, kind="stable")
+    order = np.argsort(high)
     same = high[order[1:]] == high[order[:-1]]
     if (same & (low[order[1:]] != low[order[:-1]])).any():
         order = np.lexsort((low, high))
@@ -200,5 +200,5 @@ def leaders(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int
     same &= (low[order[1:]] == low[order[:-1]]) & ((high[order[1:]] != 0) | (low[order[1:]] != 0))
     begins = np.concatenate([np.ones(min(1, len(order)), np.bool_), ~same])
     leader = np.empty(len(order), np.int64)
-    leader[order] = order[begins][np.cumsum(begins) - 1]
+    leader[order] = np.minimum.reduceat(order, np.flatnonzero(begins))[np.cumsum(begins) - 1]
     return leader
