@@ -20,9 +20,9 @@ import numpy as np
 import curate as c
 from curate.io.inputs import Input
 from curate.rows.segments import segments, select
-from curate.steps.refusals.phrase_files import PRESETS, PhraseKind, compiled, phrase_file, rule_file
+from curate.steps.refusals.phrase_files import PRESETS, PhraseKind, compiled, rule_file
 from curate.steps.refusals.phrase_hits import hits_in
-from curate.text.phrases.automaton import alternatives
+from curate.text.phrases.automaton import Phrase, alternatives
 from tests.bench.real_chats import inputs
 
 AROUND: Final = 90
@@ -47,6 +47,12 @@ def every_input(data: Path) -> Iterator[Input]:
     yield from inputs(data)
     for name in PAIRS:
         yield c.files(data / name)
+
+
+def phrase_file(name: str) -> tuple[Phrase, ...]:
+    """The phrases of a file that count as hits, without its exceptions."""
+    rules = rule_file(name)
+    return tuple(phrase for phrase, kind in zip(rules.phrases, rules.kinds, strict=True) if kind <= PhraseKind.OPENING)
 
 
 def lines_of(family: str) -> dict[str, str]:

@@ -64,11 +64,9 @@ def exact_dedup(
 
     Letter case, white space, apostrophe shape and compatibility characters do not count. Sides, roles and turn
     boundaries do: turns "a" and "b" differ from the turn "ab". A row without text, or with white space only, has no
-    duplicates. Texts are compared by 128-bit hashes: the probability that any two of a billion rows collide is below
-    10^-20.
-
-    Of equal rows, the one of the earliest source is kept. Protected rows come before all others and are never dropped.
-    Input order does not affect the result.
+    duplicates. Texts are compared by 128-bit hashes, of which any two of a billion collide with a probability below
+    10^-20. Of equal rows, that of the earliest source is kept; protected rows come before all others and are never
+    dropped. Input order does not count.
 
     Args:
         on: The text to compare: a scope such as "prompt" or "response", or a set of roles.

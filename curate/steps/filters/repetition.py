@@ -132,8 +132,7 @@ def repetition(
     Words are those of `curate.text.words` without ASCII letter case; lines and paragraphs are compared as they are. In
     Chinese a word is one character. Empty and null texts score 0.
 
-    The evidence shows the first repeated line, the first place of a top n-gram, or the longest stretch of duplicate
-    ones.
+    The evidence shows the first repeated line or top n-gram, or the longest stretch of duplicate ones.
 
     Args:
         preset: "chat" has limits above what refrains (0.37 of 10-grams), timetables, forms and worked sums (0.59 of a

@@ -114,12 +114,9 @@ def balance_length(
     count are on one side, nothing is dropped. If there are too few pairs to get within the limit, the nearest share is
     taken. Protected rows are never dropped, which can keep the share off its target.
 
-    Rows are dropped in this order, which does not depend on input order:
-
-    1. Pairs whose prompt (in normal form) keeps another pair, before the last pair of a prompt. So with several pairs
-       per prompt (`rejected="all_lower"`) as few prompts as possible are lost.
-    2. By `first`.
-    3. In a fixed random order of ids.
+    Pairs whose prompt (in normal form) keeps another pair go before the last pair of a prompt, so that with several
+    pairs per prompt (`rejected="all_lower"`) few prompts are lost; then `first` decides, then a fixed random order of
+    ids. Input order does not count.
 
     The score is the difference in length. The table `lengths` of the build folder has the lengths and the margin of
     every pair that counts, and whether it was dropped.

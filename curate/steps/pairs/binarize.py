@@ -310,10 +310,7 @@ def argilla(*, seed: int = 0, allow_large_drop: bool = False) -> Binarize:
 
 
 def max_min(*, score: str | Blend = "overall", seed: int = 0, allow_large_drop: bool = False) -> Binarize:
-    """Pair the best completion with the worst.
-
-    distilabel takes the first of equal ratings, so that a row of ties becomes a pair of one completion; here such a row
-    gives no pair.
+    """Pair the best completion with the worst; a row of ties, of which distilabel pairs one with itself, gives none.
 
     Args:
         score: The worth of a completion, as in `binarize`.

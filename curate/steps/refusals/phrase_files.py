@@ -125,16 +125,6 @@ def rule_file(name: str) -> PhraseRules:
     return PhraseRules(tuple(rules), tuple(rules.values()), UNQUOTED in lines)
 
 
-def phrase_file(name: str) -> tuple[Phrase, ...]:
-    """Return the phrases of a file that count as hits, without its exceptions.
-
-    >>> [phrase.text for phrase in phrase_file("zephyr.txt")]
-    ['I do not have emotions', 'I do not have opinions', 'I do not have personal experiences']
-    """
-    rules = rule_file(name)
-    return tuple(phrase for phrase, kind in zip(rules.phrases, rules.kinds, strict=True) if kind <= PhraseKind.OPENING)
-
-
 @lru_cache(maxsize=1)
 def moralising_file() -> tuple[PointGroup, ...]:
     """Read the file of moralising lines: headings `[name anywhere=points opening=points]`, each with its lines.

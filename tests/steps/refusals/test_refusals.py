@@ -14,11 +14,12 @@ from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import SIDES, segments
 from curate.steps._evidence import SHOWN
 from curate.steps.base import Evidence, decide
-from curate.steps.refusals.phrase_files import PRESETS, Preset, Where, compiled, phrase_file
+from curate.steps.refusals.phrase_files import PRESETS, Preset, Where, compiled
 from curate.steps.refusals.phrase_hits import OPENING
 from curate.steps.refusals.refusals import Refusals, refusals
 from curate.text.phrases.automaton import spellings
 from tests.reference import phrases as reference
+from tests.support.refusal_hits import phrase_file
 
 SAID = (
     "",
