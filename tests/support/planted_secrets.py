@@ -7,7 +7,8 @@ import string
 from itertools import pairwise
 from typing import Final
 
-from curate.text.secrets.find import COUNTRIES, IBANS, KINDS, Kind
+from curate.text.secrets.find import KINDS, Kind
+from curate.text.secrets.layouts import CALLING_CODES, IBAN_LENGTHS
 
 ALNUM: Final = string.ascii_letters + string.digits
 URL_SAFE: Final = ALNUM + "-_"
@@ -42,7 +43,7 @@ def phone(chance: random.Random) -> str:
     ]
     shapes += ["+1NM#NM#####", "01M2 NM#####", "(0NM#) #######", "0NM/########", "020 NM## ####", "0N### M#####"]
     shapes += ["13#-####-####", "18# #### ####", "(11) 9####-####", "0M 4# ## ## ##", "0M.4#.##.##.##"]
-    code = chance.choice(COUNTRIES.split())
+    code = chance.choice(CALLING_CODES)
     shapes += [f"+{code} NM ### ####", f"+{code}-NM#-###-###", f"+{code} (0) NM# ######", f"+{code}NM#######"]
     while True:
         found = digits(chance, chance.choice(shapes))
@@ -111,10 +112,10 @@ def card(chance: random.Random) -> str:
 
 
 def iban(chance: random.Random) -> str:
-    country = chance.choice(IBANS.split())
-    body = drawn(chance, string.digits + "ABCXYZ", int(country[2:]) - 4)
-    value = int("".join(str(int(letter, 36)) for letter in body + country[:2] + "00"))
-    account = f"{country[:2]}{98 - value % 97:02d}{body}"
+    country, size = chance.choice(list(IBAN_LENGTHS.items()))
+    body = drawn(chance, string.digits + "ABCXYZ", size - 4)
+    value = int("".join(str(int(letter, 36)) for letter in body + country + "00"))
+    account = f"{country}{98 - value % 97:02d}{body}"
     if chance.random() < 0.5:
         return account
     return " ".join(account[k : k + 4] for k in range(0, len(account), 4))
