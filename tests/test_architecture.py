@@ -30,7 +30,6 @@ ROOMS: Final = (
     "text.casing",
     "text.fasttext",
     "text.secrets",
-    "text.repetition",
     "rows",
     "io.formats",
     "io.jsonl",

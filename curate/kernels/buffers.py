@@ -1,14 +1,23 @@
-"""An Arrow string array as a kernel sees it: its own buffers, not a copy."""
+"""An Arrow string array as a kernel sees it, its own buffers and not a copy, and buffers that grow."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.kernels.compile import kernel
+
 Element = TypeVar("Element", bound=np.generic)
+Bytes: TypeAlias = NDArray[np.uint8]
+Flags: TypeAlias = NDArray[np.bool_]
+Int32s: TypeAlias = NDArray[np.int32]
+Int64s: TypeAlias = NDArray[np.int64]
+UInt64s: TypeAlias = NDArray[np.uint64]
+Float32s: TypeAlias = NDArray[np.float32]
+Float64s: TypeAlias = NDArray[np.float64]
 
 
 class Text(NamedTuple):
@@ -18,8 +27,8 @@ class Text(NamedTuple):
     array. Both are read-only, so that every kernel is compiled for one signature.
     """
 
-    data: NDArray[np.uint8]
-    offsets: NDArray[np.int32]
+    data: Bytes
+    offsets: Int32s
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -56,10 +65,20 @@ def frozen(array: NDArray[Element]) -> NDArray[Element]:
     return seen
 
 
-def strings(data: NDArray[np.uint8], offsets: NDArray[np.int32]) -> pa.StringArray:
+def strings(data: Bytes, offsets: Int32s) -> pa.StringArray:
     """Make a string array around two buffers without copying; the inverse of `view`.
 
     >>> strings(np.frombuffer(b"abc", np.uint8), np.array([0, 2, 2, 3], np.int32)).to_pylist()
     ['ab', '', 'c']
     """
     return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+@kernel
+def grown(array: NDArray[Element]) -> NDArray[Element]:
+    """Return an array (of one dimension, or of rows) twice as long that begins with `array`; the rest is undefined."""
+    more = np.empty((2 * len(array), *array.shape[1:]), array.dtype)
+    before, after = array.reshape(-1), more.reshape(-1)
+    for i in range(len(before)):  # assigned as a slice, it takes 3 s to compile
+        after[i] = before[i]
+    return more

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curate.kernels.buffers import frozen
+from curate.kernels.buffers import Int32s, Int64s, UInt64s, frozen
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hashing import GOLDEN
 
@@ -21,11 +20,11 @@ BITS: Final = 16
 class HashTable(NamedTuple):
     """Numbers `keys` from 0. Each of `slots` holds the number of a key, or -1 if it is empty."""
 
-    keys: NDArray[np.uint64]
-    slots: NDArray[np.int32]
+    keys: UInt64s
+    slots: Int32s
 
 
-def table_of(keys: NDArray[np.uint64], room: int = 2) -> HashTable:
+def table_of(keys: UInt64s, room: int = 2) -> HashTable:
     """Return a table that numbers distinct keys by their places, with at least `room` slots for each.
 
     >>> table = table_of(np.array([7, 9], np.uint64))
@@ -37,7 +36,7 @@ def table_of(keys: NDArray[np.uint64], room: int = 2) -> HashTable:
     return HashTable(frozen(keys), frozen(slots))
 
 
-def bloom_of(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def bloom_of(keys: UInt64s) -> UInt64s:
     """Return a Bloom filter of `keys`."""
     bloom = np.zeros(1 << max(len(keys) * BITS // 64, 2).bit_length(), np.uint64)
     add(bloom, frozen(keys))
@@ -62,7 +61,7 @@ def find(table: HashTable, key: np.uint64) -> int:
 
 
 @kernel
-def store(keys: NDArray[np.uint64], slots: NDArray[np.int32]) -> None:
+def store(keys: UInt64s, slots: Int32s) -> None:
     """Write the numbers of distinct keys into empty slots."""
     for number in range(len(keys)):
         slot = home(keys[number], len(slots))
@@ -72,7 +71,7 @@ def store(keys: NDArray[np.uint64], slots: NDArray[np.int32]) -> None:
 
 
 @inline
-def key_slot(keys: NDArray[np.uint64], key: np.uint64) -> int:
+def key_slot(keys: UInt64s, key: np.uint64) -> int:
     """Return the slot of `key` in a table of keys, or the empty slot (0) where it belongs. Of 0 it is an empty one."""
     slot = home(key, len(keys))
     while keys[slot] != np.uint64(0) and keys[slot] != key:
@@ -81,7 +80,7 @@ def key_slot(keys: NDArray[np.uint64], key: np.uint64) -> int:
 
 
 @inline
-def stamped_slot(keys: NDArray[np.uint64], stamps: NDArray[np.int32], stamp: int, key: np.uint64, size: int) -> int:
+def stamped_slot(keys: UInt64s, stamps: Int32s, stamp: int, key: np.uint64, size: int) -> int:
     """Return the slot of `key` among the first `size`, or the one where it belongs: without the current `stamp`.
 
     A new stamp empties the table at no cost.
@@ -93,7 +92,7 @@ def stamped_slot(keys: NDArray[np.uint64], stamps: NDArray[np.int32], stamp: int
 
 
 @kernel
-def slots_of(table: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+def slots_of(table: UInt64s, keys: UInt64s) -> Int64s:
     """Enter `keys` (0 is not one) in a table of keys, and return their slots."""
     slots = np.empty(len(keys), np.int64)
     for i in range(len(keys)):
@@ -111,14 +110,14 @@ def bits_of(key: np.uint64) -> np.uint64:
 
 
 @inline
-def knows(bloom: NDArray[np.uint64], key: np.uint64) -> bool:
+def knows(bloom: UInt64s, key: np.uint64) -> bool:
     """Tell whether `key` may be one of those added to `bloom`."""
     bits = bits_of(key)
     return (bloom[(key >> np.uint64(12)) & np.uint64(len(bloom) - 1)] & bits) == bits
 
 
 @kernel
-def add(bloom: NDArray[np.uint64], keys: NDArray[np.uint64]) -> None:
+def add(bloom: UInt64s, keys: UInt64s) -> None:
     """Add `keys` to a Bloom filter."""
     for key in keys:
         bloom[(key >> np.uint64(12)) & np.uint64(len(bloom) - 1)] |= bits_of(key)

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.kernels.buffers import Text
+from curate.kernels.buffers import Bytes, Int32s, Int64s, Text, UInt64s
 from curate.kernels.compile import inline, kernel, load64
 
 GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -24,8 +24,8 @@ C2: Final = np.uint64(0x4CF5AD432745937F)
 class Hashes(NamedTuple):
     """128 bits for each of n things, as two uint64 arrays."""
 
-    high: NDArray[np.uint64]
-    low: NDArray[np.uint64]
+    high: UInt64s
+    low: UInt64s
 
 
 @inline
@@ -45,7 +45,7 @@ def mix(word: np.uint64) -> np.uint64:
 
 
 @inline
-def hash_bytes(data: NDArray[np.uint8], start: int, end: int, seed: np.uint64) -> tuple[np.uint64, np.uint64]:
+def hash_bytes(data: Bytes, start: int, end: int, seed: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Hash `data[start:end]` to 128 bits."""
     high = low = np.uint64(seed)
     i = start
@@ -74,9 +74,7 @@ def hash_bytes(data: NDArray[np.uint8], start: int, end: int, seed: np.uint64) -
 
 
 @kernel
-def _hash_strings(
-    data: NDArray[np.uint8], offsets: NDArray[np.int32], seed: np.uint64
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def _hash_strings(data: Bytes, offsets: Int32s, seed: np.uint64) -> tuple[UInt64s, UInt64s]:
     count = len(offsets) - 1
     high = np.empty(count, np.uint64)
     low = np.empty(count, np.uint64)
@@ -98,9 +96,7 @@ def hash_strings(text: Text, seed: int = 0) -> Hashes:
 
 
 @kernel
-def _combine(
-    high: NDArray[np.uint64], low: NDArray[np.uint64], more_high: NDArray[np.uint64], more_low: NDArray[np.uint64]
-) -> None:
+def _combine(high: UInt64s, low: UInt64s, more_high: UInt64s, more_low: UInt64s) -> None:
     for i in range(len(high)):
         high[i] = mix(rotate(high[i], 5) ^ more_high[i]) + low[i]
         low[i] = mix(rotate(low[i], 7) ^ more_low[i]) + high[i]
@@ -114,9 +110,7 @@ def combine(hashes: Hashes, more: Hashes) -> Hashes:
 
 
 @kernel
-def _fold_lists(
-    offsets: NDArray[np.int32], item_high: NDArray[np.uint64], item_low: NDArray[np.uint64]
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def _fold_lists(offsets: Int32s, item_high: UInt64s, item_low: UInt64s) -> tuple[UInt64s, UInt64s]:
     count = len(offsets) - 1
     high = np.empty(count, np.uint64)
     low = np.empty(count, np.uint64)
@@ -130,12 +124,12 @@ def _fold_lists(
     return high, low
 
 
-def fold_lists(offsets: NDArray[np.int32], items: Hashes) -> Hashes:
+def fold_lists(offsets: Int32s, items: Hashes) -> Hashes:
     """Hash lists from the hashes of their items; `items` starts at the item `offsets[0]`. Order and length count."""
     return Hashes(*_fold_lists(offsets, items.high, items.low))
 
 
-def order_of(words: NDArray[np.integer]) -> NDArray[np.int64]:
+def order_of(words: NDArray[np.integer]) -> Int64s:
     """Return the order that sorts `words`; equal ones keep their places, whatever the machine.
 
     NumPy's vectorised sort is five times as fast as its stable one, and ranks are hardly ever equal.
@@ -150,16 +144,14 @@ def order_of(words: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 @kernel
-def _ranks(
-    high: NDArray[np.uint64], low: NDArray[np.uint64], number: NDArray[np.uint64], key: np.uint64
-) -> NDArray[np.uint64]:
+def _ranks(high: UInt64s, low: UInt64s, number: UInt64s, key: np.uint64) -> UInt64s:
     out = np.empty(len(high), np.uint64)
     for i in range(len(high)):
         out[i] = mix(mix(mix(high[i] ^ key) + low[i]) + number[i])
     return out
 
 
-def ranks(identities: Hashes, number: NDArray[np.uint64], key: int) -> NDArray[np.uint64]:
+def ranks(identities: Hashes, number: UInt64s, key: int) -> UInt64s:
     """Return a keyed 64-bit rank for each identity and its `number` (its occurrence, or its copy).
 
     Ranks of one key are a fixed random order of all identities there are: taking the lowest n is a uniform sample, and

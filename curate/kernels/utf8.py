@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curate.kernels.compile import inline
+from curate.kernels.buffers import Bytes, Int32s, Text, frozen
+from curate.kernels.compile import inline, kernel
 
 POINTS: Final = 1 << 21
 """Length of a table over code points: 21 bits, so that no four bytes, however wrong, point past its end."""
@@ -19,7 +19,7 @@ REPLACEMENT: Final = 0xFFFD
 
 
 @inline
-def code_point(data: NDArray[np.uint8], start: int, end: int) -> tuple[np.int64, int]:
+def code_point(data: Bytes, start: int, end: int) -> tuple[np.int64, int]:
     """Decode the UTF-8 character at `start`: its code point and its bytes. One cut off by `end` is a lone U+FFFD."""
     lead = np.int64(data[start])
     if lead < 0x80:
@@ -40,7 +40,7 @@ def is_blank(byte: int | np.integer) -> bool | np.bool:
 
 
 @inline
-def count_characters(data: NDArray[np.uint8], start: int, end: int) -> int:
+def count_characters(data: Bytes, start: int, end: int) -> int:
     """Count the code points of `data[start:end]`."""
     count = 0
     for i in range(start, end):
@@ -49,7 +49,7 @@ def count_characters(data: NDArray[np.uint8], start: int, end: int) -> int:
 
 
 @inline
-def skip_characters(data: NDArray[np.uint8], start: int, end: int, count: int) -> int:
+def skip_characters(data: Bytes, start: int, end: int, count: int) -> int:
     """Return where the code point number `count` begins, or `end`."""
     i = start
     while i < end:
@@ -59,3 +59,43 @@ def skip_characters(data: NDArray[np.uint8], start: int, end: int, count: int) -
             count -= 1
         i += 1
     return end
+
+
+class Places(NamedTuple):
+    """Where each of n spans starts and ends in its text, in characters (Unicode code points)."""
+
+    start: Int32s
+    end: Int32s
+
+
+def character_places(text: Text, index: Int32s, start: Int32s, stop: Int32s) -> Places:
+    """Return the places in characters of spans given in bytes; span `i` is in the string of `text` at `index[i]`.
+
+    Linear in the text where the spans of a text are in the order in which they stop; each is counted from its text's
+    start where they are not.
+
+    >>> import pyarrow as pa
+    >>> from curate.kernels.buffers import view
+    >>> one = np.array([1], np.int32)
+    >>> [places.tolist() for places in character_places(view(pa.array(["", "\u00e9a"])), one, one * 2, one * 3)]
+    [[1], [2]]
+    """
+    spans = (frozen(np.ascontiguousarray(column, np.int32)) for column in (index, start, stop))
+    return Places(*_character_places(text.data, text.offsets, *spans))
+
+
+@kernel
+def _character_places(
+    data: Bytes, offsets: Int32s, index: Int32s, start: Int32s, stop: Int32s
+) -> tuple[Int32s, Int32s]:
+    first, last = np.empty(len(index), np.int32), np.empty(len(index), np.int32)
+    text, at, count = -1, 0, 0
+    for i in range(len(index)):
+        base = offsets[index[i]]
+        if index[i] != text or base + stop[i] < at:
+            text, at, count = index[i], base, 0
+        count += count_characters(data, at, base + stop[i])
+        at = base + stop[i]
+        first[i] = count - count_characters(data, base + start[i], at)
+        last[i] = count
+    return first, last

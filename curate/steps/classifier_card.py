@@ -87,7 +87,7 @@ def probabilities(model: str, label: str, texts: pa.StringArray) -> NDArray[np.f
     classifier, text = load_classifier(model), view(texts)
     index = np.flatnonzero(~blank(text, frozen(np.arange(len(texts), dtype=np.int32)))).astype(np.int32)
     wanted = np.array([classifier.labels.index(label)], np.int32)
-    best, _, chance = judge(classifier, text, index, wanted)
+    best, _, chance, _ = judge(classifier, text, index, wanted)
     found = np.full(len(texts), np.nan)
     found[index] = np.where(best == NO_LABEL, np.nan, chance)
     return found

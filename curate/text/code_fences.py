@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from curate.kernels.buffers import Bytes
 from curate.kernels.compile import inline
 
 TAB, LINE_FEED, SPACE, GREATER = 0x09, 0x0A, 0x20, 0x3E
 
 
 @inline
-def run_of(data: NDArray[np.uint8], i: int, end: int) -> int:
+def run_of(data: Bytes, i: int, end: int) -> int:
     """Return how often the byte at `i` occurs in a row."""
     k = i + 1
     while k < end and data[k] == data[i]:
@@ -26,7 +26,7 @@ def is_indent(byte: np.uint8, quoted: bool) -> bool | np.bool:  # noqa: FBT001
 
 
 @inline
-def fence_end(data: NDArray[np.uint8], start: int, end: int, i: int, quoted: bool) -> int:  # noqa: FBT001
+def fence_end(data: Bytes, start: int, end: int, i: int, quoted: bool) -> int:  # noqa: FBT001
     """Return where the fenced code that begins with the run of marks at `i` ends, or `i` where no fence opens.
 
     A fence is three marks or more at the start of a line, and ends with as many or more; one left open goes to the end.

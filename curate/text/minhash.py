@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
-from curate.kernels.buffers import frozen
+from curate.kernels.buffers import Int64s, UInt64s, frozen
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hashing import mix
 
@@ -114,9 +114,7 @@ def lean_minhashes(rows: NDArray[np.uint32], seed: int = SEED) -> list[LeanMinHa
     return [LeanMinHash(seed=seed, hashvalues=row, scheme="affine32") for row in rows]
 
 
-def band_hashes(
-    values: NDArray[np.uint64], offsets: NDArray[np.int64], bands: Bands, num_perm: int
-) -> NDArray[np.uint32]:
+def band_hashes(values: UInt64s, offsets: Int64s, bands: Bands, num_perm: int) -> NDArray[np.uint32]:
     """Return a 32-bit hash of each band (the first axis) of each set `values[offsets[i]:offsets[i + 1]]`.
 
     Sets that agree in a band have its hash in common; others do by a chance of 1 to 2^32, which costs a comparison. The
@@ -139,7 +137,7 @@ def _spread32(word: np.uint64) -> np.uint32:
 
 @inline
 def _sketch(
-    values: NDArray[np.uint64],
+    values: UInt64s,
     start: int,
     end: int,
     factor: NDArray[np.uint32],
@@ -165,7 +163,7 @@ def _sketch(
 
 @kernel
 def _signatures(
-    values: NDArray[np.uint64], offsets: NDArray[np.int64], factor: NDArray[np.uint32], addend: NDArray[np.uint32]
+    values: UInt64s, offsets: Int64s, factor: NDArray[np.uint32], addend: NDArray[np.uint32]
 ) -> NDArray[np.uint32]:
     out = np.empty((len(offsets) - 1, len(factor)), np.uint32)
     least = np.empty(len(factor), np.uint32)
@@ -178,11 +176,7 @@ def _signatures(
 
 @kernel
 def _band_hashes(
-    values: NDArray[np.uint64],
-    offsets: NDArray[np.int64],
-    factor: NDArray[np.uint32],
-    addend: NDArray[np.uint32],
-    count: int,
+    values: UInt64s, offsets: Int64s, factor: NDArray[np.uint32], addend: NDArray[np.uint32], count: int
 ) -> NDArray[np.uint32]:
     out = np.zeros((count, len(offsets) - 1), np.uint32)
     places = len(factor) // max(count, 1)

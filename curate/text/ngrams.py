@@ -17,9 +17,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from curate.kernels.buffers import Text, frozen, strings, view
+from curate.kernels.buffers import Bytes, Flags, Int32s, Int64s, Text, UInt64s, frozen, strings, view
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hashing import GOLDEN, mix
 from curate.kernels.utf8 import code_point, count_characters
@@ -45,12 +44,12 @@ class WordHashes(NamedTuple):
     lines end with a line feed, and the first word of a text opens one.
     """
 
-    hashes: NDArray[np.uint64]
-    offsets: NDArray[np.int64]
-    opens: NDArray[np.bool_]
+    hashes: UInt64s
+    offsets: Int64s
+    opens: Flags
 
 
-def hash_words(text: Text, index: NDArray[np.int32]) -> WordHashes:
+def hash_words(text: Text, index: Int32s) -> WordHashes:
     r"""Hash the words, as `curate.text.words` defines them, of the normal form of the strings of `text` at `index`.
 
     A null, an empty text and one without a letter or digit have none; Chinese has a word for each character.
@@ -70,7 +69,7 @@ def hash_words(text: Text, index: NDArray[np.int32]) -> WordHashes:
     return _merge(words, _read(rest, np.arange(len(left), dtype=np.int32), word_table(normal=True))[0], left)
 
 
-def _read(text: Text, index: NDArray[np.int32], table: WordTable) -> tuple[WordHashes, NDArray[np.bool_]]:
+def _read(text: Text, index: Int32s, table: WordTable) -> tuple[WordHashes, Flags]:
     """Return the words of the texts at `index`, and which of these are context-free."""
     index = frozen(np.ascontiguousarray(index))  # one signature, or the kernel is compiled again
     sizes = text.offsets[index + 1] - text.offsets[index]
@@ -95,7 +94,7 @@ def _read(text: Text, index: NDArray[np.int32], table: WordTable) -> tuple[WordH
         room += more
 
 
-def _normal_lines(text: Text, index: NDArray[np.int32]) -> Text:
+def _normal_lines(text: Text, index: Int32s) -> Text:
     """Return the normal form of the texts at `index`, line by line."""
     texts = strings(text.data, text.offsets).take(pa.array(index))
     lines = pl.Series(texts).str.split("\n")
@@ -104,7 +103,7 @@ def _normal_lines(text: Text, index: NDArray[np.int32]) -> Text:
     return view(pc.binary_join(pa.ListArray.from_arrays(pa.array(starts), normal), "\n"))
 
 
-def _merge(words: WordHashes, more: WordHashes, places: NDArray[np.int64]) -> WordHashes:
+def _merge(words: WordHashes, more: WordHashes, places: Int64s) -> WordHashes:
     """Give the texts at `places`, which have no words, those of the texts of `more`."""
     counts = np.diff(words.offsets)
     counts[places] = np.diff(more.offsets)
@@ -141,7 +140,7 @@ def roll(total: np.uint64, enters: np.uint64, leaves: np.uint64, away: np.uint64
     return np.uint64(total * ROLL + enters - leaves * away)
 
 
-def ngrams(words: WordHashes, n: int, short: bool = True) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:  # noqa: FBT001, FBT002
+def ngrams(words: WordHashes, n: int, short: bool = True) -> tuple[UInt64s, Int64s]:  # noqa: FBT001, FBT002
     """Return the hashes of the n-grams of each text, and their offsets: a text of w words has w - n + 1.
 
     One with fewer than `n` words, but any, has the single n-gram of all its words if `short`, else none. Raises
@@ -166,13 +165,7 @@ def ngrams(words: WordHashes, n: int, short: bool = True) -> tuple[NDArray[np.ui
 
 
 @kernel
-def _ngrams(
-    words: NDArray[np.uint64],
-    offsets: NDArray[np.int64],
-    n: int,
-    places: NDArray[np.int64],
-    grams: NDArray[np.uint64],
-) -> None:
+def _ngrams(words: UInt64s, offsets: Int64s, n: int, places: Int64s, grams: UInt64s) -> None:
     """Write the n-grams of text i from `places[i]` on; only a text of fewer words than `n` may have room for none."""
     away = power(n)
     for i in range(len(offsets) - 1):
@@ -197,12 +190,12 @@ class Spans(NamedTuple):
     The words of text i are those from `offsets[i]` to `offsets[i + 1]`, as in `WordHashes`. Characters are code points.
     """
 
-    start: NDArray[np.int32]
-    end: NDArray[np.int32]
-    offsets: NDArray[np.int64]
+    start: Int32s
+    end: Int32s
+    offsets: Int64s
 
 
-def word_spans(text: Text, index: NDArray[np.int32]) -> Spans:
+def word_spans(text: Text, index: Int32s) -> Spans:
     """Find the words that `hash_words` hashes in the texts as they were before they took their normal form.
 
     A character that becomes several words is the span of each ("½" is the words "1" and "2"). Where characters become
@@ -223,9 +216,7 @@ def word_spans(text: Text, index: NDArray[np.int32]) -> Spans:
 
 
 @kernel
-def _cut_spans(
-    data: NDArray[np.uint8], offsets: NDArray[np.int32], table: NDArray[np.int32], kinds: NDArray[np.uint8]
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+def _cut_spans(data: Bytes, offsets: Int32s, table: Int32s, kinds: Bytes) -> tuple[Int32s, Flags]:
     """Cut texts into spans whose normal forms make up that of the whole: where each begins, and whether it is joined.
 
     A joined span is a character and those after it that are not context-free, or, on a line that has any of
@@ -257,8 +248,8 @@ def _cut_spans(
 
 @inline
 def _merge_spans(
-    starts: NDArray[np.int32],
-    joined: NDArray[np.bool_],
+    starts: Int32s,
+    joined: Flags,
     line: int,
     count: int,
     context_free: bool,  # noqa: FBT001
@@ -275,14 +266,8 @@ def _merge_spans(
 
 @kernel
 def _spans(
-    texts: Text,
-    starts: NDArray[np.int32],
-    joined: NDArray[np.bool_],
-    normal: Text,
-    table: NDArray[np.int32],
-    extra: NDArray[np.uint8],
-    kinds: NDArray[np.uint8],
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+    texts: Text, starts: Int32s, joined: Flags, normal: Text, table: Int32s, extra: Bytes, kinds: Bytes
+) -> tuple[Int32s, Int32s, Int64s]:
     """Read context-free spans by `table`, and the normal forms of the others without their guards."""
     data, offsets = texts.data, texts.offsets
     room = GROWTH * len(data) + len(normal.data)
@@ -315,13 +300,13 @@ def _spans(
 
 @inline
 def _note(
-    data: NDArray[np.uint8],
+    data: Bytes,
     at: int,
     last: int,
-    kinds: NDArray[np.uint8],
+    kinds: Bytes,
     state: int,
-    start: NDArray[np.int32],
-    end: NDArray[np.int32],
+    start: Int32s,
+    end: Int32s,
     words: int,
     before: int,
     after: int,

@@ -22,9 +22,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from curate.kernels.buffers import Text, frozen, strings, view
+from curate.kernels.buffers import Bytes, Flags, Int32s, Int64s, Text, UInt64s, frozen, strings, view
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hashing import Hashes, hash_bytes, hash_strings
 from curate.kernels.utf8 import CHARACTERS, POINTS, code_point, is_blank
@@ -52,9 +51,9 @@ class NormalTables(NamedTuple):
     `normal` gives the normal form of a calm character, `folded` the case folding of any.
     """
 
-    normal: NDArray[np.int32]
-    folded: NDArray[np.int32]
-    extra: NDArray[np.uint8]
+    normal: Int32s
+    folded: Int32s
+    extra: Bytes
 
 
 def normalise(texts: pa.StringArray) -> pa.StringArray:
@@ -73,7 +72,7 @@ def normalise(texts: pa.StringArray) -> pa.StringArray:
     return pa.concat_arrays([normal, _normalise_composing(texts.take(pa.array(left)))]).take(pa.array(order))
 
 
-def hash_normal(text: Text, index: NDArray[np.int32], seed: int = 0) -> Hashes:
+def hash_normal(text: Text, index: Int32s, seed: int = 0) -> Hashes:
     """Hash the normal form of the strings of `text` at `index`, without keeping it.
 
     Equals `hash_strings` of what `normalise` gives.
@@ -91,7 +90,7 @@ def hash_normal(text: Text, index: NDArray[np.int32], seed: int = 0) -> Hashes:
     return Hashes(high, low)
 
 
-def blank(text: Text, index: NDArray[np.int32]) -> NDArray[np.bool_]:
+def blank(text: Text, index: Int32s) -> Flags:
     r"""Tell which strings of `text` at `index` are empty or nothing but white space: their normal form is empty.
 
     >>> blank(view(pa.array(["", " \n\u3000", "."])), np.arange(3, dtype=np.int32)).tolist()
@@ -119,9 +118,7 @@ def _nfkc(texts: pl.Series) -> pa.StringArray:
     return texts.str.normalize("NFKC").to_arrow().cast(pa.string())
 
 
-def _rewrite(
-    texts: pa.StringArray, table: NDArray[np.int32], *, lenient: bool
-) -> tuple[pa.StringArray, NDArray[np.int64]]:
+def _rewrite(texts: pa.StringArray, table: Int32s, *, lenient: bool) -> tuple[pa.StringArray, Int64s]:
     """Return the texts written anew by `table`, and the places of those that it cannot answer for, left empty."""
     text = view(texts)
     data, offsets, unsettled = _rewrite_all(text.data, text.offsets, table, tables().extra, lenient)
@@ -133,13 +130,8 @@ def _rewrite(
 
 @kernel
 def _hash_normal(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-    index: NDArray[np.int32],
-    table: NDArray[np.int32],
-    extra: NDArray[np.uint8],
-    seed: np.uint64,
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.bool_]]:
+    data: Bytes, offsets: Int32s, index: Int32s, table: Int32s, extra: Bytes, seed: np.uint64
+) -> tuple[UInt64s, UInt64s, Flags]:
     longest = 0
     for place in index:
         longest = max(longest, offsets[place + 1] - offsets[place])
@@ -159,12 +151,12 @@ def _hash_normal(
 
 @kernel
 def _rewrite_all(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-    table: NDArray[np.int32],
-    extra: NDArray[np.uint8],
+    data: Bytes,
+    offsets: Int32s,
+    table: Int32s,
+    extra: Bytes,
     lenient: bool,  # noqa: FBT001
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.bool_]]:
+) -> tuple[Bytes, Int32s, Flags]:
     count = len(offsets) - 1
     out = np.empty(GROWTH * np.int64(offsets[count] - offsets[0]) + WIDTH, np.uint8)
     ends = np.zeros(count + 1, np.int32)
@@ -182,13 +174,13 @@ def _rewrite_all(
 
 @inline
 def write_normal(
-    data: NDArray[np.uint8],
+    data: Bytes,
     start: int,
     end: int,
-    out: NDArray[np.uint8],
+    out: Bytes,
     base: int,
-    table: NDArray[np.int32],
-    extra: NDArray[np.uint8],
+    table: Int32s,
+    extra: Bytes,
     lenient: bool,  # noqa: FBT001
 ) -> int:
     """Write `data[start:end]` by `table` into `out` from `base`, white space in order; return where it ends.
@@ -233,7 +225,7 @@ def write_normal(
 
 
 @inline
-def _marks(data: NDArray[np.uint8], i: int) -> tuple[int, int]:
+def _marks(data: Bytes, i: int) -> tuple[int, int]:
     """Mark, of the 32 bytes from `i`, those past ASCII and those of white space."""
     space = within32(data, i, 0x20, 0x20) | within32(data, i, 0x09, 0x0D) | within32(data, i, 0x1C, 0x1F)
     return within32(data, i, 0x80, 0xFF), space
@@ -241,13 +233,13 @@ def _marks(data: NDArray[np.uint8], i: int) -> tuple[int, int]:
 
 @inline
 def _write_run(
-    data: NDArray[np.uint8],
+    data: Bytes,
     i: int,
     end: int,
-    out: NDArray[np.uint8],
+    out: Bytes,
     at: int,
-    table: NDArray[np.int32],
-    extra: NDArray[np.uint8],
+    table: Int32s,
+    extra: Bytes,
     lenient: bool,  # noqa: FBT001
     spaced: int,
 ) -> tuple[int, int, int]:
@@ -277,13 +269,7 @@ def _write_run(
 
 
 @kernel
-def _blank(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-    index: NDArray[np.int32],
-    table: NDArray[np.int32],
-    extra: NDArray[np.uint8],
-) -> NDArray[np.bool_]:
+def _blank(data: Bytes, offsets: Int32s, index: Int32s, table: Int32s, extra: Bytes) -> Flags:
     answer = np.ones(len(index), np.bool_)
     for i in range(len(index)):
         start, end = offsets[index[i]], offsets[index[i] + 1]

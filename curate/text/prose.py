@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curate.kernels.buffers import Text, frozen
+from curate.kernels.buffers import Bytes, Int32s, Text, frozen
 from curate.kernels.compile import inline, kernel
 from curate.kernels.utf8 import code_point
 from curate.text.code_fences import LINE_FEED, SPACE, fence_end, run_of
@@ -36,10 +35,10 @@ class Prose(NamedTuple):
     """The prose of some texts, and how many letters each has; one of a script without spaces counts as two."""
 
     text: Text
-    letters: NDArray[np.int32]
+    letters: Int32s
 
 
-def prose(text: Text, index: NDArray[np.int32]) -> Prose:
+def prose(text: Text, index: Int32s) -> Prose:
     r"""Return the prose of the strings of `text` at `index`; a null and an empty one have none.
 
     Letters and what else is past ASCII stay, and apostrophes; fenced code, code between backticks, addresses
@@ -53,17 +52,12 @@ def prose(text: Text, index: NDArray[np.int32]) -> Prose:
     >>> strings(*found.text).to_pylist(), found.letters.tolist()
     ([" Don't it see ", '你好 ok'], [9, 6])
     """
-    return _joined(*_prose(text.data, text.offsets, frozen(index), classes()))
-
-
-def _joined(data: NDArray[np.uint8], ends: NDArray[np.int32], letters: NDArray[np.int32]) -> Prose:
+    data, ends, letters = _prose(text.data, text.offsets, frozen(index), classes())
     return Prose(Text(frozen(data), frozen(ends)), letters)
 
 
 @kernel
-def _prose(
-    data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np.int32], table: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32]]:
+def _prose(data: Bytes, offsets: Int32s, index: Int32s, table: Bytes) -> tuple[Bytes, Int32s, Int32s]:
     room = np.int64(0)
     for place in index:
         room += min(offsets[place + 1] - offsets[place], MOST + 4)
@@ -80,7 +74,7 @@ def _prose(
 
 
 @inline
-def write_prose(data: NDArray[np.uint8], start: int, end: int, out: NDArray[np.uint8], base: int) -> int:
+def write_prose(data: Bytes, start: int, end: int, out: Bytes, base: int) -> int:
     """Write the prose of `data[start:end]` to `out` from `base`; return where it ends."""
     i, at = start, base
     while i < end and at < base + MOST:
@@ -109,7 +103,7 @@ def is_letter(byte: np.uint8) -> bool | np.bool:
 
 
 @inline
-def code_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> int:
+def code_end(data: Bytes, start: int, end: int, i: int) -> int:
     """Return where the code that begins at `i` ends, or `i` where none does. A fence left open goes to the end."""
     stop = fence_end(data, start, end, i, False)  # noqa: FBT003  a kernel takes no keyword here
     if stop > i or data[i] == TILDE:
@@ -127,7 +121,7 @@ def code_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> int:
 
 
 @inline
-def address_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> int:
+def address_end(data: Bytes, start: int, end: int, i: int) -> int:
     """Return where the address at `i` ends, or `i` where none is: at white space, a bracket, a quote, past ASCII."""
     if i > start and is_letter(data[i - 1]):
         return i
@@ -149,7 +143,7 @@ def ends_no_address(byte: np.uint8) -> bool | np.bool:
 
 
 @inline
-def lower_shouted(out: NDArray[np.uint8], start: int, end: int) -> None:
+def lower_shouted(out: Bytes, start: int, end: int) -> None:
     """Make capitals small where most letters are capitals."""
     balance = 0
     for k in range(start, end):
@@ -162,7 +156,7 @@ def lower_shouted(out: NDArray[np.uint8], start: int, end: int) -> None:
 
 
 @inline
-def count_letters(data: NDArray[np.uint8], start: int, end: int, table: NDArray[np.uint8]) -> int | np.integer:
+def count_letters(data: Bytes, start: int, end: int, table: Bytes) -> int | np.integer:
     """Count the letters of prose."""
     letters: int | np.integer = 0
     i = start

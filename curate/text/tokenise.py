@@ -11,9 +11,8 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from curate.kernels.buffers import strings, view
+from curate.kernels.buffers import Bytes, Int32s, strings, view
 from curate.kernels.compile import kernel
 from curate.kernels.utf8 import code_point
 from curate.text.words import APOSTROPHE, LETTER, MARK, classes
@@ -43,9 +42,7 @@ def spaced(texts: pa.StringArray) -> pa.StringArray:
 
 
 @kernel
-def _spaced(
-    data: NDArray[np.uint8], offsets: NDArray[np.int32], table: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], bool]:
+def _spaced(data: Bytes, offsets: Int32s, table: Bytes) -> tuple[Bytes, Int32s, bool]:
     """Return the bytes and offsets of the texts, and whether they fit; no text grows to more than twice its bytes."""
     count = len(offsets) - 1
     out = np.empty(2 * (np.int64(offsets[-1]) - offsets[0]), np.uint8)

@@ -16,9 +16,9 @@ import unicodedata
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow.compute as pc
 
-from curate.kernels.buffers import Text, frozen
+from curate.kernels.buffers import Bytes, Int32s, Text, frozen, strings
 from curate.kernels.compile import inline, kernel
 from curate.kernels.utf8 import CHARACTERS, POINTS, code_point
 from curate.kernels.vector import WIDTH, ones, trailing, within32
@@ -55,7 +55,7 @@ UNSPACED: Final = (
 WHOLE: Final = 8
 
 
-def count_words(text: Text, index: NDArray[np.int32]) -> NDArray[np.int32]:
+def count_words(text: Text, index: Int32s) -> Int32s:
     """Count the words in the strings of `text` at `index`; none in an empty one.
 
     >>> import pyarrow as pa
@@ -67,12 +67,12 @@ def count_words(text: Text, index: NDArray[np.int32]) -> NDArray[np.int32]:
     return measure(text, index)[0]
 
 
-def measure(text: Text, index: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def measure(text: Text, index: Int32s) -> tuple[Int32s, Int32s]:
     """Count words and characters in one pass: what `count_words` and `count_characters` answer."""
     return _measure(text.data, text.offsets, index, classes())
 
 
-def count_characters(text: Text, index: NDArray[np.int32]) -> NDArray[np.int32]:
+def count_characters(text: Text, index: Int32s) -> Int32s:
     """Count the characters (Unicode code points) in the strings of `text` at `index`.
 
     >>> import pyarrow as pa
@@ -80,7 +80,7 @@ def count_characters(text: Text, index: NDArray[np.int32]) -> NDArray[np.int32]:
     >>> count_characters(view(pa.array(["año", "", "東京"])), np.arange(3, dtype=np.int32)).tolist()
     [3, 0, 2]
     """
-    return _count_characters(text.data, text.offsets, index)
+    return pc.utf8_length(strings(*text)).to_numpy()[index]
 
 
 @inline
@@ -98,9 +98,7 @@ def read(state: int, letter: int) -> tuple[int, bool]:
 
 
 @kernel
-def _measure(
-    data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np.int32], table: NDArray[np.uint8]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _measure(data: Bytes, offsets: Int32s, index: Int32s, table: Bytes) -> tuple[Int32s, Int32s]:
     counts = np.zeros(len(index), np.int32)
     characters = np.zeros(len(index), np.int32)
     for i in range(len(index)):
@@ -129,9 +127,7 @@ def _measure(
 
 
 @inline
-def _read_run(
-    data: NDArray[np.uint8], at: int, end: int, table: NDArray[np.uint8], state: int
-) -> tuple[int, int, int, int]:
+def _read_run(data: Bytes, at: int, end: int, table: Bytes, state: int) -> tuple[int, int, int, int]:
     """Read on to the first character that follows eight bytes or more and a character past ASCII.
 
     Returns place and state after it, the words begun, and the bytes that are not the first of their character.
@@ -147,21 +143,8 @@ def _read_run(
     return at, state, words, further
 
 
-@kernel
-def _count_characters(
-    data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    counts = np.zeros(len(index), np.int32)
-    for i in range(len(index)):
-        count = 0
-        for at in range(offsets[index[i]], offsets[index[i] + 1]):
-            count += (data[at] & 0xC0) != 0x80
-        counts[i] = count
-    return counts
-
-
 @functools.cache
-def classes() -> NDArray[np.uint8]:
+def classes() -> Bytes:
     """Return the class of every code point, built on the first call (30 ms)."""
     table = np.zeros(POINTS, np.uint8)
     kinds = {"L": LETTER, "N": LETTER, "M": MARK}

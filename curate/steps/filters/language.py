@@ -22,7 +22,7 @@ from curate.steps._evidence import part_hits, sort_and_trim
 from curate.steps._settings import check_limit
 from curate.steps.base import Bound, Evidence, Filter, Finding, Scores
 from curate.text.fasttext.model_file import Classifier, load_classifier
-from curate.text.fasttext.predict_kernel import NO_LABEL, compare
+from curate.text.fasttext.predict_kernel import NO_LABEL, judge
 from curate.text.prose import prose
 from curate.text.words import count_characters
 
@@ -268,7 +268,7 @@ def _languages(segments: Segments, classifier: Classifier, wanted: NDArray[np.in
 def _languages_in(part: Part, number: int, classifier: Classifier, wanted: NDArray[np.int32]) -> SegmentLanguages:
     text, letters = prose(part.text, part.index)
     place = np.flatnonzero(letters >= FEWEST).astype(np.int32)
-    label, best, sums, rival = compare(classifier, text, place, wanted)
+    label, best, sums, rival = judge(classifier, text, place, wanted)
     han = _han_alone(text, place, label, classifier.labels)
     if len(han):
         japanese, chinese = label[han[0]], places_of("zh", classifier.labels)[0]

@@ -10,13 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError, check_whole, did_you_mean
+from curate.kernels.utf8 import character_places
 from curate.rows.segments import On, Part, Segments, check_on
 from curate.steps._evidence import part_hits, sort_and_trim
 from curate.steps._settings import check_limit
 from curate.steps.base import Bound, Evidence, Filter, Scores
-from curate.text.offsets import character_places
-from curate.text.repetition.kernel import Repeats
-from curate.text.repetition.measure import SCORES, measure_repeats
+from curate.text.repetition import SCORES, Repeats, measure_repeats
 
 Preset: TypeAlias = Literal["chat", "gopher"]
 

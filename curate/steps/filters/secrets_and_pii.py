@@ -10,10 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError, did_you_mean
+from curate.kernels.utf8 import character_places
 from curate.rows.edits import Change, Edits
 from curate.rows.segments import SIDES, On, Part, Segments, check_on
 from curate.steps.base import Bound, Edit, Evidence, Filter, Scores
-from curate.text.offsets import character_places
 from curate.text.secrets.find import KINDS, Kind, find_secrets, mask_secrets
 
 Mode: TypeAlias = Literal["flag", "drop", "mask"]

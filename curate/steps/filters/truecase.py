@@ -11,9 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError, did_you_mean
-from curate.kernels.buffers import Text, frozen, strings, view
+from curate.kernels.buffers import Text, frozen, grown, strings, view
 from curate.kernels.compile import inline, kernel
-from curate.kernels.grow import grown
 from curate.kernels.utf8 import code_point, is_blank
 from curate.kernels.vector import WIDTH, trailing, within32
 from curate.rows.edits import Change, Edits

@@ -13,9 +13,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.kernels.buffers import Text, frozen
+from curate.kernels.buffers import Text, frozen, grown
 from curate.kernels.compile import kernel
-from curate.kernels.grow import grown
 from curate.kernels.utf8 import code_point
 from curate.rows.schema import ASSISTANT
 from curate.rows.segments import Part

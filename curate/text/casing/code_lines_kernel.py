@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from curate.kernels.buffers import Bytes
 from curate.kernels.compile import inline
 from curate.kernels.utf8 import is_blank
 from curate.text.casing.lexicon import CODE, CaseTables, cover, is_word_byte, known_for
@@ -18,7 +16,7 @@ FAR_IN: Final = 4
 
 
 @inline
-def protect_lines(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], known: CaseTables) -> None:
+def protect_lines(data: Bytes, start: int, end: int, marks: Bytes, known: CaseTables) -> None:
     """Protect the lines of `data[start:end]` that look like code, or like a heading or comment after a sign."""
     i = start
     while i < end:
@@ -38,7 +36,7 @@ def protect_lines(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[
 
 
 @inline
-def _is_sign(data: NDArray[np.uint8], start: int, end: int) -> bool:
+def _is_sign(data: Bytes, start: int, end: int) -> bool:
     """Tell whether a line begins with a sign of headings, comments, prompts or tables."""
     first = data[start]
     second = data[start + 1] if start + 1 < end else 0x20
@@ -50,7 +48,7 @@ def _is_sign(data: NDArray[np.uint8], start: int, end: int) -> bool:
 
 
 @inline
-def _points(data: NDArray[np.uint8], start: int, end: int, indent: int, known: CaseTables) -> int:
+def _points(data: Bytes, start: int, end: int, indent: int, known: CaseTables) -> int:
     """Count what makes the line `data[start:end]` look like code: two for a sure sign, one for others."""
     points = int(indent >= FAR_IN)
     last = data[end - 1]

@@ -17,10 +17,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from curate.errors import FormatError
-from curate.kernels.buffers import frozen
+from curate.kernels.buffers import Bytes, Float64s, Int32s, Int64s, UInt64s, frozen
 from curate.text.casing.scoring_kernel import (
     MAX_FORMS,
     NO_CONTEXT,
@@ -62,18 +61,11 @@ class Forms(NamedTuple):
 
     texts: list[str]
     words: list[str]
-    counts: NDArray[np.int32]
-    first: NDArray[np.int64]
-    word: NDArray[np.int64]
-    place: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-
-
-class Contexts(NamedTuple):
-    """Contexts as keys of the table, each with the counts of all forms packed into one number, see `_unpacked`."""
-
-    key: NDArray[np.uint64]
-    packed: NDArray[np.uint64]
+    counts: Int32s
+    first: Int64s
+    word: Int64s
+    place: Int64s
+    sizes: Int64s
 
 
 class _Statistics(pickle.Unpickler):
@@ -92,7 +84,7 @@ def compile_table(path: Path) -> CasingTable:
     counts = _read(path)
     forms = _forms(counts[FORMS])
     contexts = [_contexts(counts.pop(section), section, forms) for section in CONTEXTS]
-    packed = np.unique(np.concatenate([context.packed for context in contexts]))
+    packed = np.unique(np.concatenate([counted for _, counted in contexts]))
     rows = [[math.log(PSEUDO / (PSEUDO * (k + UNSEEN)))] * MAX_FORMS for k in range(NO_CONTEXT)] + [[0.0] * MAX_FORMS]
     rows += [_logs(_unpacked(key)) for key in packed.tolist()]
     return _assemble(forms, _hashed(contexts[:2], packed), _hashed(contexts[2:], packed), np.array(rows).reshape(-1))
@@ -141,8 +133,11 @@ def _forms(seen: dict[str, int]) -> Forms:
     )
 
 
-def _contexts(counts: dict[str, int], section: str, forms: Forms) -> Contexts:
-    """Return the contexts of a section. Its keys join by "_" the form before, the form and the word after."""
+def _contexts(counts: dict[str, int], section: str, forms: Forms) -> tuple[UInt64s, UInt64s]:
+    """Return the contexts of a section as keys of the table, each with the counts of all forms, see `_unpacked`.
+
+    The keys of a section join by "_" the form before, the form and the word after.
+    """
     width = 3 if section == BOTH else 2
     underscored = [text for text in {*forms.texts, *forms.words} if "_" in text]
     parts = (
@@ -170,18 +165,18 @@ def _contexts(counts: dict[str, int], section: str, forms: Forms) -> Contexts:
     shares = count << forms.place[form].astype(np.uint64) * np.uint64(COUNT_BITS)
     sizes = (forms.sizes[number[order][first]] - UNSEEN).astype(np.uint64)
     packed = np.add.reduceat(shares[order], first) | sizes << np.uint64(COUNT_BITS * MAX_FORMS)
-    return Contexts(key[first], packed)
+    return key[first], packed
 
 
-def _numbers(texts: pa.Array, known: pa.Array) -> NDArray[np.int64]:
+def _numbers(texts: pa.Array, known: pa.Array) -> Int64s:
     """Return the number of each text among the known ones, from 1; 0 for an unknown text."""
     return np.asarray(pc.index_in(texts, value_set=known).fill_null(-1), np.int64) + 1
 
 
-def _hashed(contexts: list[Contexts], packed: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _hashed(contexts: list[tuple[UInt64s, UInt64s]], packed: UInt64s) -> UInt64s:
     """Return a hash table from each context to the row whose counts it has; rows are numbered as in `packed`."""
-    keys = np.concatenate([context.key for context in contexts])
-    rows = np.searchsorted(packed, np.concatenate([context.packed for context in contexts])) + NO_CONTEXT + 1
+    keys = np.concatenate([keys for keys, _ in contexts])
+    rows = np.searchsorted(packed, np.concatenate([counted for _, counted in contexts])) + NO_CONTEXT + 1
     if len(keys) >= CONTEXT_SLOTS or rows.max() >> ROW_BITS:
         message = f"the statistics of truecase have {len(keys):,} contexts: more than the table"
         raise FormatError(message)
@@ -204,9 +199,7 @@ def _logs(counts: list[int], none: float = 0.0) -> list[float]:
     return [math.log((count + PSEUDO) / total) for count in counts] + [none] * (MAX_FORMS - len(counts))
 
 
-def _assemble(
-    forms: Forms, pairs: NDArray[np.uint64], triples: NDArray[np.uint64], rows: NDArray[np.float64]
-) -> CasingTable:
+def _assemble(forms: Forms, pairs: UInt64s, triples: UInt64s, rows: Float64s) -> CasingTable:
     """Return the table with its strings, hashed words and scores without context."""
     number = {form: place for place, form in enumerate(forms.texts)}
     capitals = [form.capitalize() for form in forms.texts]
@@ -238,7 +231,7 @@ def _assemble(
     )
 
 
-def _joined(texts: list[str]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def _joined(texts: list[str]) -> tuple[Bytes, Int32s]:
     """Return the buffers of strings, with eight bytes after the last."""
     encoded = [text.encode() for text in texts]
     offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int32)

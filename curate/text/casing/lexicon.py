@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.kernels.buffers import frozen
+from curate.kernels.buffers import Bytes, UInt64s, frozen
 from curate.kernels.compile import inline
 from curate.kernels.hash_table import key_slot, slots_of
 from curate.kernels.utf8 import code_point
@@ -124,9 +124,9 @@ class CaseTables(NamedTuple):
     (`curate.kernels.hash_table`), and an empty slot has no flags.
     """
 
-    kinds: NDArray[np.uint8]
+    kinds: Bytes
     capitals: NDArray[np.uint16]
-    keys: NDArray[np.uint64]
+    keys: UInt64s
     flags: NDArray[np.uint16]
 
 
@@ -177,7 +177,7 @@ def _may_replace(letter: str, capital: str) -> bool:
 
 
 @inline
-def known_for(data: NDArray[np.uint8], start: int, end: int, known: CaseTables) -> int:
+def known_for(data: Bytes, start: int, end: int, known: CaseTables) -> int:
     """Return the flags of the word `data[start:end]`, 0 for one that is not known; letter case does not matter."""
     key, i = np.uint64(0), min(end, start + WHOLE_KEY) - 1
     while i >= start:
@@ -190,7 +190,7 @@ def known_for(data: NDArray[np.uint8], start: int, end: int, known: CaseTables) 
 
 
 @inline
-def kind_at(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -> tuple[int, int]:
+def kind_at(data: Bytes, i: int, end: int, known: CaseTables) -> tuple[int, int]:
     """Return what the character at `i` is, and its bytes."""
     point, width = code_point(data, i, end)
     return (int(known.kinds[point]) if point < PLANE else OTHER), width
@@ -203,7 +203,7 @@ def is_letter(kind: int) -> bool:
 
 
 @inline
-def word_end(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -> int:
+def word_end(data: Bytes, i: int, end: int, known: CaseTables) -> int:
     """Return where the word at `i` ends: letters, and apostrophes between them."""
     while i < end:
         kind, width = kind_at(data, i, end, known)
@@ -217,7 +217,7 @@ def word_end(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -> in
 
 
 @inline
-def word_start(data: NDArray[np.uint8], start: int, i: int, known: CaseTables) -> int:
+def word_start(data: Bytes, start: int, i: int, known: CaseTables) -> int:
     """Return where the word that ends at `i` begins: letters, and apostrophes between them."""
     while i > start:
         before = i - 1
@@ -231,7 +231,7 @@ def word_start(data: NDArray[np.uint8], start: int, i: int, known: CaseTables) -
 
 
 @inline
-def apostrophe(data: NDArray[np.uint8], i: int, end: int) -> int:
+def apostrophe(data: Bytes, i: int, end: int) -> int:
     """Return how many bytes the apostrophe at `i` has, 0 for another character."""
     if data[i] == 0x27:
         return 1
@@ -245,7 +245,7 @@ def is_word_byte(byte: int) -> bool:
 
 
 @inline
-def cover(marks: NDArray[np.uint8], start: int, end: int) -> None:
+def cover(marks: Bytes, start: int, end: int) -> None:
     """Protect `marks[start:end]`."""
     for i in range(start, end):
         marks[i] |= PROTECTED

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from curate.kernels.buffers import Bytes
 from curate.kernels.compile import inline
 from curate.kernels.utf8 import is_blank
 from curate.text.casing.code_lines_kernel import protect_lines
-from curate.text.casing.lexicon import OPENS, PROTECTED, TASK, CaseTables, cover, is_word_byte, known_for, tables
+from curate.text.casing.lexicon import TASK, CaseTables, cover, is_word_byte, known_for
 from curate.text.casing.sentences_kernel import is_verse, open_sentences
 from curate.text.code_fences import fence_end, run_of
-
-__all__ = ["OPENS", "PROTECTED", "CaseTables", "mark", "tables"]
 
 FAR: Final = 8000
 """Bytes within which a brace or a formula is closed; one that is not protects nothing."""
@@ -32,10 +28,10 @@ BACKSLASH, BACKTICK, LEFT, RIGHT, TILDE, DOT, SLASH = 0x5C, 0x60, 0x7B, 0x7D, 0x
 
 @inline
 def mark(
-    data: NDArray[np.uint8],
+    data: Bytes,
     start: int,
     end: int,
-    marks: NDArray[np.uint8],
+    marks: Bytes,
     user: bool,  # noqa: FBT001
     known: CaseTables,
 ) -> None:
@@ -59,7 +55,7 @@ def mark(
 
 
 @inline
-def protect_spans(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8]) -> None:
+def protect_spans(data: Bytes, start: int, end: int, marks: Bytes) -> None:
     """Protect what is between signs: code, formulas, tags, braces, quotation marks."""
     i = start
     left = 16 * (end - start) + FAR  # bytes that may be read in vain, so that no text takes more than linear time
@@ -86,7 +82,7 @@ def protect_spans(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[
 
 
 @inline
-def _ends_paragraph(data: NDArray[np.uint8], i: int, end: int) -> bool:
+def _ends_paragraph(data: Bytes, i: int, end: int) -> bool:
     """Tell whether an empty line follows the line feed at `i`."""
     if data[i] != LINE_FEED:
         return False
@@ -97,7 +93,7 @@ def _ends_paragraph(data: NDArray[np.uint8], i: int, end: int) -> bool:
 
 
 @inline
-def _code_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> tuple[int, int]:
+def _code_end(data: Bytes, start: int, end: int, i: int) -> tuple[int, int]:
     """Return where the code that the backticks or tildes at `i` begin ends (`i`: nowhere), and where the search did."""
     stop = fence_end(data, start, end, i, True)  # noqa: FBT003  a kernel takes no keyword here
     if stop > i or data[i] == TILDE:
@@ -120,7 +116,7 @@ def _code_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> tuple[in
 
 
 @inline
-def _quote_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> tuple[int, int]:
+def _quote_end(data: Bytes, start: int, end: int, i: int) -> tuple[int, int]:
     """Return where the words in straight quotation marks from `i` on end; double ones close with their paragraph."""
     sign = data[i]
     count = run_of(data, i, end)
@@ -146,7 +142,7 @@ def _quote_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> tuple[i
 
 
 @inline
-def _curly_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> tuple[int, int]:
+def _curly_end(data: Bytes, start: int, end: int, i: int) -> tuple[int, int]:
     """Return where the words in typographic quotation marks from `i` on end."""
     low, high = _closers(data, start, end, i)
     if low == 0:
@@ -166,7 +162,7 @@ def _curly_end(data: NDArray[np.uint8], start: int, end: int, i: int) -> tuple[i
 
 
 @inline
-def _closers(data: NDArray[np.uint8], start: int, end: int, i: int) -> tuple[int, int]:
+def _closers(data: Bytes, start: int, end: int, i: int) -> tuple[int, int]:
     """Return the least and the greatest last byte of what closes the quotation mark at `i`; 0 where there is none."""
     if data[i] == 0xC2:
         return (0xBB, 0xBB) if i + 1 < end and data[i + 1] == 0xAB else (0, 0)  # « »
@@ -183,7 +179,7 @@ def _closers(data: NDArray[np.uint8], start: int, end: int, i: int) -> tuple[int
 
 
 @inline
-def _formula_end(data: NDArray[np.uint8], end: int, i: int) -> tuple[int, int]:
+def _formula_end(data: Bytes, end: int, i: int) -> tuple[int, int]:
     """Return where the formula that the dollar or backslash at `i` begins ends."""
     if i + 1 >= end:
         return i, i
@@ -202,7 +198,7 @@ def _formula_end(data: NDArray[np.uint8], end: int, i: int) -> tuple[int, int]:
 
 
 @inline
-def _dollar_end(data: NDArray[np.uint8], end: int, i: int) -> tuple[int, int]:
+def _dollar_end(data: Bytes, end: int, i: int) -> tuple[int, int]:
     """Return where the formula between dollars from `i` on ends: none is beside a blank within, or before a digit."""
     last, k = min(end, i + NEAR), i + 2
     if is_blank(data[i + 1]):
@@ -216,7 +212,7 @@ def _dollar_end(data: NDArray[np.uint8], end: int, i: int) -> tuple[int, int]:
 
 
 @inline
-def _environment_end(data: NDArray[np.uint8], end: int, i: int) -> tuple[int, int]:
+def _environment_end(data: Bytes, end: int, i: int) -> tuple[int, int]:
     r"""Return where what the `\begin` at `i` begins ends, with all that it holds."""
     depth, k = 0, i
     while k + 4 < end:
@@ -236,7 +232,7 @@ def _environment_end(data: NDArray[np.uint8], end: int, i: int) -> tuple[int, in
 
 
 @inline
-def _tag_end(data: NDArray[np.uint8], end: int, i: int) -> tuple[int, int]:
+def _tag_end(data: Bytes, end: int, i: int) -> tuple[int, int]:
     """Return where the tag that begins at `i` ends."""
     if i + 1 >= end or not (is_word_byte(data[i + 1] | 0x20) or data[i + 1] in (SLASH, 0x21, 0x3F, 0x7C)):
         return i, i
@@ -251,7 +247,7 @@ def _tag_end(data: NDArray[np.uint8], end: int, i: int) -> tuple[int, int]:
 
 
 @inline
-def _brace_end(data: NDArray[np.uint8], end: int, i: int) -> tuple[int, int]:
+def _brace_end(data: Bytes, end: int, i: int) -> tuple[int, int]:
     """Return where the braces that open at `i` close."""
     depth, k = 0, i
     while k < min(end, i + FAR):
@@ -266,7 +262,7 @@ def _brace_end(data: NDArray[np.uint8], end: int, i: int) -> tuple[int, int]:
 
 
 @inline
-def protect_names(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8]) -> None:
+def protect_names(data: Bytes, start: int, end: int, marks: Bytes) -> None:
     """Protect what is no plain word, between blanks: addresses, paths, identifiers, brands, tags."""
     i = start
     while i < end:
@@ -288,7 +284,7 @@ def protect_names(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[
 
 
 @inline
-def _is_name(data: NDArray[np.uint8], start: int, end: int) -> bool:
+def _is_name(data: Bytes, start: int, end: int) -> bool:
     """Tell whether `data[start:end]`, without the signs around it, is no plain word or number."""
     if end - start > 1 and data[start] in (HASH, AT, SLASH, 0x2D, DOT, BACKSLASH, 0x25, 0x26, TILDE):  # - % &
         return True
@@ -320,7 +316,7 @@ def _is_odd(before: int, byte: int, after: int) -> bool:
 
 
 @inline
-def protect_given(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], known: CaseTables) -> None:
+def protect_given(data: Bytes, start: int, end: int, marks: Bytes, known: CaseTables) -> None:
     """Protect what a user's turn gives to be worked on: all after a colon, or after the first line of such a request.
 
     A colon counts where a letter comes before it, and a blank or nothing after it.

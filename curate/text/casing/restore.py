@@ -23,11 +23,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.kernels.buffers import Text, frozen, strings, view
-from curate.text.casing.lexicon import OPENS, PLANE, PROTECTED, UPPER, CaseTables, tables
+from curate.kernels.buffers import Flags, Int32s, Text, frozen, strings, view
+from curate.text.casing.lexicon import OPENS, PLANE, PROTECTED, UPPER, tables
 from curate.text.casing.model import load
 from curate.text.casing.restore_kernel import CAPITALS, SMALL, CaseTokens, cases, lowered, mark_texts, scan, write
-from curate.text.casing.scoring_kernel import CasingTable, choose, recognise
+from curate.text.casing.scoring_kernel import choose, recognise
 
 BLOCK: Final = 1 << 18
 """Bytes of text that are worked on at a time: what is noted of them takes 20 times as much."""
@@ -35,7 +35,7 @@ BLOCK: Final = 1 << 18
 SIGMA: Final = 0x3A3
 
 
-def restore(text: Text, index: NDArray[np.int32], user: NDArray[np.bool_]) -> tuple[NDArray[np.int32], pa.StringArray]:
+def restore(text: Text, index: Int32s, user: Flags) -> tuple[Int32s, pa.StringArray]:
     """Return which of the texts at `index` are restored, as places in it, and their new text.
 
     `user` tells of each whether it is a user's turn (`protected.mark` asks). Nulls, empty texts, those with any case of
@@ -58,7 +58,7 @@ def restore(text: Text, index: NDArray[np.int32], user: NDArray[np.bool_]) -> tu
     return places[order], pa.concat_arrays([pa.array([], pa.string()), *(new for _, new in done)]).take(pa.array(order))
 
 
-def _blocks(text: Text, index: NDArray[np.int32], places: NDArray[np.int32]) -> list[NDArray[np.int32]]:
+def _blocks(text: Text, index: Int32s, places: Int32s) -> list[Int32s]:
     """Part `places` into blocks of texts with about `BLOCK` bytes, one at least."""
     sizes = text.offsets[index[places] + 1] - text.offsets[index[places]]
     block = np.cumsum(sizes, dtype=np.int64) // BLOCK
@@ -66,9 +66,7 @@ def _blocks(text: Text, index: NDArray[np.int32], places: NDArray[np.int32]) -> 
     return [frozen(places[low:high]) for low, high in pairwise([*cuts.tolist(), len(places)])]
 
 
-def _restore(
-    text: Text, index: NDArray[np.int32], user: NDArray[np.bool_], places: NDArray[np.int32], case: int
-) -> tuple[NDArray[np.int32], pa.StringArray]:
+def _restore(text: Text, index: Int32s, user: Flags, places: Int32s, case: int) -> tuple[Int32s, pa.StringArray]:
     """Restore one block; what a second run would change again stays as it is."""
     changed, new = _attempt(text, frozen(index[places]), frozen(user[places]), case)
     again = view(new)
@@ -81,9 +79,7 @@ def _restore(
     return places[changed[resolved]], new.filter(pa.array(resolved))
 
 
-def _attempt(
-    text: Text, index: NDArray[np.int32], user: NDArray[np.bool_], case: int
-) -> tuple[NDArray[np.int32], pa.StringArray]:
+def _attempt(text: Text, index: Int32s, user: Flags, case: int) -> tuple[Int32s, pa.StringArray]:
     """Return which of the texts at `index` scoring changes, and their new text."""
     table, known = load(), tables()
     sizes = text.offsets[index + 1] - text.offsets[index]
@@ -96,32 +92,15 @@ def _attempt(
         openings = mark_texts(small, ends, everything, user, ends, known) & OPENS
         marks = np.where(marks & PROTECTED, np.uint8(PROTECTED), openings)
     marks = frozen(marks)
-    tokens = _split(text, index, marks, ends, known, table, case)
+    starts, stops, sentences = np.empty((3, int(ends[-1]) + len(index) + 1), np.int32)
+    tokens = CaseTokens(starts, stops, sentences, np.zeros(len(index) + 1, np.int32))
+    count, used = scan(text.data, text.offsets, index, marks, ends, known, table, tokens, case), tokens.ends
+    tokens = CaseTokens(*map(frozen, (starts[: used[-1]], stops[: used[-1]], sentences[:count], used)))
     words, chosen = recognise(text.data, tokens.starts, tokens.stops, table)
     choose(tokens.sentences, words, chosen, table, table.opened)
     data, differs = write(text, index, marks, ends, known, table, tokens, frozen(words), frozen(chosen), smalls(), case)
     changed = np.flatnonzero(differs).astype(np.int32)
     return changed, strings(data, ends).take(pa.array(changed))
-
-
-def _split(
-    text: Text,
-    index: NDArray[np.int32],
-    marks: NDArray[np.uint8],
-    ends: NDArray[np.int32],
-    known: CaseTables,
-    table: CasingTable,
-    case: int,
-) -> CaseTokens:
-    """Split texts into words and signs."""
-    room = int(ends[-1]) + len(index)
-    starts, stops, sentences = np.empty((3, room + 1), np.int32)
-    bounds = np.zeros(len(index) + 1, np.int32)
-    count = scan(
-        text.data, text.offsets, index, marks, ends, known, table, CaseTokens(starts, stops, sentences, bounds), case
-    )
-    used = int(bounds[-1])
-    return CaseTokens(frozen(starts[:used]), frozen(stops[:used]), frozen(sentences[:count]), frozen(bounds))
 
 
 @functools.cache

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.kernels.buffers import Text
+from curate.kernels.buffers import Bytes, Flags, Int32s, Text
 from curate.kernels.compile import inline, kernel
 from curate.kernels.utf8 import code_point, is_blank
 from curate.kernels.vector import WIDTH, ones, within32
@@ -62,14 +62,14 @@ SMALL, CAPITALS, MIXED = range(3)
 class CaseTokens(NamedTuple):
     """Words and signs of texts, `data[starts[i]:stops[i]]`, as sentences and texts; some are empty, to part others."""
 
-    starts: NDArray[np.int32]
-    stops: NDArray[np.int32]
-    sentences: NDArray[np.int32]
-    ends: NDArray[np.int32]
+    starts: Int32s
+    stops: Int32s
+    sentences: Int32s
+    ends: Int32s
 
 
 @kernel
-def cases(data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np.int32]) -> NDArray[np.uint8]:
+def cases(data: Bytes, offsets: Int32s, index: Int32s) -> Bytes:
     """Return the case that each text has at most: `SMALL` or `CAPITALS`, by its ASCII letters, else `MIXED`."""
     cases = np.full(len(index), MIXED, np.uint8)
     for k in range(len(index)):
@@ -95,13 +95,7 @@ def cases(data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np
 
 
 @kernel
-def lowered(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-    index: NDArray[np.int32],
-    ends: NDArray[np.int32],
-    small: NDArray[np.uint16],
-) -> NDArray[np.uint8]:
+def lowered(data: Bytes, offsets: Int32s, index: Int32s, ends: Int32s, small: NDArray[np.uint16]) -> Bytes:
     """Return the texts in small letters, one after the other."""
     out = np.empty(ends[-1], np.uint8)
     for k in range(len(index)):
@@ -117,14 +111,7 @@ def lowered(
 
 
 @kernel
-def mark_texts(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-    index: NDArray[np.int32],
-    user: NDArray[np.bool_],
-    ends: NDArray[np.int32],
-    known: CaseTables,
-) -> NDArray[np.uint8]:
+def mark_texts(data: Bytes, offsets: Int32s, index: Int32s, user: Flags, ends: Int32s, known: CaseTables) -> Bytes:
     """Return what `mark` says of each byte of the texts, one text after the other."""
     marks = np.empty(ends[-1], np.uint8)
     for k in range(len(index)):
@@ -142,7 +129,7 @@ def mark_texts(
 
 
 @inline
-def _line_opens(data: NDArray[np.uint8], start: int, end: int, i: int, known: CaseTables) -> int:
+def _line_opens(data: Bytes, start: int, end: int, i: int, known: CaseTables) -> int:
     """Return where the first letter of the line at `i` is, if it opens a sentence; else `end`.
 
     It does in a list, after an empty line, and after a line that ends with a sign; else the line goes on with a
@@ -170,11 +157,11 @@ def _line_opens(data: NDArray[np.uint8], start: int, end: int, i: int, known: Ca
 
 @kernel
 def scan(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-    index: NDArray[np.int32],
-    marks: NDArray[np.uint8],
-    ends: NDArray[np.int32],
+    data: Bytes,
+    offsets: Int32s,
+    index: Int32s,
+    marks: Bytes,
+    ends: Int32s,
     known: CaseTables,
     table: CasingTable,
     tokens: CaseTokens,
@@ -223,7 +210,7 @@ def scan(
 
 
 @inline
-def _gap_end(data: NDArray[np.uint8], i: int, end: int, marks: NDArray[np.uint8], shift: int) -> int:
+def _gap_end(data: Bytes, i: int, end: int, marks: Bytes, shift: int) -> int:
     """Return where the protected bytes and line feeds from `i` on end."""
     while i < end and (marks[shift + i] & PROTECTED or data[i] == LINE_FEED):
         i += 1
@@ -232,15 +219,15 @@ def _gap_end(data: NDArray[np.uint8], i: int, end: int, marks: NDArray[np.uint8]
 
 @inline
 def _word_end(
-    data: NDArray[np.uint8],
+    data: Bytes,
     start: int,
     end: int,
-    marks: NDArray[np.uint8],
+    marks: Bytes,
     shift: int,
     known: CaseTables,
-    slots: NDArray[np.int32],
-    words: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
+    slots: Int32s,
+    words: Bytes,
+    offsets: Int32s,
 ) -> int:
     """Return where the word at `start` ends: the longest of its parts, joined by signs, that the table knows.
 
@@ -265,7 +252,7 @@ def _word_end(
 
 
 @inline
-def _goes_on(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -> bool:
+def _goes_on(data: Bytes, i: int, end: int, known: CaseTables) -> bool:
     kind = kind_at(data, i, end, known)[0]
     return is_letter(kind) or kind == DIGIT
 
@@ -273,17 +260,17 @@ def _goes_on(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -> bo
 @kernel
 def write(
     text: Text,
-    index: NDArray[np.int32],
-    marks: NDArray[np.uint8],
-    ends: NDArray[np.int32],
+    index: Int32s,
+    marks: Bytes,
+    ends: Int32s,
     known: CaseTables,
     table: CasingTable,
     tokens: CaseTokens,
-    words: NDArray[np.int32],
-    chosen: NDArray[np.int32],
+    words: Int32s,
+    chosen: Int32s,
     small: NDArray[np.uint16],
     case: int,
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+) -> tuple[Bytes, Flags]:
     """Return the bytes of the texts in their new case, one after the other, and which of the texts differ."""
     data, offsets = text.data, text.offsets
     forms, form_offsets = table.form_data, table.form_offsets
@@ -310,9 +297,7 @@ def write(
 
 
 @inline
-def _has_kind(
-    data: NDArray[np.uint8], start: int, marks: NDArray[np.uint8], low: int, high: int, known: CaseTables, wanted: int
-) -> bool:
+def _has_kind(data: Bytes, start: int, marks: Bytes, low: int, high: int, known: CaseTables, wanted: int) -> bool:
     """Tell whether a text has a letter of a kind that is not protected."""
     i = low
     while i < high:
@@ -325,13 +310,7 @@ def _has_kind(
 
 @inline
 def _is_prose(
-    data: NDArray[np.uint8],
-    starts: NDArray[np.int32],
-    stops: NDArray[np.int32],
-    words: NDArray[np.int32],
-    low: int,
-    high: int,
-    marked: CaseTables,
+    data: Bytes, starts: Int32s, stops: Int32s, words: Int32s, low: int, high: int, marked: CaseTables
 ) -> bool:
     """Tell whether a text has words enough, enough that the table knows, and enough that only English has."""
     count = known = english = 0
@@ -346,7 +325,7 @@ def _is_prose(
 
 @inline
 def _write_unknown(
-    out: NDArray[np.uint8],
+    out: Bytes,
     start: int,
     end: int,
     capitals: bool,  # noqa: FBT001
@@ -381,7 +360,7 @@ def _write_unknown(
 
 
 @inline
-def _put(out: NDArray[np.uint8], i: int, width: int, point: int | np.integer) -> None:
+def _put(out: Bytes, i: int, width: int, point: int | np.integer) -> None:
     """Write a character of `width` bytes at `i`."""
     rest = np.int64(point)
     if width == 1:

@@ -16,17 +16,13 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from curate.kernels.buffers import Bytes, Float64s, Int32s, UInt64s
 from curate.kernels.compile import inline, kernel, load64
 from curate.kernels.hashing import mix
 
-UNKNOWN, SCORED, KEPT, FALLBACK = -1, -2, -3, -4
-"""Codes in place of a form: a word that is not in the table, one not decided yet, punctuation or digits, and a token
-with characters past ASCII, which Python looks up."""
-
-TITLE, CAPITALISED, LOWERED = range(3)
-"""How an unknown word is written."""
+UNKNOWN, SCORED = -1, -2
+"""Codes in place of a form: a word that is not in the table, and one not decided yet."""
 
 MAX_FORMS: Final = 4
 """Forms that a word has at most: the length of a row of `CasingTable.rows` and of `CasingTable.alone`."""
@@ -66,22 +62,22 @@ class CasingTable(NamedTuple):
     one or two words to a row of `rows`, the scores in that context. Their slots are `key << ROW_BITS | row`, or 0.
     """
 
-    slots: NDArray[np.int32]
-    word_data: NDArray[np.uint8]
-    word_offsets: NDArray[np.int32]
-    first_form: NDArray[np.int32]
-    form_data: NDArray[np.uint8]
-    form_offsets: NDArray[np.int32]
-    capital: NDArray[np.int32]
-    opened: NDArray[np.int32]
-    alone: NDArray[np.float64]
-    rows: NDArray[np.float64]
-    pairs: NDArray[np.uint64]
-    triples: NDArray[np.uint64]
+    slots: Int32s
+    word_data: Bytes
+    word_offsets: Int32s
+    first_form: Int32s
+    form_data: Bytes
+    form_offsets: Int32s
+    capital: Int32s
+    opened: Int32s
+    alone: Float64s
+    rows: Float64s
+    pairs: UInt64s
+    triples: UInt64s
 
 
 @inline
-def row_of(slots: NDArray[np.uint64], key: int | np.integer, unseen: int | np.integer) -> int | np.integer:
+def row_of(slots: UInt64s, key: int | np.integer, unseen: int | np.integer) -> int | np.integer:
     """Return the row of a context, or `unseen`."""
     slot = np.int64(np.uint64(key) * SPREAD >> SHIFT)
     entry = slots[slot]
@@ -92,7 +88,7 @@ def row_of(slots: NDArray[np.uint64], key: int | np.integer, unseen: int | np.in
 
 
 @kernel
-def fill_contexts(keys: NDArray[np.uint64], rows: NDArray[np.uint64], slots: NDArray[np.uint64]) -> None:
+def fill_contexts(keys: UInt64s, rows: UInt64s, slots: UInt64s) -> None:
     """Enter the row of each key in `slots`, all zeros: the first free slot from the one that `row_of` starts at."""
     for i in range(len(keys)):
         slot = np.int64(keys[i] * SPREAD >> SHIFT)
@@ -102,7 +98,7 @@ def fill_contexts(keys: NDArray[np.uint64], rows: NDArray[np.uint64], slots: NDA
 
 
 @inline
-def small(data: NDArray[np.uint8], i: int, end: int) -> np.uint64:
+def small(data: Bytes, i: int, end: int) -> np.uint64:
     """Return the bytes from `i` to `end`, eight at most, with capital letters of ASCII made small; then zeros."""
     if i + 8 <= len(data):
         word = load64(data, i) & (EVERY >> np.uint64(64 - 8 * min(8, end - i)))
@@ -116,15 +112,8 @@ def small(data: NDArray[np.uint8], i: int, end: int) -> np.uint64:
 
 
 @inline
-def seek(
-    data: NDArray[np.uint8],
-    start: int,
-    end: int,
-    slots: NDArray[np.int32],
-    words: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-) -> int:
-    """Return the number of the word `data[start:end]`, whatever its case; `UNKNOWN`, or `FALLBACK` past ASCII."""
+def seek(data: Bytes, start: int, end: int, slots: Int32s, words: Bytes, offsets: Int32s) -> int:
+    """Return the number of the word `data[start:end]`, whatever its case; `UNKNOWN` for any with more than ASCII."""
     if start == end:
         return UNKNOWN
     word = small(data, start, end)
@@ -133,7 +122,7 @@ def seek(
         word = small(data, i, end)
         key, past = mix(key ^ word), past | word
     if past & TOPS:
-        return FALLBACK
+        return UNKNOWN
     mask = len(slots) - 1
     slot = np.int64(key >> np.uint64(32)) & mask
     while slots[slot]:
@@ -150,7 +139,7 @@ def seek(
 
 
 @kernel
-def fill_words(words: NDArray[np.uint8], offsets: NDArray[np.int32], slots: NDArray[np.int32]) -> None:
+def fill_words(words: Bytes, offsets: Int32s, slots: Int32s) -> None:
     """Enter words in `slots`, zeros so far. Words past ASCII are left out: `seek` never looks for them."""
     for number in range(len(offsets) - 1):
         start, end = offsets[number], offsets[number + 1]
@@ -169,70 +158,19 @@ def fill_words(words: NDArray[np.uint8], offsets: NDArray[np.int32], slots: NDAr
         slots[slot] = number + 1
 
 
-@inline
-def is_kept(data: NDArray[np.uint8], start: int, end: int) -> bool:
-    """Return whether ASCII bytes are all digits, or a part of `string.punctuation`, which is in order of its bytes."""
-    if start == end:
-        return True
-    digits = True
-    for i in range(start, end):
-        digits &= 0x30 <= data[i] <= 0x39
-    if digits:
-        return True
-    for i in range(start, end):
-        byte = data[i]
-        if not (0x21 <= byte <= 0x2F or 0x3A <= byte <= 0x40 or 0x5B <= byte <= 0x60 or 0x7B <= byte <= 0x7E):
-            return False
-        if i > start and byte != follower(data[i - 1]):
-            return False
-    return True
-
-
-@inline
-def follower(byte: int | np.integer) -> int:
-    """Return the sign of punctuation that comes after `byte` in `string.punctuation`."""
-    after = int(byte) + 1
-    return 0x3A if after == 0x30 else 0x5B if after == 0x41 else 0x7B if after == 0x61 else after
-
-
 @kernel
-def recognise(
-    data: NDArray[np.uint8],
-    starts: NDArray[np.int32],
-    ends: NDArray[np.int32],
-    table: CasingTable,
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return for each token `data[starts[i]:ends[i]]` its word, or `UNKNOWN`, and its form so far.
-
-    That form is `SCORED` for words of the table. Both are `FALLBACK` for tokens with characters past ASCII.
-    """
-    slots, words, offsets, first_form = table.slots, table.word_data, table.word_offsets, table.first_form
+def recognise(data: Bytes, starts: Int32s, ends: Int32s, table: CasingTable) -> tuple[Int32s, Int32s]:
+    """Return for each token `data[starts[i]:ends[i]]` its word and its form so far: `SCORED`, or `UNKNOWN` like it."""
+    slots, words, offsets = table.slots, table.word_data, table.word_offsets
     word, chosen = np.empty(len(starts), np.int32), np.empty(len(starts), np.int32)
     for i in range(len(starts)):
-        start, end = int(starts[i]), int(ends[i])
-        number = seek(data, start, end, slots, words, offsets)
-        word[i] = number
-        if number == FALLBACK:
-            chosen[i] = FALLBACK
-        elif start == end or data[start] < 0x41 or 0x5B <= data[start] <= 0x60 or data[start] > 0x7A:
-            kept = is_kept(data, start, end)
-            if number >= 0:
-                chosen[i] = first_form[number] if kept else SCORED
-            else:
-                chosen[i] = KEPT if kept else UNKNOWN
-        else:
-            chosen[i] = SCORED if number >= 0 else UNKNOWN
+        word[i] = seek(data, int(starts[i]), int(ends[i]), slots, words, offsets)
+        chosen[i] = SCORED if word[i] >= 0 else UNKNOWN
     return word, chosen
 
 
 @kernel
-def choose(
-    sentences: NDArray[np.int32],
-    words: NDArray[np.int32],
-    chosen: NDArray[np.int32],
-    table: CasingTable,
-    openings: NDArray[np.int32],
-) -> None:
+def choose(sentences: Int32s, words: Int32s, chosen: Int32s, table: CasingTable, openings: Int32s) -> None:
     """Put the best form in place of each `SCORED` token; `sentences` are offsets into the tokens.
 
     `openings` is what becomes of the first word: `table.capital` or `table.opened`. The form before counts as it was
@@ -263,12 +201,12 @@ def look_ahead(
     first: int,
     end: int,
     base: int,
-    words: NDArray[np.int32],
-    chosen: NDArray[np.int32],
+    words: Int32s,
+    chosen: Int32s,
     table: CasingTable,
-    openings: NDArray[np.int32],
-    likely: NDArray[np.int32],
-    seen: NDArray[np.int32],
+    openings: Int32s,
+    likely: Int32s,
+    seen: Int32s,
 ) -> None:
     """Write for the tokens of a sentence their most frequent forms, and the rows that these lead to."""
     first_form, several, known = table.first_form, len(table.alone) // MAX_FORMS, len(openings)
@@ -298,12 +236,12 @@ def decide(
     first: int,
     end: int,
     base: int,
-    words: NDArray[np.int32],
-    chosen: NDArray[np.int32],
+    words: Int32s,
+    chosen: Int32s,
     table: CasingTable,
-    openings: NDArray[np.int32],
-    likely: NDArray[np.int32],
-    seen: NDArray[np.int32],
+    openings: Int32s,
+    likely: Int32s,
+    seen: Int32s,
 ) -> None:
     """Put the best form in place of each `SCORED` token of a sentence, one after the other.
 
@@ -335,8 +273,8 @@ def decide(
 
 @inline
 def best(
-    alone: NDArray[np.float64],
-    rows: NDArray[np.float64],
+    alone: Float64s,
+    rows: Float64s,
     word: int | np.integer,
     back: int | np.integer,
     fore: int | np.integer,
@@ -349,47 +287,3 @@ def best(
         winner = k if score > highest else winner
         highest = max(score, highest)
     return winner
-
-
-@kernel
-def spell(
-    data: NDArray[np.uint8],
-    starts: NDArray[np.int32],
-    stops: NDArray[np.int32],
-    chosen: NDArray[np.int32],
-    unknown: int,
-    table: CasingTable,
-) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Return the buffers of the tokens in their new case; an `UNKNOWN` word of ASCII is written as `unknown` says."""
-    forms, form_offsets = table.form_data, table.form_offsets
-    ends = np.zeros(len(chosen) + 1, np.int32)
-    for i in range(len(chosen)):
-        size = stops[i] - starts[i]
-        if chosen[i] >= 0:
-            size = form_offsets[chosen[i] + 1] - form_offsets[chosen[i]]
-        ends[i + 1] = ends[i] + size
-    out = np.empty(ends[-1] + 8, np.uint8)
-    for i in range(len(chosen)):
-        at, size = ends[i], ends[i + 1] - ends[i]
-        if chosen[i] >= 0:
-            start = form_offsets[chosen[i]]
-            done = 0
-            if start + 8 <= len(forms):
-                # Eight bytes at once, whatever the length: what is too much, the next token writes over.
-                letters = load64(forms, start)
-                for k in range(8):
-                    out[at + k] = np.uint8(letters >> np.uint64(8 * k))
-                done = 8
-            for k in range(done, size):
-                out[at + k] = forms[start + k]
-            continue
-        start, inside = starts[i], False
-        for k in range(size):
-            byte = data[start + k]
-            letter = 0x61 <= (byte | 0x20) <= 0x7A and byte < 0x80
-            if chosen[i] == UNKNOWN and letter:
-                up = (unknown == TITLE and not inside) or (unknown == CAPITALISED and k == 0)
-                byte = byte & 0xDF if up else byte | 0x20
-            inside = letter
-            out[at + k] = byte
-    return out[: ends[-1]], ends

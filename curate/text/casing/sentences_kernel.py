@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from curate.kernels.buffers import Bytes
 from curate.kernels.compile import inline
 from curate.kernels.utf8 import is_blank
 from curate.text.casing.lexicon import (
@@ -57,7 +55,7 @@ LINE_FEED, BANG, DOT, COLON, QUESTION, SMALL_I = 0x0A, 0x21, 0x2E, 0x3A, 0x3F, 0
 
 
 @inline
-def is_verse(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.uint8], known: CaseTables) -> bool:
+def is_verse(data: Bytes, start: int, end: int, marks: Bytes, known: CaseTables) -> bool:
     """Tell whether a text is a poem or list in small letters: most lines begin so, are short, and have no stop."""
     lines = small = stopped = width = 0
     i = start
@@ -81,10 +79,10 @@ def is_verse(data: NDArray[np.uint8], start: int, end: int, marks: NDArray[np.ui
 
 @inline
 def open_sentences(
-    data: NDArray[np.uint8],
+    data: Bytes,
     start: int,
     end: int,
-    marks: NDArray[np.uint8],
+    marks: Bytes,
     user: bool,  # noqa: FBT001
     known: CaseTables,
 ) -> None:
@@ -127,7 +125,7 @@ def open_sentences(
 
 
 @inline
-def _on_new_line(data: NDArray[np.uint8], stop: int, to: int, user: bool) -> bool:  # noqa: FBT001
+def _on_new_line(data: Bytes, stop: int, to: int, user: bool) -> bool:  # noqa: FBT001
     """Tell whether what is between a stop and a word keeps it from opening: a line feed, or a far indent."""
     for i in range(stop, to):
         if data[i] == LINE_FEED and (user or to - i > INDENT or (i + 1 < to and data[to - 1] == 0x09)):
@@ -136,7 +134,7 @@ def _on_new_line(data: NDArray[np.uint8], stop: int, to: int, user: bool) -> boo
 
 
 @inline
-def after_blanks(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -> int:
+def after_blanks(data: Bytes, i: int, end: int, known: CaseTables) -> int:
     """Return where the white space at `i` ends; in Spanish also the sign that turns a question or a cry around."""
     while i < end:
         kind, width = kind_at(data, i, end, known)
@@ -149,7 +147,7 @@ def after_blanks(data: NDArray[np.uint8], i: int, end: int, known: CaseTables) -
 
 
 @inline
-def _is_turkish(data: NDArray[np.uint8], start: int, end: int) -> bool:
+def _is_turkish(data: Bytes, start: int, end: int) -> bool:
     """Tell whether a text has a letter of Turkish, in which the capital of "i" is another one."""
     i = start
     while i + 1 < end and not (data[i] == 0xC4 and data[i + 1] in (0xB0, 0xB1, 0x9E, 0x9F)):  # İ ı Ğ ğ
@@ -159,11 +157,11 @@ def _is_turkish(data: NDArray[np.uint8], start: int, end: int) -> bool:
 
 @inline
 def _may_open(
-    data: NDArray[np.uint8],
+    data: Bytes,
     i: int,
     start: int,
     end: int,
-    marks: NDArray[np.uint8],
+    marks: Bytes,
     turkish: bool,  # noqa: FBT001
     known: CaseTables,
 ) -> bool:
@@ -196,16 +194,7 @@ def _may_open(
 
 
 @inline
-def _is_spelt(
-    data: NDArray[np.uint8],
-    i: int,
-    stop: int,
-    end: int,
-    word: int,
-    marks: NDArray[np.uint8],
-    start: int,
-    known: CaseTables,
-) -> bool:
+def _is_spelt(data: Bytes, i: int, stop: int, end: int, word: int, marks: Bytes, start: int, known: CaseTables) -> bool:
     """Tell whether `data[i:stop]` is a word and no variable: it has a vowel, or it is "a" or "i" before a word."""
     width = kind_at(data, i, end, known)[1]
     if stop - i > width:
@@ -235,11 +224,11 @@ def is_vowel(byte: int) -> bool:
 
 @inline
 def _is_sentence(
-    data: NDArray[np.uint8],
+    data: Bytes,
     i: int,
     start: int,
     end: int,
-    marks: NDArray[np.uint8],
+    marks: Bytes,
     doubtful: bool,  # noqa: FBT001
     known: CaseTables,
 ) -> bool:
@@ -265,14 +254,7 @@ def _is_sentence(
 
 
 @inline
-def _closes(
-    data: NDArray[np.uint8],
-    i: int,
-    start: int,
-    marks: NDArray[np.uint8],
-    flags: int,
-    known: CaseTables,
-) -> bool:
+def _closes(data: Bytes, i: int, start: int, marks: Bytes, flags: int, known: CaseTables) -> bool:
     """Tell whether the sign at `i` closes a sentence; `flags` are those of the word that comes next."""
     before = i - 1
     while before > start and data[before] & 0xC0 == 0x80:
@@ -314,7 +296,7 @@ def _closes(
 
 
 @inline
-def _is_joined(data: NDArray[np.uint8], i: int, start: int, known: CaseTables) -> bool:
+def _is_joined(data: Bytes, i: int, start: int, known: CaseTables) -> bool:
     """Tell whether "and" or the like comes before the figure at `i`, as before the last item of a list."""
     if i - 1 <= start or data[i - 1] != 0x20:
         return False
@@ -322,7 +304,7 @@ def _is_joined(data: NDArray[np.uint8], i: int, start: int, known: CaseTables) -
 
 
 @inline
-def _is_item(data: NDArray[np.uint8], i: int, start: int) -> bool:
+def _is_item(data: Bytes, i: int, start: int) -> bool:
     """Tell whether the number or sign that ends at `i` counts a list: at the start of a line, or after a stop."""
     while i >= start and not is_blank(data[i]):
         i -= 1
@@ -332,9 +314,7 @@ def _is_item(data: NDArray[np.uint8], i: int, start: int) -> bool:
 
 
 @inline
-def is_pronoun(
-    data: NDArray[np.uint8], i: int, start: int, end: int, marks: NDArray[np.uint8], known: CaseTables
-) -> bool:
+def is_pronoun(data: Bytes, i: int, start: int, end: int, marks: Bytes, known: CaseTables) -> bool:
     """Tell whether the small "i" at `i` is plainly the English pronoun.
 
     It is between blanks or before 'm, 've, 'd, 'll; a verb of the first person follows, or a word that leads to a
@@ -365,7 +345,7 @@ def is_pronoun(
 
 
 @inline
-def _english(data: NDArray[np.uint8], i: int, end: int, beside: int, known: CaseTables) -> int:
+def _english(data: Bytes, i: int, end: int, beside: int, known: CaseTables) -> int:
     """Count the words of `data[i:end]` that only English has, but for the one that ends at `beside`.
 
     It is -9 where letters of other languages are, or an "i" beside a sign.

@@ -9,13 +9,24 @@ from __future__ import annotations
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curate.kernels.buffers import frozen
+from curate.kernels.buffers import Bytes, Float32s, Int32s, UInt64s, frozen
 from curate.kernels.compile import inline
 from curate.kernels.utf8 import is_blank
 from curate.kernels.vector import ones
-from curate.text.fasttext.model_file import BASIS, LABEL, Weights, fnv, same, word_slot
+from curate.text.fasttext.model_file import (
+    BASIS,
+    BUCKETS,
+    LABEL,
+    LONGEST,
+    NGRAMS,
+    SHORTEST,
+    WORDS,
+    Weights,
+    fnv,
+    same,
+    word_slot,
+)
 
 Number: TypeAlias = int | np.int64
 
@@ -30,9 +41,6 @@ PICKED: Final = 1024
 OF_LABEL: Final = -1
 """In place of the number of features of a word: it spells a label, and counts for nothing."""
 
-WORDS, SHORTEST, LONGEST, BUCKETS, NGRAMS, LOSS = range(6)
-"""Places in `Weights.settings`."""
-
 
 class Room(NamedTuple):
     """Where a call works: `sums` has the sum of each kept word, and in its last row that of one which is not kept.
@@ -41,18 +49,18 @@ class Room(NamedTuple):
     word between its marks, `picked` the buckets of its n-grams, `chains` the hash of each word n-gram not yet whole.
     """
 
-    at: NDArray[np.int32]
-    size: NDArray[np.int32]
-    features: NDArray[np.int32]
-    sums: NDArray[np.float32]
-    word: NDArray[np.uint8]
-    picked: NDArray[np.int32]
-    chains: NDArray[np.uint64]
-    hidden: NDArray[np.float32]
+    at: Int32s
+    size: Int32s
+    features: Int32s
+    sums: Float32s
+    word: Bytes
+    picked: Int32s
+    chains: UInt64s
+    hidden: Float32s
 
 
 @inline
-def add_text(data: NDArray[np.uint8], at: int, end: int, weights: Weights, room: Room) -> int:
+def add_text(data: Bytes, at: int, end: int, weights: Weights, room: Room) -> int:
     """Sum up `data[at:end]` in `room.hidden`; return how many features it has."""
     for d in range(len(room.hidden)):
         room.hidden[d] = 0
@@ -85,7 +93,7 @@ def add_text(data: NDArray[np.uint8], at: int, end: int, weights: Weights, room:
 
 
 @inline
-def next_word(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, np.uint32]:
+def next_word(data: Bytes, at: int, end: int) -> tuple[int, int, np.uint32]:
     """Return where the next word starts and ends, and its hash; at the end of the text it has no bytes."""
     while at < end and is_space(data[at]):
         at += 1
@@ -104,26 +112,26 @@ def is_space(byte: np.uint8) -> bool | np.bool:
 
 
 @inline
-def starts_with(data: NDArray[np.uint8], start: int, size: int, what: NDArray[np.uint8]) -> bool:
+def starts_with(data: Bytes, start: int, size: int, what: Bytes) -> bool:
     """Tell whether the word at `start` begins with `what`."""
     return size >= len(what) and same(data, start, what, 0, len(what))
 
 
 @inline
-def find(data: NDArray[np.uint8], start: int, size: int, hashed: np.uint32, weights: Weights) -> int:
+def find(data: Bytes, start: int, size: int, hashed: np.uint32, weights: Weights) -> int:
     """Return the number of a word, or -1."""
     return int(weights.table[word_slot(data, start, size, hashed, weights.spelling, weights.starts, weights.table)])
 
 
 @inline
-def add_row(rows: NDArray[np.float32], row: Number, into: NDArray[np.float32], base: Number) -> None:
+def add_row(rows: Float32s, row: Number, into: Float32s, base: Number) -> None:
     """Add a row of the input matrix to the sum at `base`."""
     for d in range(rows.shape[1]):
         into[base + d] += rows[row, d]
 
 
 @inline
-def kind_of_word(data: NDArray[np.uint8], start: int, size: int, word: int, words: int) -> int:
+def kind_of_word(data: Bytes, start: int, size: int, word: int, words: int) -> int:
     """Return 1 for a word that the model knows, 0 for one that it does not know, or that this is a label."""
     if 0 <= word < words:
         return 1
@@ -131,7 +139,7 @@ def kind_of_word(data: NDArray[np.uint8], start: int, size: int, word: int, word
 
 
 @inline
-def add_known(data: NDArray[np.uint8], start: int, size: int, hashed: np.uint32, weights: Weights, room: Room) -> int:
+def add_known(data: Bytes, start: int, size: int, hashed: np.uint32, weights: Weights, room: Room) -> int:
     """Add the row of a word that the model knows; return how many features these are."""
     word = find(data, start, size, hashed, weights)
     kind = kind_of_word(data, start, size, word, weights.settings[WORDS])
@@ -141,9 +149,7 @@ def add_known(data: NDArray[np.uint8], start: int, size: int, hashed: np.uint32,
 
 
 @inline
-def is_kept(
-    data: NDArray[np.uint8], start: int, size: int, slot: Number, at: NDArray[np.int32], sizes: NDArray[np.int32]
-) -> bool | np.bool:
+def is_kept(data: Bytes, start: int, size: int, slot: Number, at: Int32s, sizes: Int32s) -> bool | np.bool:
     """Tell whether the sum in a slot is that of the word at `start`."""
     return sizes[slot] == size and same(data, start, data, at[slot], size)
 
@@ -155,7 +161,7 @@ def slot_of(size: int, hashed: np.uint32, last: int) -> Number:
 
 
 @inline
-def add_sum(sums: NDArray[np.float32], slot: Number, features: int, hidden: NDArray[np.float32]) -> None:
+def add_sum(sums: Float32s, slot: Number, features: int, hidden: Float32s) -> None:
     """Add the sum in a slot, which so many features came to."""
     if features > 0:
         base = slot * len(hidden)
@@ -165,7 +171,7 @@ def add_sum(sums: NDArray[np.float32], slot: Number, features: int, hidden: NDAr
 
 @inline
 def sum_word(
-    data: NDArray[np.uint8], start: int, size: int, hashed: np.uint32, weights: Weights, room: Room, base: Number
+    data: Bytes, start: int, size: int, hashed: np.uint32, weights: Weights, room: Room, base: Number
 ) -> Number:
     """Write the sum of a word and its character n-grams at `base`; return how many features these are."""
     for d in range(len(room.hidden)):
@@ -194,14 +200,14 @@ def sum_word(
 
 @inline
 def pick(
-    word: NDArray[np.uint8],
+    word: Bytes,
     i: int,
     end: int,
     shortest: int,
     longest: int,
     buckets: int,
-    marks: NDArray[np.uint64],
-    picked: NDArray[np.int32],
+    marks: UInt64s,
+    picked: Int32s,
     count: Number,
 ) -> Number:
     """Put the buckets of the n-grams that start at `i` with the `count` picked ones; return how many there are now."""
@@ -240,7 +246,7 @@ def add_picked(count: Number, weights: Weights, room: Room, base: Number) -> Non
 
 
 @inline
-def marked(bucket: Number, marks: NDArray[np.uint64]) -> Number:
+def marked(bucket: Number, marks: UInt64s) -> Number:
     """Return 1 for a bucket that has a row, 0 for one that is pruned."""
     if len(marks) == 0:
         return 1
@@ -248,7 +254,7 @@ def marked(bucket: Number, marks: NDArray[np.uint64]) -> Number:
 
 
 @inline
-def row_of(bucket: Number, words: int, marks: NDArray[np.uint64], before: NDArray[np.int32]) -> Number:
+def row_of(bucket: Number, words: int, marks: UInt64s, before: Int32s) -> Number:
     """Return the row of a bucket that is not pruned."""
     if len(marks) == 0:
         return words + bucket

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import FormatError, SourceNotFoundError
-from curate.kernels.buffers import frozen
+from curate.kernels.buffers import Bytes, Float32s, Int32s, Int64s, UInt64s, frozen
 from curate.kernels.compile import inline, kernel
 from curate.kernels.load_once import load_once
 
@@ -40,36 +40,29 @@ MOST_BUCKETS: Final = 1 << 28
 MOST_NGRAMS: Final = 64
 MOST_BYTES: Final = 2**31 - 1
 
-
-class Settings(NamedTuple):
-    """The numbers in `Classifier.settings`, in this order."""
-
-    words: int
-    shortest: int
-    longest: int
-    buckets: int
-    ngrams: int
-    loss: int
+WORDS, SHORTEST, LONGEST, BUCKETS, NGRAMS, LOSS = range(6)
+"""Places in `Weights.settings`."""
 
 
 class Weights(NamedTuple):
     """The read-only arrays of a model, as kernels read them.
 
-    `settings` are those of `Settings`. `spelling[starts[i]:starts[i + 1] - 10]` is word `i`, labels after words;
-    `table` finds it by its hash. `rows` is the input matrix: first a row a word, then one a bucket; of a pruned model,
-    one for each bucket that `marks` marks (a bit a bucket; `before` counts those before each 64). `output` has a column
-    a label, or with hierarchical softmax a row a node of `tree` (left child, right child and parent, leaves first).
+    `settings` are numbers in the order of `WORDS` to `LOSS`. `spelling[starts[i]:starts[i + 1] - 10]` is word `i`,
+    labels after words; `table` finds it by its hash. `rows` is the input matrix: first a row a word, then one a bucket;
+    of a pruned model, one for each bucket that `marks` marks (a bit a bucket; `before` counts those before each 64).
+    `output` has a column a label, or with hierarchical softmax a row a node of `tree` (left child, right child and
+    parent, leaves first).
     """
 
-    settings: NDArray[np.int64]
-    spelling: NDArray[np.uint8]
-    starts: NDArray[np.int32]
-    table: NDArray[np.int32]
-    marks: NDArray[np.uint64]
-    before: NDArray[np.int32]
-    rows: NDArray[np.float32]
-    output: NDArray[np.float32]
-    tree: NDArray[np.int32]
+    settings: Int64s
+    spelling: Bytes
+    starts: Int32s
+    table: Int32s
+    marks: UInt64s
+    before: Int32s
+    rows: Float32s
+    output: Float32s
+    tree: Int32s
 
 
 class Classifier(NamedTuple):
@@ -140,13 +133,13 @@ class _Reader:
     def take(self, layout: str) -> tuple[int, ...]:
         return struct.unpack("<" + layout, self._take(struct.calcsize("<" + layout)))
 
-    def octets(self, count: int) -> NDArray[np.uint8]:
+    def octets(self, count: int) -> Bytes:
         return np.frombuffer(self._take(count), np.uint8)
 
-    def ints(self, count: int) -> NDArray[np.int32]:
+    def ints(self, count: int) -> Int32s:
         return np.frombuffer(self._take(4 * count), np.int32)
 
-    def floats(self, count: int) -> NDArray[np.float32]:
+    def floats(self, count: int) -> Float32s:
         found = np.frombuffer(self._take(4 * count), np.float32)
         if count and not (np.isfinite(found.min()) and np.isfinite(found.max())):
             _broken("a weight is no finite number")
@@ -198,7 +191,7 @@ def _read(file: _Reader, digest: str) -> Classifier:
         _broken("it has fewer rows than words and buckets")
     names = (spelling[starts[i] : starts[i + 1] - ENTRY] for i in range(words, entries))
     weights = Weights(
-        np.array(Settings(words, shortest, longest, buckets, ngrams, loss), np.int64),
+        np.array([words, shortest, longest, buckets, ngrams, loss], np.int64),
         spelling,
         starts,
         table,
@@ -219,9 +212,7 @@ def _flag(file: _Reader) -> bool:
     return bool(file.take("B")[0])
 
 
-def _dictionary(
-    file: _Reader, words: int, labels: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+def _dictionary(file: _Reader, words: int, labels: int) -> tuple[Bytes, Int32s, Int32s, Int64s]:
     """Return the spelling of all words and labels, where each starts, the hash table, and how often each occurred."""
     entries = words + labels
     if entries * ENTRY > file.left:
@@ -241,9 +232,7 @@ def fnv(hashed: np.uint32, byte: np.uint8) -> np.uint32:
 
 
 @kernel
-def _read_words(
-    data: NDArray[np.uint8], entries: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int8], NDArray[np.int32]]:
+def _read_words(data: Bytes, entries: int) -> tuple[Int32s, Int64s, NDArray[np.int8], Int32s]:
     """Return where each word starts (the last entry is where all end, -1 if the data is cut off), count and kind."""
     starts = np.full(entries + 1, -1, np.int32)
     counts = np.zeros(entries, np.int64)
@@ -273,7 +262,7 @@ def _read_words(
 
 
 @inline
-def same(data: NDArray[np.uint8], at: int, known: NDArray[np.uint8], place: int, size: int) -> bool:
+def same(data: Bytes, at: int, known: Bytes, place: int, size: int) -> bool:
     """Tell whether `size` bytes of `data` from `at` are those of `known` from `place`."""
     for k in range(size):  # noqa: SIM110  a kernel knows no generators
         if data[at + k] != known[place + k]:
@@ -283,13 +272,7 @@ def same(data: NDArray[np.uint8], at: int, known: NDArray[np.uint8], place: int,
 
 @inline
 def word_slot(
-    data: NDArray[np.uint8],
-    start: int,
-    size: int,
-    hashed: np.uint32,
-    spelling: NDArray[np.uint8],
-    starts: NDArray[np.int32],
-    table: NDArray[np.int32],
+    data: Bytes, start: int, size: int, hashed: np.uint32, spelling: Bytes, starts: Int32s, table: Int32s
 ) -> int:
     """Return the slot of the word `data[start:start + size]`, or the empty one (-1) where it belongs."""
     slot = np.int64(hashed) & (len(table) - 1)
@@ -301,7 +284,7 @@ def word_slot(
     return int(slot)
 
 
-def _matrix(file: _Reader, dim: int, *, quantized: bool) -> NDArray[np.float32]:
+def _matrix(file: _Reader, dim: int, *, quantized: bool) -> Float32s:
     """Return a matrix of `dim` columns, written out as floats."""
     normed = _flag(file) if quantized else False
     rows, columns = file.take("qq")
@@ -318,7 +301,7 @@ def _matrix(file: _Reader, dim: int, *, quantized: bool) -> NDArray[np.float32]:
     return values
 
 
-def _written_out(file: _Reader, codes: NDArray[np.uint8], rows: int, dim: int) -> NDArray[np.float32]:
+def _written_out(file: _Reader, codes: Bytes, rows: int, dim: int) -> Float32s:
     """Return what the codes of a product quantizer stand for, which follows them in the file."""
     columns, parts, width, last = file.take("4i")
     fits = columns == dim and parts > 0 and 0 < width <= MOST_FLOATS and 0 < last <= width
@@ -334,9 +317,7 @@ def _written_out(file: _Reader, codes: NDArray[np.uint8], rows: int, dim: int) -
     return values
 
 
-def _prune(
-    rows: NDArray[np.float32], words: int, buckets: int, index: NDArray[np.int32] | None
-) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.float32]]:
+def _prune(rows: Float32s, words: int, buckets: int, index: Int32s | None) -> tuple[UInt64s, Int32s, Float32s]:
     """Return the marks of the buckets that are left, how many come before each 64, and the rows in their order."""
     if index is None:
         return np.zeros(0, np.uint64), np.zeros(0, np.int32), rows
@@ -353,7 +334,7 @@ def _prune(
     return marks, before, np.concatenate([rows[:words], rows[words:][row]])
 
 
-def _tree(counts: NDArray[np.int64]) -> NDArray[np.int32]:
+def _tree(counts: Int64s) -> Int32s:
     """Return left child, right child and parent (-1: none) of each node of fastText's Huffman tree, leaves first.
 
     It takes labels for sorted by count, the most frequent first, whether they are or not.

@@ -11,13 +11,12 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.errors import MixtureError, did_you_mean
-from curate.kernels.buffers import Text, frozen
+from curate.kernels.buffers import Bytes, Flags, Float32s, Float64s, Int32s, Text, frozen
 from curate.kernels.compile import inline, kernel
-from curate.text.fasttext.features_kernel import LOSS, NGRAMS, PICKED, WORDS, Number, Room, add_text
-from curate.text.fasttext.model_file import HIERARCHICAL, SOFTMAX, Classifier, Weights
+from curate.text.fasttext.features_kernel import PICKED, Number, Room, add_text
+from curate.text.fasttext.model_file import HIERARCHICAL, LOSS, NGRAMS, SOFTMAX, WORDS, Classifier, Weights
 
 NO_LABEL: Final = -1
 """The label of a text of which the model knows no part."""
@@ -25,20 +24,9 @@ KEPT_BYTES: Final = 1 << 22
 """Bytes of the sums of words that a call keeps, 65,536 words of lid.176: 86 % of the words of Alpaca occur again."""
 TINY: Final = 1e-5
 """What the package adds to a probability before it takes the logarithm."""
-NONE: Final = frozen(np.zeros(0, np.int32))
 
 
-def predict(model: Classifier, text: Text, index: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the best label (a place in `model.labels`) of each string of `text` at `index`, and its probability.
-
-    A null reads as the empty string, which a model takes for a line of no words. Where no part of a text is known to
-    the model, the label is -1 and the probability 0.
-    """
-    label, best, _ = judge(model, text, index, NONE)
-    return label, best
-
-
-def probability(model: Classifier, text: Text, index: NDArray[np.int32], label: str) -> NDArray[np.float32]:
+def probability(model: Classifier, text: Text, index: Int32s, label: str) -> Float32s:
     """Return how probable one label is for each string of `text` at `index`; 0 where no part of a text is known.
 
     Raises `MixtureError` for a label that the model does not know.
@@ -49,18 +37,13 @@ def probability(model: Classifier, text: Text, index: NDArray[np.int32], label: 
     return judge(model, text, index, np.array([model.labels.index(label)], np.int32))[2]
 
 
-def judge(
-    model: Classifier, text: Text, index: NDArray[np.int32], wanted: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return best label, its probability, and that of all `wanted` labels (places in `model.labels`) together."""
-    label, best, sums, _ = compare(model, text, index, wanted)
-    return label, best, sums
+def judge(model: Classifier, text: Text, index: Int32s, wanted: Int32s) -> tuple[Int32s, Float32s, Float32s, Float32s]:
+    """Judge each string of `text` at `index`; a null reads as the empty string, which a model takes for no words.
 
-
-def compare(
-    model: Classifier, text: Text, index: NDArray[np.int32], wanted: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return what `judge` does, and the probability of the best label that is not `wanted` (0 where there is none)."""
+    Returns the best label (a place in `model.labels`) and its probability, that of all `wanted` labels together, and
+    that of the best label that is not wanted (0 where there is none). Where no part of a text is known to the model,
+    the label is -1 and the probabilities are 0.
+    """
     others = np.ones(len(model.labels), np.bool_)
     others[wanted] = False
     return _judge(text.data, text.offsets, frozen(index), frozen(wanted), frozen(others), model.weights)
@@ -68,13 +51,8 @@ def compare(
 
 @kernel
 def _judge(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-    index: NDArray[np.int32],
-    wanted: NDArray[np.int32],
-    others: NDArray[np.bool_],
-    weights: Weights,
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    data: Bytes, offsets: Int32s, index: Int32s, wanted: Int32s, others: Flags, weights: Weights
+) -> tuple[Int32s, Float32s, Float32s, Float32s]:
     dim = weights.rows.shape[1]
     labels = len(weights.starts) - 1 - weights.settings[WORDS]
     longest = total = 0
@@ -118,9 +96,7 @@ def _judge(
 
 
 @inline
-def together(
-    wanted: NDArray[np.int32], weights: Weights, hidden: NDArray[np.float32], scores: NDArray[np.float32]
-) -> float:
+def together(wanted: Int32s, weights: Weights, hidden: Float32s, scores: Float32s) -> float:
     """Return the probability of the wanted labels together, at most 1."""
     total = 0.0
     for label in wanted:
@@ -132,7 +108,7 @@ def together(
 
 
 @inline
-def branch(output: NDArray[np.float32], row: int, hidden: NDArray[np.float32]) -> float:
+def branch(output: Float32s, row: int, hidden: Float32s) -> float:
     """Return the probability of the right branch of a node."""
     a = b = c = d = np.float32(0)
     k = 0
@@ -149,13 +125,7 @@ def branch(output: NDArray[np.float32], row: int, hidden: NDArray[np.float32]) -
 
 
 @inline
-def descend(
-    weights: Weights,
-    hidden: NDArray[np.float32],
-    among: NDArray[np.bool_],
-    stack: NDArray[np.int32],
-    shares: NDArray[np.float64],
-) -> tuple[Number, float]:
+def descend(weights: Weights, hidden: Float32s, among: Flags, stack: Int32s, shares: Float64s) -> tuple[Number, float]:
     """Return the best leaf of the tree `among` some, and its probability; it looks below no branch that has less."""
     labels = len(among)
     answer, best = 0, 0.0
@@ -178,7 +148,7 @@ def descend(
 
 
 @inline
-def climb(weights: Weights, hidden: NDArray[np.float32], labels: int, label: int) -> float:
+def climb(weights: Weights, hidden: Float32s, labels: int, label: int) -> float:
     """Return the probability of one leaf."""
     node = label
     share = 1.0
@@ -192,7 +162,7 @@ def climb(weights: Weights, hidden: NDArray[np.float32], labels: int, label: int
 
 
 @inline
-def weigh(weights: Weights, hidden: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
+def weigh(weights: Weights, hidden: Float32s, scores: Float32s) -> None:
     """Write the probability of every label to `scores`."""
     labels = len(scores)
     soft = weights.settings[LOSS] == SOFTMAX
@@ -213,7 +183,7 @@ def weigh(weights: Weights, hidden: NDArray[np.float32], scores: NDArray[np.floa
 
 
 @inline
-def best_of(scores: NDArray[np.float32], among: NDArray[np.bool_]) -> tuple[int, np.float32]:
+def best_of(scores: Float32s, among: Flags) -> tuple[int, np.float32]:
     """Return the last of the best labels `among` some, as the package does, and its probability."""
     answer, best = 0, np.float32(0)
     for k in range(len(scores)):

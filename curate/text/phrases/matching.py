@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from curate.kernels.buffers import Text
+from curate.kernels.buffers import Bytes, Int32s, Int64s, Text
 from curate.kernels.compile import inline, kernel, load64
-from curate.kernels.utf8 import code_point, count_characters, skip_characters
+from curate.kernels.utf8 import character_places, code_point, skip_characters
 from curate.kernels.vector import WIDTH, trailing, within32
 from curate.text.phrases.automaton import APOSTROPHE, SPACE, WORD, Automaton
 
@@ -36,13 +35,13 @@ class PhraseHits(NamedTuple):
     (Unicode code points) within the text.
     """
 
-    place: NDArray[np.int32]
-    phrase: NDArray[np.int32]
-    start: NDArray[np.int32]
-    end: NDArray[np.int32]
+    place: Int32s
+    phrase: Int32s
+    start: Int32s
+    end: Int32s
 
 
-def find(text: Text, index: NDArray[np.int32], automaton: Automaton, *, opening: int | None = None) -> PhraseHits:
+def find(text: Text, index: Int32s, automaton: Automaton, *, opening: int | None = None) -> PhraseHits:
     """Find every occurrence of every phrase in the texts `index` names; `opening` asks for hits starting that early.
 
     `opening` counts characters. Hits may overlap. A null and an empty text have none. Borders of words are those of
@@ -64,14 +63,12 @@ def find(text: Text, index: NDArray[np.int32], automaton: Automaton, *, opening:
         at, found = _find(text.data, text.offsets, index, at, limit, automaton, hits)
         chunks.append(hits[:found])
         room = room * 4 if at == before else room
-    hits = np.concatenate(chunks or [np.empty((0, 4), np.int32)])
-    _count(text.data, text.offsets, index, hits)
-    place, spelling, start, end = hits.T.copy()
-    return PhraseHits(place, automaton.phrase[spelling], start, end)
+    place, spelling, start, stop = np.concatenate(chunks or [np.empty((0, 4), np.int32)]).T.copy()
+    return PhraseHits(place, automaton.phrase[spelling], *character_places(text, index[place], start, stop))
 
 
 @inline
-def is_inside(data: NDArray[np.uint8], start: int, end: int, i: int, kinds: NDArray[np.uint8]) -> bool:
+def is_inside(data: Bytes, start: int, end: int, i: int, kinds: Bytes) -> bool:
     """Tell whether the characters before and after `i` belong to one word of `data[start:end]`."""
     if i <= start or i >= end or kinds[code_point(data, i, end)[0]] != WORD:
         return False
@@ -83,11 +80,11 @@ def is_inside(data: NDArray[np.uint8], start: int, end: int, i: int, kinds: NDAr
 
 @inline
 def symbol_at(
-    data: NDArray[np.uint8],
+    data: Bytes,
     i: int,
     end: int,
-    classes: NDArray[np.uint8],
-    kinds: NDArray[np.uint8],
+    classes: Bytes,
+    kinds: Bytes,
     loose: bool,  # noqa: FBT001
 ) -> tuple[int, int]:
     """Return the class of the symbol that begins at `i`, and its bytes."""
@@ -99,16 +96,14 @@ def symbol_at(
 
 
 @inline
-def begins_at(
-    data: NDArray[np.uint8], i: int, first: NDArray[np.uint8], second: NDArray[np.uint8], third: NDArray[np.uint8]
-) -> bool:
+def begins_at(data: Bytes, i: int, first: Bytes, second: Bytes, third: Bytes) -> bool:
     """Tell whether the six bytes from `i` may begin a phrase; the caller keeps `i + 8` in bounds."""
     word = load64(data, i)
     return first[word & LOW] & second[word >> SIXTEEN & LOW] & third[word >> THIRTY_TWO & LOW] != 0
 
 
 @inline
-def borders(data: NDArray[np.uint8], i: int, past_ascii: int, signs: int) -> int:
+def borders(data: Bytes, i: int, past_ascii: int, signs: int) -> int:
     """Mark, of the 31 bytes after `i`, those with which a phrase may begin if its words are to be whole.
 
     They are ASCII letters and digits after a byte that is none, and first bytes of characters past ASCII and bytes of
@@ -124,14 +119,7 @@ def borders(data: NDArray[np.uint8], i: int, past_ascii: int, signs: int) -> int
 
 @inline
 def next_border(
-    data: NDArray[np.uint8],
-    i: int,
-    safe: int,
-    past_ascii: int,
-    signs: int,
-    first: NDArray[np.uint8],
-    second: NDArray[np.uint8],
-    third: NDArray[np.uint8],
+    data: Bytes, i: int, safe: int, past_ascii: int, signs: int, first: Bytes, second: Bytes, third: Bytes
 ) -> int:
     """Return the next of `borders` from `i` on with the bytes of a phrase, or a place from `safe` on."""
     while i < safe:
@@ -149,16 +137,16 @@ def next_border(
 
 @inline
 def next_start(
-    data: NDArray[np.uint8],
+    data: Bytes,
     begin: int,
     i: int,
     limit: int,
     words: bool,  # noqa: FBT001
     past_ascii: int,
     signs: int,
-    first: NDArray[np.uint8],
-    second: NDArray[np.uint8],
-    third: NDArray[np.uint8],
+    first: Bytes,
+    second: Bytes,
+    third: Bytes,
 ) -> int:
     """Return the next place from `i` on where the bytes of a phrase may begin, or `limit` (before the last byte).
 
@@ -184,7 +172,7 @@ def next_start(
 
 
 @inline
-def is_same(data: NDArray[np.uint8], start: int, end: int, known: NDArray[np.uint8], at: int, length: int) -> bool:
+def is_same(data: Bytes, start: int, end: int, known: Bytes, at: int, length: int) -> bool:
     """Tell whether `data[start:end]` is the `length` bytes of `known` from `at`."""
     if end - start != length:
         return False
@@ -195,9 +183,7 @@ def is_same(data: NDArray[np.uint8], start: int, end: int, known: NDArray[np.uin
 
 
 @inline
-def is_hit(
-    data: NDArray[np.uint8], begin: int, end: int, start: int, stop: int, spelling: int, automaton: Automaton
-) -> bool:
+def is_hit(data: Bytes, begin: int, end: int, start: int, stop: int, spelling: int, automaton: Automaton) -> bool:
     """Tell whether `data[start:stop]`, which spells a phrase when folded, keeps its words whole and its letter case."""
     kinds = automaton.kinds
     if automaton.words and (is_inside(data, begin, end, start, kinds) or is_inside(data, begin, end, stop, kinds)):
@@ -210,7 +196,7 @@ def is_hit(
 
 @inline
 def emit(
-    data: NDArray[np.uint8],
+    data: Bytes,
     begin: int,
     end: int,
     place: int,
@@ -218,8 +204,8 @@ def emit(
     limit: int,
     state: int,
     seen: int,
-    ring: NDArray[np.int64],
-    hits: NDArray[np.int32],
+    ring: Int64s,
+    hits: Int32s,
     found: int,
     automaton: Automaton,
 ) -> int:
@@ -234,20 +220,19 @@ def emit(
         start = ring[(seen - automaton.symbols[spelling]) & 255]
         if start < limit and is_hit(data, begin, end, start, stop, spelling, automaton):
             if found < len(hits):
-                hits[found, 0], hits[found, 1], hits[found, 2], hits[found, 3] = place, spelling, start, stop
+                hits[found, 0], hits[found, 1], hits[found, 2], hits[found, 3] = (
+                    place,
+                    spelling,
+                    start - begin,
+                    stop - begin,
+                )
             found += 1
     return found
 
 
 @kernel
 def _find(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-    index: NDArray[np.int32],
-    place: int,
-    opening: int,
-    automaton: Automaton,
-    hits: NDArray[np.int32],
+    data: Bytes, offsets: Int32s, index: Int32s, place: int, opening: int, automaton: Automaton, hits: Int32s
 ) -> tuple[int, int]:
     """Write (place, spelling, start, stop) of each hit from `place` on, until a text's hits find no room.
 
@@ -291,18 +276,3 @@ def _find(
             return place, known
         place += 1
     return place, found
-
-
-@kernel
-def _count(
-    data: NDArray[np.uint8], offsets: NDArray[np.int32], index: NDArray[np.int32], hits: NDArray[np.int32]
-) -> None:
-    """Turn the start and the stop of hits, ordered by text and stop, from places in the data to characters."""
-    place, at, count = -1, 0, 0
-    for k in range(len(hits)):
-        if hits[k, 0] != place:
-            place, at, count = hits[k, 0], offsets[index[hits[k, 0]]], 0
-        start, stop = hits[k, 2], hits[k, 3]
-        count += count_characters(data, at, stop)
-        at = stop
-        hits[k, 2], hits[k, 3] = count - count_characters(data, start, stop), count

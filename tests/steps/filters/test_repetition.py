@@ -16,7 +16,7 @@ from curate.rows.schema import BODIES
 from curate.rows.segments import SIDES, Segments, segments
 from curate.steps.base import decide
 from curate.steps.filters.repetition import PRESETS, Repetition, repetition
-from curate.text.repetition.measure import SCORES
+from curate.text.repetition import SCORES
 from tests.reference.repeats import repeats
 
 LOOP = "The herbs were chopped and then added to the pot. "

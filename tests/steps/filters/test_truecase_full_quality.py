@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import frozen, view
 from curate.text.casing.lexicon import PROTECTED, tables
-from curate.text.casing.model import OutOfVocabulary, true_case
 from curate.text.casing.restore import restore
 from curate.text.casing.restore_kernel import mark_texts
+from tests.support.true_case import OutOfVocabulary, true_case
 
 TOKEN: Final = re.compile(r"\w+(?:['’.-]\w+)*|[^\w\s]+")
 SENTENCE: Final = re.compile(r".+?(?:[.!?]+(?=\s|$)|\n|$)")
@@ -80,8 +80,7 @@ def accuracy(tokens: Tokens, cased: list[list[str]]) -> float:
 
 def package(tokens: Tokens, option: OutOfVocabulary) -> list[list[str]]:
     """What the package answers, by `true_case`: tests/text/casing/test_model.py holds them equal."""
-    cased: list[list[str]] = true_case(pa.array(tokens.bare, pa.list_(pa.string())), option).to_pylist()
-    return cased
+    return true_case(tokens.bare, option)
 
 
 @pytest.mark.parametrize("case", [str.lower, str.upper])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import random
 import re
@@ -12,7 +13,6 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +21,8 @@ from curate.errors import FormatError, MixtureError, SourceNotFoundError
 from curate.kernels.buffers import strings
 from curate.text.casing import compile_table as casing_table
 from curate.text.casing import model as casing
-from curate.text.casing.model import OutOfVocabulary, true_case
 from curate.text.casing.scoring_kernel import CasingTable
+from tests.support.true_case import OutOfVocabulary, true_case
 
 TOKEN: Final = re.compile(r"\w+(?:['’.-]\w+)*|[^\w\s]+")
 SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -80,10 +80,6 @@ def package() -> Any:  # noqa: ANN401
     return pytest.importorskip("truecase.TrueCaser").TrueCaser()
 
 
-def ours(tokens: list[list[str]], option: OutOfVocabulary = "title") -> list[list[str]]:
-    return true_case(pa.array(tokens, pa.list_(pa.string())), option).to_pylist()
-
-
 def ties(caser: Any, sentence: list[str], mine: list[str], theirs: list[str]) -> bool:  # noqa: ANN401
     """Tell whether two answers differ only where the package has forms of the same score, going on from `mine`."""
     for i, (own, other) in enumerate(zip(mine, theirs, strict=True)):
@@ -110,7 +106,7 @@ def test_golden(package: Any, real_file: Callable[[str], Path]) -> None:  # noqa
         if count > GOLDEN:
             break
     theirs = [package.get_true_case_from_tokens(sentence) for sentence in tokens]
-    mine = ours(tokens)
+    mine = true_case(tokens)
     differ = [k for k in range(len(tokens)) if mine[k] != theirs[k]]
     assert count > GOLDEN
     assert len(differ) < len(tokens) / 100
@@ -123,7 +119,7 @@ def test_odd_tokens(package: Any, option: OutOfVocabulary) -> None:  # noqa: ANN
     words = ["the", "US", "new", "york", ".", "xyzzy", "first", "I", "apple", "_", "-"]
     tokens = [pick.choices(ODD + PLAIN + words, k=1 + k % 9) for k in range(3000)]
     theirs = [package.get_true_case_from_tokens(sentence, option) for sentence in tokens]
-    mine = ours(tokens, option)
+    mine = true_case(tokens, option)
     assert all(
         own == other or ties(package, sentence, own, other)
         for sentence, own, other in zip(tokens, mine, theirs, strict=True)
@@ -134,7 +130,7 @@ def test_ties_go_to_the_form_that_sorts_last(package: Any) -> None:  # noqa: ANN
     sentence = ["xyzzy", "BLITZ", "desktop"]
     for word in ("blitz", "desktop"):
         assert len({package.uni_dist[form] for form in package.word_casing_lookup[word]}) == 1
-    assert ours([sentence]) == [["Xyzzy", "blitz", "desktop"]]
+    assert true_case([sentence]) == [["Xyzzy", "blitz", "desktop"]]
 
 
 def test_scores_of_all_words(package: Any) -> None:  # noqa: ANN401
@@ -158,33 +154,19 @@ def test_scores_of_all_words(package: Any) -> None:  # noqa: ANN401
 
 @given(st.lists(st.lists(st.sampled_from(["the", "A", ".", "1", "new", "YORK", "é", ""]), max_size=4), max_size=5))
 def test_sentences_are_independent(tokens: list[list[str]]) -> None:
-    assert ours(tokens) == [ours([sentence])[0] for sentence in tokens]
+    assert true_case(tokens) == [true_case([sentence])[0] for sentence in tokens]
 
 
-def test_nulls_slices_and_nothing() -> None:
-    array = pa.array([["new", "YORK"], None, [], ["the", None, "US"]], pa.list_(pa.string()))
-    whole = [["New", "York"], None, [], ["The", None, "us"]]
-    assert true_case(array).to_pylist() == whole
-    assert true_case(array.slice(1, 2)).to_pylist() == whole[1:3]
-    assert true_case(array.slice(3)).to_pylist() == whole[3:]
-    assert true_case(array.slice(0, 0)).to_pylist() == []
-    assert true_case(pa.array([], pa.list_(pa.string()))).to_pylist() == []
-
-
-def test_wrong_calls() -> None:
-    with pytest.raises(MixtureError, match="did you mean 'title'"):
-        ours([["a"]], "titel")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="lists of strings, not list<item: int64>"):
-        true_case(pa.array([[1]]))
+def load() -> CasingTable:
+    """Load the table as a new process would."""
+    return inspect.unwrap(casing.load)()
 
 
 @pytest.fixture
-def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """An empty cache; what `load` kept is forgotten before and after."""
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    casing._load.cache_clear()
-    yield tmp_path / "curate"
-    casing._load.cache_clear()
+    return tmp_path / "curate"
 
 
 def equal(one: CasingTable, other: CasingTable) -> bool:
@@ -192,7 +174,7 @@ def equal(one: CasingTable, other: CasingTable) -> bool:
 
 
 def test_cache(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = casing.load()
+    table = load()
     path = casing.cache_file()
     assert path is not None
     assert [file.name for file in fresh.iterdir()] == [path.name]
@@ -208,25 +190,22 @@ def test_cache(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for damaged in (b"", whole[:100], whole[:-1], whole[:5000] + b"\1" + whole[5001:], b"x" + whole[1:]):
         path.unlink()  # the mapped file stays whole
         path.write_bytes(damaged)
-        casing._load.cache_clear()
-        assert equal(casing.load(), table)
+        assert equal(load(), table)
         assert path.read_bytes() == whole
     assert len(compiled) == 5
-    casing._load.cache_clear()
     monkeypatch.setattr(casing, "source_file", lambda: pytest.fail("a whole table needs no package"))
-    assert equal(casing.load(), table)
+    assert equal(load(), table)
 
 
 def test_cache_that_cannot_be_written(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = casing_table.compile_table(casing.source_file())
     monkeypatch.setattr(casing, "compile_table", lambda _: table)
     fresh.write_text("a file where the folder should be")
-    assert casing.load() is table
-    casing._load.cache_clear()
+    assert load() is table
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
     assert casing.cache_file() is None
-    assert casing.load() is table
+    assert load() is table
 
 
 def test_source_is_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

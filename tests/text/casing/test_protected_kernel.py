@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import view
 from curate.kernels.compile import kernel
-from curate.text.casing.protected_kernel import OPENS, PROTECTED, CaseTables, mark, tables
+from curate.text.casing.lexicon import OPENS, PROTECTED, CaseTables, tables
+from curate.text.casing.protected_kernel import mark
 
 
 @kernel

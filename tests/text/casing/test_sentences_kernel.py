@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import view
 from curate.kernels.compile import kernel
-from curate.text.casing.lexicon import CaseTables, tables
-from curate.text.casing.protected_kernel import OPENS, mark
+from curate.text.casing.lexicon import OPENS, CaseTables, tables
+from curate.text.casing.protected_kernel import mark
 from curate.text.casing.sentences_kernel import is_pronoun
 
 

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
-from curate.kernels.buffers import view
+from curate.kernels.buffers import Text, view
 from curate.steps.filters.language import _own_model
 from curate.text.fasttext.model_file import Classifier, load_classifier
-from curate.text.fasttext.predict_kernel import NO_LABEL, compare, judge, predict, probability
+from curate.text.fasttext.predict_kernel import NO_LABEL, judge, probability
 
 fasttext = pytest.importorskip("fasttext")
 if not hasattr(fasttext, "train_supervised"):
@@ -107,6 +107,11 @@ def every(texts: list[str]) -> tuple[Any, NDArray[np.int32]]:
     return view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)
 
 
+def predict(model: Classifier, text: Text, index: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the best labels, and how probable they are."""
+    return judge(model, text, index, np.zeros(0, np.int32))[:2]
+
+
 def oracle(model: Any, texts: list[str], k: int = 1) -> tuple[list[list[str]], list[list[float]]]:  # noqa: ANN401
     labels, chances = model.predict([text.replace("\n", " ") for text in texts], k=k)
     return [[label.removeprefix("__label__") for label in each] for each in labels], chances
@@ -141,11 +146,11 @@ def test_the_best_of_the_others(trained: Callable[[str], tuple[Any, Classifier]]
     _, ours = trained(name)
     texts = every([line.split(" ", 1)[1] for line in lines(200, 4)])
     table = np.array([probability(ours, *texts, label) for label in ours.labels])
-    label, best, sums, rival = compare(ours, *texts, np.array([0, 3], np.int32))
+    label, best, sums, rival = judge(ours, *texts, np.array([0, 3], np.int32))
     assert np.allclose(best, table[label, np.arange(200)], atol=1e-6)
     assert np.allclose(sums, np.minimum(1, table[[0, 3]].sum(axis=0)), atol=1e-6)
     assert np.allclose(rival, table[[1, 2, 4, 5, 6, 7]].max(axis=0), atol=1e-6)
-    assert not compare(ours, *texts, np.arange(8, dtype=np.int32))[3].any()
+    assert not judge(ours, *texts, np.arange(8, dtype=np.int32))[3].any()
 
 
 @given(st.lists(st.text(st.sampled_from("ab é北\t\0<>/s_\u0301🙂"), max_size=40), max_size=6))

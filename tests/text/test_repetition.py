@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.kernels.buffers import view
-from curate.text.repetition.kernel import Repeats
-from curate.text.repetition.measure import SCORES, measure_repeats
+from curate.text.repetition import SCORES, Repeats, measure_repeats
 from tests.reference.repeats import repeats
 from tests.reference.words import words
 

@@ -1,8 +1,10 @@
-"""The kernel behind `curate.text.repetition.measure`.
+"""How much of a text repeats itself: lines, paragraphs and runs of words that came before.
 
 A run of n + 1 words can only repeat where the runs of n words in it do, so each length is searched for among the places
 that the one before it left: few after pairs of words. The table is reused from text to text without being cleared.
 Measured on one core, answers: 110 MB/s; 5 MB of "a a a" in 0.4 s; compiled in 3 s.
+
+Source: Rae et al., Scaling Language Models: Methods, Analysis & Insights from Training Gopher, arXiv:2112.11446.
 """
 
 from __future__ import annotations
@@ -10,18 +12,28 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from curate.kernels.buffers import Bytes, Flags, Float64s, Int32s, Text, UInt64s
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hash_table import stamped_slot
 from curate.kernels.hashing import hash_bytes, mix
 from curate.kernels.utf8 import code_point, count_characters, is_blank
 from curate.text.ngrams import ROLL, roll
-from curate.text.words import AFTER_ALONE, INSIDE, OUTSIDE, read
+from curate.text.words import AFTER_ALONE, INSIDE, OUTSIDE, classes, read
 from curate.text.words_kernel import LINE_FEED, hash_word
 
 SHORTEST, TOP, LONGEST = 2, 4, 10
 """Words in a run: up to `TOP`, the most frequent run is measured; from there on, all runs that came before."""
+
+SCORES: Final = (
+    "duplicate_lines",
+    "duplicate_paragraphs",
+    "duplicate_line_characters",
+    "duplicate_paragraph_characters",
+    *(f"top_{n}gram" for n in range(SHORTEST, TOP + 1)),
+    *(f"duplicate_{n}grams" for n in range(TOP + 1, LONGEST + 1)),
+)
+"""What is measured, in the order of the columns."""
 
 GRAMS: Final = 4
 """Columns before those of runs of words."""
@@ -37,22 +49,22 @@ class RepetitionSpace(NamedTuple):
     for paragraphs. A slot of the table is in use if its stamp is the current one.
     """
 
-    begins: NDArray[np.int32]
-    stops: NDArray[np.int32]
-    hashes: NDArray[np.uint64]
-    total: NDArray[np.int32]
-    unit_keys: NDArray[np.uint64]
-    unit_sizes: NDArray[np.int32]
-    unit_begins: NDArray[np.int32]
-    unit_stops: NDArray[np.int32]
-    grams: NDArray[np.uint64]
-    places: NDArray[np.int32]
-    slots: NDArray[np.int32]
-    repeated: NDArray[np.bool_]
-    keys: NDArray[np.uint64]
-    stamps: NDArray[np.int32]
-    first: NDArray[np.int32]
-    times: NDArray[np.int32]
+    begins: Int32s
+    stops: Int32s
+    hashes: UInt64s
+    total: Int32s
+    unit_keys: UInt64s
+    unit_sizes: Int32s
+    unit_begins: Int32s
+    unit_stops: Int32s
+    grams: UInt64s
+    places: Int32s
+    slots: Int32s
+    repeated: Flags
+    keys: UInt64s
+    stamps: Int32s
+    first: Int32s
+    times: Int32s
 
 
 class Repeats(NamedTuple):
@@ -61,17 +73,49 @@ class Repeats(NamedTuple):
     All three are of shape (13, n). Where a share is 0, so are its `start` and `stop`.
     """
 
-    share: NDArray[np.float64]
-    start: NDArray[np.int32]
-    stop: NDArray[np.int32]
+    share: Float64s
+    start: Int32s
+    stop: Int32s
+
+
+def measure_repeats(text: Text, index: Int32s, *, min_words: int, min_lines: int) -> Repeats:
+    r"""Measure what repeats in the strings of `text` at `index`.
+
+    Runs of words are measured in texts of `min_words` words or more, and lines and paragraphs in those with `min_lines`
+    lines or paragraphs that have a word. Other texts measure 0, and so do an empty one and a null. Linear in the text.
+
+    >>> import pyarrow as pa
+    >>> from curate.kernels.buffers import view
+    >>> texts = view(pa.array(["I see.\nI see.\nYes.\nNo.", ""]))
+    >>> found = measure_repeats(texts, np.arange(2, dtype=np.int32), min_words=0, min_lines=0)
+    >>> found.share[SCORES.index("duplicate_lines")].tolist(), found.start[0].tolist(), found.stop[0].tolist()
+    ([0.25, 0.0], [7, 0], [13, 0])
+    """
+    out = Repeats(np.zeros((len(SCORES), len(index))), *np.zeros((2, len(SCORES), len(index)), np.int32))
+    sizes = text.offsets[index + 1] - text.offsets[index]
+    space = _space(int(sizes.max(initial=0)) // 2 + 1)  # a word of one byte, and what ends it
+    _measure(text.data, text.offsets, index, classes(), min_words, min_lines, space, out)
+    return out
+
+
+def _space(words: int) -> RepetitionSpace:
+    """Make room for a text of so many words; what is not written to costs no memory."""
+    size = 1 << (SPARE * words).bit_length()
+    begins, stops, places, slots = np.empty((4, words), np.int32)
+    hashes, grams = np.empty((2, words), np.uint64)
+    total, repeated = np.empty(words + 1, np.int32), np.empty(words + 1, np.bool_)
+    unit_keys, (sizes, unit_begins, unit_stops) = np.empty((2, words), np.uint64), np.empty((3, 2, words), np.int32)
+    keys, stamps, (first, times) = np.empty(size, np.uint64), np.zeros(size, np.int32), np.empty((2, size), np.int32)
+    words_found, units = (begins, stops, hashes, total), (unit_keys, sizes, unit_begins, unit_stops)
+    return RepetitionSpace(*words_found, *units, grams, places, slots, repeated, keys, stamps, first, times)
 
 
 @kernel
-def measure(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-    index: NDArray[np.int32],
-    kinds: NDArray[np.uint8],
+def _measure(
+    data: Bytes,
+    offsets: Int32s,
+    index: Int32s,
+    kinds: Bytes,
     min_words: int,
     min_lines: int,
     space: RepetitionSpace,
@@ -125,14 +169,7 @@ def measure_grams(
 
 
 @inline
-def find_words(
-    data: NDArray[np.uint8],
-    start: int,
-    end: int,
-    kinds: NDArray[np.uint8],
-    begins: NDArray[np.int32],
-    stops: NDArray[np.int32],
-) -> int:
+def find_words(data: Bytes, start: int, end: int, kinds: Bytes, begins: Int32s, stops: Int32s) -> int:
     """Write where each word of `data[start:end]` begins and stops; return how many there are."""
     state, count, i = OUTSIDE, 0, start
     while i < end:
@@ -150,14 +187,7 @@ def find_words(
 
 
 @inline
-def hash_spans(
-    data: NDArray[np.uint8],
-    begins: NDArray[np.int32],
-    stops: NDArray[np.int32],
-    words: int,
-    hashes: NDArray[np.uint64],
-    total: NDArray[np.int32],
-) -> None:
+def hash_spans(data: Bytes, begins: Int32s, stops: Int32s, words: int, hashes: UInt64s, total: Int32s) -> None:
     """Hash words, ASCII-lowercased, and add up their characters."""
     total[0] = 0
     for k in range(words):
@@ -177,7 +207,7 @@ def hash_spans(
 
 
 @inline
-def find_units(data: NDArray[np.uint8], start: int, end: int, words: int, space: RepetitionSpace) -> tuple[int, int]:
+def find_units(data: Bytes, start: int, end: int, words: int, space: RepetitionSpace) -> tuple[int, int]:
     """Find the lines and the paragraphs that have a word; return how many there are of each.
 
     A line ends with a line feed and is without the white space around it; a paragraph ends with a blank line or the

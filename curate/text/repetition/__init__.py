@@ -1,1 +1,0 @@
-"""Measuring how much of a text repeats itself."""
