@@ -21,7 +21,7 @@ from curate.classify.model_card import card
 from curate.classify.training_data import NAMES, inputs_of, read_side, split
 from curate.errors import CallError, check_number, check_whole, did_you_mean
 from curate.io.atomic import replacing
-from curate.io.build_input import Stored
+from curate.io.inputs import Stored
 from curate.kernels.buffers import frozen, view
 from curate.rows.segments import check_on
 from curate.steps.classifier_card import CardMetadata, card_path

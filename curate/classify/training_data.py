@@ -11,8 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError, ShortageError
-from curate.io.build_input import Stored, rows_of
-from curate.io.inputs import Input
+from curate.io.inputs import Input, Stored, rows_of
 from curate.kernels.buffers import view
 from curate.kernels.hashing import Hashes, hash_strings, ranks
 from curate.rows.identity import content_hash, content_hashes

@@ -70,7 +70,7 @@ def parse_lines(
         row = layout.decode(line)
         return row, fields, own[i] if own is not None else own_id(fields, id_field)
 
-    return _parse(form, numbers, read, lambda i, fault: (*_expectation(fault, lines[i]), excerpt_of(lines[i])))
+    return _parse(form, numbers, read, lines.__getitem__)
 
 
 def parse_objects(
@@ -92,29 +92,25 @@ def parse_objects(
         row = msgspec.convert(fields, form.layout)
         return row, fields, own_id(fields, id_field)
 
-    def excerpt(i: int) -> str:
-        shown = (
-            json.dumps(rows[i], default=str, ensure_ascii=False).encode("utf-8", "backslashreplace")
-            if raw is None
-            else raw[i]
-        )
-        return excerpt_of(shown)
+    def shown(i: int) -> bytes:
+        return json.dumps(rows[i], default=str, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
-    return _parse(form, numbers, read, lambda i, fault: (*_expectation(fault, b""), excerpt(i)))
+    return _parse(form, numbers, read, shown if raw is None else raw.__getitem__)
 
 
 def _parse(
     form: Format,
     numbers: Sequence[int],
     read: Callable[[int], tuple[Any, Fields, str | None]],
-    describe: Callable[[int, BaseException], tuple[str, str, str]],
+    raw: Callable[[int], bytes],
 ) -> Parsed:
     """Read every row, make rows of it, and collect them; a format that needs the whole file makes them at the end."""
     into = Collector(form.kind)
     owned: list[tuple[FileRow, str | None]] = []
 
     def bad(i: int, fault: BaseException) -> None:
-        into.refuse(numbers[i], *describe(i, fault))
+        text = raw(i)
+        into.refuse(numbers[i], *_expectation(fault, text), excerpt_of(text))
 
     def add(i: int, make: Callable[[], Iterable[Row]], own: str | None) -> None:
         try:

@@ -122,26 +122,19 @@ def select(every: Segments, on: On) -> Segments:
 
 def _sides(body: pa.RecordBatch, kind: Kind) -> list[Part]:
     if kind == "conversation":
-        return [_messages(body["messages"], "dialogue")]
+        return [_part(body["messages"], "dialogue")]
     if kind == "rated":
-        return [_messages(body["messages"], "prompt"), _completions(body["completions"])]
-    return [_messages(body[side], side) for side in ("prompt", "chosen", "rejected")]
+        return [_part(body["messages"], "prompt"), _part(body["completions"], "completion")]
+    return [_part(body[side], side) for side in ("prompt", "chosen", "rejected")]
 
 
-def _messages(lists: pa.ListArray, side: Side) -> Part:
-    row, turn, index = _spread(_offsets(lists))
-    role = role_codes(view(lists.values.field("role")))[index]
+def _part(lists: pa.ListArray, side: Side) -> Part:
+    row, turn, index = _spread(frozen(lists.offsets.to_numpy(zero_copy_only=True)))
+    if side == "completion":
+        role = np.full(len(index), ASSISTANT, np.uint8)
+    else:
+        role = role_codes(view(lists.values.field("role")))[index]
     return Part(side, view(lists.values.field("content")), index, row, turn, role)
-
-
-def _completions(lists: pa.ListArray) -> Part:
-    row, turn, index = _spread(_offsets(lists))
-    role = np.full(len(index), ASSISTANT, np.uint8)
-    return Part("completion", view(lists.values.field("content")), index, row, turn, role)
-
-
-def _offsets(lists: pa.ListArray) -> NDArray[np.int32]:
-    return frozen(lists.offsets.to_numpy(zero_copy_only=True))
 
 
 @kernel

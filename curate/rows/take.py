@@ -56,10 +56,7 @@ def text_bytes(body: pa.RecordBatch) -> NDArray[np.int64]:
     >>> text_bytes(pa.RecordBatch.from_pydict({"x": [["a", "bc"], []], "meta": ["{}", "{}"]})).tolist()
     [5, 2]
     """
-    total = np.zeros(body.num_rows, np.int64)
-    for column in body.columns:
-        total += _bytes(column)
-    return total
+    return sum(map(_bytes, body.columns), np.zeros(body.num_rows, np.int64))
 
 
 def _bytes(array: pa.Array) -> NDArray[np.int64]:

@@ -6,10 +6,8 @@ faults: `shape()` scores them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn, TypeAlias
-
-from curate.rows.schema import ROLES
 
 Turn: TypeAlias = tuple[str, str]
 """A role and its text."""
@@ -42,10 +40,11 @@ def check_text(text: object, column: str) -> str:
     return text
 
 
-def check_role(role: str, column: str) -> str:
-    """Return `role` if it is one of `ROLES`; raises `Fault` otherwise. Letter case counts."""
-    if role not in ROLES:
-        refuse(column, f"a role: {', '.join(ROLES)}")
+def role_of(word: str, roles: Mapping[str, str], column: str) -> str:
+    """Return the role that `word` spells; raises `Fault` for an unknown one. Letter case counts."""
+    role = roles.get(word)
+    if role is None:
+        refuse(column, f"a role: {', '.join(roles)}")
     return role
 
 

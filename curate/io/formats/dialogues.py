@@ -9,8 +9,8 @@ from typing import ClassVar, Final, Literal
 from msgspec import Struct
 
 from curate.io.formats.base import Conversation, FastPath, Fields, Format, renamed
-from curate.io.formats.messages_common import PLAIN, SHAREGPT_ROLES, AnyMessage, Message, take_turns
-from curate.rows.schema import ROLES, Kind
+from curate.io.formats.messages_common import MESSAGES_ROLES, PLAIN, SHAREGPT_ROLES, AnyMessage, Message, take_turns
+from curate.rows.schema import Kind
 from curate.rows.validate import Turn, check_text, check_turns, refuse
 
 
@@ -40,7 +40,7 @@ class Messages(DialogueFormat):
     @property
     def fast_path(self) -> FastPath:
         """Plain messages."""
-        return FastPath(self.column, "role", "content", {role: role for role in ROLES})
+        return FastPath(self.column, "role", "content", MESSAGES_ROLES)
 
     def rows(self, row: _MessagesRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""

@@ -8,7 +8,10 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from curate.io.formats.base import Fields, keep, objects
-from curate.rows.validate import Turn, check_role, check_text, refuse
+from curate.rows.schema import ROLES
+from curate.rows.validate import Turn, check_text, refuse, role_of
+
+MESSAGES_ROLES: Final[dict[str, str]] = {role: role for role in ROLES}
 
 SHAREGPT_ROLES: Final[dict[str, str]] = {
     "system": "system",
@@ -70,20 +73,13 @@ def content_of(content: str | list[ContentPart] | None, column: str) -> str:
 def turn_of(message: Message | AnyMessage, column: str) -> Turn:
     """Return the turn of one message; raises `Fault` for an unknown role or content that is not text."""
     if isinstance(message, Message):
-        role = check_role(message.role, f"{column}.role")
+        role = role_of(message.role, MESSAGES_ROLES, f"{column}.role")
         return role, content_of(message.content, f"{column}.content")
     if message.sender is not None:
-        return _sharegpt_role(message.sender, f"{column}.from"), check_text(message.value, f"{column}.value")
+        return role_of(message.sender, SHAREGPT_ROLES, f"{column}.from"), check_text(message.value, f"{column}.value")
     if message.role is None:
         refuse(column, "fields from and value, or role and content")
-    return _sharegpt_role(message.role, f"{column}.role"), content_of(message.content, f"{column}.content")
-
-
-def _sharegpt_role(word: str, column: str) -> str:
-    role = SHAREGPT_ROLES.get(word)
-    if role is None:
-        refuse(column, f"a role: {', '.join(SHAREGPT_ROLES)}")
-    return role
+    return role_of(message.role, SHAREGPT_ROLES, f"{column}.role"), content_of(message.content, f"{column}.content")
 
 
 def turns_of(messages: Sequence[Message | AnyMessage], column: str) -> list[Turn]:

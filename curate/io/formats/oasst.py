@@ -23,7 +23,7 @@ from curate.io.formats.base import (
 )
 from curate.io.formats.dialogues import DialogueFormat
 from curate.rows.schema import Kind
-from curate.rows.validate import Fault, Turn, check_text, refuse
+from curate.rows.validate import Fault, Turn, check_text, refuse, role_of
 
 _ROLES: Final = {"prompter": "user", "assistant": "assistant", "user": "user", "system": "system"}
 
@@ -64,9 +64,7 @@ class Node(NamedTuple):
 
     def turn(self) -> Turn:
         """Return its turn; raises `Fault` for an unknown role."""
-        role = _ROLES.get(self.message.role)
-        if role is None:
-            refuse(f"{self.column}.role".lstrip("."), f"a role: {', '.join(_ROLES)}")
+        role = role_of(self.message.role, _ROLES, f"{self.column}.role".lstrip("."))
         return role, check_text(self.message.text, f"{self.column}.text".lstrip("."))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 from msgspec import Struct, field
 
@@ -15,6 +15,8 @@ from curate.io.formats.dialogues import text_or_turns
 from curate.io.formats.messages_common import Message
 from curate.rows.schema import Kind
 from curate.rows.validate import check_prompt, check_text, refuse
+
+C = TypeVar("C")
 
 
 class Score(Struct, gc=False):
@@ -53,13 +55,7 @@ class RatedFormat(Format):
             refuse("messages", "the prompt in messages or prompt")
         turns = text_or_turns(fields, column, prompt, "user")
         check_prompt(turns, column)
-        raw = _objects(fields, row.completions)
-        answers = [
-            _completion(found, left, f"completions[{i}]")
-            for i, (found, left) in enumerate(zip(row.completions, raw, strict=True))
-        ]
-        keep(fields, "completions", raw)
-        yield RatedAnswers(turns, answers, fields)
+        yield RatedAnswers(turns, _answers(fields, row.completions, _completion), fields)
 
 
 def rated() -> RatedFormat:
@@ -79,10 +75,15 @@ def rated() -> RatedFormat:
     return RatedFormat()
 
 
-def _objects(fields: Fields, completions: list[_RatedCompletion] | list[_UltraCompletion]) -> list[Fields]:
-    if not completions:
+def _answers(fields: Fields, found: list[C], read: Callable[[C, Fields, str], Completion]) -> list[Completion]:
+    """Return the answers that `read` makes of completions, and leave in `fields` only what they hold besides."""
+    if not found:
         refuse("completions", "at least one completion")
-    return objects(fields.pop("completions"), "completions")
+    raw = objects(fields.pop("completions"), "completions")
+    pairs = zip(found, raw, strict=True)
+    answers = [read(one, left, f"completions[{i}]") for i, (one, left) in enumerate(pairs)]
+    keep(fields, "completions", raw)
+    return answers
 
 
 def _completion(found: _RatedCompletion, left: Fields, column: str) -> Completion:
@@ -131,13 +132,7 @@ class UltraFeedback(Format):
         """Make one rated row."""
         turns = [("user", check_text(row.instruction, "instruction"))]
         del fields["instruction"]
-        raw = _objects(fields, row.completions)
-        answers = [
-            _annotated(found, left, f"completions[{i}]")
-            for i, (found, left) in enumerate(zip(row.completions, raw, strict=True))
-        ]
-        keep(fields, "completions", raw)
-        yield RatedAnswers(turns, answers, fields)
+        yield RatedAnswers(turns, _answers(fields, row.completions, _annotated), fields)
 
 
 def ultrafeedback() -> UltraFeedback:

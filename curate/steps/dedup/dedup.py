@@ -12,8 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
-from curate.io.build_input import Stored, rows_of
-from curate.io.inputs import Input
+from curate.io.inputs import Input, Stored, rows_of
 from curate.kernels.buffers import frozen
 from curate.rows.segments import On, Segments, check_on, select
 from curate.rows.shingles import Sets, joined, row_sets, set_hashes

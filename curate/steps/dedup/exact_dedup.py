@@ -11,8 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
-from curate.io.build_input import Stored, rows_of
-from curate.io.inputs import Input
+from curate.io.inputs import Input, Stored, rows_of
 from curate.rows.segments import On, Segments, check_on, select
 from curate.rows.sides import row_hashes
 from curate.steps._settings import check_choice
