@@ -11,7 +11,7 @@ from curate.errors import CallError
 from curate.mix.tokens import Tokenizer
 from curate.result import group_reports as findings
 from curate.result import tables
-from curate.result.folder import BuildFolder
+from curate.result.folder import BuildFolder, check_known
 from curate.result.length_bias import bias, length_cost, measured
 from curate.result.tables import environment
 from curate.rows.schema import Kind, row_schema
@@ -122,7 +122,7 @@ class Build(BuildFolder):
         Args:
             split: "train" or "test"; None, the default, for both.
         """
-        self._check("split", split, list(self.manifest["splits"]))
+        check_known("split", split, list(self.manifest["splits"]))
         if split is not None and not self.manifest["splits"][split]["rows"]:
             return self.kept().clear()
         return pl.scan_parquet(self.path / "data" / f"{split or '*'}-*.parquet")
@@ -142,8 +142,8 @@ class Build(BuildFolder):
         Raises:
             CallError: The build has no such step or source.
         """
-        self._check("step", step, self.steps)
-        self._check("source", source, self.sources)
+        check_known("step", step, self.steps)
+        check_known("source", source, self.sources)
         kinds = self.kinds if step is None else [self.kind_of_step(step)]
         found = [self._dropped(kind, step=step, reason=reason, source=source) for kind in kinds]
         return found[0] if len(found) == 1 else pl.concat(found, how="diagonal")
@@ -170,7 +170,7 @@ class Build(BuildFolder):
         Args:
             source: Only rows of this source.
         """
-        self._check("source", source, self.sources)
+        check_known("source", source, self.sources)
         own = [pl.col("source") == source] if source is not None else []
         lines = self.ledger.filter(pl.col("fate") == "quarantined", *own)
         return lines.select("source", "file", "line", "id", "column", "expected", "excerpt").collect()
@@ -184,7 +184,7 @@ class Build(BuildFolder):
         Raises:
             CallError: The step keeps no scores.
         """
-        self._check("step", step, self.steps)
+        check_known("step", step, self.steps)
         prefix = f"{step}."
         names = [name for name in self.ledger.collect_schema().names() if name.startswith(prefix)]
         if not names:

@@ -149,7 +149,7 @@ class BuildFolder:
 
     def _check_finding(self, step: str, view: FindingView) -> None:
         """Raise `CallError` unless `step` has a finding of this view; name the steps that have."""
-        self._check("step", step, self.steps)
+        check_known("step", step, self.steps)
         known = self.steps_with(view)
         if step not in known:
             raise CallError(
@@ -164,10 +164,18 @@ class BuildFolder:
     def _drops(self, step: str) -> bool:
         return next(found["kind"] != "edit" for found in self.manifest["steps"] if found["label"] == step)
 
-    @staticmethod
-    def _check(what: str, value: str | None, known: list[str]) -> None:
-        if value is not None and value not in known:
-            raise CallError(f"this build has no {what} {value!r}; {did_you_mean(value, known)}")
+
+def check_known(what: str, value: str | None, known: list[str]) -> None:
+    """Raise `CallError` if a build has no step or source of this name."""
+    if value is not None and value not in known:
+        raise CallError(f"this build has no {what} {value!r}; {did_you_mean(value, known)}")
+
+
+def named_rows(rows: pl.LazyFrame, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+    """Read the rows named by `keys` (`source`, `id`); Parquet files are filtered by id, and the join is exact."""
+    near = rows.filter(pl.col("id").is_in(keys["id"].implode()))
+    found = near.join(keys.lazy(), on=["source", "id"], how="semi").collect().to_dicts() if keys.height else []
+    return {(row["source"], row["id"]): row for row in found}
 
 
 @contextmanager
