@@ -168,7 +168,11 @@ def contamination_lines(build: Build, step: str) -> list[str]:
 
     Raises `CallError` for an unknown step, or one that is not `decontaminate`.
     """
-    return [*coverage_lines(evals(build, step)), *_found_lines(findings(build, step)), *_stay(build, step)]
+    return [
+        *coverage_lines(evals(build, step)),
+        *_found_lines(findings(build, step)),
+        *_stay(build, step),
+    ]
 
 
 def coverage_line(one: EvalCoverage) -> str:
