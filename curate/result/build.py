@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
@@ -17,6 +17,9 @@ from curate.result.tables import environment
 from curate.rows.schema import Kind, row_schema
 
 Split: TypeAlias = Literal["train", "test"]
+
+TOUCHED: Final = 0.02
+"""A source that touches more of an eval's items than this share is contaminated by it as a whole (Tulu 3, 3.2)."""
 
 
 class Build(BuildFolder):
@@ -93,7 +96,11 @@ class Build(BuildFolder):
     @property
     def tells_languages(self) -> bool:
         """Whether a step says what language each row is in."""
-        return any(name.endswith(findings.LANGUAGE) for name in self.ledger.collect_schema().names())
+        return bool(self._language_columns)
+
+    @property
+    def _language_columns(self) -> list[str]:
+        return [name for name in self.ledger.collect_schema().names() if name.endswith(".language")]
 
     @cached_property
     def languages(self) -> pl.DataFrame:
@@ -104,16 +111,21 @@ class Build(BuildFolder):
         rated rows were detected before pairing, these count, and paired rows are kept ones. Raises `CallError`
         where no step of the mixture is `language()`.
         """
-        languages = pl.DataFrame()
-        for kind in self.kinds:
-            found = findings.languages(self.lines_of(kind))
-            first = (
-                ~pl.col("source").is_in(languages["source"].unique().implode())
-                if languages.width
-                else pl.lit(value=True)
+        if not self.tells_languages:
+            raise CallError(
+                "no step of this build names languages; add language() to the mixture: without names it drops nothing"
             )
-            new = found.filter(first)
-            languages = pl.concat([languages, new]) if languages.width else new
+        named, stays = pl.coalesce(self._language_columns).alias("language"), pl.col("fate").is_in(["kept", "paired"])
+        found: list[pl.DataFrame] = []
+        for kind in self.kinds:
+            lines = self.lines_of(kind).filter(named.is_not_null())
+            counts = lines.group_by("source", named).agg(read=pl.len().cast(pl.Int64), kept=stays.sum().cast(pl.Int64))
+            known = [source for frame in found for source in frame["source"].unique()]
+            found.append(counts.filter(~pl.col("source").is_in(known)).collect())
+        shares = [(pl.col(name) / pl.col(name).sum().over("source")).fill_nan(0.0) for name in ("read", "kept")]
+        languages = pl.concat(found).with_columns(read_share=shares[0], kept_share=shares[1])
+        languages = languages.select("source", "language", "read", "read_share", "kept", "kept_share")
+        languages = languages.sort(["source", "read", "language"], descending=[False, True, False])
         return pl.DataFrame({"source": self.sources}).join(languages, on="source", maintain_order="left_right")
 
     def kept(self, split: Split | None = None) -> pl.LazyFrame:
@@ -197,13 +209,18 @@ class Build(BuildFolder):
     def overlap(self, step: str) -> pl.DataFrame:
         """Count the rows that `step` dropped, by their source and that of the row kept in their place.
 
-        Columns: `source`, `kept_source`, `rows`, `share` (of the rows read from `source`).
+        Columns: `source`, `kept_source` ("against": rows outside the build), `rows`, `share` (of the rows read from
+        `source`).
 
         Args:
             step: The label of a dedup step.
         """
-        self._check_finding(step, "duplicates")
-        return findings.overlap(self.lines_of(self.kind_of_step(step)), step)
+        dropped, lines = self._duplicates(step)
+        read = lines.group_by("source").agg(read=pl.len())
+        kept = pl.col("match").str.split_exact("/", 1).struct.field("field_0").alias("kept_source")
+        found = dropped.group_by("source", kept).agg(rows=pl.len().cast(pl.Int64)).join(read, on="source")
+        share = pl.col("rows") / pl.col("read")
+        return found.with_columns(share=share).drop("read").sort("source", "kept_source").collect()
 
     def clusters(self, step: str) -> pl.DataFrame:
         """Return the rows that `step` dropped, each with the row kept in its place; the largest clusters first.
@@ -213,8 +230,16 @@ class Build(BuildFolder):
         Args:
             step: The label of a dedup step.
         """
+        dropped, _ = self._duplicates(step)
+        size = pl.len().over("cluster").cast(pl.Int64) + 1
+        found = dropped.select(pl.col("match").alias("cluster"), "source", "id", "score").with_columns(size=size)
+        return found.sort(["size", "cluster", "source", "id"], descending=[True, False, False, False]).collect()
+
+    def _duplicates(self, step: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+        """Return the ledger lines of the rows that a dedup step dropped, and of all rows of their kind."""
         self._check_finding(step, "duplicates")
-        return findings.clusters(self.lines_of(self.kind_of_step(step)), step)
+        lines = self.lines_of(self.kind_of_step(step))
+        return lines.filter(pl.col("fate") == "dropped", pl.col("step") == step), lines
 
     def signatures(self, step: str) -> findings.Signatures:
         """Return the MinHash signatures of the rows in the data files, as the dedup step `step` would sign them.
@@ -252,12 +277,28 @@ class Build(BuildFolder):
     def contamination(self, step: str) -> pl.DataFrame:
         """Return how much of each eval set a decontaminate step found in each source, in rows and in items.
 
+        Columns: `eval`, `source`, `rows` (rows that hold an item, generic hits apart), `row_share` (of the rows read),
+        `items` (items they hold), `item_share` (of the eval), `generic` (rows with generic hits only), and `verdict`:
+        "contaminated" where `item_share` is over 2 %, Tulu 3's limit for a whole source, else "below 2 %".
+
         Args:
             step: The label of a decontaminate step.
         """
-        self._check_finding(step, "contamination")
-        lines = self.lines_of(self.kind_of_step(step))
-        return findings.contamination(self.hits(step), findings.table(self.path, step, "items"), lines)
+        hits, by = self.hits(step), ["eval", "source"]
+        read = self.lines_of(self.kind_of_step(step)).group_by("source").agg(read=pl.len()).collect()
+        size = findings.table(self.path, step, "items").group_by("eval").agg(size=pl.len())
+        plain = pl.col("reason") != findings.GENERIC
+        rows = hits.group_by(*by, "id").agg(plain=plain.any()).group_by(by)
+        counts = rows.agg(rows=pl.col("plain").sum().cast(pl.Int64), generic=(~pl.col("plain")).sum().cast(pl.Int64))
+        items = hits.filter(plain).group_by(by).agg(items=pl.col("item").n_unique().cast(pl.Int64))
+        found = counts.join(items, on=by, how="left").join(read, on="source").join(size, on="eval")
+        found = found.with_columns(items=pl.col("items").fill_null(0)).with_columns(
+            row_share=pl.col("rows") / pl.col("read"), item_share=pl.col("items") / pl.col("size")
+        )
+        over = pl.when(pl.col("item_share") > TOUCHED).then(pl.lit("contaminated")).otherwise(pl.lit("below 2 %"))
+        columns = ("rows", "row_share", "items", "item_share", "generic")
+        found = found.select(*by, *columns, verdict=over)
+        return found.sort(["rows", *by], descending=[True, False, False])
 
     def length_bias(self, *, bands: int = 4, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
         """Measure how much longer chosen answers are than rejected ones, and how well length alone predicts the label.
