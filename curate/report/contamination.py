@@ -9,9 +9,8 @@ import polars as pl
 from curate.report.dropped_rows import DroppedRow, dropped_row, texts_there
 from curate.report.formatting import counted, of_all
 from curate.result.build import Build
-from curate.result.folder import named_rows
-from curate.result.group_reports import coverage as counts
-from curate.result.group_reports import table
+from curate.result.folder import coverage as counts
+from curate.result.folder import named_rows, table
 
 NAMED: Final = 12
 """Items named of those that cannot be found, and of generic ones, for each eval."""

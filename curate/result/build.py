@@ -9,9 +9,8 @@ import polars as pl
 
 from curate.errors import CallError
 from curate.mix.tokens import Tokenizer
-from curate.result import group_reports as findings
 from curate.result import tables
-from curate.result.folder import BuildFolder, check_known
+from curate.result.folder import GENERIC, BuildFolder, Signatures, check_known, coverage, kept_signatures, table
 from curate.result.length_bias import bias, length_cost, measured
 from curate.result.tables import environment
 from curate.rows.schema import Kind, row_schema
@@ -241,7 +240,7 @@ class Build(BuildFolder):
         lines = self.lines_of(self.kind_of_step(step))
         return lines.filter(pl.col("fate") == "dropped", pl.col("step") == step), lines
 
-    def signatures(self, step: str) -> findings.Signatures:
+    def signatures(self, step: str) -> Signatures:
         """Return the MinHash signatures of the rows in the data files, as the dedup step `step` would sign them.
 
         `.lean()` of the answer hands them out as `datasketch.LeanMinHash`.
@@ -251,7 +250,7 @@ class Build(BuildFolder):
         """
         self._check_finding(step, "signatures")
         declared = next(found["step"] for found in self.manifest["steps"] if found["label"] == step)
-        return findings.kept_signatures(sorted((self.path / "data").glob("*.parquet")), self.kind, declared)
+        return kept_signatures(sorted((self.path / "data").glob("*.parquet")), self.kind, declared)
 
     def hits(self, step: str) -> pl.DataFrame:
         """Return the matches of a decontaminate step, one line per row and item.
@@ -263,7 +262,7 @@ class Build(BuildFolder):
             step: The label of a decontaminate step.
         """
         self._check_finding(step, "contamination")
-        return findings.table(self.path, step, "hits")
+        return table(self.path, step, "hits")
 
     def coverage(self, step: str) -> pl.DataFrame:
         """Count the items of each eval set of a decontaminate step: how many can be found, and how.
@@ -272,7 +271,7 @@ class Build(BuildFolder):
             step: The label of a decontaminate step.
         """
         self._check_finding(step, "contamination")
-        return findings.coverage(findings.table(self.path, step, "items"))
+        return coverage(table(self.path, step, "items"))
 
     def contamination(self, step: str) -> pl.DataFrame:
         """Return how much of each eval set a decontaminate step found in each source, in rows and in items.
@@ -286,8 +285,8 @@ class Build(BuildFolder):
         """
         hits, by = self.hits(step), ["eval", "source"]
         read = self.lines_of(self.kind_of_step(step)).group_by("source").agg(read=pl.len()).collect()
-        size = findings.table(self.path, step, "items").group_by("eval").agg(size=pl.len())
-        plain = pl.col("reason") != findings.GENERIC
+        size = table(self.path, step, "items").group_by("eval").agg(size=pl.len())
+        plain = pl.col("reason") != GENERIC
         rows = hits.group_by(*by, "id").agg(plain=plain.any()).group_by(by)
         counts = rows.agg(rows=pl.col("plain").sum().cast(pl.Int64), generic=(~pl.col("plain")).sum().cast(pl.Int64))
         items = hits.filter(plain).group_by(by).agg(items=pl.col("item").n_unique().cast(pl.Int64))
@@ -323,7 +322,7 @@ class Build(BuildFolder):
             step: The label of a balance_length step.
         """
         self._check_finding(step, "length_cost")
-        return length_cost(findings.table(self.path, step, "lengths"))
+        return length_cost(table(self.path, step, "lengths"))
 
     def shared_prompts(self, step: str = "exclude_prompts_of") -> pl.DataFrame:
         """Return the rows whose prompt another build has: `source`, `id`, and `other_source`, `other_id` there.
@@ -332,7 +331,7 @@ class Build(BuildFolder):
             step: The label of an exclude_prompts_of step.
         """
         self._check_finding(step, "shared_prompts")
-        return findings.table(self.path, step, "shared")
+        return table(self.path, step, "shared")
 
 
 def _with_total(frame: pl.DataFrame) -> pl.DataFrame:
