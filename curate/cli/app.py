@@ -313,10 +313,7 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def mixtures_in(place: str) -> list[declared.Mixture]:
-    """Return the mixtures of a file (`path.py`), in order, or the one named by `path.py:name`.
-
-    Raises `CallError` for a file that does not exist, cannot be run or declares no such mixture.
-    """
+    """Return the mixtures of a file (`path.py`), in order, or the one named by `path.py:name`."""
     path, name = split_place(place)
     module = run_file(path)
     found = {

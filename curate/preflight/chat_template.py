@@ -95,7 +95,8 @@ def _marked(tokenizer: ChatTokenizer, name: str) -> str:
     from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
     if has_generation_markers(tokenizer.chat_template):
-        return _default(tokenizer.chat_template)
+        own: str | dict[str, str] = tokenizer.chat_template
+        return own if isinstance(own, str) else own["default"]
     try:
         found = get_training_chat_template(tokenizer)
     except ValueError:
@@ -106,10 +107,6 @@ def _marked(tokenizer: ChatTokenizer, name: str) -> str:
             f"part is unknown; {CHOICE}"
         )
     return str(found)
-
-
-def _default(template: str | dict[str, str]) -> str:
-    return template if isinstance(template, str) else template["default"]
 
 
 Encoding: TypeAlias = Any
@@ -225,10 +222,7 @@ def _encode(text: str, tokenizer: ChatTokenizer, *, as_text: bool) -> list[int]:
 def pairs(
     prompts: Sequence[Chat], chosen: Sequence[Chat], rejected: Sequence[Chat], tokenizer: ChatTokenizer
 ) -> Iterator[TokenizedPair]:
-    """Give each pair in tokens, split into prompt and answers as by TRL's `DPOTrainer`.
-
-    An answer begins where the tokens of the prompt alone and those of prompt and answer differ, on either side.
-    """
+    """Give each pair in tokens, split as by TRL's `DPOTrainer`: an answer begins where a side and the prompt differ."""
     both = zip((*prompts, *prompts), (*chosen, *rejected), strict=True)
     alone = _ids(prompts, tokenizer, add_generation_prompt=True)
     whole = _ids([[*prompt, *answer] for prompt, answer in both], tokenizer, add_generation_prompt=False)

@@ -214,10 +214,7 @@ def _reasons(reason: pl.Series) -> tuple[tuple[str, int], ...]:
 
 
 def _shares(mixture: MixtureSpec, found: list[SourceCheck], states: RowStates) -> tuple[dict[str, Share], list[str]]:
-    """Plan over what the sources are expected to have; returns the shares, and what the plan falls short of.
-
-    Where a source's rows are not known, the plan has no figures: it needs those of all.
-    """
+    """Plan over what the sources are expected to have; return the shares (none if one is not known) and shortages."""
     stock = {}
     for number, source in enumerate(found):
         if source.expected is None:

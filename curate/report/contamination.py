@@ -163,10 +163,7 @@ def count_staying(build: Build, step: str) -> int:
 
 
 def contamination_lines(build: Build, step: str) -> list[str]:
-    """Return lines on the coverage of a decontaminate step, its items in each source, and the rows that keep one.
-
-    Raises `CallError` for an unknown step, or one that is not `decontaminate`.
-    """
+    """Return lines on the coverage of a decontaminate step, its items in each source, and the rows that keep one."""
     return [
         *coverage_lines(evals(build, step)),
         *_found_lines(findings(build, step)),

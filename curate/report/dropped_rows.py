@@ -86,10 +86,7 @@ class DroppedRow(NamedTuple):
 def dropped_rows(
     build: Build, *, step: str | None = None, reason: str | None = None, source: str | None = None, n: int = SHOWN
 ) -> list[DroppedRow]:
-    """Return up to `n` rows for each step and reason, in the order of steps, then reason and id.
-
-    Raises `CallError` for a step or source that the build does not have.
-    """
+    """Return up to `n` rows for each step and reason, in the order of steps, then reason and id."""
     check_known("step", step, build.steps)
     check_known("source", source, build.sources)
     wanted = {"step": step, "reason": reason, "source": source}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -221,13 +220,8 @@ def table(frame: pl.DataFrame) -> str:
     numeric = [kind.is_numeric() for kind in frame.dtypes]
     lines = [[cell(name) for name in frame.columns], ["---:" if right else "---" for right in numeric]]
     head, rule = f"| {' | '.join(lines[0])} |", f"|{'|'.join(lines[1])}|"
-    return "\n".join([head, rule, *(_line(row) for row in frame.rows())])
-
-
-def _line(row: Sequence[Any]) -> str:
-    return (
-        f"| {' | '.join(cell(value) if isinstance(value, str) else f'{value:,}' if value else '·' for value in row)} |"
-    )
+    rows = ([cell(one) if isinstance(one, str) else f"{one:,}" if one else "·" for one in row] for row in frame.rows())
+    return "\n".join([head, rule, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _steps(build: Build) -> str:

@@ -36,10 +36,7 @@ def funnel_table(build: Build) -> Table:
 
 
 def findings(build: Build, step: str | None = None) -> Iterator[Text]:
-    """Give a paragraph for each step (or one of them) with findings: duplicates, contamination, tables.
-
-    Raises `BuildFolderError` if the build cannot be read.
-    """
+    """Give a paragraph for each step (or one of them) with findings: duplicates, contamination, tables."""
     for label in build.steps if step is None else [step]:
         with reading(build.path):
             lines = _finding_lines(build, label)
@@ -64,10 +61,7 @@ def _cells(row: Sequence[Any]) -> list[Text]:
 
 
 def frame_table(frame: pl.DataFrame, *, total: bool = False) -> Table:
-    """Return a frame as a table: text left, numbers right, thousands separated, a dot for 0 and null.
-
-    `total`: the last row is the sum of the others and is set apart.
-    """
+    """Return a frame as a table: text left, numbers right, a dot for 0 and null; `total`: its last row is set apart."""
     left = {plain(name) for name, kind in frame.schema.items() if not kind.is_numeric()}
     rows = [[Text(_shown(value)) for value in row] for row in frame.rows()]
     return plain_table([Text(plain(name)) for name in frame.columns], rows, left=left, gap=2, total=total)

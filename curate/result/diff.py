@@ -60,10 +60,7 @@ class Diff(NamedTuple):
 
 
 def diff(a: Build, b: Build) -> Diff:
-    """Hold build `b` against build `a`, the one before.
-
-    Raises `CallError` when their rows are of different kinds, and `BuildFolderError` for a build that is not whole.
-    """
+    """Hold build `b` against build `a`, the one before; raises `CallError` when their rows are of different kinds."""
     if a.kind != b.kind:
         raise CallError(
             f"{a.path} holds {a.kind} rows, {b.path} holds {b.kind} rows; only rows of one kind can be compared"

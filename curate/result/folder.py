@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 
 
 class BuildFolder:
-    """A build folder.
-
-    Raises `BuildFolderError` when there is no build at `path`, or not a whole one.
-    """
+    """A build folder. Raises `BuildFolderError` when there is no build at `path`, or not a whole one."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
