@@ -44,10 +44,7 @@ class SideCounts(NamedTuple):
 
 
 class TextSplit(NamedTuple):
-    """The texts to train on, in their order, with the label of each (0 positive), and those held out of either side.
-
-    `trained` counts the distinct texts of each side that are trained on.
-    """
+    """Texts to train on with their labels (0 positive), those held out of either side, and how many are trained."""
 
     texts: pl.Series
     label: NDArray[np.int64]

@@ -73,6 +73,11 @@ Place: TypeAlias = Annotated[
         metavar="PATH[:NAME]", help="A Python file that declares mixtures; NAME takes one of them.", show_default=False
     ),
 ]
+Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="A build folder.", show_default=False)]
+ChatTemplate: TypeAlias = Annotated[
+    str | None, typer.Option(help="tulu, zephyr, chatml, or a Jinja file. Default: the tokenizer's own.")
+]
+Lost: TypeAlias = Annotated[float, typer.Option(min=0, max=1, help="The share of rows that may be left out.")]
 Count: TypeAlias = Annotated[int, typer.Option("-n", min=1, help="How many rows to show.")]
 Debug: TypeAlias = Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")]
 """`Commands.main` reads it from the command line, so that it applies to parsing errors too."""
@@ -164,7 +169,7 @@ def check(
 
 @app.command()
 def show(
-    build_folder: Annotated[Path, typer.Argument(metavar="DIR", help="A build folder.", show_default=False)],
+    build_folder: Folder,
     *,
     step: Annotated[str | None, typer.Option(help="Rows that this step dropped.")] = None,
     source: Annotated[str | None, typer.Option(help="Rows of this source.")] = None,
@@ -187,7 +192,7 @@ def show(
 
 @app.command()
 def diff(
-    before: Annotated[Path, typer.Argument(metavar="DIR", help="A build folder.", show_default=False)],
+    before: Folder,
     after: Annotated[
         Path, typer.Argument(metavar="DIR", help="The build folder to compare with it.", show_default=False)
     ],
@@ -200,12 +205,6 @@ def diff(
     show_parts(*diff_report.diff_parts(found, n))
 
 
-Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="A build folder.", show_default=False)]
-ChatTemplate: TypeAlias = Annotated[
-    str | None, typer.Option(help="tulu, zephyr, chatml, or a Jinja file. Default: the tokenizer's own.")
-]
-
-
 @app.command()
 def preflight(
     build_folder: Folder,
@@ -216,7 +215,7 @@ def preflight(
     chat_template: ChatTemplate = None,
     packing: Annotated[bool, typer.Option("--packing", help="Pack conversations into blocks.")] = False,
     batch: Annotated[int | None, typer.Option(min=1, help="Rows (or blocks) per step.")] = None,
-    max_lost: Annotated[float, typer.Option(min=0, max=1, help="The share of rows that may be left out.")] = 0.05,
+    max_lost: Lost = 0.05,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Show what training would see of a build: tokens, rows that are cut or left out, steps."""
@@ -247,7 +246,7 @@ def train(
     given: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, by TRL's name.")
     ] = None,
-    max_lost: Annotated[float, typer.Option(min=0, max=1, help="The share of rows that may be left out.")] = 0.05,
+    max_lost: Lost = 0.05,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in the folder.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and show the settings, without training.")
@@ -314,10 +313,7 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 def mixtures_in(place: str) -> list[declared.Mixture]:
-    """Return the mixtures of a file (`path.py`), in order, or the one named by `path.py:name`.
-
-    Raises `CallError` for a file that does not exist, cannot be run or declares no such mixture.
-    """
+    """Return the mixtures of a file (`path.py`), in order, or the one named by `path.py:name`."""
     path, name = split_place(place)
     module = run_file(path)
     found = {

@@ -35,10 +35,7 @@ KEPT_WORK: Final = "interrupted; finished work is kept, run the same command to 
 
 
 class Lazy(ModuleType):
-    """A module that loads on first use.
-
-    `curate --help` takes 0.15 s; polars, pyarrow and numba would add 0.7 s.
-    """
+    """A module that loads on first use: `curate --help` takes 0.15 s; polars, pyarrow and numba would add 0.7 s."""
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  any attribute of the module
         return getattr(importlib.import_module(self.__name__), name)

@@ -48,10 +48,7 @@ def _file(path: Path) -> Path:
 
 
 def run_file(path: Path) -> ModuleType:
-    """Run a mixture file as a module and return it; meanwhile its folder is on `sys.path`.
-
-    Raises `CallError`, or the `CurateError` of a declaration, with the line of the file that failed.
-    """
+    """Run a mixture file as a module, its folder on `sys.path`; an error names the line of the file that failed."""
     file = str(path.absolute())
     spec = importlib.util.spec_from_file_location(
         MODULE, file, loader=importlib.machinery.SourceFileLoader(MODULE, file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -34,25 +34,14 @@ LIST: Final = "\1"
 """Separators of a label and a name on disk: a column and a list may share a name."""
 
 
-class BatchKeys(Protocol):
-    """The keys that groups took from one batch of rows, by the label of the stage."""
-
-    @property
-    def rows(self) -> int:
-        """The number of rows in the batch."""
-
-    def signed(self, label: str) -> GroupKeys | None:
-        """Return the keys of the group with this label; None if it does not run on these rows."""
-
-
 class MemoryKeys(NamedTuple):
-    """The keys of a batch in memory."""
+    """The keys that groups took from one batch of rows, in memory."""
 
     rows: int
     by_label: Mapping[str, GroupKeys]
 
     def signed(self, label: str) -> GroupKeys | None:
-        """Return the keys of the group."""
+        """Return the keys of the group with this label; None if it does not run on these rows."""
         return self.by_label.get(label)
 
 
@@ -74,6 +63,9 @@ class DiskKeys(NamedTuple):
         prefix = f"{label}{COLUMN}"
         totals = {name.removeprefix(prefix): value for name, value in sums.items() if name.startswith(prefix)}
         return GroupKeys({name: column.to_numpy() for name, column in columns.items()}, lists, totals)
+
+
+BatchKeys: TypeAlias = MemoryKeys | DiskKeys
 
 
 def _of(batch: pa.RecordBatch, prefix: str) -> dict[str, pa.Array]:

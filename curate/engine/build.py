@@ -58,10 +58,7 @@ def build(
     quiet: bool,
     finish: Callable[[Path], None],
 ) -> None:
-    """Make the build folder `target`; `finish` adds what is computed from the finished folder: page and card.
-
-    Raises the errors that `curate.mixture.Mixture.build` names.
-    """
+    """Make the build folder `target`; `finish` adds page and card. Raises the errors that `Mixture.build` names."""
     check_target(target, overwrite=overwrite)
     kind, opened = open_sources(mixture)
     target = target.resolve()  # keeps a link to a build, and the meaning of "."

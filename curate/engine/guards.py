@@ -60,10 +60,7 @@ def check_drops(phase: Phase, states: RowStates) -> None:
 
 
 def large_drops(phase: Phase, states: RowStates) -> Iterator[str]:
-    """Yield, for each step and source with a suspicious drop, what is wrong and what to do.
-
-    A step behind a Pairing is compared with the pairs that were made.
-    """
+    """Yield what is wrong with each suspicious drop, and what to do; behind a Pairing, drops are held against pairs."""
     for number, (source, pipeline) in enumerate(zip(phase.mixture.sources, phase.pipelines, strict=True)):
         own = states.source == number
         rows = int(own.sum())

@@ -138,10 +138,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 
 def fingerprint(mixture: MixtureSpec) -> str:
-    """Return 64 hexadecimal digits that stand for the declaration (not for the data; see the manifest).
-
-    Raises `MixtureError` naming the field that has no stable identity.
-    """
+    """Return 64 hexadecimal digits for the declaration; raises `MixtureError` for a field without a stable identity."""
     text = json.dumps(canonical(mixture), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -73,10 +73,7 @@ class PipelineOutput(NamedTuple):
 
 
 def stages(mixture: MixtureSpec, source: Source) -> tuple[Stage, ...]:
-    """Return the steps that run for `source`: its own first, named `source:step`, then the mixture's.
-
-    A second step of one name gets a number: `shape`, `shape-2`.
-    """
+    """Return the steps of `source`: its own, named `source:step`, then the mixture's; a second `shape` is `shape-2`."""
     own = [f"{source.name}:{label}" for label in _labels(source.steps)]
     labels = [*own, *_labels(mixture.steps)]
     return tuple(
@@ -283,10 +280,7 @@ def rated_phase(mixture: MixtureSpec, opened: tuple[Opened, ...]) -> Phase:
 
 
 def final_phase(mixture: MixtureSpec, opened: tuple[Opened, ...]) -> Phase:
-    """Return the phase behind the Pairings; of a source without one, all of its pipeline.
-
-    `opened` has the pairs in place of the rated rows that gave them.
-    """
+    """Return the phase behind the Pairings; `opened` has the pairs in place of the rated rows that gave them."""
     cut = [_cut(mixture, source) for source in mixture.sources]
     return Phase(mixture, opened, tuple(after for _, after in cut), tuple(range(len(cut))), final=True)
 
@@ -304,10 +298,7 @@ def final_labels(mixture: MixtureSpec) -> frozenset[str]:
 
 
 def kind_of_rows(mixture: MixtureSpec, opened: Iterable[Opened]) -> Kind:
-    """Return the kind of row that goes into the data files.
-
-    Raises `MixtureError` when it is not the same for every source, or a Pairing gets rows that are not rated.
-    """
+    """Return the kind of row of the data files; raises `MixtureError` for several, or a Pairing of unrated rows."""
     kinds: list[Kind] = []
     held: list[str] = []
     for source, found in zip(mixture.sources, opened, strict=True):

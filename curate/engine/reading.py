@@ -49,10 +49,7 @@ class ReadResult(NamedTuple):
 
 
 def open_sources(mixture: MixtureSpec) -> tuple[Kind, tuple[Opened, ...]]:
-    """Open every source, and return the kind of row that goes into the data files.
-
-    Raises `MixtureError` if the kinds of row differ, or a Pairing gets rows that are not rated.
-    """
+    """Open every source, and return the kind of row of the data files; raises the errors of `kind_of_rows`."""
     opened = tuple(_open(source) for source in mixture.sources)
     return kind_of_rows(mixture, opened), opened
 
@@ -65,10 +62,7 @@ def _open(source: Source) -> Opened:
 
 
 def read(phase: Phase, partitions: Path, threads: int, progress: BuildProgress) -> ReadResult:
-    """Make the missing partitions of every source of one phase.
-
-    Raises `QuarantineError` for a source with too many invalid rows.
-    """
+    """Make the missing partitions of one phase; raises `QuarantineError` for a source with too many invalid rows."""
     note = partitions / "read.json"
     if note.is_file():
         noted = json.loads(note.read_text(encoding="utf-8"))
@@ -109,12 +103,8 @@ def check_quarantine(source: Source, count: RowCount, partitions: Path, number: 
         f"more than max_quarantine={source.max_quarantine:g} allows. The first {len(shown)}:\n"
         + "\n".join(f"  {line}" for line in shown)
         + "\nCorrect the file or its format, or build without these rows: "
-        + f"Source({source.name!r}, ..., max_quarantine={_enough(share)})"
+        + f"Source({source.name!r}, ..., max_quarantine={min(1.0, float(f'{share + 0.01:.2f}'))})"
     )
-
-
-def _enough(share: float) -> float:
-    return min(1.0, float(f"{share + 0.01:.2f}"))
 
 
 def _first_bad(partitions: Path, number: int, blocks: int, most: int) -> Iterator[str]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.engine.barrier import BatchKeys, GroupPlace, GroupResults, Reached, content_hashes, decide, read_references
-from curate.engine.pipeline import Phase, Stage, only
+from curate.engine.pipeline import Phase, only
 from curate.engine.state import Fate, Order, RowStates
 from curate.kernels.hashing import Hashes, ranks
 from curate.mix.plan import Share, Stock, plan
@@ -44,10 +44,7 @@ def paired(states: RowStates) -> RowStates:
 def sample(
     mixture: MixtureSpec, states: RowStates, prompt: NDArray[np.uint64] | None
 ) -> tuple[RowStates, tuple[Share, ...]]:
-    """Plan the mixture over the rows that the steps left; return copies, fates and test rows, and the shares.
-
-    Raises `ShortageError`.
-    """
+    """Plan the mixture over the rows that are left; return copies, fates and test rows, and the shares."""
     alive = states.fate == Fate.KEPT
     of_source = [np.flatnonzero(alive & (states.source == i)) for i in range(len(mixture.sources))]
     stock = {
@@ -170,8 +167,8 @@ def _resolve_groups(
     names: list[pa.Array] = [pa.array([], pa.string())]
     hashes: dict[str, list[str]] = {}
     for stage, group in only(phase.stages, Group):
-        places = np.array([_place(pipeline, stage) for pipeline in phase.pipelines], np.int16)
-        place = GroupPlace(stage.label, group, places)
+        at = [{found.label: found.place for found in pipeline}.get(stage.label, -1) for pipeline in phase.pipelines]
+        place = GroupPlace(stage.label, group, np.array(at, np.int16))
         references = list(read_references(place))
         answer = decide(place, batches, _reached(phase, states, place, best), references, rows)
         # The rows that groups were held against are numbered on, group after group.
@@ -192,10 +189,6 @@ def _resolve_groups(
         against=hashes,
     )
     return states, results
-
-
-def _place(pipeline: tuple[Stage, ...], stage: Stage) -> int:
-    return next((found.place for found in pipeline if found.label == stage.label), -1)
 
 
 def _reached(phase: Phase, states: RowStates, place: GroupPlace, best: NDArray[np.float64] | None) -> Reached:

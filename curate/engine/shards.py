@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -65,17 +65,11 @@ def _group_ends(size: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def write_shard(shard: Shard, store: RowStore, path: Path) -> None:
     """Write one shard as Parquet (zstd), whole or not at all."""
-    schema = row_schema(kind_of(store.schema))
+    schema, loaded = _schema(store), Loaded()
     with replacing(path) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema)) as writer:
-        for rows in _row_groups(shard, store):
+        for start, end in pairwise([0, *shard.ends.tolist()]):
+            rows = fetch(store, shard.order.pick(slice(start, end)), loaded)
             writer.write_table(rows, row_group_size=rows.num_rows)
-
-
-def _row_groups(shard: Shard, store: RowStore) -> Iterator[pa.Table]:
-    """Yield the rows of each row group."""
-    loaded: Loaded = {}
-    for start, end in pairwise([0, *shard.ends.tolist()]):
-        yield fetch(store, shard.order.pick(slice(start, end)), loaded)
 
 
 RELOCATED_BYTES = 256 << 20
@@ -137,7 +131,7 @@ def _relocated_file(spill: SpillFile, batch: pa.RecordBatch, want: Order, number
     return SpillFile(path, spill.first, spill.rows)
 
 
-Loaded: TypeAlias = dict[int, Bucket]
+Loaded = dict[int, Bucket]
 """Buckets by number; `fetch` keeps those that the next stretch of an order may need."""
 
 

@@ -71,10 +71,7 @@ def memory() -> int:
 
 
 def read_again(lines: SourceLines, row: NDArray[np.int64]) -> Iterator[FetchedRows]:
-    """Read the lines of rows again, source by source, about `BLOCK` bytes at once.
-
-    Raises `FormatError` if a file has changed.
-    """
+    """Read lines again, source by source, about `BLOCK` bytes at once; raises `FormatError` if a file has changed."""
     source = lines.source[row]
     for number in np.unique(source).tolist():
         mine = np.flatnonzero(source == number)

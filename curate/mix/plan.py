@@ -21,10 +21,7 @@ class Stock(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What a source is to deliver: `amount` of `unit`; `whole` full copies of it and `rest` of one more.
-
-    `asked` is what the declaration comes to before any shortage.
-    """
+    """`amount` of `unit` of a source: `whole` full copies and `rest` of one more; `asked` is it before any shortage."""
 
     source: str
     stock: Stock
@@ -50,7 +47,10 @@ def plan(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> tuple[Share, ...]:
     Raises `ShortageError` naming every source that has less than is asked of it, what it has and what was asked, when
     `on_shortage` is `"error"`, or when `"repeat"` would need more than `max_repeat` copies.
     """
-    asked = _weighted(mixture, stock) if mixture.weights is not None else _taken(mixture, stock)
+    if mixture.weights is not None:
+        asked = _weighted(mixture, stock)
+    else:
+        asked = {source.name: _asked(source.take, stock[source.name].rows) for source in mixture.sources}
     shares, short = [], []
     for source in mixture.sources:
         unit, amount = asked[source.name]
@@ -78,10 +78,6 @@ def _shortage(mixture: MixtureSpec, short: list[str]) -> str:
         return f"mixture {mixture.name!r} cannot deliver within max_repeat={mixture.max_repeat}:\n{lines}"
     hint = 'ask for less, or say on_shortage="shrink" (take what there is) or "repeat" (use rows again)'
     return f"mixture {mixture.name!r} cannot deliver:\n{lines}\n{hint}"
-
-
-def _taken(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> dict[str, tuple[Literal["rows", "tokens"], int]]:
-    return {source.name: _asked(source.take, stock[source.name].rows) for source in mixture.sources}
 
 
 def _asked(take: Take, rows: int) -> tuple[Literal["rows", "tokens"], int]:

@@ -189,13 +189,10 @@ class MixtureSpec:
         taking = [source.name for source in self.sources if source.take != All()]
         if taking:
             raise MixtureError(f"weights decide how much of each source goes in; remove take= from {', '.join(taking)}")
-        if isinstance(self.weights, str):
-            if self.weights != "size":
-                raise MixtureError(f"weights={self.weights!r} is neither 'size' nor a mapping")
-            return
-        if not isinstance(self.weights, Mapping):
+        if isinstance(self.weights, Mapping):
+            self._check_weight_names(self.weights)
+        elif self.weights != "size":
             raise MixtureError(f"weights={self.weights!r} is neither 'size' nor a mapping")
-        self._check_weight_names(self.weights)
 
     def _check_weight_names(self, weights: Mapping[str, float]) -> None:
         names = {source.name for source in self.sources}

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
-from curate.kernels.buffers import Text, strings
+from curate.kernels.buffers import strings
 from curate.rows.segments import Part, Segments
 
 if TYPE_CHECKING:
@@ -73,13 +73,9 @@ def _estimate(part: Part) -> NDArray[np.int64]:
 
 def _count(part: Part, tokenizer: Tokenizer) -> NDArray[np.int64]:
     """Count with the tokenizer; its batch call runs in Rust and releases the GIL."""
-    texts: list[str] = _picked(part.text, part.index).to_pylist()
+    texts: list[str] = strings(part.text.data, part.text.offsets).take(pa.array(part.index)).to_pylist()
     encodings = _load(tokenizer.path, tokenizer.content).encode_batch_fast(texts, add_special_tokens=False)
     return np.fromiter((len(encoding) for encoding in encodings), np.int64, len(texts)) + tokenizer.per_turn
-
-
-def _picked(text: Text, index: NDArray[np.int32]) -> pa.StringArray:
-    return strings(text.data, text.offsets).take(pa.array(index))
 
 
 @lru_cache(maxsize=4)

@@ -20,10 +20,7 @@ LARGE: Final = 1_000_000_000
 
 
 class Machine(NamedTuple):
-    """The training hardware: processes, each with a device; `kind` is torch's device type ("cpu", "cuda", ...).
-
-    `first`: this process writes the files.
-    """
+    """The training hardware: processes, torch's device type ("cpu", ...), and whether this process is the first."""
 
     processes: int
     kind: str

@@ -91,11 +91,43 @@ class Preflight:
 
     def faults(self, lost: float = LOST_SHARE) -> list[str]:
         """Return the ways in which training would be silently wrong; `lost`: the share of rows that may be left out."""
-        return list(_faults(self, lost))
+        rows, gone = self.total["rows"], self.total["rows"] - self.rows
+        if not rows:
+            return [f"{self.build} has no rows to train on"]
+        found = []
+        unsound = self.lengths.filter(~pl.col("sound"))
+        if len(unsound):
+            found.append(
+                f"in {len(unsound):,} of {rows:,} rows the chat template shows another number of answers than the row "
+                f"has, such as {_first(unsound)}: it drops or joins turns; choose another with chat_template="
+            )
+        if gone > lost * rows:
+            found.append(
+                f"{gone:,} of {rows:,} rows ({gone / rows:.1%}) would be left out at {self.limit:,} tokens: "
+                f"{self._left_out()}; raise the limit (the longest row has {self.total['longest']:,} tokens), drop "
+                f"such rows, or allow it: max_lost={ceil(100 * gone / rows) / 100}"
+            )
+        return found
 
     def notes(self) -> list[str]:
         """Return notes on rows that are cut or left out."""
-        return list(_notes(self))
+        rows, gone, cut = self.total["rows"], self.total["rows"] - self.rows, self.total["cut"]
+        found = [f"{gone:,} of {rows:,} rows are left out: {self._left_out()}"] if gone else []
+        if cut:
+            longest = self.lengths.filter(pl.col("outcome") == "cut").sort("longest", descending=True)
+            prefix = "warning: " if cut > CUT_SHARE * rows else ""
+            found.append(
+                f"{prefix}{cut:,} of {rows:,} rows ({cut / rows:.1%}) are longer than {self.limit:,} tokens and are "
+                f"cut: their last answer does not end; the longest is {_first(longest)} with "
+                f"{longest['longest'][0]:,} tokens"
+            )
+        return found
+
+    def _left_out(self) -> str:
+        lost, equal = self.total["lost"], self.total.get("equal", 0)
+        reasons = [f"{lost:,} have nothing trainable left"] if lost else []
+        reasons += [f"{equal:,} have the same answer on both sides"] if equal else []
+        return " and ".join(reasons)
 
 
 def preflight(
@@ -147,45 +179,6 @@ def _packs(left: NDArray[np.int32], limit: int) -> int:
     blank = pa.array(np.zeros(ends[-1], np.int8))
     rows = Dataset(pa.table({"input_ids": pa.LargeListArray.from_arrays(np.append(0, ends), blank)}))
     return len(pack_dataset(rows, limit, "bfd"))
-
-
-def _faults(found: Preflight, lost: float) -> Iterable[str]:
-    rows, gone = found.total["rows"], found.total["rows"] - found.rows
-    if not rows:
-        yield f"{found.build} has no rows to train on"
-        return
-    unsound = found.lengths.filter(~pl.col("sound"))
-    if len(unsound):
-        yield (
-            f"in {len(unsound):,} of {rows:,} rows the chat template shows another number of answers than the row has, "
-            f"such as {_first(unsound)}: it drops or joins turns; choose another with chat_template="
-        )
-    if gone > lost * rows:
-        yield (
-            f"{gone:,} of {rows:,} rows ({gone / rows:.1%}) would be left out at {found.limit:,} tokens: "
-            f"{_left_out(found)}; raise the limit (the longest row has {found.total['longest']:,} tokens), drop such "
-            f"rows, or allow it: max_lost={ceil(100 * gone / rows) / 100}"
-        )
-
-
-def _left_out(found: Preflight) -> str:
-    lost, equal = found.total["lost"], found.total.get("equal", 0)
-    reasons = [f"{lost:,} have nothing trainable left"] if lost else []
-    reasons += [f"{equal:,} have the same answer on both sides"] if equal else []
-    return " and ".join(reasons)
-
-
-def _notes(found: Preflight) -> Iterable[str]:
-    rows, gone, cut = found.total["rows"], found.total["rows"] - found.rows, found.total["cut"]
-    if gone:
-        yield f"{gone:,} of {rows:,} rows are left out: {_left_out(found)}"
-    if cut:
-        longest = found.lengths.filter(pl.col("outcome") == "cut").sort("longest", descending=True)
-        prefix = "warning: " if cut > CUT_SHARE * rows else ""
-        yield (
-            f"{prefix}{cut:,} of {rows:,} rows ({cut / rows:.1%}) are longer than {found.limit:,} tokens and are cut: "
-            f"their last answer does not end; the longest is {_first(longest)} with {longest['longest'][0]:,} tokens"
-        )
 
 
 def _first(rows: pl.DataFrame) -> str:

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 from jinja2 import TemplateError
 
 from curate.errors import CallError, PreflightError
-from curate.preflight.chat_template import ChatTokenizer
-from curate.preflight.tokenise import TokenIds, TokenizedChat, TokenizedPair, conversations, pairs
+from curate.preflight.chat_template import ChatTokenizer, TokenIds, TokenizedChat, TokenizedPair, conversations, pairs
 from curate.result.build import Build, Split
 from curate.rows.schema import Kind
 

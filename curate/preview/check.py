@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from curate.engine.group_results import between
 from curate.engine.guards import SUSPICIOUS_ROWS, SUSPICIOUS_SHARE, large_drops
@@ -193,35 +192,29 @@ def _step(view: PhasePreview, number: int, stage: Stage) -> StepCheck:
     fate, place = view.states.fate[own], view.states.place[own]
     reached = (fate != Fate.QUARANTINED) & ((fate != Fate.DROPPED) | (place >= stage.place))
     lines, of = view.heads[number].lines.slice(0, end - start), view.heads[number].read
-    match stage.step:
-        case Edit():
-            changed = pl.Series(lines["edited"]).list.contains(stage.label).to_numpy()
-            return StepCheck(stage.label, "edit", of, int(reached.sum()), int((changed & reached).sum()), (), None)
-        case Group():
-            dropped = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
-            falls = between(view.results.drops, start, end - start).filter(pl.col("step") == stage.label)
-            reasons = _reasons(falls["reason"], np.arange(falls.height))
-            kind = "group"
-        case _:
-            dropped = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
-            reasons = _reasons(pl.Series(lines["reason"]), dropped)
-            kind = "pairing" if isinstance(stage.step, Pairing) else "filter"
+    if isinstance(stage.step, Edit):
+        changed = pl.Series(lines["edited"]).list.contains(stage.label).to_numpy()
+        return StepCheck(stage.label, "edit", of, int(reached.sum()), int((changed & reached).sum()), (), None)
+    dropped = np.flatnonzero((fate == Fate.DROPPED) & (place == stage.place))
+    if isinstance(stage.step, Group):
+        reasons = _reasons(between(view.results.drops, start, end - start).filter(step=stage.label)["reason"])
+        kind = "group"
+    else:
+        reasons = _reasons(pl.Series(lines["reason"]).gather(dropped))
+        kind = "pairing" if isinstance(stage.step, Pairing) else "filter"
     seen = view.seen(start + int(dropped[0]), stage) if len(dropped) else None
     return StepCheck(stage.label, kind, of, int(reached.sum()), len(dropped), reasons, seen)
 
 
-def _reasons(reason: pl.Series, dropped: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
-    """Return the reasons of the dropped rows, with how many each dropped, the most frequent first."""
-    counted = reason.gather(dropped).rename("reason").to_frame().group_by("reason").len()
+def _reasons(reason: pl.Series) -> tuple[tuple[str, int], ...]:
+    """Return the reasons of dropped rows, with how many each dropped, the most frequent first."""
+    counted = reason.rename("reason").to_frame().group_by("reason").len()
     top = counted.sort(["len", "reason"], descending=[True, False]).head(REASONS)
     return tuple((str(name), int(count)) for name, count in top.rows())
 
 
 def _shares(mixture: MixtureSpec, found: list[SourceCheck], states: RowStates) -> tuple[dict[str, Share], list[str]]:
-    """Plan over what the sources are expected to have; returns the shares, and what the plan falls short of.
-
-    Where a source's rows are not known, the plan has no figures: it needs those of all.
-    """
+    """Plan over what the sources are expected to have; return the shares (none if one is not known) and shortages."""
     stock = {}
     for number, source in enumerate(found):
         if source.expected is None:
@@ -266,14 +259,9 @@ def _warnings(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[
 
 def _quarantine(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:
     """Say of each source with too many rows in quarantine that it stops the build."""
-    for source, source_check in zip(mixture.sources, found, strict=True):
-        if source_check.quarantined > max(ALWAYS_QUARANTINED, source.max_quarantine * source_check.read):
-            yield _too_many(source, source_check)
-
-
-def _too_many(source: Source, seen: SourceCheck) -> str:
-    share = seen.quarantined / seen.read
-    return (
-        f"source {seen.name!r}: {seen.quarantined:,} of {seen.read:,} rows ({share:.1%}) are invalid, more "
-        f"than max_quarantine={source.max_quarantine:g} allows"
-    )
+    for source, seen in zip(mixture.sources, found, strict=True):
+        if seen.quarantined > max(ALWAYS_QUARANTINED, source.max_quarantine * seen.read):
+            yield (
+                f"source {seen.name!r}: {seen.quarantined:,} of {seen.read:,} rows ({seen.quarantined / seen.read:.1%})"
+                f" are invalid, more than max_quarantine={source.max_quarantine:g} allows"
+            )

@@ -17,7 +17,7 @@ from curate.engine.barrier import MemoryKeys, StoredLists
 from curate.evalsets.items import EvalSet
 from curate.kernels.buffers import strings, view
 from curate.kernels.hashing import hash_strings
-from curate.result.group_reports import GENERIC
+from curate.result.folder import GENERIC
 from curate.rows.edits import Change, Edits, apply_edits
 from curate.rows.schema import kind_of
 from curate.rows.segments import On, segments, select

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +15,7 @@ from curate.report.contamination import coverage, coverage_lines
 from curate.report.dropped_rows import SURVIVOR_CHARACTERS, DroppedRow, SurvivingDuplicate, matched_items, turns_of
 from curate.report.formatting import counted, of_all
 from curate.report.highlights import plain
+from curate.report.terminal import plain_table
 from curate.report.terminal_rows import row_text
 
 ESTIMATE = "~"
@@ -63,17 +63,12 @@ def _source(source: SourceCheck) -> Text:
 
 
 def _steps(source: SourceCheck) -> Table:
-    table = _table("  step", "reached", "drops", "share", "reasons", left=("  step", "reasons"))
+    heads = map(Text, ("  step", "reached", "drops", "share", "reasons"))
+    rows = []
     for step in source.steps:
-        share = f"{step.rows / step.reached:.1%}" if step.rows else "·"
-        table.add_row(
-            Text(f"  {step.label}"),
-            f"{step.reached:,}",
-            f"{step.rows:,}" if step.rows else "·",
-            share,
-            Text(_reasons(step)),
-        )
-    return table
+        dropped = (f"{step.rows:,}", f"{step.rows / step.reached:.1%}") if step.rows else ("·", "·")
+        rows.append([Text(cell) for cell in (f"  {step.label}", f"{step.reached:,}", *dropped, _reasons(step))])
+    return plain_table(heads, rows, left={"  step", "reasons"}, edge=True)
 
 
 def _reasons(step: StepCheck) -> str:
@@ -109,32 +104,22 @@ def _dropped(seen: DroppedExample) -> DroppedRow:
 
 
 def _plan(found: Check) -> Table:
-    table = _table("source", "rows", "after the steps", "take", "goes in", left=("source", "take"))
+    rows = []
     for source in found.sources:
         share = source.share
         amount = _estimate(share.amount, exact=source.exact, unit=share.unit) if share is not None else "not known"
         short = share is not None and share.amount < share.asked
-        table.add_row(
-            Text(source.name),
-            _estimate(source.rows, exact=source.whole),
-            _estimate(source.expected, exact=found.whole),
-            Text(plain(source.take)),
-            Text(amount, style="red" if short else ""),
-        )
-    return table
+        counts = _estimate(source.rows, exact=source.whole), _estimate(source.expected, exact=found.whole)
+        cells = [Text(cell) for cell in (source.name, *counts, plain(source.take))]
+        rows.append([*cells, Text(amount, style="red" if short else "")])
+    heads = map(Text, ("source", "rows", "after the steps", "take", "goes in"))
+    return plain_table(heads, rows, left={"source", "take"}, edge=True)
 
 
 def _estimate(count: int | None, *, exact: bool, unit: str = "rows") -> str:
     if count is None:
         return "not known"
     return f"{'' if exact else ESTIMATE}{count:,}{'' if unit == 'rows' else f' {unit}'}"
-
-
-def _table(*names: str, left: tuple[str, ...]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name in names:
-        table.add_column(Text(name), justify="left" if name in left else "right", overflow="fold")
-    return table
 
 
 def leak_test_part(test: LeakTest) -> Text:

@@ -6,11 +6,11 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from curate.report.dropped_rows import DroppedRow, dropped_row, lines_of, texts_there
+from curate.report.dropped_rows import DroppedRow, dropped_row, texts_there
 from curate.report.formatting import counted, of_all
 from curate.result.build import Build
-from curate.result.group_reports import coverage as counts
-from curate.result.group_reports import table
+from curate.result.folder import coverage as counts
+from curate.result.folder import named_rows, table
 
 NAMED: Final = 12
 """Items named of those that cannot be found, and of generic ones, for each eval."""
@@ -25,6 +25,7 @@ LISTED: Final = 8
 """Pairs of eval and source that a terminal lists."""
 
 CONTAMINATED: Final = "contaminated"
+ROW: Final = ["source", "id"]
 
 
 class EvalCoverage(NamedTuple):
@@ -137,13 +138,15 @@ def staying(build: Build, step: str, *, source: str | None = None, n: int) -> tu
 
     The lowest ids of each eval and reason come first. Unsampled rows have no text.
     """
-    held = _held(build, step, source)
-    first = held.filter(pl.int_range(pl.len()).over("eval", "reason") < n).head(n)
+    own = [pl.col("source") == source] if source is not None else []
+    strongest = build.hits(step).filter(~pl.col("dropped"), *own).unique(ROW, keep="first", maintain_order=True)
+    turn = pl.int_range(pl.len()).over("eval", "reason")
+    first = strongest.sort("id", "source").sort(turn, "eval", "reason", "id", "source").head(n)
     if not first.height:
         return ()
     kind = build.kind_of_step(step)
-    keys = first.select("source", "id")
-    lines = {(line["source"], line["id"]): line for line in lines_of(build.lines_of(kind), keys)}
+    keys = first.select(ROW)
+    lines = named_rows(build.lines_of(kind), keys)
     texts = texts_there(build, keys, kind)
     bound = next(found["step"].get("threshold") for found in build.manifest["steps"] if found["label"] == step)
     rows = []
@@ -159,26 +162,13 @@ def count_staying(build: Build, step: str) -> int:
     return build.hits(step).filter(~pl.col("dropped")).select(pl.struct("source", "id").n_unique()).item()
 
 
-def _held(build: Build, step: str, source: str | None = None) -> pl.DataFrame:
-    """Return the undropped rows with an item, each with its strongest hit; in turn from each eval and reason."""
-    hits = build.hits(step).filter(~pl.col("dropped"))
-    if source is not None:
-        hits = hits.filter(pl.col("source") == source)
-    turn = pl.int_range(pl.len()).over("eval", "reason")
-    return (
-        hits.unique(["source", "id"], keep="first", maintain_order=True)
-        .sort("id", "source")
-        .with_columns(turn=turn)
-        .sort("turn", "eval", "reason", "id", "source")
-    )
-
-
 def contamination_lines(build: Build, step: str) -> list[str]:
-    """Return lines on the coverage of a decontaminate step, its items in each source, and the rows that keep one.
-
-    Raises `CallError` for an unknown step, or one that is not `decontaminate`.
-    """
-    return [*coverage_lines(evals(build, step)), *_found_lines(findings(build, step)), *_stay(build, step)]
+    """Return lines on the coverage of a decontaminate step, its items in each source, and the rows that keep one."""
+    return [
+        *coverage_lines(evals(build, step)),
+        *_found_lines(findings(build, step)),
+        *_stay(build, step),
+    ]
 
 
 def coverage_line(one: EvalCoverage) -> str:

@@ -8,7 +8,6 @@ from os.path import commonprefix
 from typing import Any
 
 import polars as pl
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +15,7 @@ from rich.text import Text
 from curate.report.dropped_rows import every_turn
 from curate.report.formatting import settings
 from curate.report.highlights import Hit, cut, plain
+from curate.report.terminal import plain_table
 from curate.report.terminal_rows import cut_text, spread
 from curate.result.diff import CHANGES, Diff, texts
 
@@ -42,17 +42,9 @@ def diff_parts(found: Diff, n: int = 10) -> Iterator[RenderableType]:
 
 
 def _counts(found: Diff) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for name in ("change", "source", "rows", "why"):
-        table.add_column(name, justify="right" if name == "rows" else "left", overflow="fold")
-    for line in found.counts.to_dicts():
-        table.add_row(
-            *(
-                Text(plain(line[name]) if name != "rows" else f"{line[name]:,}")
-                for name in ("change", "source", "rows", "why")
-            )
-        )
-    return table
+    counts = found.counts.select("change", "source", "rows", "why")
+    rows = [[Text(f"{cell:,}" if isinstance(cell, int) else plain(cell)) for cell in row] for row in counts.rows()]
+    return plain_table(map(Text, counts.columns), rows, left={"change", "source", "why"}, edge=True)
 
 
 def _rows(found: Diff, change: str, rows: list[dict[str, Any]]) -> Iterator[Text]:

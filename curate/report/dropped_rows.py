@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from curate.errors import CallError, did_you_mean
 from curate.report.highlights import Hit, Span, cut
 from curate.result.build import Build
+from curate.result.folder import check_known, named_rows
 from curate.rows.schema import Kind
 
 SHOWN: Final = 10
@@ -86,12 +86,9 @@ class DroppedRow(NamedTuple):
 def dropped_rows(
     build: Build, *, step: str | None = None, reason: str | None = None, source: str | None = None, n: int = SHOWN
 ) -> list[DroppedRow]:
-    """Return up to `n` rows for each step and reason, in the order of steps, then reason and id.
-
-    Raises `CallError` for a step or source that the build does not have.
-    """
-    _check("step", step, build.steps)
-    _check("source", source, build.sources)
+    """Return up to `n` rows for each step and reason, in the order of steps, then reason and id."""
+    check_known("step", step, build.steps)
+    check_known("source", source, build.sources)
     wanted = {"step": step, "reason": reason, "source": source}
     chosen = [pl.col(name) == value for name, value in wanted.items() if value is not None]
     lowest = pl.col("id", "source").bottom_k_by(["id", "source"], n)
@@ -108,7 +105,7 @@ def read_dropped(build: Build, keys: pl.DataFrame, kind: Kind) -> list[DroppedRo
     """Return the dropped ones of some rows (`source`, `id`) of one kind, in any order."""
     if not keys.height:
         return []
-    lines = lines_of(build.lines_of(kind).filter(pl.col("fate") == "dropped"), keys)
+    lines = named_rows(build.lines_of(kind).filter(pl.col("fate") == "dropped"), keys).values()
     texts = texts_of(build, build.folder_of(kind), keys)
     survivors = _survivors(build, lines, kind)
     return [dropped_row(build, line, texts, survivors) for line in lines]
@@ -120,17 +117,6 @@ def turns_of(
     """Return the turns of a row (an Arrow struct as Python values), with the hits of its evidence."""
     every = [_turn(side, number, role, text, hits, whole) for side, number, role, text in every_turn(kind, row)]
     return _shorten(every)
-
-
-def _check(what: str, value: str | None, known: list[str]) -> None:
-    if value is not None and value not in known:
-        raise CallError(f"this build has no {what} {value!r}; {did_you_mean(value, known)}")
-
-
-def lines_of(lines: pl.LazyFrame, keys: pl.DataFrame) -> list[dict[str, Any]]:
-    """Read the lines of some rows. The filter by id is pushed down to the Parquet files; the join is exact."""
-    near = lines.filter(pl.col("id").is_in(keys["id"].implode()))
-    return near.join(keys.lazy(), on=["source", "id"], how="semi").collect().to_dicts()
 
 
 def texts_of(build: Build, folder: str, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
@@ -173,8 +159,7 @@ def _survivors(build: Build, dropped: Iterable[dict[str, Any]], kind: Kind) -> d
     if not keys.height:
         return {}
     readable = build.lines_of(kind).filter(pl.col("fate") != "quarantined")
-    found = lines_of(readable.select("source", "id", "fate", "step", "split"), keys)
-    lines = {(line["source"], line["id"]): line for line in found}
+    lines = named_rows(readable.select("source", "id", "fate", "step", "split"), keys)
     texts = texts_there(build, keys, kind)
     survivors = {}
     for name, (source, row_id) in zip(names, split, strict=True):

@@ -123,10 +123,7 @@ def _most(overlap: pl.DataFrame, column: str, sources: list[str]) -> tuple[str, 
 
 
 def duplicate_lines(build: Build, step: str) -> list[str]:
-    """Return one line per pair of sources with duplicates, the most rows first.
-
-    Raises `CallError` for an unknown step.
-    """
+    """Return one line per pair of sources with duplicates, the most rows first."""
     found = build.overlap(step).sort(["rows", "source", "kept_source"], descending=[True, False, False])
     lines = []
     for line in found.head(PAIRS).to_dicts():

@@ -74,7 +74,7 @@ def cut(text: str, hits: Sequence[Hit] = (), *, whole: int = WHOLE) -> list[Span
     place = 0
     for start, end in [*_windows(text, within, whole), (len(text), len(text))]:
         if start > place:
-            unseen = sum(place < hit.end and hit.start < start and not _shown(hit, place, start) for hit in within)
+            unseen = sum(place <= hit.start and hit.end <= start for hit in within)
             found.append(Span("", left_out=start - place, hits=unseen))
         found += _marked(text, start, end, within)
         place = max(place, end)
@@ -100,7 +100,9 @@ def html(text: str) -> Markup:
     place = 0
     for found in UNSEEN.finditer(text):
         box = Markup('<span class="unseen" title="{}">{}</span>')
-        shown += escape(text[place : found.start()]) + box.format(_name(found[0]), _code(found[0]))
+        shown += escape(text[place : found.start()]) + box.format(
+            unicodedata.name(found[0], "control character"), _code(found[0])
+        )
         place = found.end()
     return shown + escape(text[place:])
 
@@ -146,24 +148,14 @@ def _joins(character: str) -> bool:
     )
 
 
-def _shown(hit: Hit, start: int, end: int) -> bool:
-    """Whether part of `hit` is outside `start` to `end`, so that its highlight is visible."""
-    return hit.start < start or hit.end > end
-
-
 def _marked(text: str, start: int, end: int, hits: Sequence[Hit]) -> list[Span]:
     """Cut `start` to `end` wherever a hit begins or ends."""
     edges = {start, end} | {edge for hit in hits for edge in (hit.start, hit.end) if start < edge < end}
-    order = sorted(edges)
     return [
         Span(text[low:high], tuple(dict.fromkeys(hit.title for hit in hits if hit.start <= low and high <= hit.end)))
-        for low, high in pairwise(order)
+        for low, high in pairwise(sorted(edges))
     ]
 
 
 def _code(character: str) -> str:
     return f"U+{ord(character):04X}"
-
-
-def _name(character: str) -> str:
-    return unicodedata.name(character, "control character")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -23,14 +22,8 @@ LICENCES: Final = {
 }
 """The Hub's names of common licences; any other is `other`, with its name."""
 
-SIZES: Final = (
-    (1_000, "n<1K"),
-    (10_000, "1K<n<10K"),
-    (100_000, "10K<n<100K"),
-    (1_000_000, "100K<n<1M"),
-    (10_000_000, "1M<n<10M"),
-)
-"""The Hub's size categories, by rows; larger ones follow the same pattern."""
+SIZES: Final = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+"""The limits of the Hub's size categories: 1,000 rows, and ten times as many each."""
 
 SEARCHED: Final = {"eval": pl.String, "items": pl.Int64, "matchable": pl.Int64, "generic": pl.Int64}
 """The columns of the table of eval items."""
@@ -49,7 +42,7 @@ def card(build: Build) -> str:
         _opening(build),
         _load(build),
         *_tables(build),
-        *_contamination(build),
+        *(_contamination(build, label) for label in build.steps_with("contamination")),
         *_finding_tables(build),
         _steps(build),
         _sources(build),
@@ -87,8 +80,10 @@ def size_category(rows: int) -> str:
     >>> size_category(999), size_category(1_000), size_category(20_000_000)
     ('n<1K', '1K<n<10K', '10M<n<100M')
     """
-    named = next((name for limit, name in SIZES if rows < limit), None)
-    return named or ("10M<n<100M" if rows < 100_000_000 else "100M<n<1B" if rows < 1_000_000_000 else "n>1B")
+    above = max(len(str(rows)) - 3, 0)
+    if above == 0:
+        return f"n<{SIZES[0]}"
+    return f"{SIZES[above - 1]}<n<{SIZES[above]}" if above < len(SIZES) else f"n>{SIZES[-1]}"
 
 
 def _front_matter(build: Build) -> str:
@@ -185,12 +180,8 @@ def _languages(build: Build) -> list[str]:
     return [f"## Languages\n\nRows of each source, read and kept; *und* is too short to identify.\n\n{table(shown)}"]
 
 
-def _contamination(build: Build) -> list[str]:
-    """Return a section for each decontaminate step: the eval items in each source."""
-    return [_searched(build, label) for label in build.steps_with("contamination")]
-
-
-def _searched(build: Build, label: str) -> str:
+def _contamination(build: Build, label: str) -> str:
+    """Return the section of a decontaminate step: the eval items in each source."""
     found = findings(build, label)
     head = pl.DataFrame([cover[:4] for cover in evals(build, label)], schema=SEARCHED, orient="row")
     parts = [f"## Contamination: {cell(label)}", "Eval items that could be found:", table(head)]
@@ -204,13 +195,11 @@ def _searched(build: Build, label: str) -> str:
     parts += [
         shown,
         table(pl.DataFrame(found[:LINES], orient="row").with_columns(percent("row_share"), percent("item_share"))),
-        *_staying(count_staying(build, label)),
     ]
+    staying = count_staying(build, label)
+    if staying:
+        parts.append(f"Rows with an item that were not dropped, flagged or of a protected source: {staying:,}.")
     return "\n\n".join(parts)
-
-
-def _staying(count: int) -> list[str]:
-    return [f"Rows with an item that were not dropped, flagged or of a protected source: {count:,}."] if count else []
 
 
 def _finding_tables(build: Build) -> list[str]:
@@ -231,13 +220,8 @@ def table(frame: pl.DataFrame) -> str:
     numeric = [kind.is_numeric() for kind in frame.dtypes]
     lines = [[cell(name) for name in frame.columns], ["---:" if right else "---" for right in numeric]]
     head, rule = f"| {' | '.join(lines[0])} |", f"|{'|'.join(lines[1])}|"
-    return "\n".join([head, rule, *(_line(row) for row in frame.rows())])
-
-
-def _line(row: Sequence[Any]) -> str:
-    return (
-        f"| {' | '.join(cell(value) if isinstance(value, str) else f'{value:,}' if value else '·' for value in row)} |"
-    )
+    rows = ([cell(one) if isinstance(one, str) else f"{one:,}" if one else "·" for one in row] for row in frame.rows())
+    return "\n".join([head, rule, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _steps(build: Build) -> str:
@@ -266,7 +250,7 @@ def _sources(build: Build) -> str:
 
 
 def _rebuild(build: Build) -> str:
-    versions = _listed(f"{name} {version}" for name, version in build.manifest["versions"].items())
+    versions = ", ".join(cell(f"{name} {version}") for name, version in build.manifest["versions"].items())
     return f"""## Rebuild
 
 The same mixture on the same data gives the same bytes, on any number of threads:
@@ -278,7 +262,3 @@ curate build MIXTURE.py --out FOLDER
 - Mixture: fingerprint `{build.manifest["fingerprint"]}`, seed {build.manifest["seed"]}; see `manifest.json`.
 - Data: the column *content* above is a hash of the rows of each source, in any order.
 - Made with: {versions}."""
-
-
-def _listed(words: Iterable[str]) -> str:
-    return ", ".join(cell(word) for word in words)

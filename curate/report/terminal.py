@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -32,21 +32,11 @@ def funnel_table(build: Build) -> Table:
     columns = zip(heads, *rows, strict=True)
     width = sum(max(len(line) for cell in column for line in cell.plain.split("\n")) for column in columns)
     gap = 1 if width + 2 * (len(heads) - 1) <= WIDTH else 0
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(head, justify="left" if head.plain == "source" else "right", overflow="fold")
-    for row in rows[:-1]:
-        table.add_row(*row)
-    table.add_section()
-    table.add_row(*rows[-1], style="bold")
-    return table
+    return plain_table(heads, rows, left={"source"}, gap=gap, total=True)
 
 
 def findings(build: Build, step: str | None = None) -> Iterator[Text]:
-    """Give a paragraph for each step (or one of them) with findings: duplicates, contamination, tables.
-
-    Raises `BuildFolderError` if the build cannot be read.
-    """
+    """Give a paragraph for each step (or one of them) with findings: duplicates, contamination, tables."""
     for label in build.steps if step is None else [step]:
         with reading(build.path):
             lines = _finding_lines(build, label)
@@ -71,14 +61,25 @@ def _cells(row: Sequence[Any]) -> list[Text]:
 
 
 def frame_table(frame: pl.DataFrame, *, total: bool = False) -> Table:
-    """Return a frame as a table: text left, numbers right, thousands separated, a dot for 0 and null.
-
-    `total`: the last row is the sum of the others and is set apart.
-    """
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for name, kind in frame.schema.items():
-        table.add_column(plain(name), justify="right" if kind.is_numeric() else "left", overflow="fold")
+    """Return a frame as a table: text left, numbers right, a dot for 0 and null; `total`: its last row is set apart."""
+    left = {plain(name) for name, kind in frame.schema.items() if not kind.is_numeric()}
     rows = [[Text(_shown(value)) for value in row] for row in frame.rows()]
+    return plain_table([Text(plain(name)) for name in frame.columns], rows, left=left, gap=2, total=total)
+
+
+def plain_table(
+    heads: Iterable[Text],
+    rows: Sequence[Sequence[Text]],
+    *,
+    left: Container[str],
+    gap: int = 1,
+    edge: bool = False,
+    total: bool = False,
+) -> Table:
+    """Return a table: columns named in `left` to the left, others to the right; the row of a total is set apart."""
+    table = Table(box=SIMPLE_HEAD, show_edge=edge, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head, justify="left" if head.plain in left else "right", overflow="fold")
     for row in rows[: len(rows) - total]:
         table.add_row(*row)
     if total:

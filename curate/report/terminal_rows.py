@@ -19,7 +19,7 @@ from curate.report.dropped_rows import DroppedRow, Turn, dropped_rows, turns_of
 from curate.report.formatting import number
 from curate.report.highlights import Span, plain
 from curate.result.build import Build
-from curate.result.folder import reading
+from curate.result.folder import check_known, named_rows, reading
 
 Fate: TypeAlias = Literal["dropped", "kept", "quarantined", "unsampled"]
 T = TypeVar("T")
@@ -55,8 +55,7 @@ def show(
         raise CallError(
             f"a step and a reason choose among dropped rows, not among {fate} ones; leave out --step and --reason"
         )
-    if source is not None and source not in build.sources:
-        raise CallError(f"this build has no source {source!r}; {did_you_mean(source, build.sources)}")
+    check_known("source", source, build.sources)
     with reading(build.path):
         match fate:
             case "dropped":
@@ -187,8 +186,8 @@ def _whole(build: Build, fate: str, source: str | None, n: int) -> Iterator[Text
     known = {name: place for place, name in enumerate(build.sources)}
     order = sorted(keys.rows(), key=lambda key: (known[key[0]], key[1]))
     chosen = pl.DataFrame(spread(order, lambda key: key[0], n), schema=["source", "id"], orient="row")
-    ledger = _by_name(lines, chosen)
-    texts = _by_name(build.kept(), chosen) if fate == "kept" else {}
+    ledger = named_rows(lines, chosen)
+    texts = named_rows(build.kept(), chosen) if fate == "kept" else {}
     for key in chosen.rows():
         line = ledger[key]
         text = _head(line["source"], line["id"], line["file"], line["line"])
@@ -206,12 +205,3 @@ def _place(line: dict[str, Any]) -> str:
     times = f" {line['copies']} times" if line["copies"] > 1 else ""
     edited = f", changed by {', '.join(line['edited'])}" if line["edited"] else ""
     return f"kept{times}, in the {line['split']} split{edited}"
-
-
-def _by_name(rows: pl.LazyFrame, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
-    """Read some rows by source and id. The filter by id is pushed down to the Parquet files; the join is exact."""
-    if not keys.height:
-        return {}
-    near = rows.filter(pl.col("id").is_in(keys["id"].implode()))
-    found = near.join(keys.lazy(), on=["source", "id"], how="semi").collect().to_dicts()
-    return {(row["source"], row["id"]): row for row in found}

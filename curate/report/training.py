@@ -147,7 +147,7 @@ def model_card(folder: Path) -> str:
         f"Fingerprint of the build: {code(lineage['build']['fingerprint'])}. Trained rows are `rows` less `lost`"
         + (" and `equal`." if lineage["stage"] == "dpo" else "."),
         table(pl.DataFrame(lineage["rows"])),
-        *_listed(notes_of(folder)),
+        "\n".join(f"- {cell(note)}" for note in notes_of(folder)),
         "## Licences of the data\n",
         _pairs("source", "licence", {name: own or "not named" for name, own in lineage["licences"].items()}),
         "## At the end\n",
@@ -157,7 +157,7 @@ def model_card(folder: Path) -> str:
         "## Made with\n",
         ", ".join(f"{name} {number}" for name, number in lineage["versions"].items()) + ".",
     ]
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
 def _front_matter(lineage: dict[str, Any]) -> str:
@@ -166,11 +166,7 @@ def _front_matter(lineage: dict[str, Any]) -> str:
 
 
 def _opening(lineage: dict[str, Any]) -> str:
-    model, build, recipe = (
-        code(lineage["model"]["name"]),
-        cell(lineage["build"]["name"]),
-        cell(lineage["recipe"]["name"]),
-    )
+    model, build = code(lineage["model"]["name"]), cell(lineage["build"]["name"])
     recipe, source = (cell(lineage["recipe"][key]) for key in ("name", "source"))
     return (
         f"{model}, trained on the build **{build}** with the recipe **{recipe}** ({source}). Only answers were trained."
@@ -179,7 +175,3 @@ def _opening(lineage: dict[str, Any]) -> str:
 
 def _pairs(name: str, value: str, values: Mapping[str, object]) -> str:
     return table(pl.DataFrame([{name: key, value: str(one)} for key, one in values.items()]))
-
-
-def _listed(notes: list[str]) -> list[str]:
-    return ["\n".join(f"- {cell(note)}" for note in notes)] if notes else []

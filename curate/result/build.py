@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
 from curate.errors import CallError
 from curate.mix.tokens import Tokenizer
-from curate.result import group_reports as findings
 from curate.result import tables
-from curate.result.folder import BuildFolder
+from curate.result.folder import GENERIC, BuildFolder, Signatures, check_known, coverage, kept_signatures, table
 from curate.result.length_bias import bias, length_cost, measured
 from curate.result.tables import environment
 from curate.rows.schema import Kind, row_schema
 
 Split: TypeAlias = Literal["train", "test"]
+
+TOUCHED: Final = 0.02
+"""A source that touches more of an eval's items than this share is contaminated by it as a whole (Tulu 3, 3.2)."""
 
 
 class Build(BuildFolder):
@@ -93,7 +95,11 @@ class Build(BuildFolder):
     @property
     def tells_languages(self) -> bool:
         """Whether a step says what language each row is in."""
-        return any(name.endswith(findings.LANGUAGE) for name in self.ledger.collect_schema().names())
+        return bool(self._language_columns)
+
+    @property
+    def _language_columns(self) -> list[str]:
+        return [name for name in self.ledger.collect_schema().names() if name.endswith(".language")]
 
     @cached_property
     def languages(self) -> pl.DataFrame:
@@ -104,16 +110,21 @@ class Build(BuildFolder):
         rated rows were detected before pairing, these count, and paired rows are kept ones. Raises `CallError`
         where no step of the mixture is `language()`.
         """
-        languages = pl.DataFrame()
-        for kind in self.kinds:
-            found = findings.languages(self.lines_of(kind))
-            first = (
-                ~pl.col("source").is_in(languages["source"].unique().implode())
-                if languages.width
-                else pl.lit(value=True)
+        if not self.tells_languages:
+            raise CallError(
+                "no step of this build names languages; add language() to the mixture: without names it drops nothing"
             )
-            new = found.filter(first)
-            languages = pl.concat([languages, new]) if languages.width else new
+        named, stays = pl.coalesce(self._language_columns).alias("language"), pl.col("fate").is_in(["kept", "paired"])
+        found: list[pl.DataFrame] = []
+        for kind in self.kinds:
+            lines = self.lines_of(kind).filter(named.is_not_null())
+            counts = lines.group_by("source", named).agg(read=pl.len().cast(pl.Int64), kept=stays.sum().cast(pl.Int64))
+            known = [source for frame in found for source in frame["source"].unique()]
+            found.append(counts.filter(~pl.col("source").is_in(known)).collect())
+        shares = [(pl.col(name) / pl.col(name).sum().over("source")).fill_nan(0.0) for name in ("read", "kept")]
+        languages = pl.concat(found).with_columns(read_share=shares[0], kept_share=shares[1])
+        languages = languages.select("source", "language", "read", "read_share", "kept", "kept_share")
+        languages = languages.sort(["source", "read", "language"], descending=[False, True, False])
         return pl.DataFrame({"source": self.sources}).join(languages, on="source", maintain_order="left_right")
 
     def kept(self, split: Split | None = None) -> pl.LazyFrame:
@@ -122,7 +133,7 @@ class Build(BuildFolder):
         Args:
             split: "train" or "test"; None, the default, for both.
         """
-        self._check("split", split, list(self.manifest["splits"]))
+        check_known("split", split, list(self.manifest["splits"]))
         if split is not None and not self.manifest["splits"][split]["rows"]:
             return self.kept().clear()
         return pl.scan_parquet(self.path / "data" / f"{split or '*'}-*.parquet")
@@ -142,8 +153,8 @@ class Build(BuildFolder):
         Raises:
             CallError: The build has no such step or source.
         """
-        self._check("step", step, self.steps)
-        self._check("source", source, self.sources)
+        check_known("step", step, self.steps)
+        check_known("source", source, self.sources)
         kinds = self.kinds if step is None else [self.kind_of_step(step)]
         found = [self._dropped(kind, step=step, reason=reason, source=source) for kind in kinds]
         return found[0] if len(found) == 1 else pl.concat(found, how="diagonal")
@@ -170,7 +181,7 @@ class Build(BuildFolder):
         Args:
             source: Only rows of this source.
         """
-        self._check("source", source, self.sources)
+        check_known("source", source, self.sources)
         own = [pl.col("source") == source] if source is not None else []
         lines = self.ledger.filter(pl.col("fate") == "quarantined", *own)
         return lines.select("source", "file", "line", "id", "column", "expected", "excerpt").collect()
@@ -184,7 +195,7 @@ class Build(BuildFolder):
         Raises:
             CallError: The step keeps no scores.
         """
-        self._check("step", step, self.steps)
+        check_known("step", step, self.steps)
         prefix = f"{step}."
         names = [name for name in self.ledger.collect_schema().names() if name.startswith(prefix)]
         if not names:
@@ -197,13 +208,18 @@ class Build(BuildFolder):
     def overlap(self, step: str) -> pl.DataFrame:
         """Count the rows that `step` dropped, by their source and that of the row kept in their place.
 
-        Columns: `source`, `kept_source`, `rows`, `share` (of the rows read from `source`).
+        Columns: `source`, `kept_source` ("against": rows outside the build), `rows`, `share` (of the rows read from
+        `source`).
 
         Args:
             step: The label of a dedup step.
         """
-        self._check_finding(step, "duplicates")
-        return findings.overlap(self.lines_of(self.kind_of_step(step)), step)
+        dropped, lines = self._duplicates(step)
+        read = lines.group_by("source").agg(read=pl.len())
+        kept = pl.col("match").str.split_exact("/", 1).struct.field("field_0").alias("kept_source")
+        found = dropped.group_by("source", kept).agg(rows=pl.len().cast(pl.Int64)).join(read, on="source")
+        share = pl.col("rows") / pl.col("read")
+        return found.with_columns(share=share).drop("read").sort("source", "kept_source").collect()
 
     def clusters(self, step: str) -> pl.DataFrame:
         """Return the rows that `step` dropped, each with the row kept in its place; the largest clusters first.
@@ -213,10 +229,18 @@ class Build(BuildFolder):
         Args:
             step: The label of a dedup step.
         """
-        self._check_finding(step, "duplicates")
-        return findings.clusters(self.lines_of(self.kind_of_step(step)), step)
+        dropped, _ = self._duplicates(step)
+        size = pl.len().over("cluster").cast(pl.Int64) + 1
+        found = dropped.select(pl.col("match").alias("cluster"), "source", "id", "score").with_columns(size=size)
+        return found.sort(["size", "cluster", "source", "id"], descending=[True, False, False, False]).collect()
 
-    def signatures(self, step: str) -> findings.Signatures:
+    def _duplicates(self, step: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+        """Return the ledger lines of the rows that a dedup step dropped, and of all rows of their kind."""
+        self._check_finding(step, "duplicates")
+        lines = self.lines_of(self.kind_of_step(step))
+        return lines.filter(pl.col("fate") == "dropped", pl.col("step") == step), lines
+
+    def signatures(self, step: str) -> Signatures:
         """Return the MinHash signatures of the rows in the data files, as the dedup step `step` would sign them.
 
         `.lean()` of the answer hands them out as `datasketch.LeanMinHash`.
@@ -226,7 +250,7 @@ class Build(BuildFolder):
         """
         self._check_finding(step, "signatures")
         declared = next(found["step"] for found in self.manifest["steps"] if found["label"] == step)
-        return findings.kept_signatures(sorted((self.path / "data").glob("*.parquet")), self.kind, declared)
+        return kept_signatures(sorted((self.path / "data").glob("*.parquet")), self.kind, declared)
 
     def hits(self, step: str) -> pl.DataFrame:
         """Return the matches of a decontaminate step, one line per row and item.
@@ -238,7 +262,7 @@ class Build(BuildFolder):
             step: The label of a decontaminate step.
         """
         self._check_finding(step, "contamination")
-        return findings.table(self.path, step, "hits")
+        return table(self.path, step, "hits")
 
     def coverage(self, step: str) -> pl.DataFrame:
         """Count the items of each eval set of a decontaminate step: how many can be found, and how.
@@ -247,17 +271,33 @@ class Build(BuildFolder):
             step: The label of a decontaminate step.
         """
         self._check_finding(step, "contamination")
-        return findings.coverage(findings.table(self.path, step, "items"))
+        return coverage(table(self.path, step, "items"))
 
     def contamination(self, step: str) -> pl.DataFrame:
         """Return how much of each eval set a decontaminate step found in each source, in rows and in items.
 
+        Columns: `eval`, `source`, `rows` (rows that hold an item, generic hits apart), `row_share` (of the rows read),
+        `items` (items they hold), `item_share` (of the eval), `generic` (rows with generic hits only), and `verdict`:
+        "contaminated" where `item_share` is over 2 %, Tulu 3's limit for a whole source, else "below 2 %".
+
         Args:
             step: The label of a decontaminate step.
         """
-        self._check_finding(step, "contamination")
-        lines = self.lines_of(self.kind_of_step(step))
-        return findings.contamination(self.hits(step), findings.table(self.path, step, "items"), lines)
+        hits, by = self.hits(step), ["eval", "source"]
+        read = self.lines_of(self.kind_of_step(step)).group_by("source").agg(read=pl.len()).collect()
+        size = table(self.path, step, "items").group_by("eval").agg(size=pl.len())
+        plain = pl.col("reason") != GENERIC
+        rows = hits.group_by(*by, "id").agg(plain=plain.any()).group_by(by)
+        counts = rows.agg(rows=pl.col("plain").sum().cast(pl.Int64), generic=(~pl.col("plain")).sum().cast(pl.Int64))
+        items = hits.filter(plain).group_by(by).agg(items=pl.col("item").n_unique().cast(pl.Int64))
+        found = counts.join(items, on=by, how="left").join(read, on="source").join(size, on="eval")
+        found = found.with_columns(items=pl.col("items").fill_null(0)).with_columns(
+            row_share=pl.col("rows") / pl.col("read"), item_share=pl.col("items") / pl.col("size")
+        )
+        over = pl.when(pl.col("item_share") > TOUCHED).then(pl.lit("contaminated")).otherwise(pl.lit("below 2 %"))
+        columns = ("rows", "row_share", "items", "item_share", "generic")
+        found = found.select(*by, *columns, verdict=over)
+        return found.sort(["rows", *by], descending=[True, False, False])
 
     def length_bias(self, *, bands: int = 4, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
         """Measure how much longer chosen answers are than rejected ones, and how well length alone predicts the label.
@@ -282,7 +322,7 @@ class Build(BuildFolder):
             step: The label of a balance_length step.
         """
         self._check_finding(step, "length_cost")
-        return length_cost(findings.table(self.path, step, "lengths"))
+        return length_cost(table(self.path, step, "lengths"))
 
     def shared_prompts(self, step: str = "exclude_prompts_of") -> pl.DataFrame:
         """Return the rows whose prompt another build has: `source`, `id`, and `other_source`, `other_id` there.
@@ -291,7 +331,7 @@ class Build(BuildFolder):
             step: The label of an exclude_prompts_of step.
         """
         self._check_finding(step, "shared_prompts")
-        return findings.table(self.path, step, "shared")
+        return table(self.path, step, "shared")
 
 
 def _with_total(frame: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import polars as pl
 
 from curate.errors import CallError
 from curate.result.build import Build
-from curate.result.folder import reading
+from curate.result.folder import named_rows, reading
 from curate.rows.schema import BODIES, Kind
 
 Change: TypeAlias = Literal["entered", "left", "changed"]
@@ -21,32 +21,6 @@ CHANGES: Final[tuple[Change, ...]] = ("entered", "left", "changed")
 ROW: Final = ["source", "id"]
 FATE: Final = ["fate", "step", "reason", "match"]
 """What the ledger of the build without a row says of it."""
-
-
-class Words(NamedTuple):
-    """Why a row is not in a build: the one before, or the one now."""
-
-    no_source: str
-    dropped: str
-    unsampled: str
-    unread: str
-    unpaired: str
-
-
-WAS: Final = Words(
-    "its source was not in the mixture",
-    "was dropped by",
-    "was not sampled",
-    "was not read: no row had its id",
-    "its row was paired otherwise",
-)
-IS: Final = Words(
-    "its source is not in the mixture any more",
-    "is dropped by",
-    "is not sampled",
-    "is not read: no row has its id",
-    "its row is paired otherwise",
-)
 
 
 class Setting(NamedTuple):
@@ -86,10 +60,7 @@ class Diff(NamedTuple):
 
 
 def diff(a: Build, b: Build) -> Diff:
-    """Hold build `b` against build `a`, the one before.
-
-    Raises `CallError` when their rows are of different kinds, and `BuildFolderError` for a build that is not whole.
-    """
+    """Hold build `b` against build `a`, the one before; raises `CallError` when their rows are of different kinds."""
     if a.kind != b.kind:
         raise CallError(
             f"{a.path} holds {a.kind} rows, {b.path} holds {b.kind} rows; only rows of one kind can be compared"
@@ -110,12 +81,8 @@ def diff(a: Build, b: Build) -> Diff:
 
 def texts(build: Build, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
     """Read the rows of `keys` (columns `source` and `id`) that are in the data files of `build`."""
-    if not keys.height:
-        return {}
     with reading(build.path):
-        near = build.kept().filter(pl.col("id").is_in(keys["id"].implode()))
-        found = near.join(keys.lazy().select(ROW), on=ROW, how="semi").unique(ROW).collect().to_dicts()
-    return {(row["source"], row["id"]): row for row in found}
+        return named_rows(build.kept(), keys)
 
 
 def settings(a: Build, b: Build) -> Iterator[Setting]:
@@ -173,17 +140,17 @@ def _absent(here: pl.LazyFrame, there: pl.LazyFrame, other: Build, own: Build, c
     if other.paired:
         lines = _of_rated(lines, other)
     none = sorted(set(own.sources) - set(other.sources))
-    words = WAS if change == "entered" else IS
+    was, had, more = ("was", "had", "") if change == "entered" else ("is", "has", " any more")
     why = (
         pl.when(pl.col("source").is_in(none))
-        .then(pl.lit(words.no_source))
+        .then(pl.lit(f"its source {was} not in the mixture{more}"))
         .when(pl.col("fate") == "dropped")
-        .then(pl.format(f"{words.dropped} {{}}: {{}}", "step", "reason"))
+        .then(pl.format(f"{was} dropped by {{}}: {{}}", "step", "reason"))
         .when(pl.col("fate") == "unsampled")
-        .then(pl.lit(words.unsampled))
+        .then(pl.lit(f"{was} not sampled"))
         .when(pl.col("fate") == "paired")
-        .then(pl.lit(words.unpaired))
-        .otherwise(pl.lit(words.unread))
+        .then(pl.lit(f"its row {was} paired otherwise"))
+        .otherwise(pl.lit(f"{was} not read: no row {had} its id"))
     )
     return lines.with_columns(change=pl.lit(change), why=why)
 

@@ -1,27 +1,35 @@
-"""The folder of a build: its manifest, its ledger, and the rows that are in which of its files."""
+"""The folder of a build: its manifest, its ledger, the rows in its files, and the tables of its groups."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from curate.engine.group_results import table_path
 from curate.engine.manifest import file_hash
 from curate.engine.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
-from curate.rows.schema import Kind
+from curate.rows.schema import BODIES, Kind
+from curate.rows.segments import On, check_on, segments
+from curate.rows.shingles import joined, row_sets
 from curate.steps.base import FindingView
+from curate.text.minhash import lean_minhashes, signatures
+
+if TYPE_CHECKING:
+    from datasketch import LeanMinHash
 
 
 class BuildFolder:
-    """A build folder.
-
-    Raises `BuildFolderError` when there is no build at `path`, or not a whole one.
-    """
+    """A build folder. Raises `BuildFolderError` when there is no build at `path`, or not a whole one."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -149,7 +157,7 @@ class BuildFolder:
 
     def _check_finding(self, step: str, view: FindingView) -> None:
         """Raise `CallError` unless `step` has a finding of this view; name the steps that have."""
-        self._check("step", step, self.steps)
+        check_known("step", step, self.steps)
         known = self.steps_with(view)
         if step not in known:
             raise CallError(
@@ -164,10 +172,18 @@ class BuildFolder:
     def _drops(self, step: str) -> bool:
         return next(found["kind"] != "edit" for found in self.manifest["steps"] if found["label"] == step)
 
-    @staticmethod
-    def _check(what: str, value: str | None, known: list[str]) -> None:
-        if value is not None and value not in known:
-            raise CallError(f"this build has no {what} {value!r}; {did_you_mean(value, known)}")
+
+def check_known(what: str, value: str | None, known: list[str]) -> None:
+    """Raise `CallError` if a build has no step or source of this name."""
+    if value is not None and value not in known:
+        raise CallError(f"this build has no {what} {value!r}; {did_you_mean(value, known)}")
+
+
+def named_rows(rows: pl.LazyFrame, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+    """Read the rows named by `keys` (`source`, `id`); Parquet files are filtered by id, and the join is exact."""
+    near = rows.filter(pl.col("id").is_in(keys["id"].implode()))
+    found = near.join(keys.lazy(), on=["source", "id"], how="semi").collect().to_dicts() if keys.height else []
+    return {(row["source"], row["id"]): row for row in found}
 
 
 @contextmanager
@@ -179,3 +195,57 @@ def reading(*paths: Path) -> Iterator[None]:
         raise BuildFolderError(
             f"the build at {' or '.join(map(str, paths))} is not whole: {error}; build it again"
         ) from error
+
+
+BATCH: Final = 10_000
+"""Rows signed at a time."""
+
+GENERIC: Final = "generic"
+
+
+class Signatures(NamedTuple):
+    """MinHash signatures of kept rows: `hashes` has a row of uint32 for each line of `rows` (source, id)."""
+
+    rows: pl.DataFrame
+    hashes: NDArray[np.uint32]
+
+    def lean(self) -> list[LeanMinHash]:
+        """Return them as objects of datasketch, ready for its indexes."""
+        return lean_minhashes(self.hashes)
+
+
+def table(folder: Path, step: str, name: str) -> pl.DataFrame:
+    """Return a table that a group left; raises `CallError` where it left none."""
+    path = folder / table_path(step, name)
+    if not path.is_file():
+        raise CallError(f"step {step!r} has no table {name!r}: it is no step that makes one")
+    return pl.read_parquet(path)
+
+
+def coverage(items: pl.DataFrame) -> pl.DataFrame:
+    """Count the items of each eval set, in the order of the step, by how they can be found.
+
+    Columns: `eval`, `items`, `matchable`, then `long`, `short`, `generic` and `unmatchable`, which add up to `items`.
+    """
+    kinds = ("long", "short", GENERIC, "unmatchable")
+    counts = {kind: (pl.col("kind") == kind).sum().cast(pl.Int64) for kind in kinds}
+    found = items.group_by("eval", maintain_order=True).agg(items=pl.len().cast(pl.Int64), **counts)
+    return found.with_columns(matchable=pl.col("items") - pl.col("unmatchable")).select(
+        "eval", "items", "matchable", *kinds
+    )
+
+
+def kept_signatures(files: list[Path], kind: Kind, step: Mapping[str, Any]) -> Signatures:
+    """Sign the rows of data files as a dedup step of these settings would."""
+    on: On = check_on(step["on"])
+    ignore = tuple(step["ignore"])
+    names: list[pl.DataFrame] = []
+    hashes: list[NDArray[np.uint32]] = [np.zeros((0, int(step["num_perm"])), np.uint32)]
+    for path in files:
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
+            names.append(pl.DataFrame(batch.select(["source", "id"])))
+            body = pa.RecordBatch.from_arrays([batch[name] for name in BODIES[kind].names], schema=BODIES[kind])
+            _, sets = joined(list(row_sets(segments(body, on), int(step["ngram"]), ignore)))
+            hashes.append(signatures(sets, int(step["num_perm"])))
+    rows = pl.concat(names) if names else pl.DataFrame(schema={"source": pl.String, "id": pl.String})
+    return Signatures(rows, np.concatenate(hashes))

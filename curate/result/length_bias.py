@@ -20,19 +20,10 @@ SLICE: Final = 20_000
 BIAS: Final = pl.Schema(
     {
         "source": pl.String,
-        "margin_from": pl.Float64,
-        "margin_to": pl.Float64,
+        **dict.fromkeys(("margin_from", "margin_to"), pl.Float64),
         "pairs": pl.Int64,
-        "longer": pl.Float64,
-        "equal": pl.Float64,
-        "mean_words": pl.Float64,
-        "median_words": pl.Float64,
-        "mean_tokens": pl.Float64,
-        "median_tokens": pl.Float64,
-        "mean_characters": pl.Float64,
-        "median_characters": pl.Float64,
-        "accuracy": pl.Float64,
-        "auc": pl.Float64,
+        **dict.fromkeys(("longer", "equal", "mean_words", "median_words", "mean_tokens", "median_tokens"), pl.Float64),
+        **dict.fromkeys(("mean_characters", "median_characters", "accuracy", "auc"), pl.Float64),
     }
 )
 
@@ -71,15 +62,10 @@ def bias(pairs: pl.DataFrame, bands: int = 4) -> pl.DataFrame:
     known = pl.Series(np.isfinite(margin))
     band = pl.Series("band", np.searchsorted(edges[1:-1], margin, side="right"), pl.Int64)
     pairs = pairs.with_columns(pl.when(known).then(band).alias("band"))
-    groups = [
-        _bias(pairs.with_columns(*nulls), by)
-        for nulls, by in (
-            ((pl.lit(None, pl.String).alias("source"), pl.lit(None, pl.Int64).alias("band")), "all"),
-            ((pl.lit(None, pl.Int64).alias("band"),), "source"),
-            ((pl.lit(None, pl.String).alias("source"),), "band"),
-            ((), "both"),
-        )
-    ]
+    banded = pairs.filter(pl.col("band").is_not_null())
+    together = [pl.lit(None, pl.String).alias("source")]
+    unbanded = pairs.with_columns(pl.lit(None, pl.Int64).alias("band"))
+    groups = [_bias(each) for one in (unbanded, banded) for each in (one.with_columns(together), one)]
     limits = pl.DataFrame(
         {"band": np.arange(max(len(edges) - 1, 0)), "margin_from": edges[:-1], "margin_to": edges[1:]},
         schema={"band": pl.Int64, "margin_from": pl.Float64, "margin_to": pl.Float64},
@@ -88,21 +74,17 @@ def bias(pairs: pl.DataFrame, bands: int = 4) -> pl.DataFrame:
     return found.select(BIAS.names()).cast(dict(BIAS.items()))
 
 
-def _bias(pairs: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Return a line for each group of pairs: all, each source, each band, or each band of each source."""
-    pairs = pairs.filter(pl.col("band").is_not_null()) if by in {"band", "both"} else pairs
+def _bias(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Return a line for each source and band, null for all together."""
     difference = pl.col("chosen") - pl.col("rejected")
+    more = {"words": pl.col("words"), "tokens": pl.col("tokens"), "characters": difference}
     unequal = (difference != 0).sum()
     return pairs.group_by("source", "band").agg(
         pairs=pl.len(),
         longer=pl.when(unequal > 0).then((difference > 0).sum() / unequal),
         equal=(difference == 0).mean(),
-        mean_words=pl.col("words").mean(),
-        median_words=pl.col("words").median(),
-        mean_tokens=pl.col("tokens").mean(),
-        median_tokens=pl.col("tokens").median(),
-        mean_characters=difference.mean(),
-        median_characters=difference.median(),
+        **{f"mean_{name}": value.mean() for name, value in more.items()},
+        **{f"median_{name}": value.median() for name, value in more.items()},
         accuracy=((difference > 0).cast(pl.Float64) + (difference == 0).cast(pl.Float64) / 2).mean(),
         auc=_area(),
     )

@@ -81,10 +81,7 @@ def _fates(line: Mapping[str, Any], colours: Mapping[str, str]) -> list[tuple[Ba
 
 
 def composition(frame: pl.DataFrame, *, estimated: bool) -> HtmlTable:
-    """Return `Build.composition` as a table: asked and delivered, then shares of rows and tokens as bars.
-
-    `estimated`: no tokenizer counted the tokens. What is short of the plan is red.
-    """
+    """Return `Build.composition` as a table; `estimated`: no tokenizer counted the tokens. What is short is red."""
     tokens = "tokens, estimated" if estimated else "tokens"
     names = ("source", "take", "asked", "delivered", "available", "rows", "share of rows", tokens, "share of tokens")
     rows = []

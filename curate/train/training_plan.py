@@ -153,11 +153,7 @@ class TrainerSettings(NamedTuple):
 def trainer_settings(
     recipe: Recipe, given: Mapping[str, object], here: Machine, *, batch: int | None, adapter: Adapter | None
 ) -> TrainerSettings:
-    """Return TRL's settings; the user's override the recipe's.
-
-    Raises `CallError` for an unknown name, a value of the wrong type, a setting of `OURS`, and a batch that the devices
-    cannot share.
-    """
+    """Return TRL's settings, the user's over the recipe's; raises `CallError` for what TRL or the devices refuse."""
     from trl import ModelConfig
 
     known = get_type_hints(ModelConfig) | get_type_hints(config_of(recipe.stage))
