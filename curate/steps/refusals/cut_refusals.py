@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
+from curate.kernels.compile import kernel
 from curate.rows.edits import Edits
 from curate.rows.schema import ASSISTANT, USER
 from curate.rows.segments import Part, Segments
@@ -36,20 +36,36 @@ class CutRefusals(Edit):
             if part.side == "dialogue":
                 hit = np.zeros(len(part.index), np.bool_)
                 hit[hits_in(part, search, self.where).place] = True
-                hit &= (part.role == ASSISTANT) | (PRESETS[self.preset].on == "all")
-                kept = _before_refusal(part, hit)
-                turns[kept["row"].to_numpy()] = kept["turns"].to_numpy()
+                hit &= self._read(part)
+                _cut(part.row, part.turn, part.role, hit, turns)
         return Edits(turns=turns)
 
+    def _read(self, part: Part) -> NDArray[np.bool_]:
+        """Mark the turns in which a phrase counts: the assistant's, or all if the preset reads all."""
+        return (part.role == ASSISTANT) | (PRESETS[self.preset].on == "all")
 
-def _before_refusal(part: Part, hit: NDArray[np.bool_]) -> pl.DataFrame:
-    """Return the rows with a hit after their first exchange, and their turns up to the answer before that exchange."""
-    some = np.isin(part.row, part.row[hit])
-    frame = pl.LazyFrame({"row": part.row, "turn": part.turn, "role": part.role, "hit": hit}).filter(some)
-    turn, user, answer = pl.col("turn"), pl.col("role") == USER, pl.col("role") == ASSISTANT
-    asked = frame.filter(turn <= turn.filter("hit").min().over("row"))
-    before = asked.filter(answer & (turn < turn.filter(user).max().over("row")))
-    return before.group_by("row").agg(turns=turn.max() + 1).collect()
+
+@kernel
+def _cut(
+    row: NDArray[np.int32],
+    turn: NDArray[np.int32],
+    role: NDArray[np.uint8],
+    hit: NDArray[np.bool_],
+    turns: NDArray[np.int32],
+) -> None:
+    """Write how many turns to keep of each row with a hit after its first exchange: up to the answer before it."""
+    current, answered, kept, done = -1, 0, 0, False
+    for i in range(len(row)):
+        if row[i] != current:
+            current, answered, kept, done = row[i], 0, 0, False
+        if role[i] == USER:
+            kept = answered
+        if hit[i] and not done:
+            done = True
+            if kept > 0:
+                turns[current] = kept
+        if role[i] == ASSISTANT:
+            answered = turn[i] + 1
 
 
 def cut_refusals(
