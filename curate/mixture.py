@@ -68,8 +68,7 @@ class Mixture(MixtureSpec):
         """
         count = _cores() if threads is None else threads
         if count < 1:
-            message = f"threads={threads!r}: a whole number from 1"
-            raise CallError(message)
+            raise CallError(f"threads={threads!r}: a whole number from 1")
         target = Path(out) if out is not None else Path("build") / self.name
         engine.build(
             self, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_page_and_card

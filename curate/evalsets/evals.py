@@ -38,11 +38,11 @@ class Evals:
         for name in names:
             if name not in known:
                 hint = did_you_mean(str(name), known)
-                message = f"evals({name!r}): no such eval or suite; {hint}; for files: evals.files(path, question=...)"
-                raise MixtureError(message)
+                raise MixtureError(
+                    f"evals({name!r}): no such eval or suite; {hint}; for files: evals.files(path, question=...)"
+                )
         if not names:
-            message = f"evals() takes names; known: {', '.join(known)}"
-            raise MixtureError(message)
+            raise MixtureError(f"evals() takes names; known: {', '.join(known)}")
         flat = [one for name in names for one in SUITES.get(name, (name,))]
         return tuple(SETS[name] for name in dict.fromkeys(flat))
 
@@ -89,8 +89,7 @@ class Evals:
         """
         paths = [path] if isinstance(path, str | os.PathLike) else list(path)
         if separator is not None and (len(separator) != 1 or separator in '"\r\n' or not separator.isascii()):
-            message = f"separator={separator!r} is not a single ASCII character"
-            raise MixtureError(message)
+            raise MixtureError(f"separator={separator!r} is not a single ASCII character")
         how = Delimiting(None if columns is None else tuple(columns), separator=separator)
         fields = Fields(
             question=question,
@@ -105,8 +104,7 @@ class Evals:
 
 def _name_of(paths: tuple[str, ...]) -> str:
     if len(paths) != 1 or set("*?[") & set(PurePath(paths[0]).name):
-        message = f"evals.files({', '.join(map(repr, paths))}) needs a name: name=..."
-        raise MixtureError(message)
+        raise MixtureError(f"evals.files({', '.join(map(repr, paths))}) needs a name: name=...")
     return stem(PurePath(paths[0]).name)
 
 

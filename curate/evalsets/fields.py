@@ -55,8 +55,9 @@ class Fields:
         several = (self.choices,) if isinstance(self.choices, str) else self.choices
         for name in (self.question, self.passage, self.answer, self.id, *several):
             if name is not None and (not name or set(_SLOT.sub("", name)) & set("{}")):
-                message = f"{name!r} is no field, path or template; these look like 'question', 'a.text', '{{a}} {{b}}'"
-                raise MixtureError(message)
+                raise MixtureError(
+                    f"{name!r} is no field, path or template; these look like 'question', 'a.text', '{{a}} {{b}}'"
+                )
 
     def fit(self, row: object) -> bool:
         """Tell whether a row has a question where these fields look for it."""

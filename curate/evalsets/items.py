@@ -59,11 +59,9 @@ class EvalSet:
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
-            message = f"name={self.name!r}: an eval set has a name without a slash"
-            raise MixtureError(message)
+            raise MixtureError(f"name={self.name!r}: an eval set has a name without a slash")
         if not self.fields:
-            message = f"the eval set {self.name!r} names no field: fields=(Fields(question=...),)"
-            raise MixtureError(message)
+            raise MixtureError(f"the eval set {self.name!r} names no field: fields=(Fields(question=...),)")
 
     def at(self, *paths: str | os.PathLike[str]) -> EvalSet:
         """Return the same set read from files: copies in a layout that its authors publish on the Hub or on GitHub.
@@ -84,8 +82,7 @@ class EvalSet:
             'gsm8k_test.jsonl'
         """
         if not paths:
-            message = f"at() takes at least one path for {self.name!r}"
-            raise MixtureError(message)
+            raise MixtureError(f"at() takes at least one path for {self.name!r}")
         return replace(self, origin=Local(paths=tuple(os.fspath(path) for path in paths), how=self.local))
 
     def load(self, root: str | None = None) -> EvalItems:

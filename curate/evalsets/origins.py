@@ -72,20 +72,21 @@ class Hub:
             from datasets.exceptions import DatasetBuildError, DatasetsError
             from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the client it is built on
         except ImportError as error:
-            message = f"{self.id} is on the Hub: install curate[datasets], or read it from files: EvalSet.at(path)"
-            raise MixtureError(message) from error
+            raise MixtureError(
+                f"{self.id} is on the Hub: install curate[datasets], or read it from files: EvalSet.at(path)"
+            ) from error
         what: dict[str, Any] = {"name": config}
         if self.revision == CONVERTED:
             what = {"data_files": {self.split: f"{config or 'default'}/{self.split}/*.parquet"}}
         try:
             return load_dataset(self.id, split=self.split, revision=self.revision, **what)
         except (pa.ArrowException, DatasetBuildError) as error:
-            message = f"{self.id} on the Hub cannot be read: {error_text(error)}. {_ADVICE}"
-            raise FormatError(message) from error
+            raise FormatError(f"{self.id} on the Hub cannot be read: {error_text(error)}. {_ADVICE}") from error
         except (OSError, ValueError, RuntimeError, DatasetsError, HTTPError) as error:
             where = f"{self.id}{f', config {config}' if config else ''}, split {self.split}"
-            message = f"{where} cannot be downloaded from the Hub: {error_text(error)}. {_ADVICE}"
-            raise SourceNotFoundError(message) from error
+            raise SourceNotFoundError(
+                f"{where} cannot be downloaded from the Hub: {error_text(error)}. {_ADVICE}"
+            ) from error
 
 
 def stem(name: str) -> str:

@@ -197,8 +197,9 @@ def _object(file: File, data: bytes, fits: Fits) -> tuple[list[bytes], list[str]
     try:
         fields = json_fields(text)
     except Fault as fault:
-        message = f"{file.path} gives the key {fault.column!r} twice; give each row an id of its own"
-        raise FormatError(message) from fault
+        raise FormatError(
+            f"{file.path} gives the key {fault.column!r} twice; give each row an id of its own"
+        ) from fault
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(file, data, error) from error
     values = {name: bytes(value) for name, value in fields.items()}
@@ -230,8 +231,9 @@ def _delimited(file: File, how: Delimiting, container: str, size: int, *, at_onc
         line += cells.lines
         carry = data[used:]
         if len(carry) > MAX_LINE:
-            message = f"{file.path}, line {line}: the row has no end within {MAX_LINE >> 20} MiB; is a quote left open?"
-            raise FormatError(message)
+            raise FormatError(
+                f"{file.path}, line {line}: the row has no end within {MAX_LINE >> 20} MiB; is a quote left open?"
+            )
     if carry.strip():
         what = f"a closing quote before the end of the file ({carry.count(bytes([10]))} lines are in this row)"
         yield Block(file.name, line, Refused(what, carry[:_SHOWN]), 0)
@@ -241,12 +243,12 @@ def _header(file: File, data: bytes, cells: Cells) -> tuple[str, ...]:
     try:
         names = tuple(cell_text(data, cells, k, unescape=False) for k in range(int(cells.row_cell[1])))
     except UnicodeDecodeError as error:
-        message = f"the header of {file.path} is not UTF-8"
-        raise FormatError(message) from error
+        raise FormatError(f"the header of {file.path} is not UTF-8") from error
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
-        message = f"{file.path} has the column {twice[0]!r} twice. If it has no header, name its columns: columns=(...)"
-        raise FormatError(message)
+        raise FormatError(
+            f"{file.path} has the column {twice[0]!r} twice. If it has no header, name its columns: columns=(...)"
+        )
     return names
 
 
@@ -267,8 +269,7 @@ def slices(batch: pa.RecordBatch, size: int) -> Iterator[pa.RecordBatch]:
     """Cut a batch into parts of about `size` bytes; raises `FormatError` where two columns have one name."""
     names = batch.schema.names
     if len(set(names)) < len(names):
-        message = f"two columns have one name: {', '.join(sorted(names))}; rename one"
-        raise FormatError(message)
+        raise FormatError(f"two columns have one name: {', '.join(sorted(names))}; rename one")
     step = max(1, min(65_536, size * max(batch.num_rows, 1) // max(batch.nbytes, 1)))
     for start in range(0, batch.num_rows, step):
         yield batch.slice(start, step)

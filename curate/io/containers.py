@@ -39,8 +39,7 @@ def reading(file: File) -> Iterator[None]:
         hint = (
             "It is cut short: fetch or pack it again." if "runcated" in what else "Is it whole, and what its name says?"
         )
-        message = f"{file.path} cannot be read: {what}. {hint}"
-        raise FormatError(message) from error
+        raise FormatError(f"{file.path} cannot be read: {what}. {hint}") from error
 
 
 def packing(file: File) -> str | None:
@@ -52,8 +51,7 @@ def packing(file: File) -> str | None:
             return name
     for magic, what in _OTHER:
         if head.startswith(magic):
-            message = f"{file.path} is {what}; unpack it, or pack it as .gz or .zst"
-            raise FormatError(message)
+            raise FormatError(f"{file.path} is {what}; unpack it, or pack it as .gz or .zst")
     return None
 
 
@@ -76,8 +74,7 @@ def chunks(file: File, size: int) -> Iterator[tuple[bytes | memoryview, int]]:
         with raw, text:
             head: bytes = text.read(len(BOM))
             if head.startswith(_UTF16):
-                message = f"{file.path} is UTF-16; write it again as UTF-8"
-                raise FormatError(message)
+                raise FormatError(f"{file.path} is UTF-16; write it again as UTF-8")
             head = head.removeprefix(BOM)
             while True:
                 chunk: bytes = text.read(size)
@@ -119,8 +116,9 @@ def container_of(file: File) -> Container:
         return "json"
     if start == b"{" or suffix == ".json":
         return "jsonl" if _is_lines(head) else "json"
-    message = f"{file.path} is in none of the layouts that curate reads: JSON, JSON lines, CSV, TSV, Parquet, Arrow"
-    raise FormatError(message)
+    raise FormatError(
+        f"{file.path} is in none of the layouts that curate reads: JSON, JSON lines, CSV, TSV, Parquet, Arrow"
+    )
 
 
 def _head(file: File) -> bytes:
@@ -160,17 +158,15 @@ def json_array(file: File, data: bytes) -> list[bytes]:
 def malformed(file: File, data: bytes, error: Exception) -> FormatError:
     """Return the error for a JSON text that is malformed, with the line it is on."""
     if isinstance(error, RecursionError):
-        message = (
+        return FormatError(
             f"{file.path} is nested too deeply for one JSON text. Write it as JSON lines: only the bad row is lost."
         )
-        return FormatError(message)
     what = str(error).removeprefix("JSON is malformed: ")
     if what == "Input data was truncated":
         where = f"line {data.count(bytes([10])) + 1}: it ends early, or has a lone surrogate"
     else:
         byte = int(what.rpartition("(byte ")[2].rstrip(")")) if "(byte " in what else 0
         where = f"line {data.count(bytes([10]), 0, byte) + 1}: {what}"
-    message = (
+    return FormatError(
         f"{file.path} is not valid JSON, {where}. Repair it, or write it as JSON lines: then only the bad row is lost."
     )
-    return FormatError(message)

@@ -64,8 +64,9 @@ def named(format: FormatName | Format) -> Format | None:  # noqa: A002
         return format
     known = ("auto", *NAMED)
     if format not in known:
-        message = f"format={format!r} is unknown; {did_you_mean(str(format), known)}, or map the columns: columns(...)"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"format={format!r} is unknown; {did_you_mean(str(format), known)}, or map the columns: columns(...)"
+        )
     return NAMED.get(format)
 
 

@@ -40,19 +40,19 @@ class HubFiles(Files):
             from huggingface_hub import snapshot_download
             from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the client it is built on
         except ImportError as error:
-            message = f"{self.repository} is on the Hub: install curate[datasets], or give its files to files()"
-            raise MixtureError(message) from error
+            raise MixtureError(
+                f"{self.repository} is on the Hub: install curate[datasets], or give its files to files()"
+            ) from error
         wanted = list(self.within)
         try:
             return snapshot_download(
                 self.repository, repo_type="dataset", revision=self.revision, allow_patterns=wanted
             )
         except (OSError, ValueError, RuntimeError, HTTPError) as error:
-            message = (
+            raise SourceNotFoundError(
                 f"{self.repository} cannot be downloaded from the Hub: {error_text(error)}. Log in and accept its "
                 "terms if it is gated; without a network, fetch its files elsewhere and give them to files()"
-            )
-            raise SourceNotFoundError(message) from error
+            ) from error
 
 
 def error_text(error: BaseException) -> str:
@@ -98,8 +98,7 @@ def hub(
     """
     within = EVERY if paths is None else (paths,) if isinstance(paths, str) else tuple(paths)
     if not within:
-        message = f"hub({repository!r}, paths=()) names no file; leave paths out for all of them"
-        raise MixtureError(message)
+        raise MixtureError(f"hub({repository!r}, paths=()) names no file; leave paths out for all of them")
     return HubFiles(
         format=named(format),
         id=id,

@@ -171,8 +171,7 @@ class Opened:
                 into.refuse(block.first, "", data.expected, excerpt_of(data.start))
                 return into.parsed()
             case _:
-                message = f"the block from {block.first} of {block.file} has been released"
-                raise ValueError(message)
+                raise ValueError(f"the block from {block.first} of {block.file} has been released")
 
 
 _WHERE: Final = {"fingerprint": False}
@@ -276,11 +275,9 @@ def files(
     """
     several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not several:
-        message = "files() takes at least one path"
-        raise MixtureError(message)
+        raise MixtureError("files() takes at least one path")
     if separator is not None and (len(separator) != 1 or separator in '"\r\n' or not separator.isascii()):
-        message = f"separator={separator!r} is not a single ASCII character"
-        raise MixtureError(message)
+        raise MixtureError(f"separator={separator!r} is not a single ASCII character")
     how = Delimiting(None if columns is None else tuple(columns), quoted, separator, unescape)
     return Files(format=named(format), id=id, paths=tuple(os.fspath(path) for path in several), how=how)
 
@@ -306,8 +303,7 @@ def frame(data: pl.DataFrame, format: FormatName | Format = "auto", *, id: str |
     """
     if not isinstance(data, pl.DataFrame):
         hint = "; call .collect() on it" if isinstance(data, pl.LazyFrame) else ""
-        message = f"frame() takes a polars.DataFrame, not {type(data).__name__}{hint}"
-        raise MixtureError(message)
+        raise MixtureError(f"frame() takes a polars.DataFrame, not {type(data).__name__}{hint}")
     return Frame(
         format=named(format), id=id, name="frame", batches=lambda: iter(data.to_arrow().to_batches()), rows=data.height
     )
@@ -334,8 +330,7 @@ def dataset(data: Dataset | IterableDataset, format: FormatName | Format = "auto
     """
     if not (hasattr(data, "with_format") and hasattr(data, "iter")):
         hint = f"; choose a split: {', '.join(map(str, data))}" if isinstance(data, dict) else ""
-        message = f"dataset() takes a datasets.Dataset, not {type(data).__name__}{hint}"
-        raise MixtureError(message)
+        raise MixtureError(f"dataset() takes a datasets.Dataset, not {type(data).__name__}{hint}")
 
     def batches() -> Iterator[pa.RecordBatch]:
         for table in data.with_format("arrow").iter(batch_size=1000):
@@ -369,16 +364,14 @@ def rows_of(given: Stored, argument: str) -> Input:
     if isinstance(given, Input):
         return given
     if not isinstance(given, Finished | str | os.PathLike):
-        message = (
+        raise MixtureError(
             f"{argument}...) takes inputs such as files('rows.jsonl'), builds and their folders, not "
             f"{type(given).__name__}"
         )
-        raise MixtureError(message)
     folder = given.path if isinstance(given, Finished) else Path(given)
     if not (folder / "manifest.json").is_file():
-        message = (
+        raise SourceNotFoundError(
             f"{argument}{str(folder)!r}): no build is there (no manifest.json); give its folder, or an input such as "
             "files('rows.jsonl')"
         )
-        raise SourceNotFoundError(message)
     return files(folder / "data" / "*.parquet")

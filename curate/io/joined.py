@@ -166,11 +166,11 @@ def joined(
     else:
         several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not several:
-        message = "joined() takes at least one path"
-        raise MixtureError(message)
+        raise MixtureError("joined() takes at least one path")
     for name in models or ():
         within = [other for other in models or () if other.startswith(f"{name}/")]
         if within or not name:
-            message = f"joined(): the model names {name!r} and {(within or [''])[0]!r} are ambiguous; rename one"
-            raise MixtureError(message)
+            raise MixtureError(
+                f"joined(): the model names {name!r} and {(within or [''])[0]!r} are ambiguous; rename one"
+            )
     return Joined(format=rated(), id=id, paths=tuple(os.fspath(path) for path in several), models=models, part=part)

@@ -67,20 +67,17 @@ def _match(pattern: Path, given: str) -> tuple[Path, list[Path]]:
         paths = [at for at in _walk(path, ("**", "*")) if suffix_of(at.name) in SUFFIXES]
         if not paths:
             known = f"{', '.join(SUFFIXES)}, each also with {' or '.join(PACKED)}"
-            message = f"the folder {given!r} holds no data; looked for {known}"
-            raise SourceNotFoundError(message)
+            raise SourceNotFoundError(f"the folder {given!r} holds no data; looked for {known}")
         return path, paths
     if path.exists():
         return path.parent, [path]
     magic = next((i for i, part in enumerate(path.parts) if _MAGIC & set(part)), None)
     base = path.parent if magic is None else Path(*path.parts[:magic])
     if magic is None or not base.is_dir():
-        message = f"{given!r} is not there; {_listing(path)}"
-        raise SourceNotFoundError(message)
+        raise SourceNotFoundError(f"{given!r} is not there; {_listing(path)}")
     paths = list(_walk(base, path.parts[magic:]))
     if not paths:
-        message = f"the pattern {given!r} matches no file; {_listing(base / path.name)}"
-        raise SourceNotFoundError(message)
+        raise SourceNotFoundError(f"the pattern {given!r} matches no file; {_listing(base / path.name)}")
     return base, paths
 
 

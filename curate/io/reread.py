@@ -54,8 +54,7 @@ def lines_again(
             with paths[number].open("rb", buffering=0) as file:
                 complete = _read_lines(file.fileno(), start[mine], length[mine], ends[mine] - length[mine] - 1, out)
         except OSError as error:
-            message = f"{paths[number]} can no longer be read: {os.strerror(error.errno or 0)}"
-            raise FormatError(message) from error
+            raise FormatError(f"{paths[number]} can no longer be read: {os.strerror(error.errno or 0)}") from error
         if not complete:
             raise changed(paths[number])
     return out

@@ -45,8 +45,7 @@ def view(strings: pa.StringArray) -> Text:
     ([0, 2, 2, 3], b'abc')
     """
     if strings.type != pa.string():
-        message = f"a kernel reads string arrays, not {strings.type}"
-        raise TypeError(message)
+        raise TypeError(f"a kernel reads string arrays, not {strings.type}")
     _, offset_buffer, data_buffer = strings.buffers()
     if len(strings) == 0 or offset_buffer is None:
         offsets = np.zeros(1, np.int32)

@@ -79,8 +79,7 @@ class Helper(CPUDispatcher):
 
     def __call__(self, *_args: object) -> NoReturn:
         """Refuse: there is no way in from Python, and Numba would go it all the same."""
-        message = f"{self.py_func.__qualname__} is a helper that only kernels call; wrap it in one"
-        raise TypeError(message)
+        raise TypeError(f"{self.py_func.__qualname__} is a helper that only kernels call; wrap it in one")
 
 
 def inline(function: Callable[P, R]) -> Callable[P, R]:

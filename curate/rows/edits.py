@@ -52,8 +52,7 @@ def apply_edits(body: pa.RecordBatch, segments: Segments, edits: Edits) -> tuple
     if edits.turns is None or not (edits.turns >= 0).any():
         return body, changed
     if kind_of(body.schema) != "conversation":
-        message = "only a conversation has turns to cut"
-        raise ValueError(message)
+        raise ValueError("only a conversation has turns to cut")
     messages = body["messages"]
     lengths = np.diff(messages.offsets.to_numpy(zero_copy_only=True))
     keep = np.where(edits.turns < 0, lengths, np.minimum(edits.turns, lengths)).astype(np.int32)

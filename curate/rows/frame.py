@@ -58,10 +58,9 @@ def check_columns(names: Iterable[str], where: str) -> None:
     """Raise `MixtureError` for a name that no row can have; those with a dot are looked up when the build runs."""
     for name in names:
         if name not in COLUMNS and "." not in name:
-            message = (
+            raise MixtureError(
                 f"{where}: rows have no column {name!r}; {did_you_mean(name, COLUMNS)}, or meta.<field>, or step.score"
             )
-            raise MixtureError(message)
 
 
 def _column(segments: Segments, name: str) -> pl.Series:
@@ -88,11 +87,10 @@ def _column(segments: Segments, name: str) -> pl.Series:
         meta = pl.Series(name, body["meta"], dtype=pl.String)
         return meta if name == "meta" else meta.str.json_path_match(json_path(name.removeprefix(META)))
     known_names = [*COLUMNS, *(context.scores if context is not None else ())]
-    message = (
+    raise MixtureError(
         f"rows have no column {name!r} here; {did_you_mean(name, known_names)}; the scores of a step are there for "
+        "the steps after it"
     )
-    message += "the steps after it"
-    raise MixtureError(message)
 
 
 def json_path(name: str) -> str:

@@ -76,8 +76,7 @@ def _hash_array(array: pa.Array) -> Hashes:
     if pa.types.is_float64(array.type):
         bits = np.asarray(array.fill_null(0.0)).view(np.uint64)
         return _with_nulls(array, Hashes(bits, bits))
-    message = f"no hash is defined for {array.type}"
-    raise TypeError(message)
+    raise TypeError(f"no hash is defined for {array.type}")
 
 
 def _with_nulls(array: pa.Array, hashes: Hashes) -> Hashes:

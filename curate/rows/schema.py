@@ -56,5 +56,4 @@ def kind_of(schema: pa.Schema) -> Kind:
     for kind in ("preference", "rated", "conversation"):
         if set(BODIES[kind].names) <= set(schema.names):
             return kind
-    message = f"no row kind has the columns {schema.names}"
-    raise ValueError(message)
+    raise ValueError(f"no row kind has the columns {schema.names}")

@@ -82,14 +82,12 @@ def check_on(on: str | frozenset[str] | set[str] | tuple[str, ...] | list[str]) 
     """
     if isinstance(on, str):
         if on not in get_args(Scope):
-            message = f"on={on!r} is no scope; {did_you_mean(on, get_args(Scope))}, or give a set of roles"
-            raise MixtureError(message)
+            raise MixtureError(f"on={on!r} is no scope; {did_you_mean(on, get_args(Scope))}, or give a set of roles")
         return on  # type: ignore[return-value]
     roles = frozenset(on)
     unknown = sorted(roles - set(ROLES))
     if unknown or not roles:
-        message = f"on={sorted(roles)} is no set of roles; roles: {', '.join(ROLES)}"
-        raise MixtureError(message)
+        raise MixtureError(f"on={sorted(roles)} is no set of roles; roles: {', '.join(ROLES)}")
     return roles  # type: ignore[return-value]
 
 

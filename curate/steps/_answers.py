@@ -28,17 +28,17 @@ def numbers_of(answer: Any, rows: int, where: str, *, mask: bool | None = None) 
     values = _series(answer, rows, where)
     words, numeric = values.dtype in {pl.Boolean, pl.Null}, values.dtype.is_numeric() or values.dtype == pl.Null
     if mask and not words:
-        message = f"{where} must be true or false for each row, not {values.dtype}; compare it, or give at_least= or "
-        message += "at_most="
-        raise MixtureError(message)
+        raise MixtureError(
+            f"{where} must be true or false for each row, not {values.dtype}; compare it, or give at_least= or at_most="
+        )
     if not mask and not numeric and not (words and mask is None):
         limited = " where limits are given" if mask is False else ""
-        message = f"{where} must be a number for each row{limited}, not {values.dtype}"
-        raise MixtureError(message)
+        raise MixtureError(f"{where} must be a number for each row{limited}, not {values.dtype}")
     numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
     if np.isinf(numbers).any():
-        message = f"{where} is infinite for {np.isinf(numbers).sum():,} rows; give null for a row without a value"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"{where} is infinite for {np.isinf(numbers).sum():,} rows; give null for a row without a value"
+        )
     return numbers
 
 
@@ -46,9 +46,10 @@ def texts_of(answer: Any, rows: int, where: str) -> pl.Series:  # noqa: ANN401
     """Return an answer as one text for each text given; raises `MixtureError` where it is not that."""
     values = _series(answer, rows, where)
     if values.dtype != pl.String or values.null_count():
-        message = f"{where} must give a text for each text, not {values.dtype} with {values.null_count():,} nulls; an "
-        message += "edit never drops: give back the text as it is where nothing changes"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"{where} must give a text for each text, not {values.dtype} with {values.null_count():,} nulls; an "
+            "edit never drops: give back the text as it is where nothing changes"
+        )
     return values
 
 
@@ -57,9 +58,7 @@ def _series(answer: Any, rows: int, where: str) -> pl.Series:  # noqa: ANN401
         array = hasattr(answer, "__array__") and not isinstance(answer, pl.Series | pa.Array | pa.ChunkedArray)
         values = pl.Series("value", np.asarray(answer) if array else answer, strict=False)
     except (TypeError, ValueError, pa.ArrowInvalid, pl.exceptions.PolarsError) as error:
-        message = f"{where} gave {type(answer).__name__}, which is no column of values ({error})"
-        raise MixtureError(message) from error
+        raise MixtureError(f"{where} gave {type(answer).__name__}, which is no column of values ({error})") from error
     if len(values) != rows:
-        message = f"{where} was given {rows:,} values and must give one for each; it gave {len(values):,}"
-        raise MixtureError(message)
+        raise MixtureError(f"{where} was given {rows:,} values and must give one for each; it gave {len(values):,}")
     return values

@@ -30,8 +30,7 @@ def check_limits(call: str, at_least: float | None, at_most: float | None) -> tu
 def check_choice(setting: str, choice: object, known: Sequence[str]) -> None:
     """Raise `MixtureError` for a word that is none of those known."""
     if choice not in known:
-        message = f"{setting}: {did_you_mean(str(choice), known)}"
-        raise MixtureError(message)
+        raise MixtureError(f"{setting}: {did_you_mean(str(choice), known)}")
 
 
 def check_order(call: str, **limits: float | None) -> None:
@@ -45,5 +44,4 @@ def check_order(call: str, **limits: float | None) -> None:
     low, high = limits.values()
     if low is not None and high is not None and low > high:
         shown = ", ".join(f"{name}={limit}" for name, limit in limits.items())
-        message = f"{call}({shown}) keeps no row: the lower limit is above the upper one"
-        raise MixtureError(message)
+        raise MixtureError(f"{call}({shown}) keeps no row: the lower limit is above the upper one")

@@ -70,15 +70,15 @@ def read_card(model: str | Path, digest: str) -> CardMetadata | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        message = f"the model card {path} cannot be read: {error}"
-        raise FormatError(message) from error
+        raise FormatError(f"the model card {path} cannot be read: {error}") from error
     if found is None:
         return None
     card = _metadata(path, found[1])
     if card.sha256 != digest:
-        message = f"the model card {path} is of another model than {model} (its sha256 differs); train again, or move "
-        message += "the card away and say on= and label= yourself"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"the model card {path} is of another model than {model} (its sha256 differs); train again, or move "
+            "the card away and say on= and label= yourself"
+        )
     return card
 
 
@@ -99,10 +99,10 @@ def _metadata(path: Path, text: str) -> CardMetadata:
         label, on, form, sha256, opening = *(card[name] for name in CardMetadata._fields[:-1]), card.get("opening")
         known = isinstance(label, str) and form in get_args(TextForm) and isinstance(on, str | list)
         if not known or not isinstance(opening, int | None):
-            message = f"label {label!r}, form {form!r}, on {on!r}, opening {opening!r}"
-            raise ValueError(message)  # noqa: TRY301  one way out for all that a card may hold
+            raise ValueError(f"label {label!r}, form {form!r}, on {on!r}, opening {opening!r}")  # noqa: TRY301  one way out for all that a card may hold
         return CardMetadata(label, check_on(on), form, str(sha256), opening)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        message = f"the model card {path} holds a block that this version of curate cannot read ({error}); train the "
-        message += "classifier again"
-        raise FormatError(message) from error
+        raise FormatError(
+            f"the model card {path} holds a block that this version of curate cannot read ({error}); train the "
+            "classifier again"
+        ) from error

@@ -70,20 +70,19 @@ def bands_for(threshold: float, num_perm: int) -> Bands:
     Bands(number=0, places=0)
     """
     if not 0 < threshold <= 1:
-        message = f"threshold={threshold!r} is no similarity: above 0, at most 1"
-        raise MixtureError(message)
+        raise MixtureError(f"threshold={threshold!r} is no similarity: above 0, at most 1")
     if num_perm < 2:
-        message = f"num_perm={num_perm!r}: a signature has at least two places; 128 is usual"
-        raise MixtureError(message)
+        raise MixtureError(f"num_perm={num_perm!r}: a signature has at least two places; 128 is usual")
     if threshold == 1:
         return Bands(0, 0)
     for places in range(num_perm, 0, -1):
         if 1 - (1 - threshold**places) ** (num_perm // places) >= RECALL:
             return Bands(num_perm // places, places)
     needed = math.ceil(math.log(1 - RECALL) / math.log1p(-threshold))
-    message = f"threshold={threshold!r}: {num_perm} permutations do not find {RECALL:.1%} of such pairs; "
-    message += f"give num_perm={needed} or a higher threshold"
-    raise MixtureError(message)
+    raise MixtureError(
+        f"threshold={threshold!r}: {num_perm} permutations do not find {RECALL:.1%} of such pairs; "
+        f"give num_perm={needed} or a higher threshold"
+    )
 
 
 def signatures(sets: pa.ListArray, num_perm: int = 128, seed: int = SEED) -> NDArray[np.uint32]:

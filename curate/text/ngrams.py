@@ -154,8 +154,7 @@ def ngrams(words: WordHashes, n: int, short: bool = True) -> tuple[UInt64s, Int6
     [0, 4, 4, 4]
     """
     if n < 1:
-        message = f"an n-gram has 1 word or more, not {n}"
-        raise ValueError(message)
+        raise ValueError(f"an n-gram has 1 word or more, not {n}")
     counts = np.diff(words.offsets)
     counts = np.where(counts >= n, counts - n + 1, np.minimum(counts, 1 if short else 0))
     offsets = np.concatenate([[0], np.cumsum(counts)])

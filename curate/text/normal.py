@@ -123,8 +123,9 @@ def _rewrite(texts: pa.StringArray, table: Int32s, *, lenient: bool) -> tuple[pa
     text = view(texts)
     data, offsets, unsettled = _rewrite_all(text.data, text.offsets, table, tables().extra, lenient)
     if len(data) > MOST:
-        message = f"the normal form of {len(texts):,} texts takes {len(data):,} bytes; one array holds {MOST:,}"
-        raise OverflowError(message)
+        raise OverflowError(
+            f"the normal form of {len(texts):,} texts takes {len(data):,} bytes; one array holds {MOST:,}"
+        )
     return strings(data, offsets), np.flatnonzero(unsettled)
 
 

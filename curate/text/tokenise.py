@@ -36,8 +36,9 @@ def spaced(texts: pa.StringArray) -> pa.StringArray:
     text = view(texts)
     data, offsets, whole = _spaced(text.data, text.offsets, classes())
     if not whole:
-        message = f"{len(texts):,} texts with spaces between all signs do not fit one array of {MOST:,} bytes"
-        raise OverflowError(message)
+        raise OverflowError(
+            f"{len(texts):,} texts with spaces between all signs do not fit one array of {MOST:,} bytes"
+        )
     return strings(data, offsets)
 
 

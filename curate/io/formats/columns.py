@@ -103,11 +103,9 @@ def columns(
     """
     pair = (chosen is not None) + (rejected is not None)
     if pair == 1 or (response is None) == (pair == 0):
-        message = "columns() takes response=, or both chosen= and rejected="
-        raise MixtureError(message)
+        raise MixtureError("columns() takes response=, or both chosen= and rejected=")
     several = (prompt,) if isinstance(prompt, str) else tuple(prompt)
     answer = (response,) if isinstance(response, str) else tuple(response or ())
     if not several or (pair == 0 and not answer):
-        message = "columns() takes at least one column for the prompt and one for the response"
-        raise MixtureError(message)
+        raise MixtureError("columns() takes at least one column for the prompt and one for the response")
     return Columns(several, answer, chosen, rejected, system, id)

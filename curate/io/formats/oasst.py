@@ -174,8 +174,7 @@ def _count(replies: Literal["best"] | int) -> int:
     if replies == "best":
         return 1
     if not isinstance(replies, int) or isinstance(replies, bool) or replies < 1:
-        message = f'replies={replies!r} is not a number of replies; give "best" or 1, 2, 3, ...'
-        raise MixtureError(message)
+        raise MixtureError(f'replies={replies!r} is not a number of replies; give "best" or 1, 2, 3, ...')
     return replies
 
 

@@ -242,10 +242,9 @@ def scored(prompt: str, response: str, scores: str | Sequence[str], *, model: st
     several = (scores,) if isinstance(scores, str) else tuple(scores)
     names = [prompt, response, *several, *([] if model is None else [model])]
     if not several or len(set(names)) < len(names) or not all(isinstance(name, str) and name for name in names):
-        message = (
+        raise MixtureError(
             f"scored() takes names of columns, each once, and at least one score; not {', '.join(map(repr, names))}"
         )
-        raise MixtureError(message)
     return ScoredFormat(prompt, response, several, model)
 
 

@@ -70,8 +70,9 @@ def scan_lines(
     """
     data = frozen(np.frombuffer(block, np.uint8))
     if len(data) > LARGEST:
-        message = f"a block of {len(data):,} bytes is more than int32 offsets can count; cut it below {LARGEST:,}"
-        raise ValueError(message)
+        raise ValueError(
+            f"a block of {len(data):,} bytes is more than int32 offsets can count; cut it below {LARGEST:,}"
+        )
     keys = Keys(_word(list_key), _word(role_key), _word(text_key), _word(id_key))
     out, state, suspect = _room(len(data)), np.zeros(7, np.int64), np.bool_(not _is_utf8(data))
     cut = _last_cut(data)

@@ -37,9 +37,10 @@ def identity(function: Callable[..., Any], call: str) -> tuple[str, ...]:
         MixtureError: A function without a source, or one that uses a value without an identity.
     """
     if not isinstance(function, FunctionType):
-        message = f"{call}({function!r}) is no Python function with a source of its own; wrap it in one: "
-        message += "def step(texts): return ..."
-        raise MixtureError(message)
+        raise MixtureError(
+            f"{call}({function!r}) is no Python function with a source of its own; wrap it in one: "
+            "def step(texts): return ..."
+        )
     found: dict[str, str] = {}
     _collect(function, call, found, set())
     own = found.pop(_label(function))
@@ -65,9 +66,10 @@ def _collect(function: FunctionType, call: str, found: dict[str, str], seen: set
         elif _plain(value) or type(value).__module__ == "re":
             found[name] = _spelled(value)
         else:
-            message = f"{call}({_label(function)}) uses {name!r}, a {type(value).__name__}, whose content no "
-            message += "fingerprint can hold; make it inside the function, or from constants at the top of its file"
-            raise MixtureError(message)
+            raise MixtureError(
+                f"{call}({_label(function)}) uses {name!r}, a {type(value).__name__}, whose content no "
+                "fingerprint can hold; make it inside the function, or from constants at the top of its file"
+            )
 
 
 def _source(function: FunctionType, call: str) -> str:
@@ -77,14 +79,15 @@ def _source(function: FunctionType, call: str) -> str:
         lines, _ = inspect.findsource(function)
         tree = ast.parse("".join(lines))
     except (OSError, SyntaxError) as error:
-        message = f"{call}({_label(function)}) has no source to fingerprint ({error}); write it in a file or a "
-        message += "notebook cell"
-        raise MixtureError(message) from error
+        raise MixtureError(
+            f"{call}({_label(function)}) has no source to fingerprint ({error}); write it in a file or a notebook cell"
+        ) from error
     kinds = (ast.Lambda,) if code.co_name == "<lambda>" else (ast.FunctionDef, ast.AsyncFunctionDef)
     nodes = [node for node in ast.walk(tree) if isinstance(node, kinds) and _is_of(node, code)]
     if len(nodes) != 1:
-        message = f"{call}({_label(function)}): the file or cell it is in was changed since it ran; run it again"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"{call}({_label(function)}): the file or cell it is in was changed since it ran; run it again"
+        )
     node = nodes[0]
     for inner in ast.walk(node):
         body = getattr(inner, "body", None)

@@ -44,8 +44,9 @@ class Where(Filter):
         try:
             value = row_frame(segments, self.expression.meta.root_names()).select(value=self.expression)["value"]
         except pl.exceptions.PolarsError as error:
-            message = f"where({self.text}): {error}; fields of meta are text, cast them to compare numbers"
-            raise MixtureError(message) from error
+            raise MixtureError(
+                f"where({self.text}): {error}; fields of meta are text, cast them to compare numbers"
+            ) from error
         mask = self.at_least is None and self.at_most is None
         return Scores({"value": numbers_of(value, segments.rows, f"where({self.text})", mask=mask)})
 
@@ -87,19 +88,21 @@ def where(
         (Bound(reason='long_answer', score='value', at_least=1.0, at_most=None),)
     """
     if not isinstance(condition, pl.Expr):
-        message = f"where({condition!r}) is no Polars expression; write where(pl.col('characters') < 20_000), or give "
-        message += "a function to keep_if()"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"where({condition!r}) is no Polars expression; write where(pl.col('characters') < 20_000), or give "
+            "a function to keep_if()"
+        )
     text, form, names = str(condition), condition.meta.serialize(format="json"), condition.meta.root_names()
     if '"AnonymousFunction"' in form:
-        message = f"where({text}) calls a Python function, which has no identity in an expression; use "
-        message += "keep_if(function)"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"where({text}) calls a Python function, which has no identity in an expression; use keep_if(function)"
+        )
     one = names and not condition.meta.has_multiple_outputs()
     if not one or _looks_across(json.loads(form)) or _differs(condition, names):
-        message = f"where({text}) must say something of each row by itself, from columns that it names; what depends "
-        message += "on other rows (a mean, a rank, a sample) would change with the order of files"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"where({text}) must say something of each row by itself, from columns that it names; what depends "
+            "on other rows (a mean, a rank, a sample) would change with the order of files"
+        )
     check_columns(names, f"where({text})")
     content = hashlib.sha256(json.dumps(json.loads(form), sort_keys=True).encode()).hexdigest()
     low, high = check_limits("where", at_least, at_most)

@@ -351,8 +351,9 @@ def _flat(evals: Iterable[Evals]) -> tuple[EvalSet, ...]:
         elif isinstance(one, Iterable) and not isinstance(one, str):
             found += _flat(one)
         else:
-            message = f"decontaminate({one!r}): no eval set; evals('gsm8k') or evals.files('questions.jsonl') makes one"
-            raise MixtureError(message)
+            raise MixtureError(
+                f"decontaminate({one!r}): no eval set; evals('gsm8k') or evals.files('questions.jsonl') makes one"
+            )
     return tuple(dict.fromkeys(found))
 
 

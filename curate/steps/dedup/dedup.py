@@ -88,9 +88,10 @@ class Dedup(Group):
         "best_score" and the rows have no scores.
         """
         if self.keep == "best_score" and "best_score" not in keys.columns:
-            message = f"{self.name}(keep='best_score') needs rows with scores: rated rows, or pairs with chosen_score; "
-            message += "these have none; choose keep='longest', 'shortest' or 'first'"
-            raise MixtureError(message)
+            raise MixtureError(
+                f"{self.name}(keep='best_score') needs rows with scores: rated rows, or pairs with chosen_score; "
+                "these have none; choose keep='longest', 'shortest' or 'first'"
+            )
         order = by_priority(keys, self.keep)
         protect = keys["protect"].to_numpy()[order]
         leader = leaders(keys["set_high"].to_numpy()[order], keys["set_low"].to_numpy()[order])
@@ -168,8 +169,7 @@ def dedup(
     """
     check_choice(f"dedup(keep={keep!r})", keep, get_args(Keep))
     if ngram < 1:
-        message = f"dedup(ngram={ngram!r}): an n-gram has one word or more; 5 is usual"
-        raise MixtureError(message)
+        raise MixtureError(f"dedup(ngram={ngram!r}): an n-gram has one word or more; 5 is usual")
     bands_for(threshold, num_perm)
     others = against if isinstance(against, Sequence) and not isinstance(against, str) else [against]
     return Dedup(

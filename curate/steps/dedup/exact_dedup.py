@@ -160,8 +160,7 @@ def exclude_prompts_of(
     check_choice(f"exclude_prompts_of(mode={mode!r})", mode, get_args(Mode))
     several = build if isinstance(build, Sequence) and not isinstance(build, str) else [build]
     if not several:
-        message = "exclude_prompts_of(()): name a build, its folder or an input"
-        raise MixtureError(message)
+        raise MixtureError("exclude_prompts_of(()): name a build, its folder or an input")
     others = tuple(rows_of(each, "exclude_prompts_of(") for each in several)
     return ExcludePrompts(on=check_on(on), others=others, mode=mode, allow_large_drop=allow_large_drop)
 

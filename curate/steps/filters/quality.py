@@ -109,12 +109,12 @@ def _label(classifier: Classifier, label: str | None, card: CardMetadata | None,
     """Return the label to ask for; raises `MixtureError` if it is not given, or the model lacks it."""
     if label is None and card is None:
         more = f", ... ({len(classifier.labels):,} in all)" if len(classifier.labels) > SHOWN else ""
-        message = f"quality({path!r}): which label is that of the rows to keep? No card beside the model says; give "
-        message += f"label=, one of: {', '.join(classifier.labels[:SHOWN])}{more}"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"quality({path!r}): which label is that of the rows to keep? No card beside the model says; give "
+            f"label=, one of: {', '.join(classifier.labels[:SHOWN])}{more}"
+        )
     wanted = label.removeprefix("__label__") if label is not None else card.label if card is not None else ""
     if wanted not in classifier.labels:
         known = did_you_mean(wanted, classifier.labels[:SHOWN])
-        message = f"quality(label={wanted!r}): the model {path} has no such label; {known}"
-        raise MixtureError(message)
+        raise MixtureError(f"quality(label={wanted!r}): the model {path} has no such label; {known}")
     return wanted

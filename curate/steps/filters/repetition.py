@@ -168,14 +168,12 @@ def repetition(
         RedPajama-Data-v2, which count overlaps once and the characters of words only.
     """
     if preset not in PRESETS:
-        message = f"preset={preset!r} is no preset of repetition; {did_you_mean(preset, PRESETS)}"
-        raise MixtureError(message)
+        raise MixtureError(f"preset={preset!r} is no preset of repetition; {did_you_mean(preset, PRESETS)}")
     measures = PRESETS[preset]
     chosen: dict[str, float | None] = dict(zip(SCORES, measures.limits, strict=True))
     for name, limit in limits.items():
         if name not in SCORES:
-            message = f"repetition has no limit {name!r}; {did_you_mean(name, SCORES)}"
-            raise MixtureError(message)
+            raise MixtureError(f"repetition has no limit {name!r}; {did_you_mean(name, SCORES)}")
         chosen[name] = check_limit(f"repetition({name}={limit!r})", limit, least=0, most=1)  # type: ignore[arg-type]
     return Repetition(
         on=check_on(on),

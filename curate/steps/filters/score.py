@@ -139,8 +139,7 @@ def _check_column(what: str) -> str:
         return what
     if column == "completions" and rest:
         return what
-    message = f"score({what!r}) is no number that rows bring: {COLUMNS}; or 'package.module:function'"
-    raise MixtureError(message)
+    raise MixtureError(f"score({what!r}) is no number that rows bring: {COLUMNS}; or 'package.module:function'")
 
 
 def _can_be_asked(name: str) -> bool:
@@ -153,9 +152,10 @@ def _name_of(scorer: Scorer) -> str:
     module, name = getattr(scorer, "__module__", None), getattr(scorer, "__qualname__", None)
     home = sys.modules.get(str(module))
     if module in {"__main__", "_curate_mixture_file"} or getattr(home, str(name), None) is not scorer:
-        message = f"score({name or scorer!r}): a build finds a function by its name, and another process must find the "
-        message += "same; put it at the top of a module (judges.py) and name it: score('judges:function')"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"score({name or scorer!r}): a build finds a function by its name, and another process must find the "
+            "same; put it at the top of a module (judges.py) and name it: score('judges:function')"
+        )
     return f"{module}:{name}"
 
 
@@ -234,9 +234,10 @@ def _module(what: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        message = f"score({what!r}): {module} cannot be imported ({error}); modules are looked for beside the mixture "
-        message += "file while it is read, in the folder of a notebook, and in what is installed"
-        raise MixtureError(message) from error
+        raise MixtureError(
+            f"score({what!r}): {module} cannot be imported ({error}); modules are looked for beside the mixture "
+            "file while it is read, in the folder of a notebook, and in what is installed"
+        ) from error
 
 
 def _found(what: str) -> Callable[[pa.RecordBatch], Any]:
@@ -245,12 +246,12 @@ def _found(what: str) -> Callable[[pa.RecordBatch], Any]:
     function = getattr(home, name, None)
     if function is None:
         known = [each for each, value in vars(home).items() if callable(value) and not each.startswith("_")]
-        message = f"score({what!r}): {home.__name__} has no function {name!r}; {did_you_mean(name, known)}"
-        raise MixtureError(message)
+        raise MixtureError(f"score({what!r}): {home.__name__} has no function {name!r}; {did_you_mean(name, known)}")
     if not callable(function):
-        message = f"score({what!r}) is {type(function).__name__}, which cannot be called; name a function that takes a "
-        message += "pyarrow.RecordBatch and returns one number a row"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"score({what!r}) is {type(function).__name__}, which cannot be called; name a function that takes a "
+            "pyarrow.RecordBatch and returns one number a row"
+        )
     return function
 
 
@@ -265,7 +266,7 @@ def _source_hash(what: str) -> str:
     home = _module(what)
     file = getattr(home, "__file__", None)
     if file is None or not Path(file).is_file():
-        message = f"score({what!r}): {home.__name__} is no module with a file of its own; name one of your own that "
-        message += "calls it"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"score({what!r}): {home.__name__} is no module with a file of its own; name one of your own that calls it"
+        )
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()

@@ -175,8 +175,7 @@ def secrets_and_pii(
         "I'm [EMAIL], call [PHONE]; not user@example.com."
     """
     if mode not in get_args(Mode):
-        message = f"mode={mode!r} is no mode of secrets_and_pii; {did_you_mean(mode, get_args(Mode))}"
-        raise MixtureError(message)
+        raise MixtureError(f"mode={mode!r} is no mode of secrets_and_pii; {did_you_mean(mode, get_args(Mode))}")
     chosen = _chosen(kinds)
     if mode == "mask":
         return MaskSecretsAndPii(on=check_on(on), kinds=chosen, allow_large_drop=allow_large_drop)
@@ -186,14 +185,11 @@ def secrets_and_pii(
 def _chosen(kinds: tuple[Kind, ...] | list[Kind] | None) -> tuple[Kind, ...]:
     """Return the kinds to look for, in their own order."""
     if isinstance(kinds, str):
-        message = f"kinds={kinds!r}: give kinds as a tuple, as in kinds=({kinds!r},)"
-        raise MixtureError(message)
+        raise MixtureError(f"kinds={kinds!r}: give kinds as a tuple, as in kinds=({kinds!r},)")
     for kind in kinds or ():
         if kind not in KINDS:
-            message = f"kinds: secrets_and_pii has no kind {kind!r}; {did_you_mean(str(kind), KINDS)}"
-            raise MixtureError(message)
+            raise MixtureError(f"kinds: secrets_and_pii has no kind {kind!r}; {did_you_mean(str(kind), KINDS)}")
     chosen = tuple(kind for kind in KINDS if kinds is None or kind in kinds)
     if not chosen:
-        message = f"kinds=() leaves secrets_and_pii nothing to look for; kinds: {', '.join(KINDS)}"
-        raise MixtureError(message)
+        raise MixtureError(f"kinds=() leaves secrets_and_pii nothing to look for; kinds: {', '.join(KINDS)}")
     return chosen

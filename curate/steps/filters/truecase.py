@@ -243,6 +243,5 @@ def truecase(mode: Mode = "sentence_start", *, on: On | set[str] | tuple[str, ..
         ["Hello. How are you? If `x. y` fails, I'm here."]
     """
     if mode not in get_args(Mode):
-        message = f"mode={mode!r} is no mode of truecase; {did_you_mean(mode, get_args(Mode))}"
-        raise MixtureError(message)
+        raise MixtureError(f"mode={mode!r} is no mode of truecase; {did_you_mean(mode, get_args(Mode))}")
     return Truecase(mode=mode, on=check_on(on))

@@ -142,11 +142,9 @@ def balance_length(
         'widest'
     """
     if not 0 <= target <= 1:
-        message = f"balance_length({target!r}): the target is a share from 0 to 1, 0.5 for no bias"
-        raise MixtureError(message)
+        raise MixtureError(f"balance_length({target!r}): the target is a share from 0 to 1, 0.5 for no bias")
     if not 0 <= within <= 0.5:
-        message = f"balance_length(within={within!r}): a limit is from 0 to 0.5; 0.01 is usual"
-        raise MixtureError(message)
+        raise MixtureError(f"balance_length(within={within!r}): a limit is from 0 to 0.5; 0.01 is usual")
     for name, word, known in (("unit", unit, Unit), ("first", first, First), ("by", by, By)):
         check_choice(f"balance_length({name}={word!r})", word, get_args(known))
     return BalanceLength(

@@ -69,8 +69,7 @@ def at_least(score: float) -> AtLeast:
         AtLeast(score=7.0)
     """
     if not is_number(score):
-        message = f"at_least({score!r}) takes a number"
-        raise MixtureError(message)
+        raise MixtureError(f"at_least({score!r}) takes a number")
     return AtLeast(score=float(score))
 
 
@@ -97,9 +96,10 @@ class Binarize(Pairing):
         Raises `MixtureError` for rows that are not rated.
         """
         if kind_of(body.schema) != "rated":
-            message = f"{self.name}() pairs rated rows; these are {kind_of(body.schema)} rows. "
-            message += "Read them in a format with several scored completions a row: rated(), ultrafeedback(), joined()"
-            raise MixtureError(message)
+            raise MixtureError(
+                f"{self.name}() pairs rated rows; these are {kind_of(body.schema)} rows. "
+                "Read them in a format with several scored completions a row: rated(), ultrafeedback(), joined()"
+            )
         answers = body["completions"]
         offsets = answers.offsets.to_numpy(zero_copy_only=True)
         values = answers.values.slice(offsets[0], offsets[-1] - offsets[0])
@@ -236,17 +236,14 @@ def binarize(
         [('Yes, at 100 °C.', 'Yes.')]
     """
     if not (isinstance(score, Blend) or (isinstance(score, str) and score)):
-        message = f"binarize(score={score!r}): give the name of a score, mean(...) or weighted(...)"
-        raise MixtureError(message)
+        raise MixtureError(f"binarize(score={score!r}): give the name of a score, mean(...) or weighted(...)")
     if not (isinstance(chosen, AtLeast) or chosen == "best"):
-        message = f'binarize(chosen={chosen!r}): give "best" or at_least(x)'
-        raise MixtureError(message)
+        raise MixtureError(f'binarize(chosen={chosen!r}): give "best" or at_least(x)')
     check_choice(f"binarize(rejected={rejected!r})", rejected, STRATEGIES)
     check_choice(f"binarize(ties={ties!r})", ties, get_args(Ties))
     for what, value, least in (("pairs_per_prompt", pairs_per_prompt, 1), ("seed", seed, 0)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**64):
-            message = f"binarize({what}={value!r}): give a whole number from {least} up"
-            raise MixtureError(message)
+            raise MixtureError(f"binarize({what}={value!r}): give a whole number from {least} up")
     return Binarize(
         score=score,
         chosen=chosen,

@@ -48,8 +48,9 @@ def mean(*names: str) -> Blend:
         Blend(weights=(('helpfulness', 1.0), ('honesty', 1.0)))
     """
     if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
-        message = f"mean({', '.join(map(repr, names))}) takes names of scores, each once; {', '.join(ASPECTS)}, say"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"mean({', '.join(map(repr, names))}) takes names of scores, each once; {', '.join(ASPECTS)}, say"
+        )
     return Blend(weights=tuple((name, 1.0) for name in sorted(names)))
 
 
@@ -75,8 +76,7 @@ def weighted(**weights: float) -> Blend:
     bad = {name: value for name, value in weights.items() if not is_number(value) or value == 0}
     if bad or not weights:
         shown = ", ".join(f"{name}={value!r}" for name, value in (bad or weights).items())
-        message = f"weighted({shown}): a weight is a number other than 0, such as helpfulness=2"
-        raise MixtureError(message)
+        raise MixtureError(f"weighted({shown}): a weight is a number other than 0, such as helpfulness=2")
     return Blend(weights=tuple((name, float(weights[name])) for name in sorted(weights)))
 
 

@@ -200,22 +200,23 @@ def _named(
     named = LINTS if drop == "all" else (drop,) if isinstance(drop, str) else tuple(drop)
     for lint in named:
         if lint not in LINTS:
-            message = f"lint_pairs(drop={lint!r}): {did_you_mean(str(lint), LINTS)}; 'all' is every kind, () is none"
-            raise MixtureError(message)
+            raise MixtureError(
+                f"lint_pairs(drop={lint!r}): {did_you_mean(str(lint), LINTS)}; 'all' is every kind, () is none"
+            )
     if "equal_when_cut" in named and drop != "all" and cut is None:
-        message = "lint_pairs(drop='equal_when_cut') needs cut=, the length at which answers are cut"
-        raise MixtureError(message)
+        raise MixtureError("lint_pairs(drop='equal_when_cut') needs cut=, the length at which answers are cut")
     if "other_language" in named and drop != "all" and not languages:
-        message = "lint_pairs(drop='other_language', languages=False): drop it by telling languages, or not at all"
-        raise MixtureError(message)
+        raise MixtureError(
+            "lint_pairs(drop='other_language', languages=False): drop it by telling languages, or not at all"
+        )
     return tuple(lint for lint in LINTS if lint in named)
 
 
 def _check(cut: int | None, *scales: tuple[float, float]) -> None:
     if cut is not None and (isinstance(cut, bool) or not isinstance(cut, int) or cut < 1):
-        message = f"lint_pairs(cut={cut!r}): a length is a whole number from 1 up, or None to leave answers whole"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"lint_pairs(cut={cut!r}): a length is a whole number from 1 up, or None to leave answers whole"
+        )
     for scale in scales:
         if len(scale) != 2 or not scale[0] < scale[1]:
-            message = f"lint_pairs: {scale!r} is no scale; give its lowest and its highest rating, as (1, 5)"
-            raise MixtureError(message)
+            raise MixtureError(f"lint_pairs: {scale!r} is no scale; give its lowest and its highest rating, as (1, 5)")

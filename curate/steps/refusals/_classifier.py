@@ -121,9 +121,10 @@ def judge_of(model: str | os.PathLike[str], task: Task) -> Judge:
     classifier = load_classifier(path)
     card = read_card(path, classifier.digest)
     if card is None:
-        message = f"refusals({task}={path!r}): the model has no card of train_classifier beside it to say what it was "
-        message += "trained on; train it with curate.train_classifier, and move both files together"
-        raise FormatError(message)
+        raise FormatError(
+            f"refusals({task}={path!r}): the model has no card of train_classifier beside it to say what it was "
+            "trained on; train it with curate.train_classifier, and move both files together"
+        )
     if card.label not in classifier.labels:
         message = f"refusals({task}={path!r}): the model has no label {card.label!r}, which its card names; it has "
         message += ", ".join(classifier.labels[:8])
@@ -133,8 +134,7 @@ def judge_of(model: str | os.PathLike[str], task: Task) -> Judge:
     if not (answers if task == "model" else card.on in ("prompt", "first_user") or roles == {"user"}):
         want = "answers, so train on='response' or on='all'" if task == "model" else "requests, so train on='prompt'"
         on = sorted(roles) or card.on
-        message = f"refusals({task}={path!r}): the model was trained on={on!r}, and is asked about {want}"
-        raise MixtureError(message)
+        raise MixtureError(f"refusals({task}={path!r}): the model was trained on={on!r}, and is asked about {want}")
     return Judge(path=path, label=card.label, on=card.on, form=card.form)
 
 

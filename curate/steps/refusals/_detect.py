@@ -65,14 +65,16 @@ def check_harmful(keep_safety: KeepSafety) -> Harmful:
         return (SHIPPED,) if keep_safety else ()
     if isinstance(keep_safety, str | os.PathLike):
         if isinstance(keep_safety, str) and PurePath(keep_safety).suffix not in {".bin", ".ftz"}:
-            message = f"keep_safety={keep_safety!r}: give a list of phrases, True for the phrases that curate ships, or"
-            message += " the path of a model (.bin or .ftz)"
-            raise MixtureError(message)
+            raise MixtureError(
+                f"keep_safety={keep_safety!r}: give a list of phrases, True for the phrases that curate ships, or"
+                " the path of a model (.bin or .ftz)"
+            )
         return judge_of(keep_safety, "keep_safety")
     phrases = tuple(keep_safety)
     if not phrases:
-        message = "keep_safety=() has no phrase to detect a harmful request; give some, True, or False for none"
-        raise MixtureError(message)
+        raise MixtureError(
+            "keep_safety=() has no phrase to detect a harmful request; give some, True, or False for none"
+        )
     harmful_phrases(phrases)
     return phrases
 

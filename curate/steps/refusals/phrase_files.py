@@ -189,19 +189,15 @@ def check_families(
 ) -> tuple[str, ...]:
     """Return the families to look for, in the preset's order; raises `MixtureError` for an unknown name."""
     if preset not in PRESETS:
-        message = f"preset={preset!r} is no preset of refusals; {did_you_mean(preset, PRESETS)}"
-        raise MixtureError(message)
+        raise MixtureError(f"preset={preset!r} is no preset of refusals; {did_you_mean(preset, PRESETS)}")
     if where not in get_args(Where):
-        message = f"where={where!r} is no place of refusals; {did_you_mean(where, get_args(Where))}"
-        raise MixtureError(message)
+        raise MixtureError(f"where={where!r} is no place of refusals; {did_you_mean(where, get_args(Where))}")
     known = PRESETS[preset].families
     for family in families or ():
         if family not in known:
-            message = f"families: preset {preset!r} has no family {family!r}; {did_you_mean(family, known)}"
-            raise MixtureError(message)
+            raise MixtureError(f"families: preset {preset!r} has no family {family!r}; {did_you_mean(family, known)}")
     chosen = tuple(family for family in known if families is None or family in families)
     chosen = (*chosen, EXTRA) if phrases else chosen
     if not chosen:
-        message = "families=() leaves refusals nothing to look for; name a family or give phrases"
-        raise MixtureError(message)
+        raise MixtureError("families=() leaves refusals nothing to look for; name a family or give phrases")
     return chosen

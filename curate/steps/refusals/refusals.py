@@ -210,6 +210,7 @@ def _check_read(preset: Preset, on: On | set[str] | tuple[str, ...] | None, wher
     """Return the segments to read; raises `MixtureError` if the assistant's first turn is not among them."""
     read = PRESETS[preset].on if on is None else check_on(on)
     if where == "first_turn" and (read == "first_user" or (isinstance(read, frozenset) and "assistant" not in read)):
-        message = f"where='first_turn' is the assistant's first turn, and on={on!r} has none; add the role 'assistant'"
-        raise MixtureError(message)
+        raise MixtureError(
+            f"where='first_turn' is the assistant's first turn, and on={on!r} has none; add the role 'assistant'"
+        )
     return read

@@ -74,8 +74,7 @@ class _Statistics(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> type:
         """Return the substitute class for `module.name`."""
         if (module, name) not in TYPES:
-            message = f"the statistics of truecase name the class {module}.{name}; expected counts only"
-            raise FormatError(message)
+            raise FormatError(f"the statistics of truecase name the class {module}.{name}; expected counts only")
         return TYPES[module, name]
 
 
@@ -96,12 +95,10 @@ def _read(path: Path) -> dict[str, dict[str, int]]:
         with path.open("rb") as file:
             read: Any = _Statistics(file).load()
     except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError) as error:
-        message = f"the statistics of truecase cannot be read: {error}"
-        raise FormatError(message) from error
+        raise FormatError(f"the statistics of truecase cannot be read: {error}") from error
     missing = [name for name in (FORMS, *CONTEXTS) if not isinstance(read, dict) or name not in read]
     if missing:
-        message = f"the statistics of truecase lack {', '.join(missing)}"
-        raise FormatError(message)
+        raise FormatError(f"the statistics of truecase lack {', '.join(missing)}")
     return {name: read[name] for name in (FORMS, *CONTEXTS)}
 
 
@@ -118,10 +115,9 @@ def _forms(seen: dict[str, int]) -> Forms:
     first = np.array([place for place, word in enumerate(lower) if not place or word != lower[place - 1]])
     sizes = np.diff(first, append=len(texts))
     if sizes.max() > MAX_FORMS or len(texts) >= 1 << WORD_BITS or (sizes > 1).sum() >= 1 << SEVERAL_BITS:
-        message = (
+        raise FormatError(
             f"the statistics of truecase have {len(texts):,} casings, {sizes.max()} of a word: more than the table"
         )
-        raise FormatError(message)
     return Forms(
         texts,
         [lower[place] for place in first],
@@ -157,8 +153,7 @@ def _contexts(counts: dict[str, int], section: str, forms: Forms) -> tuple[UInt6
     unread = (form < 0) | (number >= several)
     unread |= (before == 0) & (section != FORWARD) | (after == 0) & (section != BACKWARD)
     if unread.any() or count.max() >> COUNT_BITS:
-        message = f"the {section} of truecase counts {unread.sum():,} contexts that cannot be read"
-        raise FormatError(message)
+        raise FormatError(f"the {section} of truecase counts {unread.sum():,} contexts that cannot be read")
     key = (before << (WORD_BITS + SEVERAL_BITS) | number << WORD_BITS | after).astype(np.uint64)
     order = np.argsort(key)
     key, first = key[order], np.flatnonzero(np.diff(key[order], prepend=np.uint64(2**64 - 1)))
@@ -178,8 +173,7 @@ def _hashed(contexts: list[tuple[UInt64s, UInt64s]], packed: UInt64s) -> UInt64s
     keys = np.concatenate([keys for keys, _ in contexts])
     rows = np.searchsorted(packed, np.concatenate([counted for _, counted in contexts])) + NO_CONTEXT + 1
     if len(keys) >= CONTEXT_SLOTS or rows.max() >> ROW_BITS:
-        message = f"the statistics of truecase have {len(keys):,} contexts: more than the table"
-        raise FormatError(message)
+        raise FormatError(f"the statistics of truecase have {len(keys):,} contexts: more than the table")
     slots = np.zeros(CONTEXT_SLOTS, np.uint64)
     fill_contexts(keys, rows.astype(np.uint64), slots)
     return frozen(slots)

@@ -72,22 +72,21 @@ def source_file() -> Path:
     """Return the package's statistics, once their hash has been checked; the package is not imported. See `load`."""
     package = importlib.util.find_spec("truecase")
     if package is None or package.origin is None:
-        message = (
+        raise MixtureError(
             "the package truecase, which brings the statistics of letter case, is not installed: pip install truecase"
         )
-        raise MixtureError(message)
     path = Path(package.origin).parents[1] / SOURCE
     if not path.is_file():
-        message = f"{path} is missing: install truecase again (pip install --force-reinstall truecase==0.0.14)"
-        raise SourceNotFoundError(message)
+        raise SourceNotFoundError(
+            f"{path} is missing: install truecase again (pip install --force-reinstall truecase==0.0.14)"
+        )
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != SOURCE_HASH:
-        message = (
+        raise FormatError(
             f"{path} is not what truecase 0.0.14 brings (SHA-256 {found[:16]}..., expected {SOURCE_HASH[:16]}...): "
             "install truecase==0.0.14"
         )
-        raise FormatError(message)
     return path
 
 

@@ -88,11 +88,11 @@ def load_classifier(path: str | Path) -> Classifier:
     try:
         found = file.stat()
     except OSError as error:
-        message = f"there is no model at {file}: {error.strerror}; give the path of a fastText model (.bin or .ftz)"
-        raise SourceNotFoundError(message) from error
+        raise SourceNotFoundError(
+            f"there is no model at {file}: {error.strerror}; give the path of a fastText model (.bin or .ftz)"
+        ) from error
     if not file.is_file():
-        message = f"the model {file} is no file; give the path of a fastText model (.bin or .ftz)"
-        raise SourceNotFoundError(message)
+        raise SourceNotFoundError(f"the model {file} is no file; give the path of a fastText model (.bin or .ftz)")
     return _load(file.resolve(), found.st_size, found.st_mtime_ns)
 
 
@@ -107,8 +107,7 @@ def _load(file: Path, size: int, _changed: int) -> Classifier:
     except _BrokenError as broken:
         raise _BrokenError.named(file, str(broken)) from None
     except OSError as error:
-        message = f"the model {file} cannot be read: {error.strerror}"
-        raise FormatError(message) from error
+        raise FormatError(f"the model {file} cannot be read: {error.strerror}") from error
 
 
 class _BrokenError(Exception):

@@ -32,8 +32,7 @@ def probability(model: Classifier, text: Text, index: Int32s, label: str) -> Flo
     Raises `MixtureError` for a label that the model does not know.
     """
     if label not in model.labels:
-        message = f"the model has no label {label!r}; {did_you_mean(label, model.labels)}"
-        raise MixtureError(message)
+        raise MixtureError(f"the model has no label {label!r}; {did_you_mean(label, model.labels)}")
     return judge(model, text, index, np.array([model.labels.index(label)], np.int32))[2]
 
 

@@ -215,14 +215,11 @@ def _symbols(spelling: str, *, loose: bool) -> bytes:
     text = " ".join(spelling.split()).translate(SHARED) if loose else spelling
     symbols = text.encode().lower()
     if not 2 <= len(symbols) <= LONGEST:
-        message = f"the phrase {spelling[:40]!r} has {len(symbols)} symbols; a phrase has 2 to {LONGEST}"
-        raise MixtureError(message)
+        raise MixtureError(f"the phrase {spelling[:40]!r} has {len(symbols)} symbols; a phrase has 2 to {LONGEST}")
     if loose and not SHARED_SYMBOLS.isdisjoint(spelling.encode()):
-        message = f"the phrase {spelling!r} has a control character; leave it out"
-        raise MixtureError(message)
+        raise MixtureError(f"the phrase {spelling!r} has a control character; leave it out")
     if symbols[0] == QUOTE and loose:
-        message = f"the phrase {spelling!r} begins with an apostrophe; begin it with a letter or a digit"
-        raise MixtureError(message)
+        raise MixtureError(f"the phrase {spelling!r} begins with an apostrophe; begin it with a letter or a digit")
     return symbols
 
 
