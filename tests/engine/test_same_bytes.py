@@ -201,6 +201,7 @@ class Killed:
         return time.perf_counter() - self.began
 
 
+@pytest.mark.thorough
 def test_a_killed_build_goes_on_to_the_same_bytes(
     tmp_path: Path, plain: dict[str, str], small_blocks: Callable[[int], None]
 ) -> None:

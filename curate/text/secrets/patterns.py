@@ -79,7 +79,7 @@ def is_public(address: bytes) -> bool:
         parsed = ipaddress.ip_address(address.decode())
     except ValueError:
         return False
-    return not any(parsed in network for network in NON_PUBLIC_NETWORKS)
+    return not any(parsed.version == network.version and parsed in network for network in NON_PUBLIC_NETWORKS)
 
 
 API_KEYS: Final = tuple(

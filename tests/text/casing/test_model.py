@@ -173,6 +173,7 @@ def equal(one: CasingTable, other: CasingTable) -> bool:
     return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.thorough
 def test_cache(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = load()
     path = casing.cache_file()
@@ -197,6 +198,7 @@ def test_cache(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert equal(load(), table)
 
 
+@pytest.mark.thorough
 def test_cache_that_cannot_be_written(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = casing_table.compile_table(casing.source_file())
     monkeypatch.setattr(casing, "compile_table", lambda _: table)

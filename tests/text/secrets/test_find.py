@@ -134,12 +134,15 @@ def test_one_wrong_digit_is_no_card_and_no_account(kind: Kind) -> None:
                 assert found([wrong], (kind,)) == [[]], wrong
 
 
+SPECIAL = ipaddress.ip_network("192.0.0.0/24")  # RFC 6890 reserves all of it; `is_global` depends on Python's version
+
+
 @given(st.ip_addresses(v=4))
 def test_ip_addresses_are_global_ones(address: ipaddress.IPv4Address) -> None:
     parts = str(address).split(".")
     host = parts[3] not in {"0", "255"} and sum(len(part) > 1 for part in parts) >= 2
     rising = re.search("012345|123456|234567|345678|456789", "".join(parts))
-    public = address.is_global and not address.is_multicast
+    public = address.is_global and not address.is_multicast and address not in SPECIAL
     assert bool(found([f"at {address}, say"], ("ip",))[0]) == (host and public and not rising)
 
 
