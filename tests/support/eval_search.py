@@ -57,7 +57,7 @@ def searched(step: Decontaminate, batches: list[pa.RecordBatch], **named: Any) -
     """Sign batches and resolve them."""
     signed = [step.sign(segments(batch, step.reads)) for batch in batches]
     lists = Memory({"hits": pa.concat_arrays([one.lists["hits"] for one in signed])})
-    totals = {name: np.sum([one.totals[name] for one in signed], axis=0) for name in ("rows", "df", "within")}
+    totals = {name: np.sum([one.totals[name] for one in signed], axis=0) for name in signed[0].totals}
     return step.resolve(keys_of(step, signed, **named), lists, totals)
 
 

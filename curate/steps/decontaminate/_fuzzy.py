@@ -229,9 +229,11 @@ class Rephrased(NamedTuple):
 
 
 @load_once(4)
-def searched(evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, numbers: bool = True) -> Rephrased:
+def searched(
+    evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, numbers: bool = True, content: float = 0.85
+) -> Rephrased:
     """Return the questions to search for, built once (`load_once`)."""
-    index = compiled(evals, ngram, threshold, numbers=numbers)
+    index = compiled(evals, ngram, threshold, numbers=numbers, content=content)
     texts = np.flatnonzero(index.questions.sizes >= LEAST).astype(np.int32)
     strings = index.items.asked.take(pa.array(index.questions.item[texts]))
     grams = _rare_grams(taken(index.questions, texts), threshold, numbers=numbers)

@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 LABELS: Final = ("q", "question", "user", "human", "prompt", *map(str, range(1, 1000)))
 """Words that may precede a question on its line: "Q: Who invented the light bulb?"."""
 
+UNFINISHED: Final = (
+    r"(?i)^\W*(?:the|an?)\b[^?!.]*$"
+    r"|^[^?]*(?::|\b(?:is|are|was|were|that|because|when|if|than|and|or|in|of|on|by|to|for|with|as|from|the|an?)\W*)$"
+)
+"""Questions that are a name or the beginning of a sentence ("The Federal Reserve", "Sound travels in"), as in MMLU."""
+
+UNIT: Final = 1_000_000
+"""Content is counted in millionths."""
+
+ENOUGH: Final = 150
+"""Shared n-grams of this content are contamination even if the text says more: no template, no common code says as
+much."""
+
 
 class IndexItems(NamedTuple):
     """Every eval item, in the order of the eval sets; `-1` for an item without that text.
@@ -67,7 +80,8 @@ class Vocabulary(NamedTuple):
 class Index(NamedTuple):
     """What the search needs. Texts of questions come first, then those of answers; each has `sizes` words.
 
-    `long` and `short` are the texts that `grams` and `shorts` number from 0. `digests` are content hashes of the sets.
+    `long` and `short` are the texts that `grams` and `shorts` number from 0; `unfinished` marks the short ones that are no
+    sentence. `digests` are content hashes of the sets.
     """
 
     items: IndexItems
@@ -77,12 +91,15 @@ class Index(NamedTuple):
     long: NDArray[np.int32]
     grams: Grams
     short: NDArray[np.int32]
+    unfinished: NDArray[np.bool_]
     shorts: Shorts
     vocabulary: Vocabulary
 
 
 @load_once(4)
-def compiled(evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, numbers: bool = True) -> Index:
+def compiled(
+    evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, numbers: bool = True, content: float = 0.85
+) -> Index:
     """Return the index of these evals, built once (2 s for 40,000 items)."""
     loaded = [one.load() for one in evals]
     sizes = [len(items.ids) for items in loaded]
@@ -101,9 +118,20 @@ def compiled(evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, number
     short = np.flatnonzero(questions.sizes < ngram).astype(np.int32)
     long = np.flatnonzero(every.sizes >= ngram).astype(np.int32)
     shorts, vocabulary = _shorts(questions, short)
-    grams = grams_of(taken(every, long), long >= base, ngram, threshold, numbers=numbers)
-    digests = tuple(one.digest() for one in loaded)
-    return Index(items, digests, questions, every.sizes.astype(np.int32), long, grams, short, shorts, vocabulary)
+    grams = grams_of(taken(every, long), long >= base, ngram, threshold, numbers=numbers, content=content)
+    unfinished = pc.match_substring_regex(items.asked.take(pa.array(questions.item[short])), UNFINISHED)
+    return Index(
+        items,
+        tuple(one.digest() for one in loaded),
+        questions,
+        every.sizes.astype(np.int32),
+        long,
+        grams,
+        short,
+        unfinished.to_numpy(zero_copy_only=False),
+        shorts,
+        vocabulary,
+    )
 
 
 def _texts_of(questions: Texts, answers: Texts) -> Texts:
@@ -155,12 +183,14 @@ def distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return values[np.diff(values, prepend=values[:1] - 1) != 0]
 
 
-def grams_of(texts: Texts, solution: NDArray[np.bool_], n: int, threshold: float, *, numbers: bool) -> Grams:
+def grams_of(
+    texts: Texts, solution: NDArray[np.bool_], n: int, threshold: float, *, numbers: bool, content: float
+) -> Grams:
     """Return the n-grams of `texts`, which have `n` words or more each.
 
     A text is listed under its rarest n-grams only, so many that the others cover too few of its words to match it: an
     n-gram that hundreds of items share lists none of them. With `numbers`, a row must contain more than that share of
-    the text's numbers too.
+    the text's numbers too, and with `content` that share of what its words say.
     """
     words = WordHashes(texts.words, texts.begins, np.zeros(0, np.bool_))
     hashes, begins = ngrams(words, n, short=False)
@@ -171,10 +201,8 @@ def grams_of(texts: Texts, solution: NDArray[np.bool_], n: int, threshold: float
     sizes = texts.sizes
     needs = more_than(threshold, sizes)
     digits = texts.numbers & numbers
-    figures, inverse = np.unique(texts.words[digits], return_inverse=True)
-    number = np.full(len(digits), -1, np.int32)
-    number[digits] = inverse
     held = np.diff(np.concatenate([[0], np.cumsum(digits)])[texts.begins])
+    vocabulary, number, before = _content(texts)
     order = np.argsort(owner << 32 | (1 << 31) - frequency[gram], kind="stable")
     posted = essential(frozen(order), frozen(begins), n, frozen(needs))
     pairs = distinct(gram[posted].astype(np.int64) << 32 | owner[posted])
@@ -189,12 +217,31 @@ def grams_of(texts: Texts, solution: NDArray[np.bool_], n: int, threshold: float
         texts.begins,
         frozen(solution),
         frozen(needs),
-        table_of(figures),
+        table_of(vocabulary),
         frozen(number),
+        frozen(before),
+        frozen((content * np.diff(before[texts.begins])).astype(np.int64)),
+        ENOUGH * UNIT,
+        frozen(digits),
         frozen(more_than(threshold, held)),
         frozen((pairs & 0xFFFFFFFF).astype(np.int32)),
         frozen(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)),
     )
+
+
+def _content(texts: Texts) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int64]]:
+    """Return the vocabulary of texts, the number of each word in it, and the content of all words before each.
+
+    The content of a word is 1 + ln((texts + 1) / (texts with the word + 1)): a word that every text has says little. It
+    counts once per text, divided among its occurrences.
+    """
+    vocabulary, number = np.unique(texts.words, return_inverse=True)
+    owner = np.repeat(np.arange(len(texts.item), dtype=np.int64), texts.sizes)
+    pairs, pair, times = np.unique(owner << 32 | number, return_inverse=True, return_counts=True)
+    having = np.bincount(pairs & 0xFFFFFFFF, minlength=len(vocabulary))
+    says = 1 + np.log((len(texts.item) + 1) / (having + 1))
+    each = np.round(UNIT * says[number] / times[pair]).astype(np.int64)
+    return vocabulary, number.astype(np.int32), np.concatenate([[0], np.cumsum(each)]).astype(np.int64)
 
 
 def more_than(share: float, counts: NDArray[np.int64]) -> NDArray[np.int32]:

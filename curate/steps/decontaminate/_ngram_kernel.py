@@ -19,9 +19,10 @@ class Grams(NamedTuple):
     """The n-grams of long texts, numbered from 0.
 
     Text `t` has the words `words[word_begins[t]:word_begins[t + 1]]`, and at its places the n-grams
-    `grams[begins[t]:begins[t + 1]]`. It is contaminated by a row that shares n-grams over `needs[t]` of its words, and
-    holds as many of its `numbers` (of each word, its number in `figures`; -1 for a word without a digit) as
-    `figures_needed[t]`; a `solution` counts in answers only. Every such row has one of the n-grams that list the text:
+    `grams[begins[t]:begins[t + 1]]`. It is contaminated by a row that shares n-grams over `needs[t]` of its words, if the
+    row has words with a content of `content_needed[t]` and `figures_needed[t]` of its numbers (words that are `digits`)
+    anywhere, or n-grams over a content of `enough`. `numbers` are the words' places in `vocabulary`, `content` is that of
+    all words before each. A `solution` counts in answers only. Every such row has one of the n-grams that list the text:
     n-gram `g` lists the texts `posts[post_begins[g]:post_begins[g + 1]]`. `bloom` contains the n-grams with posts.
     """
 
@@ -34,8 +35,12 @@ class Grams(NamedTuple):
     word_begins: NDArray[np.int64]
     solution: NDArray[np.bool_]
     needs: NDArray[np.int32]
-    figures: HashTable
+    vocabulary: HashTable
     numbers: NDArray[np.int32]
+    content: NDArray[np.int64]
+    content_needed: NDArray[np.int64]
+    enough: int
+    digits: NDArray[np.bool_]
     figures_needed: NDArray[np.int32]
     posts: NDArray[np.int32]
     post_begins: NDArray[np.int64]
@@ -195,24 +200,25 @@ def _note(
 
 
 @inline
-def _note_figures(turns: TurnWords, s: int, index: Grams, mark: int, seen_figures: NDArray[np.int32]) -> None:
-    """Record the numbers of texts that are in turn `s`."""
+def _note_words(turns: TurnWords, s: int, index: Grams, mark: int, seen_words: NDArray[np.int32]) -> None:
+    """Record the words of texts that are in turn `s`."""
     for j in range(turns.starts[s], turns.ends[s]):
-        number = find(index.figures, turns.words[j])
+        number = find(index.vocabulary, turns.words[j])
         if number >= 0:
-            seen_figures[number] = mark
+            seen_words[number] = mark
 
 
 @inline
 def _held(
     text: int, index: Grams, mark: int, seen: NDArray[np.int32], place: NDArray[np.int64]
-) -> tuple[int, int, int]:
-    """Return how many words of the text are in n-grams of the row `mark`, and where its longest run of them begins.
+) -> tuple[int, int, int, int]:
+    """Return how many words of the text are in n-grams of the row `mark`, their content, and the longest run of them.
 
     The run is given by its first position in the text and by the n-gram there.
     """
     only = int(index.solution[text])
-    matched, upto = 0, 0
+    base = index.word_begins[text]
+    matched, content, upto = 0, np.int64(0), 0
     longest, begin, run = 0, 0, 0
     before = np.int64(-2)
     for at in range(index.begins[text + 1] - index.begins[text]):
@@ -220,22 +226,27 @@ def _held(
         if seen[only, number] != mark:
             before = np.int64(-2)
             continue
-        matched += at + index.n - max(upto, at)
+        fresh = max(upto, at)
         upto = at + index.n
+        matched += upto - fresh
+        content += index.content[base + upto] - index.content[base + fresh]
         run = run + 1 if place[only, 1, number] == before + 1 else 1
         before = place[only, 1, number]
         if run > longest:
             longest, begin = run, at - run + 1
-    return matched, begin, index.grams[index.begins[text] + begin]
+    return matched, content, begin, index.grams[index.begins[text] + begin]
 
 
 @inline
-def _has_figures(text: int, index: Grams, mark: int, seen_figures: NDArray[np.int32]) -> bool:
-    """Return whether the row `mark` contains enough of the numbers of the text."""
-    count = 0
+def _says_as_much(text: int, index: Grams, mark: int, seen_words: NDArray[np.int32], covered_content: int) -> bool:
+    """Return whether the row `mark` has enough of the text's numbers, and of what its words say."""
+    figures, content = 0, 0
     for k in range(index.word_begins[text], index.word_begins[text + 1]):
-        count += index.numbers[k] >= 0 and seen_figures[index.numbers[k]] == mark
-    return count >= index.figures_needed[text]
+        if seen_words[index.numbers[k]] == mark:
+            figures += index.digits[k]
+            content += index.content[k + 1] - index.content[k]
+    says = content >= index.content_needed[text] or covered_content >= index.enough
+    return says and figures >= index.figures_needed[text]
 
 
 @inline
@@ -260,7 +271,7 @@ def covered(turns: TurnWords, rows: NDArray[np.bool_], index: Grams) -> tuple[ND
     """
     grams, texts = len(index.table.keys), len(index.needs)
     seen, asked = np.zeros((2, grams), np.int32), np.zeros(texts, np.int32)
-    seen_figures = np.zeros(len(index.figures.keys), np.int32)
+    seen_words = np.zeros(len(index.vocabulary.keys), np.int32)
     place, candidates = np.empty((2, 2, grams), np.int64), np.empty(texts, np.int32)
     out, lines = np.empty((64, 6), np.int32), 0
     s = 0
@@ -269,11 +280,11 @@ def covered(turns: TurnWords, rows: NDArray[np.bool_], index: Grams) -> tuple[ND
         while s < len(turns.row) and turns.row[s] == row:
             if rows[row]:
                 count = _note(turns, s, index, mark, seen, place, asked, candidates, count)
-                _note_figures(turns, s, index, mark, seen_figures)
+                _note_words(turns, s, index, mark, seen_words)
             s += 1
         for text in candidates[:count]:
-            matched, begin, number = _held(text, index, mark, seen, place)
-            if matched < index.needs[text] or not _has_figures(text, index, mark, seen_figures):
+            matched, content, begin, number = _held(text, index, mark, seen, place)
+            if matched < index.needs[text] or not _says_as_much(text, index, mark, seen_words, content):
                 continue
             only = int(index.solution[text])
             turn, word = place[only, 0, number], place[only, 1, number]

@@ -21,6 +21,13 @@ REASONS: Final = ("overlap", "whole", "solution", "fuzzy", "generic")
 
 OVERLAP, WHOLE, SOLUTION, FUZZY, GENERIC = range(5)
 
+BEGINS_TURN: Final = (
+    r"(?i)(?:^|\n|#{2,}|\|>|\[INST\])[ \t]*"
+    r"(?:(?:q|question|user|human|prompt|instruction|input)\W{0,3}|\d{1,3}[.)])?[\s\"'*]*$"
+)
+ENDS_TURN: Final = r"^[^\w\n#<\[]*(?:$|\n|#{2,}|<\||</s>|\[/INST\])"
+"""What stands before and after a turn in the text of a chat: a line, "### Human:", "<|user|>", "[INST]"."""
+
 MATCHES: Final = pl.Schema(
     {
         "row": pl.Int32,
@@ -123,24 +130,35 @@ def overlaps(batch: Batch, index: Index) -> pl.DataFrame:
     return matches(batch, lines[:, 0], index.long[text], reason, score, lines[:, 3], lines[:, 5], lines[:, 4])
 
 
-def short_runs(
-    batch: Batch, index: Index, informative: int
-) -> tuple[pl.DataFrame, NDArray[np.int64], NDArray[np.int64]]:
-    """Return the short texts that rows contain, the rows with each word, and the rows with each text in longer text.
+def short_runs(batch: Batch, index: Index, informative: int) -> tuple[pl.DataFrame, dict[str, NDArray[np.int64]]]:
+    """Return the short texts that rows contain, and counts of rows: with each word, each text, each in longer text.
 
     A text of fewer distinct words than `informative` is generic whatever the data: within longer text it only counts.
     """
     table, count, frequency = runs(batch.turns, index.shorts)
     lines = table[:count]
-    alone = lines[:, 4] == 1
-    within = np.bincount(lines[~alone, 1], minlength=index.shorts.count).astype(np.int64)
+    alone = _between_marks(batch, lines) | (lines[:, 4] == 1)
+    rows, within = (np.bincount(text, minlength=index.shorts.count) for text in (lines[:, 1], lines[~alone, 1]))
     worth = np.diff(index.vocabulary.begins) >= informative
-    lines = lines[alone | worth[lines[:, 1]]]
+    counts = alone | (worth & ~index.unfinished)[lines[:, 1]]
+    lines, alone = lines[counts], alone[counts]
     score, begin = np.ones(len(lines)), np.zeros(len(lines), np.int32)
-    found = matches(
-        batch, lines[:, 0], index.short[lines[:, 1]], WHOLE, score, lines[:, 2], lines[:, 3], begin, lines[:, 4] == 1
-    )
-    return found, frequency[:-1], within
+    found = matches(batch, lines[:, 0], index.short[lines[:, 1]], WHOLE, score, lines[:, 2], lines[:, 3], begin, alone)
+    totals = {"df": frequency[:-1], "held": rows, "within": within}
+    return found, {name: total.astype(np.int64) for name, total in totals.items()}
+
+
+def _between_marks(batch: Batch, lines: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return which runs of words fill a turn of a chat that stands as one text: "### Human: Who are you? ### ..."."""
+    inside = np.flatnonzero(lines[:, 4] == 0)
+    place = lines[inside, 0]
+    start, end = characters(batch, place, lines[inside, 2], lines[inside, 3])
+    turns = batch.strings(place)
+    before = turns.str.head(pl.Series(start)).str.contains(BEGINS_TURN)
+    after = turns.str.slice(pl.Series(end)).str.contains(ENDS_TURN)
+    answer = np.zeros(len(lines), np.bool_)
+    answer[inside] = (before & after).fill_null(value=False).to_numpy()
+    return answer
 
 
 def matches(

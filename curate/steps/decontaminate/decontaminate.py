@@ -89,6 +89,7 @@ class Decontaminate(Group):
     ngram: int = 8
     threshold: float = 0.5
     numbers: bool = True
+    content: float = 0.85
     fuzzy: float | None = None
     informative: int = 3
     mode: Mode = "drop"
@@ -116,31 +117,33 @@ class Decontaminate(Group):
     def sign(self, segments: Segments) -> GroupKeys:
         """Return the number of texts that each row contains, and the positions of the strongest.
 
-        Totals are the rows read, the rows with each word of the short questions (`df`), and the rows with each short
-        question only within longer text (`within`).
+        Totals are the rows read, the rows with each word of the short questions (`df`), the rows with each short
+        question (`held`), and those with it only within longer text (`within`).
         """
         index = self._index()
         batch = batch_of(segments.rows, self._searched(segments))
-        short, frequency, within = short_runs(batch, index, self.informative)
+        short, totals = short_runs(batch, index, self.informative)
         found = [overlaps(batch, index), short]
         if self.fuzzy is not None:
-            near = searched(self.evals, self.ngram, self.threshold, numbers=self.numbers)
+            near = searched(self.evals, self.ngram, self.threshold, numbers=self.numbers, content=self.content)
             found.append(rephrased(batch, near, pl.concat(found), self.fuzzy))
         hits = strongest(pl.concat(found), index)
         counts = np.bincount(hits["row"].to_numpy(), minlength=segments.rows).astype(np.int32)
         kept = hits.filter(pl.int_range(pl.len()).over("row") < MOST)
-        totals = {"rows": np.array([segments.rows], np.int64), "df": frequency, "within": within}
+        totals["rows"] = np.array([segments.rows], np.int64)
         return GroupKeys({"hits": counts}, {"hits": hit_lists(kept, batch)}, totals)
 
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
         """Decide which short questions are generic, and drop the rows that contain an item."""
         index = self._index()
-        words, texts = len(index.vocabulary.share), len(index.short)
-        df, within = (totals.get(name, np.zeros(size, np.int64)) for name, size in (("df", words), ("within", texts)))
-        informative = _informative(index, df, int(totals.get("rows", np.zeros(1))[0]))
+        sizes = {"df": len(index.vocabulary.share), "held": len(index.short), "within": len(index.short), "rows": 1}
+        df, held, within, rows = (totals.get(name, np.zeros(size, np.int64)) for name, size in sizes.items())
+        informative = _informative(index, df, held, int(rows[0]))
         generic = np.zeros(len(index.sizes), np.bool_)
         generic[index.short] = informative < self.informative
-        hits = _by_item(_with_generic(_read(keys, lists), generic), index)
+        only_alone = generic.copy()
+        only_alone[index.short[index.unfinished]] = True
+        hits = _by_item(_with_generic(_read(keys, lists), generic, only_alone), index)
         drops = pl.DataFrame(schema=DROP_COLUMNS)
         if self.mode == "drop":
             drops = hits.filter(~pl.col("protect")).unique("row", keep="first", maintain_order=True)
@@ -153,7 +156,7 @@ class Decontaminate(Group):
         return Resolved(drops.cast(DROP_COLUMNS), hits.select(HIT_COLUMNS.names()).cast(HIT_COLUMNS), tables)
 
     def _index(self) -> Index:
-        return compiled(self.evals, self.ngram, self.threshold, numbers=self.numbers)
+        return compiled(self.evals, self.ngram, self.threshold, numbers=self.numbers, content=self.content)
 
     def _searched(self, segments: Segments) -> tuple[Part, ...]:
         if not self.answers:
@@ -163,15 +166,17 @@ class Decontaminate(Group):
         return tuple(part for part in parts if part is not None)
 
 
-def _informative(index: Index, df: NDArray[np.int64], rows: int) -> NDArray[np.int32]:
-    """Return how many informative words each short text has: words in at most `COMMON` of the rows.
+def _informative(index: Index, df: NDArray[np.int64], held: NDArray[np.int64], rows: int) -> NDArray[np.int32]:
+    """Return how many informative words each short text has: words in at most `COMMON` of the rows without the text.
 
-    `PRIOR` rows are added, which have the words as often as the questions of the evals do, so that ten rows do not make
-    every word common.
+    Rows with the text do not count, or many copies of a question would make its own words common. `PRIOR` rows are
+    added, which have the words as often as the questions of the evals do, so that ten rows do not make every word
+    common.
     """
     vocabulary = index.vocabulary
-    share = (df + PRIOR * vocabulary.share) / (rows + PRIOR)
-    rare = np.concatenate([[0], np.cumsum(share[vocabulary.words] <= COMMON)])
+    mine = np.repeat(held, np.diff(vocabulary.begins))
+    others = df[vocabulary.words] - mine + PRIOR * vocabulary.share[vocabulary.words]
+    rare = np.concatenate([[0], np.cumsum(others <= COMMON * (rows - mine + PRIOR))])
     return np.diff(rare[vocabulary.begins]).astype(np.int32)
 
 
@@ -190,12 +195,16 @@ def _read(keys: pl.DataFrame, lists: KeyLists) -> pl.DataFrame:
     ).unnest("hit")
 
 
-def _with_generic(hits: pl.DataFrame, generic: NDArray[np.bool_]) -> pl.DataFrame:
-    """Leave out generic questions within longer text, and give those on their own the reason `generic`."""
-    plain = pl.Series(generic[hits["text"].to_numpy()]) & (hits["reason"] == WHOLE)
-    return hits.with_columns(reason=pl.when(plain).then(pl.lit(GENERIC, pl.Int8)).otherwise(pl.col("reason"))).filter(
-        ~plain | hits["alone"]
-    )
+def _with_generic(
+    hits: pl.DataFrame, generic: NDArray[np.bool_], only_alone: NDArray[np.bool_]
+) -> pl.DataFrame:
+    """Leave out questions that count `only_alone` where they are within longer text; give others their reason."""
+    text = hits["text"].to_numpy()
+    whole = pl.col("reason") == WHOLE
+    plain = whole & pl.Series(generic[text])
+    return hits.with_columns(
+        reason=pl.when(plain).then(pl.lit(GENERIC, pl.Int8)).otherwise(pl.col("reason"))
+    ).filter(~(hits["reason"] == WHOLE) | ~pl.Series(only_alone[text]) | hits["alone"])
 
 
 def _by_item(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
@@ -255,6 +264,8 @@ def _items(
         .then(pl.lit("the question contains no words"))
         .when(pl.col("kind") == "generic")
         .then(pl.format("{} informative words: it counts where it is a turn or a line of its own", "informative"))
+        .when(pl.Series(np.append(index.unfinished, False)[short]))  # noqa: FBT003
+        .then(pl.lit("no whole sentence: it counts where it is a turn or a line of its own"))
         .otherwise(None)
         .alias("why")
     )
@@ -266,6 +277,7 @@ def decontaminate(
     ngram: int = 8,
     threshold: float = 0.5,
     numbers: bool = True,
+    content: float = 0.85,
     on: str | Iterable[str] | None = None,
     fuzzy: float | None = None,
     mode: Mode = "drop",
@@ -300,6 +312,10 @@ def decontaminate(
         numbers: Whether more than `threshold` of an item's numbers (words with a digit) must be matched too. A problem
             with other numbers is another problem: GSM8K's train split has three such variants of test items. False is
             Tulu 3's rule.
+        content: The share of what an item's words say that must be matched too, from 0 to 1: a word says 1 + ln(N / n)
+            if n of all N questions and solutions have it, and what is matched also counts if it says as much as 30 rare
+            words. "Which of the following is not a characteristic of cats?" shares nine of ten words with a question
+            about oligopoly, and 60 % of what they say. 0 is Tulu 3's rule.
         on: The turns to search. None searches user turns, and all completions and answers of rated and preference
             rows; "all" also finds solutions in the answers of conversations.
         fuzzy: The similarity, above 0 and up to 1, from which changed copies match: 1 minus the share of words, or of
@@ -326,7 +342,7 @@ def decontaminate(
         appendix C).
     """
     sets = _flat(evals)
-    _check(sets, ngram, threshold, fuzzy, mode, informative)
+    _check(sets, ngram, threshold, content, fuzzy, mode, informative)
     chosen = None if on is None else check_on(on if isinstance(on, str) else frozenset(on))
     return Decontaminate(
         evals=sets,
@@ -335,6 +351,7 @@ def decontaminate(
         ngram=ngram,
         threshold=threshold,
         numbers=numbers,
+        content=content,
         fuzzy=fuzzy,
         informative=informative,
         mode=mode,
@@ -358,7 +375,13 @@ def _flat(evals: Iterable[Evals]) -> tuple[EvalSet, ...]:
 
 
 def _check(
-    sets: tuple[EvalSet, ...], ngram: int, threshold: float, fuzzy: float | None, mode: str, informative: int
+    sets: tuple[EvalSet, ...],
+    ngram: int,
+    threshold: float,
+    content: float,
+    fuzzy: float | None,
+    mode: str,
+    informative: int,
 ) -> None:
     names = [one.name for one in sets]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -370,6 +393,8 @@ def _check(
         message = f"decontaminate(ngram={ngram!r}): an n-gram has 2 words or more; 8 is Tulu 3's"
     elif not 0 < threshold <= 1:
         message = f"decontaminate(threshold={threshold!r}): a share of an item's words, above 0 and up to 1"
+    elif not 0 <= content <= 1:
+        message = f"decontaminate(content={content!r}): a share of what an item's words say, from 0 to 1"
     elif fuzzy is not None and not 0 < fuzzy <= 1:
         message = f"decontaminate(fuzzy={fuzzy!r}): a similarity above 0 and up to 1, or None for no rephrasings"
     elif informative < 0:

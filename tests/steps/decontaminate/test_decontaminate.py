@@ -58,9 +58,9 @@ def test_hits_are_those_of_the_definition(
             elif item and any(within(item, split(turn)) for turn in row):
                 expected[key] = ("whole", 1.0)
                 standing |= {key for turn in row if alone(item, turn)}
-    step = decontaminate(sets, ngram=n, threshold=threshold, numbers=False, informative=0)
+    step = decontaminate(sets, ngram=n, threshold=threshold, numbers=False, content=0, informative=0)
     assert found(searched(step, [batch])) == expected
-    step = decontaminate(sets, ngram=n, threshold=threshold, numbers=False, informative=99)
+    step = decontaminate(sets, ngram=n, threshold=threshold, numbers=False, content=0, informative=99)
     left = {key: hit for key, hit in expected.items() if hit[0] == "overlap"} | dict.fromkeys(
         standing, ("generic", 1.0)
     )
@@ -103,10 +103,10 @@ def test_words_are_matched_across_turns_but_n_grams_do_not_cross_them() -> None:
 def test_more_than_the_threshold_is_contamination() -> None:
     item = given("a b c d e f g h i j k l m n o p")
     half, more = "a b c d e f g h", "a b c d e f g h i"
-    assert hits(decontaminate(item), chat(half)) == {}
-    assert hits(decontaminate(item), chat(more)) == {(0, "quiz/i0"): ("overlap", 9 / 16)}
-    assert hits(decontaminate(item, threshold=0.49), chat(half)) == {(0, "quiz/i0"): ("overlap", 0.5)}
-    whole = decontaminate(item, threshold=1.0)
+    assert hits(decontaminate(item, content=0), chat(half)) == {}
+    assert hits(decontaminate(item, content=0), chat(more)) == {(0, "quiz/i0"): ("overlap", 9 / 16)}
+    assert hits(decontaminate(item, threshold=0.49, content=0), chat(half)) == {(0, "quiz/i0"): ("overlap", 0.5)}
+    whole = decontaminate(item, threshold=1.0, content=0)
     assert hits(whole, chat("a b c d e f g h i j k l m n o p")) == {(0, "quiz/i0"): ("overlap", 1.0)}
     assert hits(whole, chat("a b c d e f g h i j k l m n o")) == {}
 
@@ -115,10 +115,12 @@ def test_more_than_the_threshold_is_contamination() -> None:
 def test_numbers_must_be_matched_too(threshold: float, held: int) -> None:
     numbers = ["12", "b2b", "7,"]
     item = "A robe takes {} bolts of blue fiber and half that much {} white fiber. How many bolts in {} does it take?"
-    step = decontaminate(given(item.format(*numbers)), ngram=3, threshold=threshold)
+    step = decontaminate(given(item.format(*numbers)), ngram=3, threshold=threshold, content=0)
     for count in range(4):
         row = chat(item.format(*numbers[:count], *["99"] * (3 - count)))
-        plain = hits(decontaminate(given(item.format(*numbers)), ngram=3, threshold=threshold, numbers=False), row)
+        plain = hits(
+            decontaminate(given(item.format(*numbers)), ngram=3, threshold=threshold, numbers=False, content=0), row
+        )
         assert len(plain) == (threshold < 1 or count == 3)
         assert hits(step, row) == (plain if count >= held else {})
 
@@ -243,7 +245,7 @@ def test_no_row_and_no_hit() -> None:
 
 def test_the_strongest_hits_of_a_row_are_kept_and_all_are_counted() -> None:
     many = given(*(f"{LONG} {'x' * i}" for i in range(1, 101)), LONG)
-    step = decontaminate(many)
+    step = decontaminate(many, content=0)
     signed = step.sign(segments(asks([LONG]), step.reads))
     assert signed.columns["hits"].tolist() == [101]
     assert signed.lists["hits"].value_lengths().to_pylist() == [64]

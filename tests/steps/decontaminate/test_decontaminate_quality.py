@@ -31,9 +31,6 @@ PLANTED: Final = 60
 STRANGERS: Final = ("apple", "seven", "quickly", "under", "garden", "theory", "purple", "run", "system", "music")
 
 ITEM: Final = "the item itself"
-TWIN: Final = "a question with one word changed"
-CLOZE: Final = "false alarm: the phrase that many questions begin with"
-PHRASE: Final = "false alarm: a title or phrase that the question is made of, in a text of its own"
 OPTION: Final = "false alarm: one of the choices of another question, on a line of its own"
 
 READ: Final[dict[str, dict[str, tuple[str, int, str]]]] = {
@@ -42,23 +39,9 @@ READ: Final[dict[str, dict[str, tuple[str, int, str]]]] = {
         "truthful_qa/107": ("generic", 1, ITEM),
     },
     "flan": {
-        "alpaca_eval/198": ("overlap", 1, TWIN),
-        "koala/koala_87": ("overlap", 1, TWIN),
-        "mmlu/econometrics_test/83": ("overlap", 4, CLOZE),
-        "mmlu/high_school_geography_test/133": ("overlap", 4, CLOZE),
-        "mmlu/high_school_geography_test/16": ("overlap", 4, CLOZE),
-        "mmlu/high_school_mathematics_test/169": ("overlap", 1, CLOZE),
-        "mmlu/high_school_physics_test/115": ("overlap", 1, CLOZE),
-        "mmlu/management_test/61": ("overlap", 4, CLOZE),
         "mmlu/nutrition_test/173": ("generic", 1, OPTION),
-        "nq_open/3294": ("overlap", 1, PHRASE),
-        "nq_open/809": ("overlap", 2, PHRASE),
     },
-    "t0": {
-        "nq_open/2878": ("overlap", 3, PHRASE),
-        "nq_open/809": ("overlap", 5, PHRASE),
-        "ultra_eval/101": ("overlap", 5, PHRASE),
-    },
+    "t0": {},
 }
 """Every item found in LIMA, FLAN CoT and T0: why, in how many rows, and what it is, by eye."""
 
@@ -176,7 +159,7 @@ def test_gsm8k_train_is_not_gsm8k_test(sets: tuple[EvalSet, ...], real_file: Fin
         batches = read(files(real_file(name)))
         for fuzzy in (None, 0.85):
             assert found(searched(decontaminate(gsm8k, on="all", fuzzy=fuzzy), batches)) == {}
-        twins = found(searched(decontaminate(gsm8k, on="all", numbers=False), batches))
+        twins = found(searched(decontaminate(gsm8k, on="all", numbers=False, content=0), batches))
         assert {item for _, item in twins} == {"gsm8k/602", "gsm8k/632"}
 
 
