@@ -80,8 +80,8 @@ class Vocabulary(NamedTuple):
 class Index(NamedTuple):
     """What the search needs. Texts of questions come first, then those of answers; each has `sizes` words.
 
-    `long` and `short` are the texts that `grams` and `shorts` number from 0; `unfinished` marks the short ones that are no
-    sentence. `digests` are content hashes of the sets.
+    `long` and `short` are the texts that `grams` and `shorts` number from 0; `unfinished` marks the short ones that are
+    no sentence. `digests` are content hashes of the sets.
     """
 
     items: IndexItems

@@ -19,11 +19,12 @@ class Grams(NamedTuple):
     """The n-grams of long texts, numbered from 0.
 
     Text `t` has the words `words[word_begins[t]:word_begins[t + 1]]`, and at its places the n-grams
-    `grams[begins[t]:begins[t + 1]]`. It is contaminated by a row that shares n-grams over `needs[t]` of its words, if the
-    row has words with a content of `content_needed[t]` and `figures_needed[t]` of its numbers (words that are `digits`)
-    anywhere, or n-grams over a content of `enough`. `numbers` are the words' places in `vocabulary`, `content` is that of
-    all words before each. A `solution` counts in answers only. Every such row has one of the n-grams that list the text:
-    n-gram `g` lists the texts `posts[post_begins[g]:post_begins[g + 1]]`. `bloom` contains the n-grams with posts.
+    `grams[begins[t]:begins[t + 1]]`. It is contaminated by a row that shares n-grams over `needs[t]` of its words, if
+    the row has words with a content of `content_needed[t]` and `figures_needed[t]` of its numbers (words that are
+    `digits`) anywhere, or n-grams over a content of `enough`. `numbers` are the words' places in `vocabulary`,
+    `content` is that of all words before each. A `solution` counts in answers only. Every such row has one of the
+    n-grams that list the text: n-gram `g` lists the texts `posts[post_begins[g]:post_begins[g + 1]]`. `bloom` contains
+    the n-grams with posts.
     """
 
     n: int
@@ -211,14 +212,14 @@ def _note_words(turns: TurnWords, s: int, index: Grams, mark: int, seen_words: N
 @inline
 def _held(
     text: int, index: Grams, mark: int, seen: NDArray[np.int32], place: NDArray[np.int64]
-) -> tuple[int, int, int, int]:
+) -> tuple[int, np.signedinteger, int, int]:
     """Return how many words of the text are in n-grams of the row `mark`, their content, and the longest run of them.
 
     The run is given by its first position in the text and by the n-gram there.
     """
     only = int(index.solution[text])
     base = index.word_begins[text]
-    matched, content, upto = 0, np.int64(0), 0
+    matched, upto, content = 0, 0, np.int64(0)
     longest, begin, run = 0, 0, 0
     before = np.int64(-2)
     for at in range(index.begins[text + 1] - index.begins[text]):
@@ -238,7 +239,9 @@ def _held(
 
 
 @inline
-def _says_as_much(text: int, index: Grams, mark: int, seen_words: NDArray[np.int32], covered_content: int) -> bool:
+def _says_as_much(
+    text: int, index: Grams, mark: int, seen_words: NDArray[np.int32], covered_content: np.signedinteger
+) -> bool:
     """Return whether the row `mark` has enough of the text's numbers, and of what its words say."""
     figures, content = 0, 0
     for k in range(index.word_begins[text], index.word_begins[text + 1]):
@@ -246,7 +249,7 @@ def _says_as_much(text: int, index: Grams, mark: int, seen_words: NDArray[np.int
             figures += index.digits[k]
             content += index.content[k + 1] - index.content[k]
     says = content >= index.content_needed[text] or covered_content >= index.enough
-    return says and figures >= index.figures_needed[text]
+    return bool(says and figures >= index.figures_needed[text])
 
 
 @inline

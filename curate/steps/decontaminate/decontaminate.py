@@ -195,16 +195,14 @@ def _read(keys: pl.DataFrame, lists: KeyLists) -> pl.DataFrame:
     ).unnest("hit")
 
 
-def _with_generic(
-    hits: pl.DataFrame, generic: NDArray[np.bool_], only_alone: NDArray[np.bool_]
-) -> pl.DataFrame:
+def _with_generic(hits: pl.DataFrame, generic: NDArray[np.bool_], only_alone: NDArray[np.bool_]) -> pl.DataFrame:
     """Leave out questions that count `only_alone` where they are within longer text; give others their reason."""
     text = hits["text"].to_numpy()
     whole = pl.col("reason") == WHOLE
     plain = whole & pl.Series(generic[text])
-    return hits.with_columns(
-        reason=pl.when(plain).then(pl.lit(GENERIC, pl.Int8)).otherwise(pl.col("reason"))
-    ).filter(~(hits["reason"] == WHOLE) | ~pl.Series(only_alone[text]) | hits["alone"])
+    return hits.with_columns(reason=pl.when(plain).then(pl.lit(GENERIC, pl.Int8)).otherwise(pl.col("reason"))).filter(
+        ~(hits["reason"] == WHOLE) | ~pl.Series(only_alone[text]) | hits["alone"]
+    )
 
 
 def _by_item(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
@@ -264,7 +262,7 @@ def _items(
         .then(pl.lit("the question contains no words"))
         .when(pl.col("kind") == "generic")
         .then(pl.format("{} informative words: it counts where it is a turn or a line of its own", "informative"))
-        .when(pl.Series(np.append(index.unfinished, False)[short]))  # noqa: FBT003
+        .when(pl.Series(np.append(index.unfinished, False)[short]))
         .then(pl.lit("no whole sentence: it counts where it is a turn or a line of its own"))
         .otherwise(None)
         .alias("why")
