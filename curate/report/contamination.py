@@ -31,8 +31,8 @@ ROW: Final = ["source", "id"]
 class EvalCoverage(NamedTuple):
     """The coverage of an eval: counts of its items, the unmatchable ones with the reason, and the generic ones.
 
-    A generic item matches only a whole turn or line; it is listed with the number of rows that contain it in longer
-    text.
+    A generic item, and one that is no whole sentence, matches only a whole turn or line: `common` are some of them,
+    each with the number of rows that contain it within longer text, and `within` counts those with such rows.
     """
 
     name: str
@@ -41,6 +41,7 @@ class EvalCoverage(NamedTuple):
     generic: int
     unmatchable: tuple[tuple[str, str], ...]
     common: tuple[tuple[str, int], ...]
+    within: int = 0
 
     @property
     def lost(self) -> int:
@@ -97,9 +98,9 @@ def evals(build: Build, step: str) -> tuple[EvalCoverage, ...]:
 def coverage(items: pl.DataFrame) -> tuple[EvalCoverage, ...]:
     """Return the coverage of each eval from the items table of a decontaminate step."""
     lost = _named(items.filter(pl.col("kind") == "unmatchable"), "why")
-    common = _named(
-        items.filter(pl.col("kind") == "generic").sort("within", descending=True, maintain_order=True), "within"
-    )
+    only_alone = items.filter(pl.col("kind") != "unmatchable", pl.col("why").is_not_null())
+    common = _named(only_alone.sort("within", descending=True, maintain_order=True), "within")
+    within = dict(only_alone.filter(pl.col("within") > 0).group_by("eval").len().rows())
     return tuple(
         EvalCoverage(
             line["eval"],
@@ -108,6 +109,7 @@ def coverage(items: pl.DataFrame) -> tuple[EvalCoverage, ...]:
             line["generic"],
             lost.get(line["eval"], ()),
             common.get(line["eval"], ()),
+            within.get(line["eval"], 0),
         )
         for line in counts(items).to_dicts()
     )
@@ -164,11 +166,9 @@ def count_staying(build: Build, step: str) -> int:
 
 def contamination_lines(build: Build, step: str) -> list[str]:
     """Return lines on the coverage of a decontaminate step, its items in each source, and the rows that keep one."""
-    return [
-        *coverage_lines(evals(build, step)),
-        *_found_lines(findings(build, step)),
-        *_stay(build, step),
-    ]
+    cover = evals(build, step)
+    within = any(one.within for one in cover)
+    return [*coverage_lines(cover), *_found_lines(findings(build, step), within=within), *_stay(build, step)]
 
 
 def coverage_line(one: EvalCoverage) -> str:
@@ -189,6 +189,18 @@ def lost_line(one: EvalCoverage) -> str:
     return f"; {one.lost:,} not: {', '.join(name for name, _ in one.unmatchable)}{more}"
 
 
+def within_line(one: EvalCoverage) -> str:
+    """Name the items that count only as a turn or line of their own and are within longer text, with their rows.
+
+    >>> within_line(EvalCoverage("truthful_qa", 817, 817, 30, (), (("107", 42), ("108", 1), ("5", 0)), 2))
+    'truthful_qa: 2 items too generic to count are within longer text: 107 in 42 rows, 108 in 1 row'
+    """
+    named = [f"{item} in {counted(rows, 'row')}" for item, rows in one.common[:LISTED] if rows]
+    more = f" and {one.within - len(named):,} more" if one.within > len(named) else ""
+    are = "item too generic to count is" if one.within == 1 else "items too generic to count are"
+    return f"{one.name}: {one.within:,} {are} within longer text: {', '.join(named)}{more}"
+
+
 def found_line(one: SourceContamination) -> str:
     """Write what a source contains of an eval.
 
@@ -205,17 +217,22 @@ def found_line(one: SourceContamination) -> str:
 
 
 def coverage_lines(cover: tuple[EvalCoverage, ...]) -> list[str]:
-    """Write the coverage of evals: many in one line, then those with unmatchable items."""
+    """Write the coverage of evals: many in one line, then those with unmatchable items, or generic ones in rows."""
+    within = [within_line(one) for one in cover if one.within]
     if len(cover) <= LISTED:
-        return [coverage_line(one) for one in cover]
+        return [*map(coverage_line, cover), *within]
     items, matchable, generic = (sum(getattr(one, name) for one in cover) for name in ("items", "matchable", "generic"))
     summary = f"{len(cover)} evals: {items:,} items, {matchable:,} matchable, {generic:,} of them generic"
-    return [summary, *(coverage_line(one) for one in cover if one.lost)]
+    return [summary, *(coverage_line(one) for one in cover if one.lost), *within]
 
 
-def _found_lines(found: tuple[SourceContamination, ...]) -> list[str]:
+def _found_lines(found: tuple[SourceContamination, ...], *, within: bool) -> list[str]:
     if not found:
-        return ["no row that reached it contains an item"]
+        return [
+            "no row is matched; generic items are within longer text"
+            if within
+            else "no row that reached it contains an item"
+        ]
     rest = found[LISTED:]
     more = [f"and {len(rest)} pairs of source and eval more, {sum(one.bad for one in rest) or 'none'} contaminated"]
     return [*map(found_line, found[:LISTED]), *(more if rest else [])]

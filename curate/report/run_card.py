@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from curate.report.contamination import LINES, count_staying, evals, findings
+from curate.report.contamination import LINES, count_staying, evals, findings, within_line
 from curate.report.finding_tables import finding_tables, table_line
 from curate.report.formatting import percent, settings
 from curate.report.highlights import plain
@@ -183,8 +183,12 @@ def _languages(build: Build) -> list[str]:
 def _contamination(build: Build, label: str) -> str:
     """Return the section of a decontaminate step: the eval items in each source."""
     found = findings(build, label)
-    head = pl.DataFrame([cover[:4] for cover in evals(build, label)], schema=SEARCHED, orient="row")
+    cover = evals(build, label)
+    head = pl.DataFrame([one[:4] for one in cover], schema=SEARCHED, orient="row")
     parts = [f"## Contamination: {cell(label)}", "Eval items that could be found:", table(head)]
+    within = [f"- {cell(within_line(one))}" for one in cover if one.within]
+    if not found and within:
+        return "\n\n".join([*parts, "No row is matched; generic items are within longer text:", "\n".join(within)])
     if not found:
         return "\n\n".join([*parts, "No row that reached this step contains one."])
     more = f" {len(found) - LINES:,} more pairs are not listed." if len(found) > LINES else ""

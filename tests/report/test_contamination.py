@@ -18,6 +18,7 @@ from curate.report.contamination import (
     contamination,
     contamination_lines,
     coverage,
+    coverage_lines,
     staying,
 )
 from curate.report.dropped_rows import dropped_rows
@@ -34,7 +35,8 @@ STEP = "decontaminate"
 
 def items(*lines: tuple[str, str, str, int]) -> pl.DataFrame:
     schema = {"eval": pl.String, "item": pl.String, "kind": pl.String, "within": pl.Int64}
-    return pl.DataFrame(lines, schema=schema, orient="row").with_columns(why=pl.lit("the question contains no words"))
+    why = pl.when(pl.col("kind").is_in(["unmatchable", "generic"])).then(pl.lit("the question contains no words"))
+    return pl.DataFrame(lines, schema=schema, orient="row").with_columns(why=why)
 
 
 def pairs_of(count: int, verdict: str = "below 2 %") -> pl.DataFrame:
@@ -144,6 +146,28 @@ def test_lines_where_nothing_was_found(searched: Build, monkeypatch: pytest.Monk
     assert "No row that reached this step contains an item." in Reader(page(searched)).text
     assert "No row that reached this step contains one." in card(searched)
     assert "contain an item and are kept" not in page(searched)
+
+
+def test_generic_items_within_longer_text_are_named_where_nothing_was_found(
+    searched: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = items(
+        ("e", "a", "generic", 1), ("e", "b", "generic", 1200), ("e", "c", "generic", 0), ("e", "d", "long", 0)
+    )
+    none = searched.hits(STEP).clear()
+    monkeypatch.setattr(Build, "hits", lambda *_: none)
+    monkeypatch.setattr(Build, "contamination", lambda *_: pairs_of(1).clear())
+    monkeypatch.setattr("curate.report.contamination.table", lambda *_: lines)
+    assert contamination_lines(searched, STEP)[1:] == [
+        "e: 2 items too generic to count are within longer text: b in 1,200 rows, a in 1 row",
+        "no row is matched; generic items are within longer text",
+    ]
+    text = Reader(page(searched)).text
+    assert "No row that reached this step contains an item." not in text
+    assert "No row is matched, but 2 items too generic to count are within longer text of rows that reached" in text
+    assert coverage_lines(coverage(lines))[1].startswith("e: 2 items too generic to count")
+    assert "No row is matched; generic items are within longer text:" in card(searched)
+    assert "e: 2 items too generic to count are within longer text: b in 1,200 rows" in card(searched)
 
 
 def test_many_evals_are_told_in_one_line(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:

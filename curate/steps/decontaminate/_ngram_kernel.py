@@ -279,15 +279,19 @@ def covered(turns: TurnWords, rows: NDArray[np.bool_], index: Grams) -> tuple[ND
     out, lines = np.empty((64, 6), np.int32), 0
     s = 0
     while s < len(turns.row):
-        row, mark, count = turns.row[s], s + 1, 0
+        row, mark, count, first = turns.row[s], s + 1, 0, s
         while s < len(turns.row) and turns.row[s] == row:
             if rows[row]:
                 count = _note(turns, s, index, mark, seen, place, asked, candidates, count)
-                _note_words(turns, s, index, mark, seen_words)
             s += 1
         for text in candidates[:count]:
             matched, content, begin, number = _held(text, index, mark, seen, place)
-            if matched < index.needs[text] or not _says_as_much(text, index, mark, seen_words, content):
+            if matched < index.needs[text]:
+                continue
+            while first < s:
+                _note_words(turns, first, index, mark, seen_words)
+                first += 1
+            if not _says_as_much(text, index, mark, seen_words, content):
                 continue
             only = int(index.solution[text])
             turn, word = place[only, 0, number], place[only, 1, number]

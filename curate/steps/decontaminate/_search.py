@@ -26,7 +26,7 @@ BEGINS_TURN: Final = (
     r"(?:(?:q|question|user|human|prompt|instruction|input)\W{0,3}|\d{1,3}[.)])?[\s\"'*]*$"
 )
 ENDS_TURN: Final = r"^[^\w\n#<\[]*(?:$|\n|#{2,}|<\||</s>|\[/INST\])"
-"""What stands before and after a turn in the text of a chat: a line, "### Human:", "<|user|>", "[INST]"."""
+"""What is before and after a turn in the text of a chat: a line, "### Human:", "<|user|>", "[INST]"."""
 
 MATCHES: Final = pl.Schema(
     {
@@ -149,7 +149,7 @@ def short_runs(batch: Batch, index: Index, informative: int) -> tuple[pl.DataFra
 
 
 def _between_marks(batch: Batch, lines: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return which runs of words fill a turn of a chat that stands as one text: "### Human: Who are you? ### ..."."""
+    """Return which runs of words fill a turn of a chat written as one text: "### Human: Who are you? ### ..."."""
     inside = np.flatnonzero(lines[:, 4] == 0)
     place = lines[inside, 0]
     start, end = characters(batch, place, lines[inside, 2], lines[inside, 3])

@@ -288,37 +288,35 @@ def decontaminate(
     punctuation do not count, and a Chinese character is a word. The reasons, strongest first:
 
     - `overlap`: a question of `ngram` words or more. A word is matched if it is in an n-gram that one of the row's
-      turns has too; more than `threshold` of the words must be matched (Tulu 3's rule; see `numbers`).
-    - `whole`: a shorter question whose words are in one turn, in sequence.
+      turns has too; more than `threshold` of the words must be matched (Tulu 3's rule), see `content` and `numbers`.
+    - `whole`: a shorter question whose words are in one turn, in sequence; if it is no whole sentence ("The Federal
+      Reserve", "Sound travels in"), they are a whole turn or line.
     - `solution`: an answer of `ngram` words or more, in turns of the assistant, by the rule of `overlap`.
     - `fuzzy`: a question of 10 words or more that is similar to part of a turn.
-    - `generic`: a question of fewer than `informative` distinct informative words (a word is informative if at most
-      1 % of the rows contain it) that is a whole turn or line, apart from a label ("Q:", "User:", "12."). Within
-      longer text it is only counted, in the table `items`.
+    - `generic`: a question of fewer than `informative` distinct informative words (in at most 1 % of the rows without
+      the question) that is a whole turn, or a line apart from a label ("Q:", "12."), or between marks of a chat
+      ("### Human: ... ###"). Within longer text it is only counted, in the table `items`, and reported.
 
-    Passages and choices of items are not searched for. A question without words cannot be found, and `items` says so.
-
-    The score is the share of the item's words that are matched, or the similarity. The ledger names the item
-    ("gsm8k/17") and its position. The 64 strongest hits of a row are kept. The build folder has the tables `hits` (one
-    line per row and item) and `items` (one per item: its kind, and how many rows contain it). Protected rows are never
-    dropped, but their hits are listed. Eval sets are read when the first rows arrive.
+    Passages and choices are not searched for. The score is the share of the item's words that are matched, or
+    the similarity. The ledger names the item ("gsm8k/17") and its position. The 64 strongest hits of a row are kept.
+    The build folder has the tables `hits` (one line per row and item) and `items` (one per item: its kind, and how many
+    rows contain it). Hits of protected rows are only listed. Eval sets are read when the first rows arrive.
 
     Args:
         *evals: Eval sets, or sequences of them such as `evals("tulu3")`.
         ngram: Words per n-gram, 2 or more; 8 is Tulu 3's.
         threshold: The share of an item's words that must be exceeded, above 0 and up to 1 (all words); 0.5 is Tulu 3's.
-        numbers: Whether more than `threshold` of an item's numbers (words with a digit) must be matched too. A problem
-            with other numbers is another problem: GSM8K's train split has three such variants of test items. False is
-            Tulu 3's rule.
-        content: The share of what an item's words say that must be matched too, from 0 to 1: a word says 1 + ln(N / n)
-            if n of all N questions and solutions have it, and what is matched also counts if it says as much as 30 rare
-            words. "Which of the following is not a characteristic of cats?" shares nine of ten words with a question
-            about oligopoly, and 60 % of what they say. 0 is Tulu 3's rule.
+        numbers: Whether more than `threshold` of an item's numbers (words with a digit) must be matched too: a problem
+            with other numbers is another problem. False is Tulu 3's rule.
+        content: The share of what an item's words say that must be in the row, from 0 to 1; a word says 1 + ln(N / n)
+            if n of all N questions and solutions have it. "Which of the following is not a characteristic of cats?" has
+            nine of ten words of a question about oligopoly. Shared n-grams that say as much as 25 rare words always
+            count. 0 is Tulu 3's rule.
         on: The turns to search. None searches user turns, and all completions and answers of rated and preference
             rows; "all" also finds solutions in the answers of conversations.
         fuzzy: The similarity, above 0 and up to 1, from which changed copies match: 1 minus the share of words, or of
-            characters, that was inserted, deleted or changed; the greater counts. 0.85 finds one changed word in ten.
-            None (default) searches for none. Paraphrases have too little in common to be found.
+            characters, that was inserted, deleted or changed; the greater counts. 0.85 finds one changed word in ten,
+            None (default) none. Paraphrases have too little in common to be found.
         mode: "drop", or "flag" to keep every row and only report the hits.
         informative: Informative words that a short question needs to count within longer text.
         allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
@@ -336,16 +334,14 @@ def decontaminate(
         (['truthful_qa', 'gsm8k'], 8, 'drop')
 
     References:
-        Tulu 3 (arXiv:2411.15124, section 3.2; open-instruct's decontamination/search.py); GPT-3 (arXiv:2005.14165,
-        appendix C).
+        Tulu 3 (arXiv:2411.15124, section 3.2; open-instruct's decontamination/search.py); GPT-3 (arXiv:2005.14165).
     """
     sets = _flat(evals)
     _check(sets, ngram, threshold, content, fuzzy, mode, informative)
-    chosen = None if on is None else check_on(on if isinstance(on, str) else frozenset(on))
     return Decontaminate(
         evals=sets,
-        on=USERS if chosen is None else chosen,
-        answers=chosen is None,
+        on=USERS if on is None else check_on(on if isinstance(on, str) else frozenset(on)),
+        answers=on is None,
         ngram=ngram,
         threshold=threshold,
         numbers=numbers,
