@@ -309,8 +309,8 @@ def decontaminate(
         numbers: Whether more than `threshold` of an item's numbers (words with a digit) must be matched too: a problem
             with other numbers is another problem. False is Tulu 3's rule.
         content: The share of what an item's words say that must be in the row, from 0 to 1 (0 is Tulu 3's rule); a word
-            says 1 + ln(N / n) if n of all N items have it. "Which of the following is not a characteristic of cats?" has
-            nine of ten words of a question about oligopoly. N-grams that say as much as 25 rare words always count.
+            says 1 + ln(N / n) if n of all N items have it. "Which of the following is not a characteristic of cats?"
+            has nine of ten words of a question about oligopoly. N-grams that say as much as 25 rare words always count.
         on: The turns to search. None searches user turns, and all completions and answers of rated and preference
             rows; "all" also finds solutions in the answers of conversations.
         fuzzy: The similarity, above 0 and up to 1, from which changed copies match: 1 minus the share of words, or of

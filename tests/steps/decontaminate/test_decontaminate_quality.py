@@ -31,6 +31,7 @@ PLANTED: Final = 60
 STRANGERS: Final = ("apple", "seven", "quickly", "under", "garden", "theory", "purple", "run", "system", "music")
 
 ITEM: Final = "the item itself"
+TWIN: Final = "a question with one word changed"
 OPTION: Final = "false alarm: one of the choices of another question, on a line of its own"
 
 READ: Final[dict[str, dict[str, tuple[str, int, str]]]] = {
@@ -39,6 +40,8 @@ READ: Final[dict[str, dict[str, tuple[str, int, str]]]] = {
         "truthful_qa/107": ("generic", 1, ITEM),
     },
     "flan": {
+        "alpaca_eval/198": ("overlap", 1, TWIN),
+        "koala/koala_87": ("overlap", 1, TWIN),
         "mmlu/nutrition_test/173": ("generic", 1, OPTION),
     },
     "t0": {},
