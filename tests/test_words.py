@@ -61,8 +61,16 @@ WORDS: Final = re.compile(rf"\b({'|'.join(map(re.escape, BANNED))})\b", re.IGNOR
 PARTS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 """The words of an identifier."""
 
-ALLOWED: Final[dict[str, set[str]]] = {"curate/text/casing/lexicon.py": {"met", "told"}}
-"""Words that a file needs, because the data is about them."""
+ALLOWED: Final[dict[str, set[str]]] = {
+    "curate/text/casing/lexicon.py": {"met", "told"},
+    "tests/cli/test_findings.py": {"nobody"},
+    "tests/report/test_duplicates.py": {"nobody"},
+    "tests/steps/decontaminate/test_decontaminate.py": {"nobody"},
+    "tests/steps/filters/test_truecase.py": {"met"},
+    "tests/steps/refusals/test_refusals.py": {"told"},
+    "tests/text/casing/test_restore.py": {"met"},
+}
+"""Words that a file's strings need, because they are data; its comments and identifiers do without them."""
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
@@ -91,10 +99,10 @@ def faults(path: str, text: str, *, code: bool) -> Iterator[str]:
     for line, sentence in lines:
         for found in WORDS.finditer(re.sub(r"`[^`]*`", "", sentence) if not code else sentence):
             word = found[1].lower()
-            if word not in allowed:
+            if word not in allowed or sentence.startswith("#"):
                 yield f"{path}:{line + sentence[: found.start()].count(chr(10))}: {word!r}: write {BANNED[word]}"
     for line, name in identifiers(text) if code else ():
-        for word in {part.lower() for part in PARTS.findall(name)} & BANNED.keys() - allowed:
+        for word in {part.lower() for part in PARTS.findall(name)} & BANNED.keys():
             yield f"{path}:{line}: {name}: not {word!r} but {BANNED[word]}"
 
 
@@ -108,12 +116,12 @@ def documents() -> Iterator[tuple[str, str]]:
         yield path.relative_to(ROOT).as_posix(), "\n".join("".join(cell["source"]) for cell in cells)
 
 
-@pytest.mark.parametrize("folder", ["curate", "mixtures"])
+@pytest.mark.parametrize("folder", ["curate", "mixtures", "tests"])
 def test_code_is_written_in_words_that_everyone_knows(folder: str) -> None:
     found = [
         fault
         for path in sorted((ROOT / folder).rglob("*.py"))
-        if path.name != "test_words.py"
+        if path != Path(__file__)  # which lists the words
         for fault in faults(path.relative_to(ROOT).as_posix(), path.read_text("utf-8"), code=True)
     ]
     assert not found, "\n" + "\n".join(found)

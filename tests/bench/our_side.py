@@ -1,8 +1,8 @@
 """Our side of a bench beside peers, as a process: one Group over rows in memory, or a whole build of them.
 
-`our_side.py STEP WAY CHATS SCRATCH DATA TOLD` writes to TOLD, as JSON, the seconds of `work`, what part of them went
-where, and the ids of the rows that stay. The clock starts when kernels are loaded from Numba's cache, which takes as
-long for one row as for a million; `start` says how long.
+`our_side.py STEP WAY CHATS SCRATCH DATA RESULT` writes to RESULT, as JSON, the seconds of `work`, what part of them
+went where, and the ids of the rows that stay. The clock starts when kernels are loaded from Numba's cache, which takes
+as long for one row as for a million; `start` says how long.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ def test_order_and_files_do_not_change_a_byte(tmp_path: Path) -> None:
     assert (once.positive, once.negative) == (72, 96)
     assert {path.name for path in tmp_path.iterdir()} == {"q.bin", "q.md", "bad0.jsonl", "bad1.jsonl", "bad2.jsonl"}
     assert load_classifier(tmp_path / "q.bin").digest == once.sha256
-    told = read_card(tmp_path / "q.bin", once.sha256)
-    assert told == ("positive", "response", "spaced", once.sha256, None)
+    stored = read_card(tmp_path / "q.bin", once.sha256)
+    assert stored == ("positive", "response", "spaced", once.sha256, None)
     assert "auc 1.000" in repr(once)
     assert str(tmp_path).encode() not in b"".join(first)
     card = first[1].decode()
@@ -85,9 +85,9 @@ def test_a_quantized_one_is_small_and_reads_other_segments(tmp_path: Path) -> No
     good, bad = source(rows(GOOD, 60)), source(rows(BAD, 60))
     made = trained(tmp_path / "q.ftz", good, bad, quantize=True, on={"user", "assistant"}, loss="ova")
     assert (tmp_path / "q.ftz").stat().st_size < 2_000_000
-    told = read_card(made.path, made.sha256)
-    assert told is not None
-    assert told.on == frozenset({"user", "assistant"})
+    card = read_card(made.path, made.sha256)
+    assert card is not None
+    assert card.on == frozenset({"user", "assistant"})
 
 
 def test_an_opening_is_all_that_is_read(tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ def test_an_opening_is_all_that_is_read(tmp_path: Path) -> None:
     first = trained(tmp_path / "a.bin", source(good), source(bad), on="all", opening=25)
     second = trained(tmp_path / "b.bin", source(short[0]), source(short[1]), on="all")
     assert first.sha256 == second.sha256
-    told = read_card(first.path, first.sha256)
-    assert told is not None
-    assert told.opening == 25
+    card = read_card(first.path, first.sha256)
+    assert card is not None
+    assert card.opening == 25
     step = quality(first.path, None)
     one, other = (segments(body(side[:20]), step.reads) for side in (good, short[0]))
     assert step.score(one).columns["probability"].tolist() == step.score(other).columns["probability"].tolist()
@@ -197,7 +197,7 @@ def test_what_is_there_is_not_replaced(tmp_path: Path, monkeypatch: pytest.Monke
     assert (tmp_path / "q.md").read_text() == "mine"
 
 
-def test_a_missing_trainer_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_trainer_is_reported_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good, bad = source(rows(GOOD, 60)), source(rows(BAD, 60))
     monkeypatch.setitem(sys.modules, "fasttext", None)
     with pytest.raises(CallError, match="pip install fasttext-numpy2"):

@@ -43,7 +43,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def test_build_makes_every_mixture_of_the_file(work: Path) -> None:
-    told = run("build", "mix.py")
+    result = run("build", "mix.py")
     assert sorted(path.name for path in (work / "build").iterdir()) == ["first-mix", "second-mix"]
     assert Build(work / "build" / "first-mix").funnel.filter(source="a")["rows"].item() == 20
     for line in (
@@ -52,9 +52,9 @@ def test_build_makes_every_mixture_of_the_file(work: Path) -> None:
         "The build is in build/first-mix: train 20 rows.",
         "build/second-mix/report.html",
     ):
-        assert line in told.stdout
-    assert told.stdout.index("build/first-mix") < told.stdout.index("build/second-mix")
-    assert told.stderr == ""
+        assert line in result.stdout
+    assert result.stdout.index("build/first-mix") < result.stdout.index("build/second-mix")
+    assert result.stderr == ""
 
 
 @pytest.mark.parametrize("name", ["second", "second-mix", "again"])
@@ -75,7 +75,7 @@ def test_threads_do_not_change_a_byte(work: Path) -> None:
     assert hashes(work / "one") == hashes(work / "two")
 
 
-def test_a_build_that_lies_there_is_replaced_only_when_told(work: Path) -> None:
+def test_an_existing_build_is_replaced_only_on_request(work: Path) -> None:
     run("build", "mix.py:second", "--out", "here")
     before = hashes(work / "here")
     assert "here exists; choose another folder, or say --overwrite" in error(
@@ -146,7 +146,7 @@ def test_data_that_is_not_there_is_a_wrong_call(work: Path) -> None:
 
 def test_check_tells_formats_fields_steps_and_the_plan(work: Path) -> None:
     before = sorted(work.rglob("*"))
-    told = run("check", "mix.py:first").stdout
+    output = run("check", "mix.py:first").stdout
     for part in (
         "first-mix: conversation rows",
         "a  messages() (as declared)",
@@ -156,32 +156,32 @@ def test_check_tells_formats_fields_steps_and_the_plan(work: Path) -> None:
         "a.jsonl:34: expected valid JSON",
         "»As an AI language model«, »I do not have opinions«.",
     ):
-        assert part in told
-    assert re.search(r"refusals +33 +3 +9\.1% +no_feelings 3|refusals +33 +3 +9\.1% +self_reference 3", told)
-    assert re.search(r"a +34 +30 +Rows\(n=20\) +20 *\n", told)
+        assert part in output
+    assert re.search(r"refusals +33 +3 +9\.1% +no_feelings 3|refusals +33 +3 +9\.1% +self_reference 3", output)
+    assert re.search(r"a +34 +30 +Rows\(n=20\) +20 *\n", output)
     assert sorted(work.rglob("*")) == before
 
 
 def test_check_of_the_first_rows_says_what_is_a_guess(work: Path) -> None:
     assert work.is_dir()
-    told = run("check", "mix.py:first", "--rows", "10").stdout
-    assert "10 rows read, the first of ~" in told
-    assert "~ is an estimate" in told
+    output = run("check", "mix.py:first", "--rows", "10").stdout
+    assert "10 rows read, the first of ~" in output
+    assert "~ is an estimate" in output
 
 
 def test_check_is_exit_code_1_where_the_build_would_stop(work: Path) -> None:
     write_lines(work / "data" / "a.jsonl", [chat(f"Say {n}!", REFUSAL) for n in range(40)])
-    told = run("check", "mix.py", code=1).stdout
-    assert "the build would fail: step 'refusals' drops 40 of the 40 rows of source 'a' (100%)" in told
-    assert "the build would fail: mixture 'first-mix' cannot deliver" in told
-    assert "second-mix: conversation rows" in told, "the others are told too"
+    output = run("check", "mix.py", code=1).stdout
+    assert "the build would fail: step 'refusals' drops 40 of the 40 rows of source 'a' (100%)" in output
+    assert "the build would fail: mixture 'first-mix' cannot deliver" in output
+    assert "second-mix: conversation rows" in output, "the others are reported too"
 
 
 def test_check_of_an_empty_source_warns(work: Path) -> None:
     (work / "data" / "b.jsonl").write_text("", "utf-8")
-    told = run("check", "mix.py:second").stdout
-    assert "warning: source 'b' has no rows" in told
-    assert "0 rows read, all of them" in told
+    output = run("check", "mix.py:second").stdout
+    assert "warning: source 'b' has no rows" in output
+    assert "0 rows read, all of them" in output
 
 
 # --- show ----------------------------------------------------------------------------------------------------------
@@ -194,9 +194,9 @@ def made(work: Path) -> Path:
 
 
 def test_show_marks_the_evidence(made: Path) -> None:
-    told = run("show", str(made), "-n", "2").stdout
-    assert told.count("»As an AI language model«, »I do not have opinions«.") == 2
-    assert "\x1b" not in told
+    output = run("show", str(made), "-n", "2").stdout
+    assert output.count("»As an AI language model«, »I do not have opinions«.") == 2
+    assert "\x1b" not in output
     assert run("show", str(made), "--step", "exact_dedup").stdout == "no rows to show\n"
     assert run("show", str(made), "--fate", "quarantined", "--source", "a").stdout.startswith(
         "a  a.jsonl:34  quarantined"
@@ -235,7 +235,7 @@ def test_diff_tells_settings_counts_and_rows(work: Path) -> None:
     edit(work / "data" / "a.jsonl", "Answer 7. ", "Answer [7]. ")
     edit(work / "mix.py", "c.refusals(), ", "")
     run("build", "mix.py:first", "--out", "after", "-q")
-    told = run("diff", "before", "after", "-n", "100").stdout
+    output = run("diff", "before", "after", "-n", "100").stdout
     for part in (
         "before against after",
         "source a.take: Rows(n=20) → Rows(n=25)",
@@ -244,7 +244,7 @@ def test_diff_tells_settings_counts_and_rows(work: Path) -> None:
         "source a: its rows differ",
         "was not sampled",
     ):
-        assert part in told
+        assert part in output
     same = run("diff", "after", "after").stdout
     assert "the same settings and the same data" in same
     assert "25 rows are the same in both" in same
@@ -255,9 +255,9 @@ def test_diff_marks_what_changed_in_a_text(work: Path) -> None:
     run("build", "mix.py:first", "--out", "before", "-q")
     edit(work / "data" / "a.jsonl", "Answer 7. ", "Answer [b]7[/b]. ")
     run("build", "mix.py:first", "--out", "after", "-q")
-    told = run("diff", "before", "after").stdout
-    assert "a/a7  text\n- assistant: Answer »7«. " in told
-    assert "+ assistant: Answer »[b]7[/b]«." in told
+    output = run("diff", "before", "after").stdout
+    assert "a/a7  text\n- assistant: Answer »7«. " in output
+    assert "+ assistant: Answer »[b]7[/b]«." in output
 
 
 def test_diff_of_two_kinds_is_a_wrong_call(made: Path, work: Path) -> None:
@@ -294,17 +294,17 @@ def test_version_and_help() -> None:
     assert re.fullmatch(r"curate \d+\.\d+\.\d+\n", run("--version").stdout)
     for command in ("build", "check", "show", "diff"):
         assert command in run("--help").stdout
-        told = run(command, "-h").stdout
-        assert "--debug" in told
+        output = run(command, "-h").stdout
+        assert "--debug" in output
     assert "Exit codes: 0 done" in run("--help").stdout
     assert "Commands" in run(code=2).stdout, "no command: help, and a wrong call"
 
 
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(work: Path) -> None:
     assert work.is_dir()
-    told = run("show", "data", "--debug", code=1).stderr
-    assert "Traceback (most recent call last)" in told
-    assert told.endswith("error: no build at data: it has no manifest.json\n")
+    output = run("show", "data", "--debug", code=1).stderr
+    assert "Traceback (most recent call last)" in output
+    assert output.endswith("error: no build at data: it has no manifest.json\n")
 
 
 def test_control_characters_in_a_message_are_named(work: Path) -> None:
@@ -319,8 +319,8 @@ def test_an_interruption_says_that_work_is_kept(work: Path, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Mixture, "build", stopped)
-    told = run("build", "mix.py", code=130).stderr
-    assert told.strip() == "interrupted; finished work is kept, run the same command to resume"
+    output = run("build", "mix.py", code=130).stderr
+    assert output.strip() == "interrupted; finished work is kept, run the same command to resume"
     monkeypatch.setattr("curate.preview.check.check", stopped)
     assert run("check", "mix.py", code=130).stderr.strip() == "interrupted"
 

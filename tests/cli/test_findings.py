@@ -36,7 +36,7 @@ def quiz(work: Path) -> Path:
 
 def test_build_ends_with_what_was_found(quiz: Path) -> None:
     assert quiz.is_dir()
-    told = run("build", "mix.py", "--out", "here").stdout
+    output = run("build", "mix.py", "--out", "here").stdout
     found = """
 exact_dedup
   a: 1 (3.1% of its rows) are duplicates within the source
@@ -47,17 +47,17 @@ decontaminate
 
 The build is in here: train 30 rows.
 """
-    assert found in told
+    assert found in output
 
 
 def test_show_ends_with_what_was_found(quiz: Path) -> None:
     assert quiz.is_dir()
     run("build", "mix.py", "--out", "here", "-q")
-    told = run("show", "here").stdout
-    assert "decontaminate: overlap (1, at most 0.5)\n  contains quiz/0\n" in told
-    assert "Tell me: »Which of the seven bridges of [bold]Pellow[/bold] was" in told
-    assert told.endswith("a contains 1 item of quiz (50.0%) in 1 row (3.1%): contaminated\n")
-    assert "duplicates within the source" in told
+    output = run("show", "here").stdout
+    assert "decontaminate: overlap (1, at most 0.5)\n  contains quiz/0\n" in output
+    assert "Tell me: »Which of the seven bridges of [bold]Pellow[/bold] was" in output
+    assert output.endswith("a contains 1 item of quiz (50.0%) in 1 row (3.1%): contaminated\n")
+    assert "duplicates within the source" in output
     one = run("show", "here", "--step", "exact_dedup").stdout
     assert one.endswith("\nexact_dedup\n  a: 1 (3.1% of its rows) are duplicates within the source\n")
     assert "quiz" not in one
@@ -67,8 +67,8 @@ def test_show_ends_with_what_was_found(quiz: Path) -> None:
 
 def test_check_reports_recall_and_succeeds_where_only_changed_items_are_missed(quiz: Path) -> None:
     assert quiz.is_dir()
-    told = run("check", "mix.py").stdout
-    assert "  contains quiz/0\n" in told
+    output = run("check", "mix.py").stdout
+    assert "  contains quiz/0\n" in output
     recall = """\
 decontaminate finds what is planted
   quiz: 2 items, 2 matchable
@@ -77,8 +77,8 @@ decontaminate finds what is planted
   with prefix and suffix           100.0%  of 2 items
   in turn three                    100.0%  of 2 items
 """
-    assert recall in told
-    assert "no fuzzy search; fuzzy=0.85 finds more of those with a changed word" in told
+    assert recall in output
+    assert "no fuzzy search; fuzzy=0.85 finds more of those with a changed word" in output
 
 
 def test_check_fails_where_a_verbatim_item_is_missed(quiz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,10 +87,10 @@ def test_check_fails_where_a_verbatim_item_is_missed(quiz: Path, monkeypatch: py
     items = pl.DataFrame({"eval": ["quiz"], "item": ["0"], "kind": ["long"], "within": [0], "why": [""]})
     failing = LeakTest("decontaminate", 0.85, items, ways, Way("generic", 0, 0, ()))
     monkeypatch.setattr("curate.preview.check.leak_test", lambda *_: failing)
-    told = run("check", "mix.py", code=1).stdout
-    assert "verbatim                     99.7%  of 300 items  missed: quiz/[U+001B][31m\n" in told
-    assert "one word changed, of fewer   40.0%  of 5 items\n" in told
-    assert "fuzzy search from 0.85\n" in told
+    output = run("check", "mix.py", code=1).stdout
+    assert "verbatim                     99.7%  of 300 items  missed: quiz/[U+001B][31m\n" in output
+    assert "one word changed, of fewer   40.0%  of 5 items\n" in output
+    assert "fuzzy search from 0.85\n" in output
     monkeypatch.setattr("curate.preview.check.leak_test", lambda *_: failing._replace(ways=ways[1:]))
     run("check", "mix.py")
 

@@ -88,7 +88,7 @@ def test_a_start_loads_nothing_heavy() -> None:
     assert done.stdout.endswith("set()\n"), done.stdout
 
 
-def test_an_error_that_nobody_foresaw_asks_for_a_report(work: Path) -> None:
+def test_an_unforeseen_error_asks_for_a_report(work: Path) -> None:
     (work / "odd.py").write_text(
         "import curate as c\n\n\n"
         "class Odd(c.Mixture):\n    def build(self, *_, **__):\n        raise RuntimeError('what is this')\n\n\n"
@@ -127,9 +127,9 @@ def test_an_interruption_ends_it_with_130(work: Path) -> None:
         assert process.stdout.readline() == b"started\n"
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.decode().strip() == "interrupted; finished work is kept, run the same command to resume"
+    assert stderr.decode().strip() == "interrupted; finished work is kept, run the same command to resume"
 
 
 def test_letters_that_standard_output_cannot_show_are_spelled(work: Path) -> None:

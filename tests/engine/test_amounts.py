@@ -67,10 +67,10 @@ def test_weights_share_a_total_of_rows(tmp_path: Path) -> None:
 def test_weights_share_a_total_of_tokens(tmp_path: Path) -> None:
     sources = [source("a", chats(80)), source("b", chats(80, 200))]
     done = built(tmp_path / "out", *sources, weights={"a": 3, "b": 1}, total=Tokens(600))
-    told = done.composition.select("source", "unit", "asked", "delivered", "tokens").rows()
-    assert [line[:3] for line in told] == [("a", "tokens", 450), ("b", "tokens", 150)]
+    lines = done.composition.select("source", "unit", "asked", "delivered", "tokens").rows()
+    assert [line[:3] for line in lines] == [("a", "tokens", 450), ("b", "tokens", 150)]
     largest = done.ledger.select("tokens").max().collect().item()
-    for _, _, asked, delivered, tokens in told:
+    for _, _, asked, delivered, tokens in lines:
         assert asked - largest < tokens <= asked
         assert delivered == tokens
 

@@ -23,7 +23,7 @@ from curate.steps.refusals.refusals import refusals
 from tests.support.build_data import built, chat, chats, fates, hashes, left_behind, said, source, texts, write_lines
 
 GOOD = [json.dumps(row).encode() for row in chats(20)]
-NOBODY = 65_534
+UNPRIVILEGED = 65_534
 
 
 def plain(out: Path, path: Path, **options: Any) -> Build:  # noqa: ANN401
@@ -76,11 +76,11 @@ def test_a_bad_line_is_quarantined_alone(tmp_path: Path, what: str) -> None:
     done = plain(tmp_path / "out", write_lines(tmp_path / "rows.jsonl", [*GOOD[:7], line, *GOOD[7:]]))
     assert fates(done) == {"s": {"kept": 20, "quarantined": 1}}
     assert texts(done.kept()) == said(chats(20))
-    told = done.quarantined().row(0, named=True)
-    assert (told["file"], told["line"]) == ("rows.jsonl", 8)
-    assert expected in told["expected"]
-    assert len(told["excerpt"]) <= 200
-    assert line.startswith(told["excerpt"][:10].encode())
+    bad_row = done.quarantined().row(0, named=True)
+    assert (bad_row["file"], bad_row["line"]) == ("rows.jsonl", 8)
+    assert expected in bad_row["expected"]
+    assert len(bad_row["excerpt"]) <= 200
+    assert line.startswith(bad_row["excerpt"][:10].encode())
 
 
 def test_all_bad_lines_at_once(tmp_path: Path) -> None:
@@ -139,12 +139,12 @@ def test_a_build_that_fails_leaves_no_folder_it_made(tmp_path: Path) -> None:
 
 
 @contextmanager
-def as_nobody() -> Iterator[None]:
+def without_privileges() -> Iterator[None]:
     """Give up root's rights for a while."""
     if os.geteuid() != 0:
         yield
         return
-    os.seteuid(NOBODY)
+    os.seteuid(UNPRIVILEGED)
     try:
         yield
     finally:
@@ -167,15 +167,18 @@ def open_folder(tmp_path: Path) -> Iterator[Path]:
 def test_an_input_without_permission_is_named(open_folder: Path) -> None:
     out = open_folder / "out"
     path = write_lines(open_folder / "rows.jsonl", GOOD)
-    with as_nobody():
+    with without_privileges():
         plain(out, path)
     (open_folder / "shut").mkdir()
     write_lines(open_folder / "shut" / "rows.jsonl", GOOD)
     (open_folder / "shut").chmod(0)
     path.chmod(0)
-    with as_nobody(), pytest.raises(FormatError, match=r"rows\.jsonl cannot be read: Permission denied\. Give it read"):
+    with (
+        without_privileges(),
+        pytest.raises(FormatError, match=r"rows\.jsonl cannot be read: Permission denied\. Give it read"),
+    ):
         plain(out, path, overwrite=True)
-    with as_nobody(), pytest.raises(FormatError, match=r"shut.* cannot be read: Permission denied"):
+    with without_privileges(), pytest.raises(FormatError, match=r"shut.* cannot be read: Permission denied"):
         plain(out, open_folder / "shut", overwrite=True)
     (open_folder / "shut").chmod(0o755)
     assert Build(out).kept().collect().height == 20
@@ -188,7 +191,10 @@ def test_a_folder_without_permission_is_named(open_folder: Path) -> None:
     shut = open_folder / "shut"
     shut.mkdir(mode=0o555)
     for out in (shut / "out", shut / "deep" / "out"):
-        with as_nobody(), pytest.raises(BuildFolderError, match=r"cannot write to .*shut.*: Permission denied; choose"):
+        with (
+            without_privileges(),
+            pytest.raises(BuildFolderError, match=r"cannot write to .*shut.*: Permission denied; choose"),
+        ):
             plain(out, path)
     assert list(shut.iterdir()) == []
 
@@ -236,7 +242,7 @@ def packed(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("size", [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 1_300 << 10])
-def test_a_full_disk_is_told_and_left_clean(tmp_path: Path, small_disk: Callable[[int], Path], size: int) -> None:
+def test_a_full_disk_is_reported_and_left_clean(tmp_path: Path, small_disk: Callable[[int], Path], size: int) -> None:
     # 4 kB is full at the first note, 1.3 MB when the partitions (1.2 MB) are there and data and ledger come.
     words = [chat(f"Ask {i}?", hex(i**40)) for i in range(3_000)]
     path = packed(write_lines(tmp_path / "rows.jsonl", words))  # rows of a plain file would stay there

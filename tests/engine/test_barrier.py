@@ -46,18 +46,18 @@ class Rarest(Group):
         return GroupKeys({"first": first}, {"sizes": lists}, {"texts": np.array([sum(map(len, sizes)), 1])})
 
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
-        told = lists.read("sizes", np.arange(keys.height)[::-1].copy()).to_pylist()[::-1]
-        assert [sizes[0] if sizes else -1 for sizes in told] == keys["first"].to_list()
+        read_back = lists.read("sizes", np.arange(keys.height)[::-1].copy()).to_pylist()[::-1]
+        assert [sizes[0] if sizes else -1 for sizes in read_back] == keys["first"].to_list()
         held = dict(keys.filter(source=AGAINST).select("first", "row").iter_rows())
         own = keys.filter(pl.col("source") != AGAINST, ~pl.col("protect"))
-        falls = own.filter(pl.col("first").is_in(list(held))).select(
+        drops = own.filter(pl.col("first").is_in(list(held))).select(
             "row",
             reason=pl.lit("length"),
             score=pl.col("first").cast(pl.Float64),
             kept=pl.col("first").replace_strict(held, return_dtype=pl.Int64),
             match=pl.lit(None, pl.String),
         )
-        met = own.select(
+        hits = own.select(
             "row",
             reason=pl.lit("seen"),
             side=pl.lit("dialogue"),
@@ -68,7 +68,7 @@ class Rarest(Group):
         )
         summed = pl.DataFrame({"texts": [int(totals["texts"][0])]})
         return Resolved(
-            falls.cast(DROP_COLUMNS), met.cast(HIT_COLUMNS), {"rows": own.select("row", "first"), "totals": summed}
+            drops.cast(DROP_COLUMNS), hits.cast(HIT_COLUMNS), {"rows": own.select("row", "first"), "totals": summed}
         )
 
 
@@ -77,10 +77,10 @@ def test_a_group_gets_all_it_signed_and_the_folder_all_it_says(tmp_path: Path) -
     step = Rarest(others=(files(held, "messages"),), allow_large_drop=True)
     rows = [*chats(5), *chats(5, start=100), *chats(3, start=98_000)]
     done = built(tmp_path / "out", source("a", rows), source("b", chats(4, 1_000), protect=True), steps=(step,))
-    fell = done.dropped("rarest")
-    assert fell["match"].unique().to_list() == ["against/held.jsonl/h7"]
-    assert fell["score"].unique().to_list() == [6.0]
-    assert sorted(row["content"] for [row, _] in fell["messages"]) == [f"Ask {i}?" for i in range(5)]
+    dropped = done.dropped("rarest")
+    assert dropped["match"].unique().to_list() == ["against/held.jsonl/h7"]
+    assert dropped["score"].unique().to_list() == [6.0]
+    assert sorted(row["content"] for [row, _] in dropped["messages"]) == [f"Ask {i}?" for i in range(5)]
     assert done.funnel.filter(source="a")["rarest"].item() == 5
     ledger = done.ledger.collect()
     seen = ledger.filter(source="a")["evidence"].to_list()
@@ -93,7 +93,7 @@ def test_a_group_gets_all_it_signed_and_the_folder_all_it_says(tmp_path: Path) -
     assert pl.read_parquet(tmp_path / "out" / "steps" / "rarest" / "totals.parquet").item() == 2 * len(rows) + 8 + 4
 
 
-def test_rows_a_filter_felled_do_not_reach_a_group_and_rows_after_it_do_not_care(tmp_path: Path) -> None:
+def test_rows_dropped_by_a_filter_do_not_reach_a_group(tmp_path: Path) -> None:
     held = of_rows([chat("Ask 7?", "Held.")])
     steps = (shape(max_words=4), Rarest(others=(held,), allow_large_drop=True), exact_dedup())
     rows: list[Row] = [
@@ -150,7 +150,7 @@ def test_readers_of_a_step_that_left_nothing_say_so(tmp_path: Path) -> None:
     assert done.overlap("exact_dedup").height == done.clusters("exact_dedup").height == 0
 
 
-def test_rows_that_would_fall_behind_a_group_too_are_written_once(tmp_path: Path) -> None:
+def test_rows_that_a_later_step_would_drop_too_are_written_once(tmp_path: Path) -> None:
     """They are stored with those that filters dropped, wherever the other rows are."""
     rows = [chat("Same?", "x" * (i % 2)) for i in range(8)]
     steps = (exact_dedup(on="prompt", allow_large_drop=True), shape(min_characters=50, allow_large_drop=True))

@@ -56,8 +56,8 @@ def test_every_row_has_one_fate(tmp_path: Path) -> None:
         "mixed": {"kept": 12, "unsampled": 18, "dropped": 12, "quarantined": 3},
         "b": {"kept": 7},
     }
-    told = {line["source"]: line for line in done.funnel.to_dicts()}
-    assert told["mixed"] == {
+    funnel = {line["source"]: line for line in done.funnel.to_dicts()}
+    assert funnel["mixed"] == {
         "source": "mixed",
         "read": read,
         "quarantined": 3,
@@ -68,9 +68,9 @@ def test_every_row_has_one_fate(tmp_path: Path) -> None:
         "kept": 12,
         "rows": 12,
     }
-    for line in told.values():
+    for line in funnel.values():
         assert line["read"] == sum(line[name] for name in ("quarantined", *done.steps, "unsampled", "kept"))
-    assert told["total"]["read"] == read + 7
+    assert funnel["total"]["read"] == read + 7
 
 
 def test_what_was_kept_dropped_and_refused_reads_back(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_a_duplicate_names_the_row_that_stays(tmp_path: Path) -> None:
         source("second", [chat("a?", "2", id="two"), chat("B?", "3", id="three")]),
         steps=[exact_dedup("prompt")],
     )
-    fell = done.dropped().row(0, named=True)
-    assert (fell["source"], fell["id"], fell["match"]) == ("second", "two", "first/one")
-    assert (fell["reason"], fell["score"], fell["bound"]) == ("duplicate", 1.0, 1.0)
+    dropped = done.dropped().row(0, named=True)
+    assert (dropped["source"], dropped["id"], dropped["match"]) == ("second", "two", "first/one")
+    assert (dropped["reason"], dropped["score"], dropped["bound"]) == ("duplicate", 1.0, 1.0)
 
 
 def test_steps_decide_in_their_order(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_steps_decide_in_their_order(tmp_path: Path) -> None:
     assert both.dropped()["step"].to_list() == ["refusals"]
 
 
-def test_protected_rows_never_fall(tmp_path: Path) -> None:
+def test_protected_rows_are_never_dropped(tmp_path: Path) -> None:
     rows = [chat("Who?", REFUSAL), chat("Who?", REFUSAL), chat("Hm?", "")]
     done = built(tmp_path / "out", source("other", [chat("who?", "x")]), source("own", rows, protect=True), steps=STEPS)
     assert fates(done) == {"other": {"dropped": 1}, "own": {"kept": 3}}
@@ -207,8 +207,8 @@ def test_two_steps_of_one_name_and_steps_of_a_source(tmp_path: Path) -> None:
         steps=[shape(), shape(on="response", min_words=2)],
     )
     assert done.steps == ["a:shape", "shape", "shape-2"]
-    fell = done.dropped().select("source", "step", "reason", "score", "bound").rows()
-    assert fell == [("a", "a:shape", "too_many_words", 4.0, 3.0), ("b", "shape-2", "too_few_words", 1.0, 2.0)]
+    dropped = done.dropped().select("source", "step", "reason", "score", "bound").rows()
+    assert dropped == [("a", "a:shape", "too_many_words", 4.0, 3.0), ("b", "shape-2", "too_few_words", 1.0, 2.0)]
     assert done.scores("a:shape")["source"].to_list() == ["a", "a"]
     assert done.dropped(step="shape").height == 0
     assert done.dropped(step="shape").columns == done.dropped().columns
@@ -216,7 +216,7 @@ def test_two_steps_of_one_name_and_steps_of_a_source(tmp_path: Path) -> None:
         done.dropped(step="shap")
 
 
-def test_an_edit_is_told_and_its_rows_stay(tmp_path: Path) -> None:
+def test_an_edit_is_reported_and_its_rows_stay(tmp_path: Path) -> None:
     rows = [chat("A?", "1", "B?", REFUSAL), chat("A?", "2"), chat("A?", REFUSAL)]
     done = built(tmp_path / "out", source("s", rows), steps=[cut_refusals(), refusals()])
     assert texts(done.kept()) == [("A?", "1"), ("A?", "2")]
@@ -224,18 +224,20 @@ def test_an_edit_is_told_and_its_rows_stay(tmp_path: Path) -> None:
     assert "cut_refusals" not in done.funnel.columns
 
 
-def test_a_row_that_fell_is_as_it_was_when_it_fell(tmp_path: Path) -> None:
+def test_a_dropped_row_is_as_it_was_when_it_was_dropped(tmp_path: Path) -> None:
     asks = ("A?", "1", "B?", REFUSAL), ("A?", "1", "B?", "2"), ("ChatGPT, one two three?", "1", "B?", REFUSAL)
     steps = [shape(max_words=12), refusals(), cut_refusals(), refusals("tulu2")]
     done = built(tmp_path / "out", source("s", [chat(*ask) for ask in asks]), steps=steps)
     assert texts(done.dropped()) == sorted(asks[::2])
     assert texts(done.kept()) == [asks[1]]
     for row in done.dropped().iter_rows(named=True):
-        assert [hit["step"] for hit in row["evidence"]] == ["refusals"], "what is met after the cut has no place here"
+        assert [hit["step"] for hit in row["evidence"]] == ["refusals"], "a hit after the cut has no place here"
         (hit,) = row["evidence"]
         assert "language model" in row["messages"][hit["turn"]]["content"][hit["start"] : hit["end"]]
-    assert done.ledger.collect()["edited"].to_list() == [[], [], []], "what fell before an edit was not edited"
-    assert done.scores("refusals-2")["provider"].to_list() == [0, 0, 1], "but it is scored as if it had not fallen"
+    assert done.ledger.collect()["edited"].to_list() == [[], [], []], "a row dropped before an edit was not edited"
+    assert done.scores("refusals-2")["provider"].to_list() == [0, 0, 1], (
+        "but it is scored as if it had not been dropped"
+    )
 
 
 def test_a_large_drop_needs_a_word(tmp_path: Path) -> None:
@@ -327,19 +329,24 @@ def test_the_manifest_says_what_is_in_the_folder(tmp_path: Path) -> None:
     done = built(
         tmp_path / "out", source("s", files(path), take=Rows(9), licence="MIT"), steps=STEPS, test=Rows(2), seed=5
     )
-    told = done.manifest
-    assert (told["name"], told["kind"], told["seed"], told["tokens"]) == ("mix", "conversation", 5, "estimated")
-    for split in told["splits"].values():
+    manifest = done.manifest
+    assert (manifest["name"], manifest["kind"], manifest["seed"], manifest["tokens"]) == (
+        "mix",
+        "conversation",
+        5,
+        "estimated",
+    )
+    for split in manifest["splits"].values():
         for shard in split["shards"]:
             data = (done.path / shard["file"]).read_bytes()
             assert shard["sha256"] == hashlib.sha256(data).hexdigest()
             assert shard["rows"] == pl.read_parquet(data).height
-    (about,) = told["sources"]
+    (about,) = manifest["sources"]
     assert (about["read"], about["licence"], about["protect"]) == (read, "MIT", False)
     assert about["fates"] == {"kept": 9, "dropped": 12, "unsampled": 21, "quarantined": 3}
     assert about["plan"] == {"take": "Rows(n=9)", "unit": "rows", "asked": 9, "delivered": 9, "available": 30}
-    assert [step["kind"] for step in told["steps"]] == ["filter", "filter", "group"]
-    assert json.loads((done.path / "manifest.json").read_text("utf-8")) == told
+    assert [step["kind"] for step in manifest["steps"]] == ["filter", "filter", "group"]
+    assert json.loads((done.path / "manifest.json").read_text("utf-8")) == manifest
 
 
 def test_a_bound_can_be_moved_later(tmp_path: Path) -> None:
@@ -351,7 +358,7 @@ def test_a_bound_can_be_moved_later(tmp_path: Path) -> None:
     assert sorted(moved["id"]) == sorted(strict.kept().collect()["id"])
 
 
-def test_scores_are_kept_of_rows_that_fell_before(tmp_path: Path) -> None:
+def test_rows_dropped_by_an_earlier_step_keep_their_scores(tmp_path: Path) -> None:
     done = built(tmp_path / "out", source("s", [chat("A?", REFUSAL), chat("B?", "x")]), steps=[refusals(), shape()])
     assert done.scores("shape").height == 2
     with pytest.raises(CallError, match="keeps no scores"):

@@ -1,4 +1,4 @@
-"""The fingerprint stands for what was declared: for every decision, and for nothing else."""
+"""The fingerprint covers what was declared: every decision, and nothing else."""
 
 from __future__ import annotations
 

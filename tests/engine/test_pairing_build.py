@@ -50,7 +50,7 @@ def test_every_row_and_every_pair_has_the_fate_it_must_have(tmp_path: Path, prot
     texts = {row["id"]: row for part in (done.kept().collect(), done.dropped("shape-2")) for row in part.to_dicts()}
     assert [line["line"] for line in lines] == list(range(1, len(MAIN) + 2))
     assert lines[-1]["fate"] == "quarantined"
-    told = []
+    expected = []
     for row, line in zip(MAIN, lines, strict=False):
         came = slow(row, protect=protect)
         assert (line["fate"], line["reason"]) == (came.fate, came.reason)
@@ -60,9 +60,9 @@ def test_every_row_and_every_pair_has_the_fate_it_must_have(tmp_path: Path, prot
             assert (line["score"], line["bound"]) == (None, None)
         for k, (chosen, rejected, fate) in enumerate(came.pairs):
             name = f"{line['id']}/{k}"
-            told.append((name, fate, "shape-2" if fate == "dropped" else None, line["file"], line["line"]))
+            expected.append((name, fate, "shape-2" if fate == "dropped" else None, line["file"], line["line"]))
             assert sides(pl.DataFrame([texts[name]])) == [(name, row["prompt"], chosen, rejected)]
-    assert told == [(p["id"], p["fate"], p["step"], p["file"], p["line"]) for p in pairs]
+    assert expected == [(p["id"], p["fate"], p["step"], p["file"], p["line"]) for p in pairs]
     assert {line["reason"] for line in lines} >= {"one_completion", "missing_score", "all_tied"}
     assert {pair["fate"] for pair in pairs} == ({"kept"} if protect else {"kept", "dropped"})
     assert any(line["fate"] == "paired" and line["id"].endswith("-2") for line in lines)
@@ -72,7 +72,7 @@ def test_every_row_and_every_pair_has_the_fate_it_must_have(tmp_path: Path, prot
 
 
 def declared(folder: Path) -> Mixture:
-    """Declare a mixture of all that lies in `folder`: rated rows, and ready-made pairs beside them."""
+    """Declare a mixture of all files in `folder`: rated rows, and ready-made pairs beside them."""
     main = Source("main", files(folder / "main", "rated"), steps=(exact_dedup(allow_large_drop=True), *STEPS[:2]))
     side = Source("side", files(folder / "side", "preference"), take=Repeat(2))
     steps = (shape(on="chosen", max_words=6), contradictions(), balance_length(allow_large_drop=True))
@@ -175,7 +175,7 @@ def test_an_interrupted_build_goes_on_in_either_half(tmp_path: Path, monkeypatch
 # --- steps on both sides of the Pairing ---------------------------------------------------------------------------
 
 
-def test_a_row_that_falls_to_a_group_gives_no_pairs(tmp_path: Path) -> None:
+def test_a_row_dropped_by_a_group_gives_no_pairs(tmp_path: Path) -> None:
     rows = [ask("Same?", ("yes", 9.0), ("no", 1.0), id=name) for name in "abc"]
     rows += [ask("Same?", ("alone", 9.0), id="d"), ask("Other?", ("up", 2.0), ("down", 1.0), id="e")]
     done = built(tmp_path / "out", source("s", of_rated(rows)), steps=(exact_dedup("prompt"), binarize()))
@@ -183,23 +183,23 @@ def test_a_row_that_falls_to_a_group_gives_no_pairs(tmp_path: Path) -> None:
     fates = {line["id"]: (line["fate"], line["step"]) for line in lines_of(done)}
     paired = {name for name, (fate, _) in fates.items() if fate == "paired"}
     assert "e" in paired
-    fell = {name: step for name, (_, step) in fates.items() if step}
-    assert len([step for step in fell.values() if step == "exact_dedup"]) == 3
+    dropped = {name: step for name, (_, step) in fates.items() if step}
+    assert len([step for step in dropped.values() if step == "exact_dedup"]) == 3
     assert {name for name, *_ in sides(done.kept().collect())} == {f"{name}/0" for name in paired}
     duplicates = done.dropped("exact_dedup")
     assert set(duplicates["match"].str.split("/").list.first()) == {"s"}
     assert duplicates["completions"].list.len().to_list() == [1 if name == "d" else 2 for name in duplicates["id"]]
-    assert pl.read_parquet(done.path / "rated" / "*.parquet").height == len(fell)
+    assert pl.read_parquet(done.path / "rated" / "*.parquet").height == len(dropped)
 
 
-def test_edits_are_told_where_they_were_made(tmp_path: Path) -> None:
+def test_edits_are_reported_where_they_were_made(tmp_path: Path) -> None:
     before = [ask("Any word?", ("a word", 2.0), ("b", 1.0), id="a"), ask("None?", ("c", 2.0), ("d", 1.0), id="b")]
     for name, steps in (("before", (Dots(), binarize())), ("after", (binarize(), Dots()))):
         done = built(tmp_path / name, source("s", of_rated(before)), steps=steps)
         assert sides(done.kept().collect()) == [("a/0", "Any ...?", "a ...", "b"), ("b/0", "None?", "c", "d")]
         edited = {
-            what: told.filter(pl.col("edited").list.len() > 0).collect()["id"].to_list()
-            for what, told in (("rows", done.ledger), ("pairs", done.pairs))
+            what: table.filter(pl.col("edited").list.len() > 0).collect()["id"].to_list()
+            for what, table in (("rows", done.ledger), ("pairs", done.pairs))
         }
         assert edited == ({"rows": ["a"], "pairs": []} if name == "before" else {"rows": [], "pairs": ["a/0"]})
 
@@ -219,10 +219,10 @@ def test_groups_behind_the_pairing_decide_over_pairs(tmp_path: Path) -> None:
 # --- sources of both sorts ----------------------------------------------------------------------------------------
 
 
-def test_pairs_stand_beside_ready_made_ones(tmp_path: Path) -> None:
+def test_pairs_join_ready_made_ones(tmp_path: Path) -> None:
     paired = Source("uf", rated_file(tmp_path / "a.jsonl", MAIN), steps=STEPS)
-    twin = sides_of(MAIN)[0]
-    ready = Source("hh", preferences(tmp_path / "b.jsonl", [*SIDE, pair(*twin, id="twin")]), steps=(shape(),))
+    duplicate = sides_of(MAIN)[0]
+    ready = Source("hh", preferences(tmp_path / "b.jsonl", [*SIDE, pair(*duplicate, id="duplicate")]), steps=(shape(),))
     done = built(tmp_path / "out", paired, ready, steps=(exact_dedup("all", allow_large_drop=True),))
     count_fates(done)
     assert done.steps == ["uf:shape", "uf:binarize", "uf:shape-2", "hh:shape", "exact_dedup"]
@@ -230,8 +230,8 @@ def test_pairs_stand_beside_ready_made_ones(tmp_path: Path) -> None:
     assert done.kind == "preference"
     assert {done.kind_of_step(step) for step in done.steps[:2]} == {"rated"}
     assert {done.kind_of_step(step) for step in done.steps[2:]} == {"preference"}
-    twins = done.dropped("exact_dedup").filter(id="twin")
-    assert twins["match"].str.starts_with("uf/").to_list() == [True]
+    duplicates = done.dropped("exact_dedup").filter(id="duplicate")
+    assert duplicates["match"].str.starts_with("uf/").to_list() == [True]
     hh = done.ledger.filter(source="hh").collect()
     assert set(hh["fate"]) == {"kept", "dropped"}
     assert not done.pairs.filter(source="hh").collect().height
@@ -277,11 +277,11 @@ def test_amounts_count_pairs(tmp_path: Path) -> None:
 
 def test_a_prompt_is_on_one_side_of_the_split(tmp_path: Path) -> None:
     done = built(tmp_path / "out", source("uf", of_rated(MAIN)), steps=STEPS, test=Rows(30))
-    told = done.kept("train").collect(), done.kept("test").collect()
-    train, test = ({side[1] for side in sides(rows)} for rows in told)
-    assert 20 < told[1].height <= 30
+    splits = done.kept("train").collect(), done.kept("test").collect()
+    train, test = ({side[1] for side in sides(rows)} for rows in splits)
+    assert 20 < splits[1].height <= 30
     assert not train & test
-    shared = [side[1] for side in sides(told[1])]
+    shared = [side[1] for side in sides(splits[1])]
     assert len(set(shared)) < len(shared)
 
 
@@ -295,9 +295,9 @@ def test_a_check_of_all_rows_says_what_the_build_does(tmp_path: Path) -> None:
     assert found.whole
     assert found.stops == ()
     assert found.kind == "preference"
-    fell = done.dropped().group_by("source", "step").len().rows()
-    told = [(one.name, step.label, step.rows) for one in found.sources for step in one.steps if step.rows]
-    assert sorted(told) == sorted(fell)
+    dropped = done.dropped().group_by("source", "step").len().rows()
+    checked = [(one.name, step.label, step.rows) for one in found.sources for step in one.steps if step.rows]
+    assert sorted(checked) == sorted(dropped)
     for one, of in zip(found.sources, done.manifest["sources"], strict=True):
         assert (one.read, one.pairs) == (of["read"], of.get("pairs", {"made": None})["made"])
         assert one.left == one.expected == of["plan"]["available"]

@@ -45,7 +45,7 @@ def test_sources_without_rows_and_without_pairs(tmp_path: Path) -> None:
 
 
 def test_rows_that_share_an_id_give_pairs_of_their_own(tmp_path: Path) -> None:
-    """The second `a` is called `a-2`, as another row calls itself; of the two called `b` only one stands."""
+    """The second `a` is called `a-2`, as another row calls itself; of the two called `b` only one is kept."""
     one, two = (("x", 1.0), ("y", 2.0)), (("u", 1.0), ("v", 2.0))
     rows = [ask("A?", *one, id="a"), ask("A?", *one, id="a"), ask("C?", *two, id="a-2")]
     rows += [ask("B?", *one, id="b"), ask("B?", *two, id="b")]
@@ -126,12 +126,14 @@ def test_a_row_that_vanishes_stops_the_build(tmp_path: Path) -> None:
 def test_a_frame_and_a_file_give_the_same_pairs(tmp_path: Path) -> None:
     plain = [{**row, "id": row.get("id", f"n{i}")} for i, row in enumerate(MAIN[:60])]
     held = {"frame": of_rated(plain), "file": rated_file(tmp_path / "a.jsonl", plain)}
-    told = [sides(built(tmp_path / name, Source("s", one), steps=STEPS).kept().collect()) for name, one in held.items()]
-    assert told[0] == told[1]
-    assert len(told[0]) > 40
+    found = [
+        sides(built(tmp_path / name, Source("s", one), steps=STEPS).kept().collect()) for name, one in held.items()
+    ]
+    assert found[0] == found[1]
+    assert len(found[0]) > 40
 
 
-def test_rows_that_fell_before_are_not_paired_for_nothing() -> None:
+def test_rows_dropped_earlier_are_not_paired() -> None:
     rows = [ask(f"Ask? {LONG}", ("a", 1.0), ("b", 2.0)), ask("Ask?", ("c", 1.0), ("d", 2.0))]
     opened = of_rated(rows).open()
     body = pa.concat_batches([opened.parse(block).body for block in opened.blocks()])

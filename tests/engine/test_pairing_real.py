@@ -65,13 +65,13 @@ def test_ranked_replies_beside_ready_made_pairs(real_file: Callable[[str], Path]
     count_fates(done)
     again = built(tmp_path / "again", ranked, ready, steps=steps, threads=2)
     assert hashes(again.path) == hashes(done.path)
-    assert told(done, "oasst") > 0 < told(done, "uf")
+    assert kept_rows(done, "oasst") > 0 < kept_rows(done, "uf")
     lines = done.ledger.filter(source="oasst").collect()
     assert set(lines["reason"].drop_nulls()) <= {"one_completion", "missing_score", "all_tied"}
     assert set(done.dropped("oasst:binarize").columns) >= {"messages", "completions"}
 
 
-def told(done: Build, source: str) -> int:
+def kept_rows(done: Build, source: str) -> int:
     return int(done.kept().filter(pl.col("source") == source).select(pl.len()).collect().item())
 
 

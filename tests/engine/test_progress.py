@@ -24,10 +24,10 @@ def test_bars_are_for_terminals(
     monkeypatch.setenv("COLUMNS", "120")
     mixture = Mixture("mix", (source("first", chats(20)), source("none", [])))
     mixture.build(tmp_path / "out", quiet=quiet)
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert ("20 rows" in told.err and "first" in told.err and "writing" in told.err) == shown
-    assert shown or told.err == ""
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert ("20 rows" in printed.err and "first" in printed.err and "writing" in printed.err) == shown
+    assert shown or printed.err == ""
 
 
 def test_a_stage_of_unknown_length_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:

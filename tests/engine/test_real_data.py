@@ -180,21 +180,21 @@ def several(folder: Path, paths: list[Path]) -> RowsOnDisk:
 def flat(folder: Path, path: Path) -> RowsOnDisk:
     """Write trees as messages in a flat list, parents after children, with a message that lost its parent."""
     trees = [json.loads(line) for line in path.read_bytes().splitlines()]
-    told: list[Raw] = [{"message_id": "lost", "parent_id": "gone", "text": "x", "role": "assistant"}]
+    listed: list[Raw] = [{"message_id": "lost", "parent_id": "gone", "text": "x", "role": "assistant"}]
     starts: dict[str, Turns] = {}
     for each in trees:
         starts[each["prompt"]["message_id"]] = tree(each)
         stack = [(None, each["prompt"])]
         while stack:
             parent, node = stack.pop()
-            told.append({**{name: node[name] for name in node if name != "replies"}, "parent_id": parent})
+            listed.append({**{name: node[name] for name in node if name != "replies"}, "parent_id": parent})
             stack += [(node["message_id"], reply) for reply in node["replies"]]
-    told.reverse()
-    (folder / "flat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told), "utf-8")
+    listed.reverse()
+    (folder / "flat.jsonl").write_text("".join(json.dumps(row) + "\n" for row in listed), "utf-8")
     good = {
-        ("flat.jsonl", i): starts[row["message_id"]] for i, row in enumerate(told, 1) if row["message_id"] in starts
+        ("flat.jsonl", i): starts[row["message_id"]] for i, row in enumerate(listed, 1) if row["message_id"] in starts
     }
-    return RowsOnDisk(files(folder / "flat.jsonl", oasst_messages()), good, {("flat.jsonl", len(told))})
+    return RowsOnDisk(files(folder / "flat.jsonl", oasst_messages()), good, {("flat.jsonl", len(listed))})
 
 
 def in_memory(path: Path, turns: Callable[[Raw], Turns], how: str) -> RowsOnDisk:
@@ -315,7 +315,7 @@ def test_the_rows_in_quarantine_are_those_planted(done: Done) -> None:
     assert bad.height == sum(len(each.bad) for each in done.files.values())
 
 
-def test_every_line_of_the_ledger_stands_for_one_row(done: Done) -> None:
+def test_every_line_of_the_ledger_is_one_row(done: Done) -> None:
     places = done.build.ledger.select("source", "file", "line").collect()
     assert places.is_unique().all()
     for name, each in done.files.items():
@@ -337,9 +337,9 @@ def test_kept_rows_say_what_the_file_says(done: Done) -> None:
 
 
 def test_dropped_and_cut_rows_say_what_the_file_says(done: Done) -> None:
-    fell = done.build.dropped()
-    assert fell.height == sum(counts.get("dropped", 0) for counts in fates(done.build).values())
-    for row in fell.sample(CHECKED, seed=2).iter_rows(named=True):
+    dropped = done.build.dropped()
+    assert dropped.height == sum(counts.get("dropped", 0) for counts in fates(done.build).values())
+    for row in dropped.sample(CHECKED, seed=2).iter_rows(named=True):
         assert turns_of(row["messages"]) == done.files[row["source"]].rows[row["file"], row["line"]]
     cut = done.build.ledger.filter(fate="kept").filter(pl.col("edited").list.len() > 0)
     rows = done.build.kept().join(cut.select("source", "id", "file", "line"), on=["source", "id"]).collect()
@@ -349,22 +349,22 @@ def test_dropped_and_cut_rows_say_what_the_file_says(done: Done) -> None:
         assert whole[: len(left)] == left != whole
 
 
-def test_the_evidence_stands_in_the_text(done: Done) -> None:
-    fell = done.build.dropped(step="refusals")
-    assert fell.height > 100
-    for row in fell.iter_rows(named=True):
+def test_the_evidence_is_in_the_text(done: Done) -> None:
+    dropped = done.build.dropped(step="refusals")
+    assert dropped.height > 100
+    for row in dropped.iter_rows(named=True):
         for hit in row["evidence"]:
-            met = row["messages"][hit["turn"]]["content"][hit["start"] : hit["end"]]
-            letters = [char for char in met.casefold() if char.isalpha()]
+            matched = row["messages"][hit["turn"]]["content"][hit["start"] : hit["end"]]
+            letters = [char for char in matched.casefold() if char.isalpha()]
             assert letters, (row["id"], hit)
         assert row["match"] in {hit["match"] for hit in row["evidence"]}
 
 
 def test_duplicates_name_a_row_that_is_there(done: Done) -> None:
-    fell = done.build.dropped(step="exact_dedup")
-    assert {"flat", "arrow"} <= set(fell["source"])
+    dropped = done.build.dropped(step="exact_dedup")
+    assert {"flat", "arrow"} <= set(dropped["source"])
     names = done.build.ledger.select(name=pl.format("{}/{}", "source", "id")).collect()["name"]
-    assert fell["match"].is_in(names.implode()).all()
+    assert dropped["match"].is_in(names.implode()).all()
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ REFUSAL = "As an AI language model, I cannot."
 
 
 def rows_of(seed: int, count: int) -> list[Row]:
-    """Return rows with own ids and without, twins, repeated prompts, refusals, and two that share an id."""
+    """Return rows with own ids and without, duplicates, repeated prompts, refusals, and two that share an id."""
     chance = random.Random(seed)
     rows = []
     for i in range(count):
@@ -49,7 +49,7 @@ def rows_of(seed: int, count: int) -> list[Row]:
 
 
 def mixture(folder: Path, *more: Source) -> Mixture:
-    """Declare a mixture of all that lies in `folder/main` and `folder/side`."""
+    """Declare a mixture of all files in `folder/main` and `folder/side`."""
     main = files(folder / "main", "messages")
     side = files(folder / "side", "messages")
     return Mixture(
@@ -259,7 +259,7 @@ def partitions_made(folder: Path, monkeypatch: pytest.MonkeyPatch, *, resume: bo
     return len(made)
 
 
-def test_finished_pieces_are_taken_up(tmp_path: Path, plain: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_partitions_are_reused(tmp_path: Path, plain: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     parts = shuffled(5, MAIN, 4), shuffled(5, SIDE, 2)
     for name, resume, anew in (("on", True, 3), ("afresh", False, 6)):
         folder = lay(tmp_path / name, *parts)
@@ -268,7 +268,7 @@ def test_finished_pieces_are_taken_up(tmp_path: Path, plain: dict[str, str], mon
         assert data(folder / "out") == plain
 
 
-def test_pieces_of_another_file_or_mixture_are_not_taken_up(
+def test_partitions_of_another_file_or_mixture_are_not_reused(
     tmp_path: Path, plain: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = lay(tmp_path / "a", shuffled(3, rows_of(3, 800), 2), [SIDE])
@@ -310,7 +310,7 @@ def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))["name"] == "mix"
 
 
-def test_many_copies_are_moved_in_many_piles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_copies_are_moved_in_many_spill_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = source("s", chats(20), take=Repeat(50))
     whole = built(tmp_path / "whole", rows)
     monkeypatch.setattr(shards, "RELOCATED_BYTES", 1_000)
@@ -326,7 +326,7 @@ def test_many_copies_are_moved_in_many_piles(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("rows", [pytest.param(300, marks=pytest.mark.thorough), 2_000])
-def test_rows_that_stay_in_their_files_come_out_as_those_that_are_piled(
+def test_rows_that_stay_in_their_files_come_out_as_those_that_are_spilled(
     tmp_path: Path, small_blocks: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     small_blocks(rows)
@@ -334,22 +334,22 @@ def test_rows_that_stay_in_their_files_come_out_as_those_that_are_piled(
     late = chat("Ask first?", "Say first.", "Ask more?", REFUSAL)  # cut_refusals() edits it
     odd = '{"messages": [{"role": "user", "content": "Odd?", "x": 1}]}'
     write_lines(tmp_path / "side" / "more.jsonl", [late, odd, ""])
-    piled: list[str] = []
+    spilled: list[str] = []
 
     def spy(path: Path, *more: Any) -> None:  # noqa: ANN401
-        piled.append(path.name)
+        spilled.append(path.name)
         write_spill(path, *more)
 
     monkeypatch.setattr(partition, "write_spill", spy)
     mixture(tmp_path).build(tmp_path / "stay")
-    edited = len(piled)
+    edited = len(spilled)
     monkeypatch.setattr(reading, "may_stay", lambda _: False)
-    mixture(tmp_path).build(tmp_path / "piled")
-    assert hashes(tmp_path / "stay") == hashes(tmp_path / "piled")
-    assert 0 < edited < len(piled) - edited
+    mixture(tmp_path).build(tmp_path / "spilled")
+    assert hashes(tmp_path / "stay") == hashes(tmp_path / "spilled")
+    assert 0 < edited < len(spilled) - edited
 
 
-def test_files_larger_than_a_part_of_the_memory_are_piled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_larger_than_a_part_of_the_memory_are_spilled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = [files(write_lines(tmp_path / "a.jsonl", chats(100)), "messages").open()]
     size = opened[0].size or 0
     monkeypatch.setattr(source_lines, "memory", lambda: 4 * size)

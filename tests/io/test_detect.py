@@ -76,7 +76,7 @@ def test_rows_of_lines_and_of_tables_are_looked_at_together() -> None:
     assert detect([json.dumps(row).encode(), row], "x").why.startswith("auto: 2 of the first 2 rows have input")
 
 
-def test_rows_that_cannot_be_read_are_told_from_rows_of_no_format() -> None:
+def test_unreadable_rows_are_distinguished_from_rows_of_no_format() -> None:
     with pytest.raises(
         FormatError, match=r"x: its first 1 rows cannot be read: expected valid JSON; .*Repair the file"
     ):

@@ -20,18 +20,18 @@ CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hel
 
 
 @pytest.mark.parametrize(
-    ("template", "told"),
+    ("template", "expected"),
     [
         ("tulu", "<s><|user|>\nHi\n<|assistant|>\nHello.</s>"),
         ("zephyr", "<s><|user|>\nHi</s>\n<|assistant|>\nHello.</s>\n"),
         ("chatml", "<s><|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello.<|im_end|>\n"),
     ],
 )
-def test_templates_are_the_published_ones(tokenizer: Path, template: str, told: str) -> None:
+def test_templates_are_the_published_ones(tokenizer: Path, template: str, expected: str) -> None:
     found = chat_tokenizer(str(tokenizer), template)
-    assert found.apply_chat_template(CHAT, tokenize=False) == told
+    assert found.apply_chat_template(CHAT, tokenize=False) == expected
     asked = found.apply_chat_template(CHAT[:1], tokenize=False, add_generation_prompt=True)
-    assert told.startswith(asked)
+    assert expected.startswith(asked)
     assert found.decode(found.eos_token_id) == ("<|im_end|>" if template == "chatml" else "</s>")
 
 
@@ -111,8 +111,8 @@ def chatty(tokenizer: Path, request: pytest.FixtureRequest) -> ChatTokenizer:
     return chat_tokenizer(str(tokenizer), request.param)
 
 
-def turns(*told: tuple[str, str]) -> Chat:
-    return [{"role": role, "content": content} for role, content in told]
+def turns(*pairs: tuple[str, str]) -> Chat:
+    return [{"role": role, "content": content} for role, content in pairs]
 
 
 def spoken(chat: Chat, tokenizer: ChatTokenizer) -> TokenizedChat:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest.importorskip("trl", reason="needs the extra curate[train]")
-pytestmark = pytest.mark.filterwarnings("default")  # TRL and what it stands on warn their own developers
+pytestmark = pytest.mark.filterwarnings("default")  # TRL and its dependencies warn their own developers
 LIMITS = (1, 17, 60, 150, 1_000)
 
 
@@ -32,8 +32,8 @@ def test_conversations_against_a_loop(chats: Build, tokenizer: Path, limit: int)
     found = preflight(chats, tokenizer=str(tokenizer), limit=limit, chat_template="zephyr")
     counts = dict.fromkeys(("tokens", "trainable", "cut", "lost", "left", "trained"), 0)
     for row in chats.kept("train").collect().to_dicts():
-        told = chatty.apply_chat_template(row["messages"], return_dict=True, return_assistant_tokens_mask=True)
-        mask = told["assistant_masks"]
+        tokenized = chatty.apply_chat_template(row["messages"], return_dict=True, return_assistant_tokens_mask=True)
+        mask = tokenized["assistant_masks"]
         stays = any(mask[:limit])
         counts["tokens"] += len(mask)
         counts["trainable"] += sum(mask)
@@ -74,8 +74,8 @@ def test_sides_that_are_the_same_up_to_the_limit_are_left_out(tokenizer: Path, t
     build = Mixture("pairs", [source]).build(tmp_path / "pairs", quiet=True)
     found = {n: preflight(build, tokenizer=str(tokenizer), limit=n, chat_template="tulu") for n in (50, 500)}
     assert [(one.total["equal"], one.rows) for one in found.values()] == [(3, 1), (0, 4)]
-    told = found[50].lengths.filter(pl.col("outcome") == "equal")
-    assert told.select("left", "trained").sum().row(0) == (0, 0)
+    equal = found[50].lengths.filter(pl.col("outcome") == "equal")
+    assert equal.select("left", "trained").sum().row(0) == (0, 0)
 
 
 def test_trl_prepares_the_same_conversations(chats: Build, model: Path) -> None:
@@ -122,8 +122,8 @@ def test_packs_are_those_of_trl(chats: Build, tokenizer: Path) -> None:
 
 
 def of_lengths(*outcomes: str, kind: str = "conversation", sound: bool = True) -> Preflight:
-    told = [("a", str(n), 9, 4, 9, 0 if one == "lost" else 8, 1, one, sound) for n, one in enumerate(outcomes)]
-    lengths = pl.DataFrame(told, LENGTHS.names, orient="row").cast({"source": pl.Enum(["a"])})
+    rows = [("a", str(n), 9, 4, 9, 0 if one == "lost" else 8, 1, one, sound) for n, one in enumerate(outcomes)]
+    lengths = pl.DataFrame(rows, LENGTHS.names, orient="row").cast({"source": pl.Enum(["a"])})
     return Preflight("mine", kind, 8, lengths)  # type: ignore[arg-type]
 
 
@@ -197,7 +197,7 @@ def test_rated_rows_and_limits_of_nothing(tokenizer: Path, chats: Build, tmp_pat
         preflight(chats, tokenizer=str(tokenizer), limit=0, chat_template="tulu")
 
 
-def test_recipes_are_told_by_name_and_stage() -> None:
+def test_recipes_are_found_by_name_and_stage() -> None:
     assert recipe_of("tulu3", "dpo").settings()["loss_type"] == ["sigmoid_norm"]
     assert recipe_of("zephyr", "sft").settings()["packing"] is True
     with pytest.raises(CallError, match="no recipe 'tulu4' for dpo; did you mean 'tulu"):

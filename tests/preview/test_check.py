@@ -48,16 +48,16 @@ def test_reading_everything_says_what_the_build_does(tmp_path: Path) -> None:
     found, made = check(mixture), mixture.build(tmp_path / "out", threads=1)
     assert found.whole
     assert found.stops == ()
-    assert fates(found) == fell(made)
-    for told, source_of in zip(found.sources, made.manifest["sources"], strict=True):
-        assert (told.read, told.rows) == (source_of["read"], source_of["read"])
-        assert told.quarantined == source_of["fates"]["quarantined"]
-        assert told.left == told.expected == source_of["plan"]["available"]
-        assert told.share is not None
-        assert (told.share.asked, told.share.amount) == (source_of["plan"]["asked"], source_of["plan"]["delivered"])
-        assert told.exact
-        reached = told.read - told.quarantined
-        for step in told.steps:
+    assert fates(found) == drops_of(made)
+    for report, source_of in zip(found.sources, made.manifest["sources"], strict=True):
+        assert (report.read, report.rows) == (source_of["read"], source_of["read"])
+        assert report.quarantined == source_of["fates"]["quarantined"]
+        assert report.left == report.expected == source_of["plan"]["available"]
+        assert report.share is not None
+        assert (report.share.asked, report.share.amount) == (source_of["plan"]["asked"], source_of["plan"]["delivered"])
+        assert report.exact
+        reached = report.read - report.quarantined
+        for step in report.steps:
             assert step.reached == reached
             reached -= step.rows if step.kind != "edit" else 0
     edited = [step.rows for step in found.sources[1].steps if step.kind == "edit"]
@@ -70,14 +70,14 @@ def fates(found: Check) -> Counter[tuple[str, str, str]]:
     )
 
 
-def fell(made: Build) -> Counter[tuple[str, str, str]]:
+def drops_of(made: Build) -> Counter[tuple[str, str, str]]:
     return Counter(made.dropped().select("source", "step", "reason").rows())
 
 
 def test_the_row_shown_is_as_the_ledger_has_it(tmp_path: Path) -> None:
     mixture = mixed(tmp_path)
     lines = {(row["source"], row["id"]): row for row in mixture.build(tmp_path / "out", threads=1).dropped().to_dicts()}
-    shown = [step.seen for told in check(mixture).sources for step in told.steps if step.seen is not None]
+    shown = [step.seen for report in check(mixture).sources for step in report.steps if step.seen is not None]
     assert {seen.line["step"] for seen in shown} == {"refusals", "shape", "exact_dedup"}
     for seen in shown:
         line = lines[seen.line["source"], seen.line["id"]]
@@ -116,16 +116,16 @@ def test_rows_in_memory_are_counted_not_guessed() -> None:
 
 def test_without_a_count_there_is_no_plan() -> None:
     unknown = replace(of_rows(chats(300)), rows=None)  # type: ignore[call-arg]
-    told = check(Mixture("m", (Source("a", unknown, take=Rows(500)), source("b", chats(5)))), 100).sources
-    assert (told[0].rows, told[0].expected, told[0].share, told[1].share) == (None, None, None, None)
+    reports = check(Mixture("m", (Source("a", unknown, take=Rows(500)), source("b", chats(5)))), 100).sources
+    assert (reports[0].rows, reports[0].expected, reports[0].share, reports[1].share) == (None, None, None, None)
 
 
 def test_each_layout_tells_its_fields(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", [chat("Q?", "A.", id="1", lang="en"), chat("R?", "B.", id="2", mood="")])
-    told = check(Mixture("m", (Source("a", files(path)),))).sources[0]
-    assert told.format.startswith("messages() (auto: 2 of the first 2 rows")
-    assert told.fields == ("messages", "id", "lang", "mood")
-    assert told.carries == ("lang", "mood")
+    report = check(Mixture("m", (Source("a", files(path)),))).sources[0]
+    assert report.format.startswith("messages() (auto: 2 of the first 2 rows")
+    assert report.fields == ("messages", "id", "lang", "mood")
+    assert report.carries == ("lang", "mood")
 
 
 def test_too_many_bad_rows_would_stop_the_build(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_nothing_to_weigh_by_would_stop_the_build(tmp_path: Path) -> None:
     ("options", "take"),
     [({"weights": {"a": 3, "b": 1}}, "weight 3"), ({"weights": "size"}, "weight by size")],
 )
-def test_weights_are_told_in_place_of_takes(options: dict[str, Any], take: str) -> None:
+def test_weights_are_shown_in_place_of_takes(options: dict[str, Any], take: str) -> None:
     found = check(Mixture("m", (source("a", chats(40)), source("b", chats(40, 50))), total=Tokens(100), **options))
     assert found.sources[0].take == take
     share = found.sources[0].share

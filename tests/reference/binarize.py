@@ -29,7 +29,7 @@ def pairs(
     """Return the pairs of a row, or why it has none; `rules` are a `Binarize`, `rank` and `draw` its random orders."""
     texts = {each["content"]: list[float]() for each in row["completions"]}
     for each in row["completions"]:
-        value = score({told["name"]: told["value"] for told in each["scores"]})
+        value = score({rating["name"]: rating["value"] for rating in each["scores"]})
         texts[each["content"]] += [] if value is None else [value]
     worth = {text: mean(values) for text, values in texts.items() if values}
     if min(len(texts), len(worth)) < 2:

@@ -31,9 +31,9 @@ def survivors(entries: list[Entry], on: str, keep: str) -> dict[int, int]:
         if any(text for _, text in turns):
             groups.setdefault(tuple(turns), []).append(entry)
     sign = {"first": 0, "longest": -1, "shortest": 1}[keep]
-    fallen: dict[int, int] = {}
+    dropped: dict[int, int] = {}
     for group in groups.values():
         size = {entry.row: sign * sum(len(turn["content"]) for turn in entry.messages) for entry in group}
         first = min(group, key=lambda entry: (not entry.protect, entry.source, size[entry.row], entry.rank, entry.row))
-        fallen |= {entry.row: first.row for entry in group if not entry.protect and entry is not first}
-    return fallen
+        dropped |= {entry.row: first.row for entry in group if not entry.protect and entry is not first}
+    return dropped

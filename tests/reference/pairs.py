@@ -51,22 +51,22 @@ def lints(row: Pair, length: int, unit: str) -> dict[str, int]:
 
 
 def contradicted(rows: list[Pair], protect: list[bool]) -> set[int]:
-    """The rows that fall: fewer rows say so than say the reverse, or just as many; a protected one outvotes others."""
+    """The rows to drop: fewer rows say so than say the reverse, or just as many; a protected one outvotes others."""
 
     def votes(chosen: Turns, rejected: Turns, prompt: Turns) -> tuple[bool, int]:
-        told = [i for i, row in enumerate(rows) if key(row) == (chosen, rejected, prompt)]
-        return any(protect[i] for i in told), len(told)
+        voters = [i for i, row in enumerate(rows) if key(row) == (chosen, rejected, prompt)]
+        return any(protect[i] for i in voters), len(voters)
 
     def key(row: Pair) -> tuple[Turns, ...]:
         return tuple(turns(row[side]) for side in ("chosen", "rejected", "prompt"))
 
-    fell = set()
+    dropped = set()
     for i, row in enumerate(rows):
         chosen, rejected, prompt = key(row)
         against = votes(rejected, chosen, prompt)
         if chosen != rejected and against[1] and votes(chosen, rejected, prompt) <= against and not protect[i]:
-            fell.add(i)
-    return fell
+            dropped.add(i)
+    return dropped
 
 
 def most_kept(longer: int, shorter: int, target: float, within: float) -> int:

@@ -73,7 +73,7 @@ def test_the_table_is_the_builds_with_the_contaminated_first(searched: Build) ->
     assert ("class", "name bad") in read.attributes
 
 
-def test_rows_are_marked_where_the_item_stands_and_named_by_it(searched: Build) -> None:
+def test_rows_are_marked_where_the_item_is_and_named_by_it(searched: Build) -> None:
     rows = {row.id: row for row in dropped_rows(searched, step=STEP)}
     assert sorted(rows) == ["holds-0", "holds-1", "holds-2", "holds-3"]
     for number, name in enumerate(("<b>bold</b>", "pipe|line", "\u202eturned", "who")):
@@ -117,9 +117,9 @@ def test_lists_of_a_huge_build_are_cut_and_say_so(searched: Build, monkeypatch: 
     assert "4,900 more pairs are not shown" in Reader(page(searched)).text
     assert "4,900 more pairs are not listed" in card(searched)
     assert len(page(searched)) < 400_000
-    told = contamination_lines(searched, STEP)
-    assert len(told) == 1 + LISTED + 1 + 1
-    assert f"and {5000 - LISTED} pairs of source and eval more, none contaminated" in told
+    lines = contamination_lines(searched, STEP)
+    assert len(lines) == 1 + LISTED + 1 + 1
+    assert f"and {5000 - LISTED} pairs of source and eval more, none contaminated" in lines
     (one,) = coverage(items(*(("big", f"i{n:05d}", "unmatchable", 0) for n in range(900))))
     assert (one.lost, len(one.unmatchable)) == (900, NAMED)
 
@@ -170,7 +170,7 @@ def test_generic_items_within_longer_text_are_named_where_nothing_was_found(
     assert "e: 2 items too generic to count are within longer text: b in 1,200 rows" in card(searched)
 
 
-def test_many_evals_are_told_in_one_line(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_evals_are_reported_in_one_line(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     many = [(f"e{n}", "a", "long", 0) for n in range(LISTED)] + [
         ("odd", "b", "unmatchable", 0),
         ("odd", "c", "generic", 0),
@@ -202,11 +202,11 @@ def test_a_terminal_shows_each_step_that_found_something(searched: Build, nasty:
 
 
 def test_show_names_the_items_and_adds_rows_that_stay(searched: Build, flagged: Build) -> None:
-    fell = [part.plain for part in show(searched, step=STEP, n=9)]
-    assert [row.split("decontaminate: ")[1].split()[0] for row in fell] == ["generic", *["overlap"] * 4]
-    assert "\n  contains qu<i>z/[U+202E]turned\n" in fell[3]
-    assert fell[-1].startswith("ours/ours")
-    assert "So: »Where did the keeper of the lighthouse hide the spare key during the great storm«?" in fell[-1]
+    blocks = [part.plain for part in show(searched, step=STEP, n=9)]
+    assert [row.split("decontaminate: ")[1].split()[0] for row in blocks] == ["generic", *["overlap"] * 4]
+    assert "\n  contains qu<i>z/[U+202E]turned\n" in blocks[3]
+    assert blocks[-1].startswith("ours/ours")
+    assert "So: »Where did the keeper of the lighthouse hide the spare key during the great storm«?" in blocks[-1]
     assert len(show(flagged, step=STEP, n=9)) == 5
     assert len(show(flagged, step=STEP, n=2)) == 2
     assert len(show(flagged, step=STEP, source="ours")) == 1

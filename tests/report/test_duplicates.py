@@ -38,7 +38,7 @@ def overlap(*lines: tuple[str, str, int, float]) -> pl.DataFrame:
     return pl.DataFrame(lines, schema=OVERLAP, orient="row")
 
 
-def test_the_matrix_has_every_row_that_fell(searched: Build, demo: Build) -> None:
+def test_the_matrix_has_every_dropped_row(searched: Build, demo: Build) -> None:
     for build in (searched, demo):
         for step in ("exact_dedup", "dedup"):
             if step not in build.steps:
@@ -51,15 +51,15 @@ def test_the_matrix_has_every_row_that_fell(searched: Build, demo: Build) -> Non
                 for kept, cell in zip(found.matrix.columns, cells, strict=True)
                 if cell is not None
             }
-            fell = build.dropped(step=step)
+            dropped = build.dropped(step=step)
             expected = (
-                fell.with_columns(kept=pl.col("match").str.split("/").list.first()).group_by("source", "kept").len()
+                dropped.with_columns(kept=pl.col("match").str.split("/").list.first()).group_by("source", "kept").len()
             )
             assert counted == {(source, kept): rows for source, kept, rows in expected.rows()}
             assert not found.matrix.left_out
 
 
-def test_sources_stand_in_the_order_of_the_mixture_and_strangers_last() -> None:
+def test_sources_are_in_the_order_of_the_mixture_and_strangers_last() -> None:
     found = matrix(overlap(("b", "against", 1, 0.1), ("b", "a", 2, 0.2), ("a", "b", 1, 0.1)), ["b", "a"])
     assert found.columns == ("b", "a", "against")
     assert found.rows == (("b", (None, Cell(2, 0.2), Cell(1, 0.1))), ("a", (Cell(1, 0.1), None, None)))
@@ -81,7 +81,7 @@ def test_heat_follows_the_share_and_leaves_the_text_readable(share: float, stren
     assert Cell(1, share).style == f"background: rgba(76, 135, 207, {strength})"
 
 
-def test_a_cluster_shows_the_row_that_stays_and_the_least_similar_that_fell(searched: Build) -> None:
+def test_a_cluster_shows_the_row_that_stays_and_the_least_similar_dropped_row(searched: Build) -> None:
     found = duplicates(searched, "dedup")
     assert found is not None
     (cluster,) = found.clusters
@@ -146,18 +146,18 @@ def test_lines_for_a_terminal_name_the_pairs_with_the_most_rows(
         "two: 1,200 (<0.1% of its rows) are duplicates of rows in one",
     ]
     many = [("two", f"s{n}", n + 1, 0.5) for n in range(PAIRS + 3)]
-    told = lines_of(monkeypatch, searched, *many)
-    assert len(told) == PAIRS + 1
-    assert told[-1] == "and 6 of 3 more pairs of sources"
+    lines = lines_of(monkeypatch, searched, *many)
+    assert len(lines) == PAIRS + 1
+    assert lines[-1] == "and 6 of 3 more pairs of sources"
     assert lines_of(monkeypatch, searched) == []
 
 
-def test_a_step_that_is_not_there_is_told(searched: Build) -> None:
+def test_a_step_that_is_not_there_is_reported(searched: Build) -> None:
     with pytest.raises(CallError, match="no step 'dedupe'; did you mean 'dedup'"):
         duplicate_lines(searched, "dedupe")
 
 
-def test_a_row_that_fell_to_one_outside_the_build_says_so(tmp_path: Path) -> None:
+def test_a_duplicate_of_a_row_outside_the_build_says_so(tmp_path: Path) -> None:
     old = write(
         tmp_path / "old.jsonl", *(chat(f"old-{n}", f"Is this question {n} of the old ones?", "Yes.") for n in range(3))
     )

@@ -118,7 +118,7 @@ def test_every_row_is_marked_where_its_evidence_says(build: Build) -> None:
     assert sorted(marked) == sorted(expected), "spans do not overlap in these builds"
 
 
-def test_marks_stand_at_the_phrase_whatever_comes_before(nasty: Build) -> None:
+def test_marks_are_at_the_phrase_whatever_comes_before(nasty: Build) -> None:
     marks = Reader(page(nasty)).marks
     assert marks.count(PHRASE) == len(NASTY)
     wide = next(row for row in dropped_rows(nasty) if row.id == "wide")
@@ -131,7 +131,7 @@ def test_what_is_left_out_is_said(nasty: Build) -> None:
     assert "19 turns without a hit left out" in text
 
 
-def test_a_duplicate_stands_beside_the_row_it_fell_to(nasty: Build, demo: Build) -> None:
+def test_a_duplicate_is_shown_beside_the_row_it_duplicates(nasty: Build, demo: Build) -> None:
     rows = dropped_rows(nasty, step="exact_dedup")
     assert [(row.id, row.survivor and row.survivor.name) for row in rows] == [
         ("z-again-0", "first/plain-0"),
@@ -196,7 +196,7 @@ def late(tmp_path: Path, *steps: Step) -> Build:
     return Mixture("late", (source,), steps).build(tmp_path / "build", threads=1)
 
 
-def test_a_row_that_fell_before_an_edit_is_shown_as_it_fell(tmp_path: Path) -> None:
+def test_a_row_dropped_before_an_edit_is_shown_as_it_was_when_dropped(tmp_path: Path) -> None:
     build = late(tmp_path, refusals(), cut_refusals())
     rows = dropped_rows(build)
     assert [(row.id, row.stale, len(row.turns)) for row in rows] == [(f"late-{n}", (), 4) for n in range(3)]

@@ -82,10 +82,10 @@ def test_the_funnel_tells_of_rows_then_of_pairs(made: Build) -> None:
 
 
 def test_dropped_rows_come_with_their_own_columns(made: Build) -> None:
-    fell = made.dropped("uf:binarize")
-    assert dict(fell.select("id", "reason").rows()) == {"c": "all_tied", "d": "one_completion"}
-    assert fell.columns[-3:] == ["messages", "completions", "meta"]
-    assert fell["completions"].null_count() == 0
+    dropped = made.dropped("uf:binarize")
+    assert dict(dropped.select("id", "reason").rows()) == {"c": "all_tied", "d": "one_completion"}
+    assert dropped.columns[-3:] == ["messages", "completions", "meta"]
+    assert dropped["completions"].null_count() == 0
     pairs = made.dropped("shape")
     assert sorted(pairs["id"]) == ["b/0", "b/1", "q"]
     assert pairs.columns[10:12] == ["prompt", "chosen"]
@@ -103,8 +103,8 @@ def test_dropped_rows_come_with_their_own_columns(made: Build) -> None:
 
 
 def test_the_composition_counts_pairs(made: Build) -> None:
-    told = made.composition.select("source", "available", "delivered", "rows").rows()
-    assert told == [("uf", 2, 2, 2), ("hh", 1, 1, 1)]
+    lines = made.composition.select("source", "available", "delivered", "rows").rows()
+    assert lines == [("uf", 2, 2, 2), ("hh", 1, 1, 1)]
     assert made.composition["tokens"].min() > 0  # type: ignore[operator]
 
 
@@ -126,11 +126,11 @@ def test_rows_of_both_kinds_are_shown(made: Build) -> None:
 
 
 def test_page_and_card_tell_of_both(made: Build) -> None:
-    told = page(made)
-    assert "<dt>paired</dt><dd>2 rows <small>4 pairs</small></dd>" in told
-    assert "Rows of uf were paired" in told
-    assert "uf/b/0" in told
-    assert "uf/c" in told
+    html = page(made)
+    assert "<dt>paired</dt><dd>2 rows <small>4 pairs</small></dd>" in html
+    assert "Rows of uf were paired" in html
+    assert "uf/b/0" in html
+    assert "uf/c" in html
     text = card(made)
     assert "from 8 rows of 2 sources, of which 2 gave 4 pairs; 3 rows were kept." in text
     assert "`pairs/` one for each pair" in text
@@ -164,7 +164,7 @@ def test_a_difference_says_what_became_of_the_row_of_a_pair(tmp_path: Path, made
     assert "its row is paired otherwise" in as_text(*diff_parts(diff(made, worst)))
 
 
-def test_languages_are_those_told_first(tmp_path: Path) -> None:
+def test_languages_are_those_detected_first(tmp_path: Path) -> None:
     rows = of_rated(ROWS)
     early = built(tmp_path / "early", source("uf", rows), steps=(Tongue(), binarize(rejected="all_lower"), Tongue()))
     counts = early.languages.select("language", "read", "kept").rows()
@@ -176,11 +176,11 @@ def test_languages_are_those_told_first(tmp_path: Path) -> None:
 
 
 def test_a_check_shows_pairs(tmp_path: Path) -> None:
-    told = as_text(*check_parts(check(mixture(tmp_path, ROWS))))
-    assert "they give 4 pairs" in told
-    assert "uf:binarize" in told
-    assert "all_tied" in told
-    assert "uf/b/0" in told
+    text = as_text(*check_parts(check(mixture(tmp_path, ROWS))))
+    assert "they give 4 pairs" in text
+    assert "uf:binarize" in text
+    assert "all_tied" in text
+    assert "uf/b/0" in text
 
 
 def test_lines_are_found_by_kind(made: Build) -> None:

@@ -34,7 +34,7 @@ def test_funnel_of_four_sources_and_four_steps_fits(demo: Build, width: int) -> 
     assert len({len(line.rstrip()) for line in lines if line.startswith(("assistant", "forum", "total"))}) == 1
 
 
-def test_numbers_stand_to_the_right_with_thousands_apart(demo: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_are_aligned_right_with_thousands_separated(demo: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     many = demo.funnel.with_columns(read=demo.funnel["read"].cast(int) * 10_000)
     monkeypatch.setattr(Build, "funnel", property(lambda _: many))
     lines = printed(funnel_table(demo), 100)
@@ -51,7 +51,7 @@ def test_rows_that_show_themselves_mark_the_phrase_and_hold_no_control_character
     assert "[U+202E]" in repr(found)
 
 
-def test_wrong_names_are_told(nasty: Build) -> None:
+def test_wrong_names_are_reported(nasty: Build) -> None:
     with pytest.raises(CallError, match="no step 'refusal'; did you mean 'refusals'"):
         dropped_rows(nasty, step="refusal")
     with pytest.raises(CallError, match="no source 'third'"):

@@ -67,7 +67,7 @@ def test_a_long_turn_is_cut_around_the_evidence(tmp_path: Path) -> None:
     assert len(text) < 1_200
 
 
-def test_a_duplicate_is_shown_with_the_row_that_it_fell_to(demo: Build) -> None:
+def test_a_duplicate_is_shown_with_the_row_that_it_duplicates(demo: Build) -> None:
     text = printed(show(demo, step="exact_dedup", source="forum", n=1))
     assert text.startswith("forum/thread-")
     assert "exact_dedup: duplicate\n" in text
@@ -152,7 +152,7 @@ def test_a_build_that_is_not_whole_says_so(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=60), st.integers(0, 60), st.integers(0, 60))
-def test_marks_stand_around_what_was_found(text: str, start: int, length: int) -> None:
+def test_marks_surround_what_was_found(text: str, start: int, length: int) -> None:
     hit = Hit(start, start + length, "x")
     plain = "".join(letter if letter.isprintable() or letter == "\n" else "" for letter in text)
     if plain != text or OPEN in text or CLOSE in text or "\n" in text or "[U+" in text:

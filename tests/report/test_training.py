@@ -27,10 +27,10 @@ LINEAGE: dict[str, Any] = {
 
 
 def rewards(chosen: list[float], margins: list[float], accuracy: list[float] | None = None) -> list[dict[str, Any]]:
-    told = zip(chosen, margins, accuracy or [1.0] * len(chosen), strict=True)
+    steps = zip(chosen, margins, accuracy or [1.0] * len(chosen), strict=True)
     return [
         {"step": n, "loss": 0.5, "rewards/chosen": a, "rewards/margins": b, "rewards/accuracies": c}
-        for n, (a, b, c) in enumerate(told, 1)
+        for n, (a, b, c) in enumerate(steps, 1)
     ]
 
 
@@ -60,9 +60,9 @@ def test_an_accuracy_of_one_half_to_the_end_is_trouble() -> None:
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), 0.0])
 def test_no_number_and_nothing_to_train_are_trouble(loss: float) -> None:
-    told = {"step": 7, "loss": loss}
-    assert "training stops" in str(trouble(told))
-    assert notes([told]) == [f"warning: {trouble(told)}"]
+    logs = {"step": 7, "loss": loss}
+    assert "training stops" in str(trouble(logs))
+    assert notes([logs]) == [f"warning: {trouble(logs)}"]
 
 
 def test_what_is_no_trouble() -> None:
@@ -72,26 +72,26 @@ def test_what_is_no_trouble() -> None:
 
 
 def test_a_line_has_what_there_is() -> None:
-    told = {"step": 2, "loss": 0.25, "rewards/chosen": 0.1, "rewards/rejected": -0.1, "rewards/margins": 0.2, "x": 9}
-    assert line(told, 9) == "step 2/9  loss 0.250  chosen 0.100  rejected -0.100  margin 0.200"
+    logs = {"step": 2, "loss": 0.25, "rewards/chosen": 0.1, "rewards/rejected": -0.1, "rewards/margins": 0.2, "x": 9}
+    assert line(logs, 9) == "step 2/9  loss 0.250  chosen 0.100  rejected -0.100  margin 0.200"
 
 
 def test_the_page_escapes_and_warns(folder: Path) -> None:
-    told = page(folder)
-    assert "<script" not in told
-    assert "&lt;script&gt;" in told
-    assert "<strong>Warning.</strong> 1 of 3 rows are cut" in told
-    assert told.count("<svg") == 3
-    assert told == page(folder)
+    html = page(folder)
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert "<strong>Warning.</strong> 1 of 3 rows are cut" in html
+    assert html.count("<svg") == 3
+    assert html == page(folder)
 
 
 def test_the_card_escapes(folder: Path) -> None:
-    told = model_card(folder)
-    assert 'base_model: "<script>|x"' in told
-    assert "`<script>|x`, trained on the build **mine**" in told
-    assert "| a\\|b | 3 | 1 |" in told
-    assert "| a\\|b | not named |" in told
-    assert "\\[x\\](y)" in told
+    card = model_card(folder)
+    assert 'base_model: "<script>|x"' in card
+    assert "`<script>|x`, trained on the build **mine**" in card
+    assert "| a\\|b | 3 | 1 |" in card
+    assert "| a\\|b | not named |" in card
+    assert "\\[x\\](y)" in card
 
 
 @pytest.mark.parametrize("text", [None, "{broken"])

@@ -42,11 +42,11 @@ def brute(a: Build, b: Build) -> Counter[tuple[str, str, str]]:
         return found
 
     before, after = held(a), held(b)
-    met: Counter[tuple[str, str, str]] = Counter()
-    met.update(("entered", *key) for key in after.keys() - before.keys())
-    met.update(("left", *key) for key in before.keys() - after.keys())
-    met.update(("changed", *key) for key in before.keys() & after.keys() if before[key] != after[key])
-    return met
+    counted: Counter[tuple[str, str, str]] = Counter()
+    counted.update(("entered", *key) for key in after.keys() - before.keys())
+    counted.update(("left", *key) for key in before.keys() - after.keys())
+    counted.update(("changed", *key) for key in before.keys() & after.keys() if before[key] != after[key])
+    return counted
 
 
 def changes(found: Diff) -> Counter[tuple[str, str, str]]:
@@ -100,7 +100,7 @@ def test_each_row_says_why(tmp_path: Path) -> None:
     assert why["left", "f3"] == "is not read: no row has its id"
     assert why["entered", "new"] == "was not read: no row had its id"
     assert why["entered", "t0"] == "its source was not in the mixture"
-    second = [told for (change, row_id), told in why.items() if change == "left" and row_id.startswith("s")]
+    second = [reason for (change, row_id), reason in why.items() if change == "left" and row_id.startswith("s")]
     assert second == ["its source is not in the mixture any more"] * 4
     back = whys(diff(b, a))
     assert back["entered", "f30"] == "was dropped by refusals: self_reference"
@@ -113,16 +113,16 @@ def test_a_row_that_was_not_sampled_says_so(tmp_path: Path) -> None:
     assert Counter(whys(diff(large, small)).values()) == {"is not sampled": 5}
 
 
-def test_what_changed_in_a_row_is_told(tmp_path: Path) -> None:
+def test_what_changed_in_a_row_is_reported(tmp_path: Path) -> None:
     cut = chat("So?", "Yes.", "And you?", REFUSAL, id="cut")
     a = built(tmp_path / "a", source("first", [*FIRST[:9], cut]))
     other = [FIRST[0] | {"messages": chat("Ask 0?", "Something else.")["messages"]}, *FIRST[1:9], cut]
     b = built(tmp_path / "b", source("first", other, take=Repeat(2)), steps=[cut_refusals()])
     found = diff(a, b)
-    told = whys(found)
-    assert told["changed", "f0"] == "text, copies: 1 to 2"
-    assert told["changed", "f1"] == "copies: 1 to 2"
-    assert told["changed", "cut"] == "text: changed by nothing, now by cut_refusals, copies: 1 to 2"
+    reasons = whys(found)
+    assert reasons["changed", "f0"] == "text, copies: 1 to 2"
+    assert reasons["changed", "f1"] == "copies: 1 to 2"
+    assert reasons["changed", "cut"] == "text: changed by nothing, now by cut_refusals, copies: 1 to 2"
     assert found.rows.filter(id="f1")["text"].to_list() == [False]
     assert found.data == ("first",)
     changed = found.rows.filter(id="f0")
@@ -132,25 +132,25 @@ def test_what_changed_in_a_row_is_told(tmp_path: Path) -> None:
     assert texts(a, changed.clear()) == {}
 
 
-def test_a_split_that_changed_is_told(tmp_path: Path) -> None:
+def test_a_split_that_changed_is_reported(tmp_path: Path) -> None:
     a = built(tmp_path / "a", source("first", SECOND))
     b = built(tmp_path / "b", source("first", SECOND), test=Rows(3))
     assert Counter(whys(diff(a, b)).values()) == {"split: train to test": 3}
 
 
-def test_settings_that_differ_are_told(tmp_path: Path) -> None:
+def test_settings_that_differ_are_reported(tmp_path: Path) -> None:
     a = built(tmp_path / "a", source("first", FIRST), source("second", SECOND), steps=[refusals(), shape()])
     steps = [shape(), refusals("tulu3")]
     b = built(tmp_path / "b", source("first", FIRST, take=Rows(9), licence="MIT"), steps=steps, seed=5)
-    told = {setting.name: (setting.before, setting.after) for setting in diff(a, b).settings}
-    assert told["seed"] == (0, 5)
-    assert told["order of steps"] == (["refusals", "shape"], ["shape", "refusals"])
-    assert told["order of sources"] == (["first", "second"], ["first"])
-    assert told["source first.take"] == ({"type": "All"}, {"type": "Rows", "n": 9})
-    assert told["source first.licence"] == (None, "MIT")
-    assert told["step refusals.preset"] == ("default", "tulu3")
-    assert told["source second"][1] is None
-    assert not [name for name in told if name.startswith(("step shape", "name"))]
+    settings = {setting.name: (setting.before, setting.after) for setting in diff(a, b).settings}
+    assert settings["seed"] == (0, 5)
+    assert settings["order of steps"] == (["refusals", "shape"], ["shape", "refusals"])
+    assert settings["order of sources"] == (["first", "second"], ["first"])
+    assert settings["source first.take"] == ({"type": "All"}, {"type": "Rows", "n": 9})
+    assert settings["source first.licence"] == (None, "MIT")
+    assert settings["step refusals.preset"] == ("default", "tulu3")
+    assert settings["source second"][1] is None
+    assert not [name for name in settings if name.startswith(("step shape", "name"))]
 
 
 def test_rows_of_two_kinds_cannot_be_compared(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def deduped(tmp_path_factory: pytest.TempPathFactory) -> Build:
     )
 
 
-def test_overlap_and_clusters_tell_what_fell_to_what(deduped: Build) -> None:
+def test_overlap_and_clusters_name_what_each_row_duplicates(deduped: Build) -> None:
     assert deduped.overlap("dedup").rows() == [("b", "a", 6, 6 / 11)]
     found = deduped.clusters("dedup")
     assert found["size"].to_list() == [3, 3, 2, 2, 2, 2]
@@ -81,9 +81,9 @@ def test_overlap_and_clusters_tell_what_fell_to_what(deduped: Build) -> None:
         f"a/{name}": messages[0]["content"]
         for name, messages in deduped.kept().select("id", "messages").collect().rows()
     }
-    fell = dict(deduped.dropped("dedup").select("id", "messages").rows())
+    dropped = dict(deduped.dropped("dedup").select("id", "messages").rows())
     for name, cluster, score in found.select("id", "cluster", "score").rows():
-        short, long = kept[cluster].split(), fell[name][0]["content"].split()
+        short, long = kept[cluster].split(), dropped[name][0]["content"].split()
         assert long[:-1] == short
         assert score == pytest.approx((len(short) - 4) / (len(short) - 3))
 
@@ -111,12 +111,12 @@ def test_a_build_against_another_leaves_out_what_that_has(tmp_path: Path, dedupe
         for path in (deduped.path / "data").iterdir()
         for name in pl.read_parquet(path)["id"]
     }
-    fell = done.dropped("dedup")
-    assert fell.height == 3
-    assert set(fell["match"]) <= names
+    dropped = done.dropped("dedup")
+    assert dropped.height == 3
+    assert set(dropped["match"]) <= names
     assert done.overlap("dedup").rows() == [("new", "against", 3, 0.5)]
-    told = next(each for each in done.manifest["steps"] if each["label"] == "dedup")
-    assert [each[: len("rows:f:")] for each in told["against"]] == ["rows:f:"]  # fifteen rows, in hexadecimal
+    entry = next(each for each in done.manifest["steps"] if each["label"] == "dedup")
+    assert [each[: len("rows:f:")] for each in entry["against"]] == ["rows:f:"]  # fifteen rows, in hexadecimal
     assert done.kept().collect().height == 3
 
 
@@ -144,7 +144,7 @@ def contaminated(tmp_path: Path) -> Build:
     return built(tmp_path / "out", source("a", [*first, *clean]), source("b", [*second, *clean[:10]]), steps=steps)
 
 
-def test_contamination_is_told_in_both_directions(contaminated: Build) -> None:
+def test_contamination_is_reported_in_both_directions(contaminated: Build) -> None:
     coverage = contaminated.coverage("decontaminate").to_dicts()
     assert coverage == [
         {"eval": "pellow", "items": 10, "matchable": 9, "long": 7, "short": 1, "generic": 1, "unmatchable": 1}
@@ -154,11 +154,15 @@ def test_contamination_is_told_in_both_directions(contaminated: Build) -> None:
     assert found["a"]["row_share"] == 2 / 302
     assert (found["b"]["rows"], found["b"]["items"], found["b"]["generic"]) == (0, 0, 1)
     assert (found["a"]["verdict"], found["b"]["verdict"]) == ("contaminated", "below 2 %")
-    fell = contaminated.dropped("decontaminate")
-    told = set(fell.select("source", "reason", "match").iter_rows())
-    assert told == {("a", "overlap", "pellow/long"), ("a", "whole", "pellow/short"), ("b", "generic", "pellow/plain")}
+    dropped = contaminated.dropped("decontaminate")
+    matches = set(dropped.select("source", "reason", "match").iter_rows())
+    assert matches == {
+        ("a", "overlap", "pellow/long"),
+        ("a", "whole", "pellow/short"),
+        ("b", "generic", "pellow/plain"),
+    }
     hits = contaminated.hits("decontaminate")
-    texts = dict(fell.select("id", "messages").rows())
+    texts = dict(dropped.select("id", "messages").rows())
     spans = {
         each["item"]: texts[each["id"]][each["turn"]]["content"][each["start"] : each["end"]]
         for each in hits.to_dicts()
@@ -168,7 +172,7 @@ def test_contamination_is_told_in_both_directions(contaminated: Build) -> None:
         "short": SHORT,
         "plain": PLAIN,
     }
-    evidence = [hit for hits in fell["evidence"] for hit in hits]
+    evidence = [hit for hits in dropped["evidence"] for hit in hits]
     assert {hit["match"] for hit in evidence} == {"pellow/long", "pellow/short", "pellow/plain"}
 
 
@@ -179,7 +183,7 @@ def test_the_manifest_names_the_content_of_the_evals(tmp_path: Path, contaminate
     assert str(tmp_path) not in json.dumps(contaminated.manifest)
 
 
-def test_flagged_rows_stay_and_show_what_was_met(tmp_path: Path) -> None:
+def test_flagged_rows_stay_and_show_what_was_matched(tmp_path: Path) -> None:
     [pellow] = evals.files(eval_file(tmp_path), question="question", id="id", name="pellow")
     rows = [chat(LONG, "No."), *rows_of(range(5))]
     done = built(tmp_path / "out", source("a", rows), steps=(decontaminate(pellow, mode="flag"),))
@@ -208,7 +212,7 @@ def test_a_step_that_is_not_there_is_named(deduped: Build) -> None:
         deduped.coverage("decontaminate")
 
 
-def test_data_without_a_hit_is_told_as_clean(tmp_path: Path) -> None:
+def test_data_without_a_hit_is_reported_as_clean(tmp_path: Path) -> None:
     [pellow] = evals.files(eval_file(tmp_path), question="question", id="id", name="pellow")
     done = built(tmp_path / "out", source("a", rows_of(range(3))), steps=(decontaminate(pellow, fuzzy=0.9),))
     assert done.hits("decontaminate").height == done.contamination("decontaminate").height == 0

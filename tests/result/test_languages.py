@@ -1,4 +1,4 @@
-"""Languages of a build: told by a step, counted per source, shown where composition is."""
+"""Languages of a build: detected by a step, counted per source, shown where composition is."""
 
 from __future__ import annotations
 

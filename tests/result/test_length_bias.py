@@ -24,11 +24,11 @@ TEXTS = st.lists(st.sampled_from(["", "a", "é é", "東京", "one two three"]),
 
 
 def frame(rows: list[tuple[str, list[str], list[str], float | None]]) -> pl.DataFrame:
-    told = [
+    records = [
         (source, *([{"role": "assistant", "content": text} for text in side] for side in (one, other)), margin, 0.0)
         for source, one, other, margin in rows
     ]
-    return pl.DataFrame(told, SCHEMA, orient="row")
+    return pl.DataFrame(records, SCHEMA, orient="row")
 
 
 @given(

@@ -55,6 +55,6 @@ def test_trl_takes_it_as_it_is(build: Build, monkeypatch: pytest.MonkeyPatch) ->
     assert utilities.is_conversational(row)
     assert utilities.maybe_extract_prompt(row) == row  # the prompt is explicit
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), chat_template=TEMPLATE)
-    told = utilities.maybe_apply_chat_template(row, tokenizer)
-    assert told["prompt"] == "<user>Does it boil?</s><assistant>"
-    assert (told["chosen"], told["rejected"]) == ("Yes, at 100 °C.</s>", "No.</s>")
+    templated = utilities.maybe_apply_chat_template(row, tokenizer)
+    assert templated["prompt"] == "<user>Does it boil?</s><assistant>"
+    assert (templated["chosen"], templated["rejected"]) == ("Yes, at 100 °C.</s>", "No.</s>")

@@ -187,7 +187,7 @@ def test_no_rows_have_no_hashes(kind: Kind) -> None:
     assert identities(empty, pa.array([], pa.string())).own.tolist() == []
 
 
-def test_texts_at_the_edge_are_told_apart(edge_texts: dict[str, str]) -> None:
+def test_texts_at_the_edge_have_hashes_of_their_own(edge_texts: dict[str, str]) -> None:
     rows = [{"messages": [{"role": "user", "content": text}], "meta": "{}"} for text in edge_texts.values()]
     assert len(set(hashed(batch("conversation", rows)))) == len(edge_texts)
 

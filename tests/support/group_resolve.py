@@ -41,10 +41,10 @@ class Keys:
     frame: pl.DataFrame
     lists: Memory
 
-    def fallen(self, step: Group) -> dict[int, tuple[int, float]]:
-        falls = step.resolve(self.frame, self.lists, {}).drops
-        assert falls["row"].is_sorted()
-        return {row: (kept, score) for row, kept, score in falls.select("row", "kept", "score").rows()}
+    def dropped(self, step: Group) -> dict[int, tuple[int, float]]:
+        drops = step.resolve(self.frame, self.lists, {}).drops
+        assert drops["row"].is_sorted()
+        return {row: (kept, score) for row, kept, score in drops.select("row", "kept", "score").rows()}
 
 
 def signed(step: Group, batches: list[pa.RecordBatch], **named: Any) -> Keys:  # noqa: ANN401

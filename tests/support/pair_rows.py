@@ -44,7 +44,7 @@ def ask(*completions: tuple[Any, ...], prompt: str = "Why?", meta: str = "{}") -
     return {"messages": [{"role": "user", "content": prompt}], "completions": answers, "meta": meta}
 
 
-def told(step: Binarize, batch: pa.RecordBatch) -> Answers:
+def outcomes(step: Binarize, batch: pa.RecordBatch) -> Answers:
     """What the step says of each row: its pairs, or the reason."""
     found = step.pair(batch)
     assert_sound(batch, found)

@@ -25,7 +25,7 @@ RIDGE: Final = 20.0
 OTHERS: Final = 0.3
 """Weight of an answer of another file, of which there are six for each of XSTest's."""
 COST: Final = 5
-"""Missed lectures that points_of as much as a wrong one."""
+"""Missed moralising answers that cost as much as one wrong hit."""
 TIMES: Final = 10
 """Points are whole numbers: ten to a unit of log odds."""
 

@@ -18,7 +18,7 @@ from curate.text.repetition import SCORES, Repeats, measure_repeats
 from tests.reference.repeats import repeats
 from tests.reference.words import words
 
-PIECES = (
+FRAGMENTS = (
     "a",
     "b",
     "A",
@@ -37,9 +37,11 @@ PIECES = (
     "ab",
 )
 TEXTS = st.lists(
-    st.sampled_from([*PIECES, *PIECES, "\n", "\n", "\n\n", " \n", "\r\n", "\t", "a b c\n", "a b c d e f g h i j k"]),
+    st.sampled_from(
+        [*FRAGMENTS, *FRAGMENTS, "\n", "\n", "\n\n", " \n", "\r\n", "\t", "a b c\n", "a b c d e f g h i j k"]
+    ),
     max_size=60,
-).flatmap(lambda pieces: st.sampled_from([" ", "", " "]).map(lambda gap: gap.join(pieces)))
+).flatmap(lambda fragments: st.sampled_from([" ", "", " "]).map(lambda gap: gap.join(fragments)))
 
 
 def measured(texts: Sequence[str | None], min_words: int = 0, min_lines: int = 0) -> Repeats:

@@ -10,10 +10,10 @@ from curate.text.normal import normalise
 from curate.text.tokenise import spaced
 from curate.text.words import APOSTROPHE, LETTER, MARK, classes
 
-PIECES = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     ["a", "b", "'", " ", ".", "_", "1", "東", "ก", "ิ", "e\u0301", "\u0301", "é", "👍", "\u200d", "ア", "ß"]
 )
-TEXTS = st.lists(st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=12), max_size=6)
+TEXTS = st.lists(st.lists(FRAGMENTS, max_size=12).map("".join) | st.text(max_size=12), max_size=6)
 
 
 def slow(text: str) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest.importorskip("trl", reason="needs the extra curate[train]")
-pytestmark = pytest.mark.filterwarnings("default")  # TRL and what it stands on warn their own developers
+pytestmark = pytest.mark.filterwarnings("default")  # TRL and its dependencies warn their own developers
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +36,9 @@ def nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def call(build: Build | Path, model: Path | str, out: Path, **more: object) -> None:
-    told: dict[str, Any] = {"recipe": "tulu2", "chat_template": "tulu", "batch": 8, "settings": FAST} | more
+    options: dict[str, Any] = {"recipe": "tulu2", "chat_template": "tulu", "batch": 8, "settings": FAST} | more
     try:
-        train(told.pop("stage", "sft"), build, model=str(model), out=out, **told)
+        train(options.pop("stage", "sft"), build, model=str(model), out=out, **options)
     finally:
         assert not out.exists()
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from curate.result.build import Build
 
 pytest.importorskip("trl", reason="needs the extra curate[train]")
-pytestmark = pytest.mark.filterwarnings("default")  # TRL and what it stands on warn their own developers
+pytestmark = pytest.mark.filterwarnings("default")  # TRL and its dependencies warn their own developers
 
 SET = [part for one in ("max_length=512", "learning_rate=5e-3", "num_train_epochs=1") for part in ("--set", one)]
 
@@ -33,12 +33,12 @@ def said(*line: object, code: int = 0) -> str:
 
 
 def test_fit(chats: Build, model: Path) -> None:
-    told = said(
+    output = said(
         "preflight", chats.path, "--tokenizer", model, "--chat-template", "tulu", "--recipe", "zephyr", "--batch", 8
     )
-    assert "203 rows are trained: " in told
-    assert "blocks of 2,048 tokens" in told
-    assert "steps per epoch, of 8 blocks." in told
+    assert "203 rows are trained: " in output
+    assert "blocks of 2,048 tokens" in output
+    assert "steps per epoch, of 8 blocks." in output
     less = ["--tokenizer", model, "--chat-template", "tulu", "--max-length"]
     assert "would be left out at 30 tokens" in said("preflight", chats.path, *less, 30, code=1)
     assert "are left out" in said("preflight", chats.path, *less, 30, "--max-lost", 1)
@@ -47,12 +47,12 @@ def test_fit(chats: Build, model: Path) -> None:
 
 def test_a_dry_run_shows_everything_and_writes_nothing(chats: Build, model: Path, tmp_path: Path) -> None:
     line = ["train", "sft", chats.path, "--model", model, "--recipe", "tulu2", "--chat-template", "tulu"]
-    told = said(*line, "--batch", 16, *SET, "--set", "per_device_train_batch_size=4", "--dry-run")
+    output = said(*line, "--batch", 16, *SET, "--set", "per_device_train_batch_size=4", "--dry-run")
     for part in ("devices 1 x cpu machine", "rows per step 16 machine", "steps per epoch 13 machine"):
-        assert part in told
+        assert part in output
     for part in ("learning_rate 0.005 you", "warmup_steps 0.03 recipe", "gradient_accumulation_steps 4 curate"):
-        assert part in told
-    assert "adam_beta2 0.999 trl" in told
+        assert part in output
+    assert "adam_beta2 0.999 trl" in output
     assert "the model's folder is missing: give --out" in said(*line, *SET, code=2)
     assert "--set oops: write NAME=VALUE" in said(*line, "--set", "oops", code=2)
     assert list(tmp_path.iterdir()) == []
@@ -65,9 +65,9 @@ def test_train_and_lengths(chats: Build, preferences: Build, model: Path, tmp_pa
     assert len(logged(out, "loss")) == 26
     asked = tmp_path / "prompts.txt"
     asked.write_text("What is ice?\n\nHi\n")
-    told = said("lengths", asked, "--model", out, "--build", preferences.path, "--limit", 5)
-    assert "2 " in told.split("sft", 1)[1]
-    assert "auc" in told
+    output = said("lengths", asked, "--model", out, "--build", preferences.path, "--limit", 5)
+    assert "2 " in output.split("sft", 1)[1]
+    assert "auc" in output
     (shard,) = (chats.path / "data").glob("test-*.parquet")
     assert " 11 " in said("lengths", shard, "--model", out, "--limit", 2)
     asked.write_text("\n")
@@ -85,8 +85,8 @@ def test_two_processes_share_a_step(chats: Build, model: Path, tmp_path: Path) -
         env=here, capture_output=True, text=True, check=False, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads((out / "lineage.json").read_text("utf-8"))
-    assert told["processes"] == 2
-    assert told["settings"]["gradient_accumulation_steps"] == 4
+    lineage = json.loads((out / "lineage.json").read_text("utf-8"))
+    assert lineage["processes"] == 2
+    assert lineage["settings"]["gradient_accumulation_steps"] == 4
     assert logged(out, "step") == [*range(1, 27), 26]
     assert not (out / ".data").exists()

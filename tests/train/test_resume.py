@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from curate.result.build import Build
 
 pytest.importorskip("trl", reason="needs the extra curate[train]")
-pytestmark = pytest.mark.filterwarnings("default")  # TRL and what it stands on warn their own developers
+pytestmark = pytest.mark.filterwarnings("default")  # TRL and its dependencies warn their own developers
 
 SETTINGS = FAST | {"num_train_epochs": 2, "save_steps": 10, "eval_strategy": "no"}
 
@@ -30,7 +30,7 @@ def run(build: Build, model: Path, out: Path, own: dict[str, Any] | None = None,
     )  # fmt: skip
 
 
-class PowerCut(Exception):  # noqa: N818  nobody's error
+class PowerCut(Exception):  # noqa: N818  an outage is no error of the program
     """The machine went away."""
 
 
@@ -40,13 +40,13 @@ def test_a_resumed_run_has_the_same_curve(
 ) -> None:
     whole = run(chats, model, tmp_path / "whole", own)
     steps = len(logged(whole, "loss"))
-    told = training.line
+    original = training.line
 
     def cut(logs: dict[str, Any], of: int) -> str:
         if logs["step"] == steps // 2 + 3:
             message = f"at step {logs['step']}"
             raise PowerCut(message)
-        return told(logs, of)
+        return original(logs, of)
 
     monkeypatch.setattr(lineage, "line", cut)
     with pytest.raises(PowerCut, match="step"):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest.importorskip("trl", reason="needs the extra curate[train]")
-pytestmark = pytest.mark.filterwarnings("default")  # TRL and what it stands on warn their own developers
+pytestmark = pytest.mark.filterwarnings("default")  # TRL and its dependencies warn their own developers
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,7 @@ def dpo(preferences: Build, sft: Path, tmp_path_factory: pytest.TempPathFactory)
     )  # fmt: skip
 
 
-def test_the_loss_of_sft_falls(sft: Path) -> None:
+def test_the_loss_of_sft_decreases(sft: Path) -> None:
     loss = logged(sft, "loss")
     assert sum(loss[-10:]) / 10 < 0.9 * sum(loss[:3]) / 3
     assert logged(sft, "eval_loss")[-1] < logged(sft, "eval_loss")[0]
@@ -126,9 +126,9 @@ def test_sft_packs(chats: Build, model: Path, tmp_path: Path) -> None:
         "sft", chats, model=str(model), recipe="zephyr", out=tmp_path / "packed", chat_template="zephyr", batch=4,
         settings=FAST | {"per_device_train_batch_size": 2},
     )  # fmt: skip
-    told = preflight(chats, tokenizer=str(model), limit=512, chat_template="zephyr", packing=True)
-    assert json.loads((out / "lineage.json").read_text("utf-8"))["packs"] == told.packs
-    assert len(logged(out, "loss")) == told.steps(4)
+    measured = preflight(chats, tokenizer=str(model), limit=512, chat_template="zephyr", packing=True)
+    assert json.loads((out / "lineage.json").read_text("utf-8"))["packs"] == measured.packs
+    assert len(logged(out, "loss")) == measured.steps(4)
 
 
 def test_adapters_train_the_tokens_of_a_template(chats: Build, model: Path, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_other_rows_than_measured_are_an_error(
     from curate.train import trainer as run
 
     rows = run._rows
-    monkeypatch.setattr(run, "_rows", lambda *told: rows(*told) and rows(*told).select(range(5)))
+    monkeypatch.setattr(run, "_rows", lambda *arguments: rows(*arguments) and rows(*arguments).select(range(5)))
     with pytest.raises(PreflightError, match="TRL would train on 5 rows where 203 were measured"):
         train(
             "sft", chats, model=str(model), recipe="tulu2", out=tmp_path / "few", chat_template="tulu", batch=8,

@@ -63,7 +63,7 @@ def test_messages_carries_what_it_does_not_read() -> None:
     assert read(messages("input"), {"input": [USER]}) == [{"messages": [USER], "meta": {}}]
 
 
-def test_one_text_part_is_taken_as_it_stands_and_several_are_joined() -> None:
+def test_one_text_part_is_taken_unchanged_and_several_are_joined() -> None:
     one = {"role": "user", "content": [{"type": "text", "value": " a\n"}]}
     two = {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}
     made = read(messages(), {"messages": [one, two]})

@@ -181,7 +181,7 @@ def test_the_fingerprint_of_an_expression() -> None:
     assert canonical(c.where(pl.col("turns") < 1)) != canonical(c.where(pl.col("turns") < 2))
 
 
-def test_two_lambdas_in_one_line_are_told_apart() -> None:
+def test_two_lambdas_in_one_line_are_distinguished() -> None:
     one, two = c.change(lambda texts: texts.str.to_lowercase()), c.change(lambda texts: texts.str.to_uppercase())
     assert one.source == ("lambda texts: texts.str.to_lowercase()",)
     assert two.source == ("lambda texts: texts.str.to_uppercase()",)

@@ -26,8 +26,8 @@ GENERIC = "Who are you?"
 SOLUTION = "She sold 24 clips in May, so together she sold 72 clips in April and May."
 QUIZ = given(LONG, SHORT, GENERIC, "", None, "?!", answers=(SOLUTION, "Edison", None, None, None, None))
 
-PIECE = st.sampled_from(["h", "b", "c", "H", "b.", "東京", "don’t", "\n", "Q:", "7)", "x y", "é", "e\u0301"])
-TEXT = st.lists(PIECE, max_size=12).map(" ".join)
+FRAGMENT = st.sampled_from(["h", "b", "c", "H", "b.", "東京", "don’t", "\n", "Q:", "7)", "x y", "é", "e\u0301"])
+TEXT = st.lists(FRAGMENT, max_size=12).map(" ".join)
 
 
 def chat(*turns: str) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def test_numbers_must_be_matched_too(threshold: float, held: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "stands"),
+    ("text", "counts"),
     [
         (GENERIC, True),
         ("who are YOU", True),
@@ -142,12 +142,12 @@ def test_numbers_must_be_matched_too(threshold: float, held: int) -> None:
         ("Who\nare you", True),
     ],
 )
-def test_a_generic_question_counts_where_it_stands_alone(text: str, stands: bool) -> None:  # noqa: FBT001
+def test_a_generic_question_counts_where_it_is_alone(text: str, counts: bool) -> None:  # noqa: FBT001
     resolved = searched(decontaminate(given(GENERIC)), [asks([text, *["You know who they are."] * 50])])
-    assert found(resolved) == ({(0, "quiz/i0"): ("generic", 1.0)} if stands else {})
+    assert found(resolved) == ({(0, "quiz/i0"): ("generic", 1.0)} if counts else {})
     (item,) = resolved.tables["items"].rows(named=True)
-    within_text = not stands and "your" not in text
-    assert (item["kind"], item["rows"], item["within"]) == ("generic", int(stands), int(within_text))
+    within_text = not counts and "your" not in text
+    assert (item["kind"], item["rows"], item["within"]) == ("generic", int(counts), int(within_text))
 
 
 def test_what_is_generic_is_measured_in_the_data() -> None:
@@ -256,7 +256,7 @@ def test_the_strongest_hits_of_a_row_are_kept_and_all_are_counted() -> None:
     assert resolved.drops.rows() == [(0, "overlap", 1.0, -1, "quiz/i100")]
 
 
-def test_what_stands_alone_is_kept_before_what_does_not() -> None:
+def test_what_is_alone_is_kept_before_what_is_not() -> None:
     words = [f"word{chr(97 + i // 10)}{chr(97 + i % 10)}" for i in range(72)]
     items = given(*(" ".join(words[i : i + 3]) for i in range(70)))
     within_text = f"So: {' '.join(words)} and on."

@@ -31,7 +31,7 @@ PLANTED: Final = 60
 STRANGERS: Final = ("apple", "seven", "quickly", "under", "garden", "theory", "purple", "run", "system", "music")
 
 ITEM: Final = "the item itself"
-TWIN: Final = "a question with one word changed"
+VARIANT: Final = "a question with one word changed"
 OPTION: Final = "false alarm: one of the choices of another question, on a line of its own"
 
 READ: Final[dict[str, dict[str, tuple[str, int, str]]]] = {
@@ -40,8 +40,8 @@ READ: Final[dict[str, dict[str, tuple[str, int, str]]]] = {
         "truthful_qa/107": ("generic", 1, ITEM),
     },
     "flan": {
-        "alpaca_eval/198": ("overlap", 1, TWIN),
-        "koala/koala_87": ("overlap", 1, TWIN),
+        "alpaca_eval/198": ("overlap", 1, VARIANT),
+        "koala/koala_87": ("overlap", 1, VARIANT),
         "mmlu/nutrition_test/173": ("generic", 1, OPTION),
     },
     "t0": {},
@@ -162,8 +162,8 @@ def test_gsm8k_train_is_not_gsm8k_test(sets: tuple[EvalSet, ...], real_file: Fin
         batches = read(files(real_file(name)))
         for fuzzy in (None, 0.85):
             assert found(searched(decontaminate(gsm8k, on="all", fuzzy=fuzzy), batches)) == {}
-        twins = found(searched(decontaminate(gsm8k, on="all", numbers=False, content=0), batches))
-        assert {item for _, item in twins} == {"gsm8k/602", "gsm8k/632"}
+        variants = found(searched(decontaminate(gsm8k, on="all", numbers=False, content=0), batches))
+        assert {item for _, item in variants} == {"gsm8k/602", "gsm8k/632"}
 
 
 @pytest.mark.parametrize("name", READ)

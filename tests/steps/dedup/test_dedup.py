@@ -37,13 +37,13 @@ def uint64_lists(sets: list[Any]) -> pa.ListArray:
 
 
 def in_one_bucket(sets: list[Any], protect: list[bool], threshold: float) -> tuple[dict[int, tuple[int, float]], int]:
-    """Settle distinct sets with each a candidate of each."""
+    """Resolve distinct sets, each a candidate of every other."""
     size = np.array([len(each) for each in sets], np.int64)
     bands = [np.zeros(len(sets), np.uint32)]
     found = Candidates(np.arange(len(sets)), size, np.array(protect, np.bool_), bands)
     near = nearest(found, Memory({"shingles": uint64_lists(sets)}), threshold)
-    fell = np.flatnonzero(near.kept >= 0).tolist()
-    return {row: (int(near.kept[row]), float(near.score[row])) for row in fell}, near.comparisons
+    dropped = np.flatnonzero(near.kept >= 0).tolist()
+    return {row: (int(near.kept[row]), float(near.score[row])) for row in dropped}, near.comparisons
 
 
 def spread(numbers: Any) -> list[int]:  # noqa: ANN401
@@ -52,7 +52,7 @@ def spread(numbers: Any) -> list[int]:  # noqa: ANN401
 
 
 @given(SETS, st.randoms(use_true_random=False), st.sampled_from([0.05, 0.3, 0.5, 2 / 3, 0.8, 0.99]))
-def test_of_candidates_those_fall_that_brute_force_fells(
+def test_of_candidates_those_are_dropped_that_brute_force_drops(
     sets: list[Any], chance: random.Random, threshold: float
 ) -> None:
     distinct = [frozenset(spread(each)) for each in dict.fromkeys(sets)]
@@ -132,7 +132,7 @@ def lists_of(batch: pa.RecordBatch, n: int, ignore: tuple[str, ...] = ()) -> lis
     st.randoms(use_true_random=False),
     st.sampled_from([0.3, 0.6, 1.0]),
 )
-def test_every_fall_is_verified_and_nothing_else_decides(
+def test_every_drop_is_verified_and_nothing_else_decides(
     rows: list[tuple[str, int, bool]], chance: random.Random, threshold: float
 ) -> None:
     step = dedup(threshold=threshold, ngram=2)
@@ -162,7 +162,7 @@ def run(step: Dedup, rows: list[tuple[str, int, bool]], order: list[int], batch:
         source=np.array([rows[row][1] for row in order]),
         protect=np.array([rows[row][2] for row in order]),
     )
-    return keys.fallen(step)
+    return keys.dropped(step)
 
 
 def test_slices_of_a_batch_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_swapped_answers_are_no_duplicates() -> None:
         for chosen, rejected in ((first, second), (second, first), (first, second))
     ]
     step = dedup()
-    assert signed(step, [body(rows, "preference")]).fallen(step) == {2: (0, 1.0)}
+    assert signed(step, [body(rows, "preference")]).dropped(step) == {2: (0, 1.0)}
 
 
 def test_a_prompt_is_a_prompt_in_every_row_kind_and_roles_do_not_count() -> None:
@@ -195,13 +195,13 @@ def test_a_prompt_is_a_prompt_in_every_row_kind_and_roles_do_not_count() -> None
         ("rated", {"messages": turns[:1], "completions": [{"content": "So.", "model": "", "scores": []}]}),
         ("preference", {"prompt": turns[:1], "chosen": turns[1:], "rejected": turns[1:]}),
     ]
-    assert set(signed(step, [body([row], kind) for kind, row in rows]).fallen(step)) == {1, 2, 3}
+    assert set(signed(step, [body([row], kind) for kind, row in rows]).dropped(step)) == {1, 2, 3}
 
 
 def test_short_prompts_are_compared_and_wordless_rows_stay() -> None:
     step = dedup("prompt")
     texts = ["Why?", "why", "Who?", "", " \n", "👍", "👍", "你好", "你 好"]
-    assert signed(step, [asks(texts)]).fallen(step) == {1: (0, 1.0), 8: (7, 1.0)}
+    assert signed(step, [asks(texts)]).dropped(step) == {1: (0, 1.0), 8: (7, 1.0)}
 
 
 @pytest.mark.parametrize(("keep", "stays"), [("first", 0), ("longest", 1), ("shortest", 2), ("best_score", 3)])
@@ -210,37 +210,37 @@ def test_who_stays(keep: Keep, stays: int) -> None:
     step = dedup(keep=keep)
     scores = np.array([0.1, -1, np.nan, 0.5])
     keys = signed(step, [asks(texts)], best_score=scores, rank=[1, 2, 3, 4])
-    assert set(keys.fallen(step)) == {0, 1, 2, 3} - {stays}
-    assert {kept for kept, _ in keys.fallen(step).values()} == {stays}
+    assert set(keys.dropped(step)) == {0, 1, 2, 3} - {stays}
+    assert {kept for kept, _ in keys.dropped(step).values()} == {stays}
 
 
 def test_rows_without_scores_have_no_best() -> None:
     step = dedup(keep="best_score")
     keys = signed(step, [asks([TEXT])])
     with pytest.raises(MixtureError, match=r"best_score.*these have none"):
-        keys.fallen(step)
+        keys.dropped(step)
 
 
 def test_an_earlier_source_comes_before_length_and_a_protected_row_before_all() -> None:
     step = dedup(keep="longest")
     texts = ["Hi there!!!", "Hi there!", "Hi there", "Hi there!!"]
     keys = signed(step, [asks(texts)], source=[1, 0, 2, 2])
-    assert keys.fallen(step) == dict.fromkeys((0, 2, 3), (1, 1.0))
+    assert keys.dropped(step) == dict.fromkeys((0, 2, 3), (1, 1.0))
     keys = signed(step, [asks(texts)], source=[1, 0, 2, 2], protect=[False, False, True, True])
-    assert keys.fallen(step) == dict.fromkeys((0, 1), (3, 1.0))
+    assert keys.dropped(step) == dict.fromkeys((0, 1), (3, 1.0))
 
 
-def test_nothing_falls_by_a_chain_of_others() -> None:
+def test_nothing_is_dropped_by_a_chain_of_others() -> None:
     texts = [TEXT, TEXT + " eleven", TEXT + " eleven twelve", TEXT + " eleven twelve thirteen"]
     step = dedup(threshold=0.75)  # sets of 6, 7, 8 and 9
-    assert signed(step, [asks(texts)]).fallen(step) == {1: (0, 6 / 7), 2: (0, 6 / 8)}
+    assert signed(step, [asks(texts)]).dropped(step) == {1: (0, 6 / 7), 2: (0, 6 / 8)}
 
 
-def test_rows_of_against_stand_first_and_never_fall() -> None:
+def test_rows_of_against_come_first_and_are_never_dropped() -> None:
     step = dedup()
     texts = [TEXT, TEXT.upper(), TEXT, "another " + TEXT * 3]
     keys = signed(step, [asks(texts)], source=[0, -1, -1, 0], protect=[False, True, True, False], row=[0, 7, 8, 1])
-    assert keys.fallen(step) == {0: (7, 1.0)}
+    assert keys.dropped(step) == {0: (7, 1.0)}
 
 
 def test_templates_are_ignored_but_not_where_there_is_nothing_else() -> None:
@@ -248,14 +248,14 @@ def test_templates_are_ignored_but_not_where_there_is_nothing_else() -> None:
     texts = [f"{template}\n{text}" for text in ("What is two plus two?", "Who wrote Faust?")]
     texts += [template, template.upper()]
     seen = dedup(threshold=0.4)
-    assert set(signed(seen, [asks(texts)]).fallen(seen)) == {1, 2, 3}
+    assert set(signed(seen, [asks(texts)]).dropped(seen)) == {1, 2, 3}
     blind = dedup(threshold=0.4, ignore=template)
-    assert signed(blind, [asks(texts)]).fallen(blind) == {3: (2, 1.0)}
+    assert signed(blind, [asks(texts)]).dropped(blind) == {3: (2, 1.0)}
     with_system = [
         {"messages": [{"role": "system", "content": template}, {"role": "user", "content": text}]}
         for text in ("a", "b")
     ]
-    assert signed(blind, [body(with_system)]).fallen(blind) == {}
+    assert signed(blind, [body(with_system)]).dropped(blind) == {}
 
 
 def test_no_rows() -> None:
@@ -263,12 +263,12 @@ def test_no_rows() -> None:
         none = step.sign(Segments(0, ()))
         assert {len(column) for column in none.columns.values()} == {0}
         assert len(none.lists["shingles"]) == 0
-        assert signed(step, [asks([])]).fallen(step) == {}
+        assert signed(step, [asks([])]).dropped(step) == {}
 
 
 def test_texts_at_the_edge(edge_text: str) -> None:
     step = dedup()
-    found = signed(step, [asks([edge_text, edge_text + "\n", "x y z " + edge_text])]).fallen(step)
+    found = signed(step, [asks([edge_text, edge_text + "\n", "x y z " + edge_text])]).dropped(step)
     assert (1 in found) == bool(shingles([("", edge_text[:9999])], 5))
     assert found.get(1, (0, 1.0)) == (0, 1.0)
 

@@ -44,16 +44,16 @@ class Left(NamedTuple):
 
     read: list[int]
     stay: list[int]
-    falls: pl.DataFrame
+    drops: pl.DataFrame
 
 
 def left(step: Dedup, sources: list[list[pa.RecordBatch]]) -> Left:
     keys = keys_of(step, sources)
-    falls = step.resolve(keys.frame, keys.lists, {}).drops
+    drops = step.resolve(keys.frame, keys.lists, {}).drops
     source = keys.frame["source"].to_numpy()
     read = np.bincount(source)
-    fell = np.bincount(source[falls["row"].to_numpy()], minlength=len(read))
-    return Left(read.tolist(), (read - fell).tolist(), falls)
+    dropped = np.bincount(source[drops["row"].to_numpy()], minlength=len(read))
+    return Left(read.tolist(), (read - dropped).tolist(), drops)
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +89,13 @@ def test_5000_real_rows_against_brute_force(mixed: list[pa.RecordBatch], on: str
     near = near_pairs(sets, 0.5)
     for threshold in (0.5, 0.7, 0.8, 0.9):
         step = dedup(on, threshold=threshold)
-        fell = keys_of(step, [mixed]).fallen(step)
-        for row, (kept, score) in fell.items():
-            assert kept not in fell
+        dropped = keys_of(step, [mixed]).dropped(step)
+        for row, (kept, score) in dropped.items():
+            assert kept not in dropped
             assert jaccard(sets[row], sets[kept]) == score >= threshold
-        # Of the pairs that reach the threshold and are not equal, how many still stand side by side?
+        # Of the pairs that reach the threshold and are not equal, how many are both kept?
         pairs = [(i, j) for i, j, score in near if threshold <= score < 1]
-        missed = sum(i not in fell and j not in fell for i, j in pairs)
+        missed = sum(i not in dropped and j not in dropped for i, j in pairs)
         assert len(pairs) > 300
         assert missed <= 0.01 * len(pairs)  # in fact 3 of 21,000 pairs at all four thresholds
 
@@ -150,7 +150,7 @@ def families(real_data: Path) -> dict[str, list[pa.RecordBatch]]:
 
 
 def test_templates_of_t0_wipe_out_no_source(real_data: Path) -> None:
-    """56 % of T0's prompts stay. What falls are the same passages under several templates and questions.
+    """56 % of T0's prompts stay. The dropped rows are the same passages under several templates and questions.
 
     QUOREF, with 36 of 2,200 rows left, asks 200 questions about some 33 long passages, in eleven templates; DuoRC asks
     about two dozen plots of films. A prompt that is passage for the most part is, at 0.8, a prompt of that passage.

@@ -58,7 +58,7 @@ def keys_of(step: ExactDedup, entries: list[Entry]) -> pl.DataFrame:
     )
 
 
-def fallen(step: ExactDedup, keys: pl.DataFrame) -> dict[int, int]:
+def dropped(step: ExactDedup, keys: pl.DataFrame) -> dict[int, int]:
     answer = step.resolve(keys, StoredLists([], "", np.zeros(0, np.int64)), {}).drops
     assert answer.schema == DROP_COLUMNS
     assert answer["reason"].eq("duplicate").all()
@@ -76,9 +76,9 @@ def groups(step: ExactDedup, batch: pa.RecordBatch) -> list[int | None]:
 @pytest.mark.parametrize("keep", ["first", "longest", "shortest"])
 @pytest.mark.parametrize("on", ["all", "response", "user"])
 @given(entries=ENTRIES)
-def test_the_rows_that_fall_are_those_defined(on: str, keep: Keep, entries: list[Entry]) -> None:
+def test_the_dropped_rows_are_those_defined(on: str, keep: Keep, entries: list[Entry]) -> None:
     step = exact_dedup({"user"} if on == "user" else on, keep=keep)
-    assert fallen(step, keys_of(step, entries)) == survivors(entries, on, keep)
+    assert dropped(step, keys_of(step, entries)) == survivors(entries, on, keep)
 
 
 @given(ENTRIES, st.randoms(use_true_random=False), st.integers(1, 4))
@@ -88,8 +88,8 @@ def test_order_and_batches_decide_nothing(entries: list[Entry], chance: random.R
     mixed = chance.sample(entries, len(entries))
     numbered = [entry._replace(row=place) for place, entry in enumerate(mixed)]
     split = [keys_of(step, numbered[start : start + size]) for start in range(0, len(numbered), size)]
-    found = fallen(step, pl.concat(split)) if split else {}
-    assert {mixed[row].row: mixed[kept].row for row, kept in found.items()} == fallen(step, keys_of(step, entries))
+    found = dropped(step, pl.concat(split)) if split else {}
+    assert {mixed[row].row: mixed[kept].row for row, kept in found.items()} == dropped(step, keys_of(step, entries))
 
 
 def test_turn_role_and_side_boundaries_count() -> None:
@@ -137,7 +137,7 @@ def test_no_rows() -> None:
     for keep in keeps:
         step = exact_dedup(keep=keep)
         assert {len(column) for column in step.sign(Segments(0, ())).columns.values()} == {0}
-        assert fallen(step, keys_of(step, [])) == {}
+        assert dropped(step, keys_of(step, [])) == {}
 
 
 def test_longest_is_the_longest_row_not_the_longest_prompt() -> None:
@@ -147,7 +147,7 @@ def test_longest_is_the_longest_row_not_the_longest_prompt() -> None:
         for row, size in enumerate((1, 9, 3))
     ]
     step = exact_dedup("prompt", keep="longest")
-    assert fallen(step, keys_of(step, entries)) == {0: 1, 2: 1}
+    assert dropped(step, keys_of(step, entries)) == {0: 1, 2: 1}
 
 
 def test_texts_at_the_edge(edge_text: str) -> None:
@@ -190,7 +190,7 @@ def test_alpaca_files_overlap_as_a_plain_set_says(real_file: Callable[[str], Pat
     keeps: tuple[Keep, ...] = ("first", "longest")
     for keep in keeps:
         step = exact_dedup(keep=keep)
-        found = fallen(step, keys_of(step, entries))
+        found = dropped(step, keys_of(step, entries))
         assert len(found) == len(entries) - len(seen) > 1000
         assert found == survivors(entries, "all", keep)
     assert all(entries[kept].source <= entries[row].source for row, kept in found.items())

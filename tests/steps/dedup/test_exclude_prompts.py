@@ -43,11 +43,11 @@ def pairs(folder: Path) -> Source:
     return Source("pairs", written(folder / "pairs.jsonl", rows))
 
 
-def test_shared_prompts_fall_and_name_the_other_row(tmp_path: Path, sft: Path) -> None:
+def test_shared_prompts_are_dropped_and_name_the_other_row(tmp_path: Path, sft: Path) -> None:
     step = exclude_prompts_of(sft, allow_large_drop=True)
     build = Mixture("dpo", [pairs(tmp_path)], [step]).build(tmp_path / "dpo", quiet=True)
-    fell = build.ledger.filter(pl.col("fate") == "dropped").select("id", "reason", "match").collect()
-    assert fell.sort("id").rows() == [
+    dropped = build.ledger.filter(pl.col("fate") == "dropped").select("id", "reason", "match").collect()
+    assert dropped.sort("id").rows() == [
         ("p0", "shared_prompt", "against/train-00000-of-00001.parquet/s0"),
         ("p3", "shared_prompt", "against/train-00000-of-00001.parquet/s3"),
         ("p4", "shared_prompt", "against/train-00000-of-00001.parquet/s3"),

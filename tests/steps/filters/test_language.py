@@ -42,7 +42,7 @@ def labels(step: Language, body: pa.RecordBatch) -> list[str]:
     return measured(step, body).labels["language"].to_pylist()
 
 
-def fallen(step: Language, body: pa.RecordBatch) -> list[bool]:
+def dropped(step: Language, body: pa.RecordBatch) -> list[bool]:
     return [bound >= 0 for bound in decide(measured(step, body), step.bounds(), body.num_rows).bound]
 
 
@@ -59,20 +59,20 @@ def test_labels() -> None:
     assert labels(language(), body) == ["en", "de", "fr", "zh", "und", "und", "und"]
 
 
-def test_without_languages_nothing_falls() -> None:
+def test_without_languages_nothing_is_dropped() -> None:
     body = batch(talk(ENGLISH), talk(CHINESE), talk("Ok."))
     scores = measured(language(), body)
     assert np.isnan(scores.columns["wanted"]).all()
     assert scores.columns["share"].tolist()[:2] == [1.0, 1.0]
     assert hits(scores) == []
-    assert fallen(language(), body) == [False] * 3
+    assert dropped(language(), body) == [False] * 3
 
 
-def test_other_languages_fall_and_what_cannot_be_told_stays() -> None:
+def test_other_languages_are_dropped_and_undetected_ones_stay() -> None:
     body = batch(talk(ENGLISH), talk(GERMAN), talk("Ja, gut."), talk("42"), talk(CHINESE))
-    assert fallen(language("en"), body) == [False, True, False, False, True]
-    assert fallen(language("de", "zh"), body) == [True, False, False, False, False]
-    assert fallen(language("en", at_least=None), body) == [False] * 5
+    assert dropped(language("en"), body) == [False, True, False, False, True]
+    assert dropped(language("de", "zh"), body) == [True, False, False, False, False]
+    assert dropped(language("en", at_least=None), body) == [False] * 5
     wanted = measured(language("en"), body).columns["wanted"]
     assert wanted[0] > 0.99
     assert wanted[1] < 0.01
@@ -85,8 +85,8 @@ def test_letters_decide_a_mixed_row() -> None:
     assert scores.labels["language"].to_pylist() == ["de"]
     assert 0.8 < scores.columns["share"][0] < 0.95
     assert 0.05 < scores.columns["wanted"][0] < 0.2
-    assert fallen(language("en", on="prompt"), body) == [False]
-    assert fallen(language("en", on="response"), body) == [True]
+    assert dropped(language("en", on="prompt"), body) == [False]
+    assert dropped(language("en", on="response"), body) == [True]
     assert labels(language(on={"user"}), body) == ["en"]
 
 
@@ -131,9 +131,9 @@ def test_short_chinese_is_not_japanese() -> None:
     kana = talk("青い山は今もあり、夕日は何度も赤くなりました。")
     body = batch(poem, kana)
     assert labels(language(), body) == ["zh", "ja"]
-    assert fallen(language("zh"), body) == [False, True]
-    assert fallen(language("ja"), body) == [True, False]
-    assert fallen(language("ja", "zh"), body) == [False, False]
+    assert dropped(language("zh"), body) == [False, True]
+    assert dropped(language("ja"), body) == [True, False]
+    assert dropped(language("ja", "zh"), body) == [False, False]
 
 
 def test_only_the_first_page_is_read() -> None:

@@ -63,7 +63,7 @@ def judged(step: Quality, body: pa.RecordBatch) -> list[float]:
     return column.tolist()
 
 
-def test_good_rows_stay_and_bad_ones_fall(model: Path) -> None:
+def test_good_rows_stay_and_bad_ones_are_dropped(model: Path) -> None:
     step = quality(model)
     body = talk("A careful, THOROUGH answer, because ...", "lol idk whatever", "", " \n", None)
     scores = step.score(segments(body, step.on))
@@ -84,8 +84,8 @@ def test_it_says_what_fasttext_says_of_the_same_text(model: Path, edge_texts: di
     package = fasttext.load_model(str(model)).f
     wanted = []
     for text in row_texts(segments(body, step.on)).to_pylist():
-        told = {label: chance for chance, label in package.predict(text + "\n", 2, 0.0, "strict")}
-        wanted.append(told["__label__positive"] if text else np.nan)
+        chances = {label: chance for chance, label in package.predict(text + "\n", 2, 0.0, "strict")}
+        wanted.append(chances["__label__positive"] if text else np.nan)
     assert judged(step, body) == pytest.approx(wanted, abs=3e-5, nan_ok=True)
     assert len(set(judged(step, body))) > 5
 

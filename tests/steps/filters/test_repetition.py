@@ -56,7 +56,7 @@ def reasons(step: Repetition, batch: pa.RecordBatch) -> list[str | None]:
         (None, None),
     ],
 )
-def test_loops_fall_and_other_repetition_does_not(text: str | None, reason: str | None) -> None:
+def test_loops_are_dropped_and_other_repetition_is_not(text: str | None, reason: str | None) -> None:
     assert reasons(repetition(), answers(text)) == [reason]
 
 

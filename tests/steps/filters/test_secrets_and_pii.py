@@ -48,13 +48,13 @@ def test_counts_are_of_rows_and_kinds() -> None:
     assert {column.dtype for column in scores.columns.values()} == {np.dtype(np.int32)}
 
 
-def test_a_flag_fells_nothing_and_a_drop_each_row_with_a_hit() -> None:
+def test_a_flag_drops_nothing_and_a_drop_each_row_with_a_hit() -> None:
     batch = body(*(talk(f"It is {SAID[kind]}.") for kind in KINDS), talk("Hi."), talk(f"{SAID['ip']} {SAID['email']}"))
     flag, drop = secrets_and_pii(), secrets_and_pii("drop")
     assert [bound.reason for bound in flag.bounds()] == [bound.reason for bound in drop.bounds()] == list(KINDS)
     assert (decide(flag.score(segments(batch)), flag.bounds(), batch.num_rows).bound == -1).all()
-    fell = decide(drop.score(segments(batch)), drop.bounds(), batch.num_rows).bound.tolist()
-    assert [drop.bounds()[place].reason if place >= 0 else None for place in fell] == [*KINDS, None, "email"]
+    bounds = decide(drop.score(segments(batch)), drop.bounds(), batch.num_rows).bound.tolist()
+    assert [drop.bounds()[place].reason if place >= 0 else None for place in bounds] == [*KINDS, None, "email"]
 
 
 def test_evidence_names_the_kind_never_the_secret() -> None:
@@ -77,8 +77,8 @@ def test_evidence_is_in_order_and_of_eight_hits_at_most() -> None:
     found = scores.evidence
     assert found is not None
     assert scores.columns["email"].tolist() == [22, 2]
-    told = list(zip(found.row.tolist(), found.side.tolist(), found.start.tolist(), strict=True))
-    assert told == sorted(told)
+    places = list(zip(found.row.tolist(), found.side.tolist(), found.start.tolist(), strict=True))
+    assert places == sorted(places)
     assert found.match.to_pylist().count("email") == SHOWN + 2
     assert {SIDES[side] for side in found.side} == {"prompt", "chosen", "rejected"}
 

@@ -22,13 +22,13 @@ from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import Segments, segments
 from curate.steps.filters.truecase import Mode, capitalise, truecase
 
-PIECES: Final = (
+FRAGMENTS: Final = (
     *("hello. ", "how are you? ", "i ", "i'm ", "i’ve ", "think ", "the ", "and ", "\n", "\n\n", "- ", "1. ", "e.g. "),
     *("`a. b` ", "```\nc. d\n``` ", "$x. y$ ", '"so. it" ', "https://a.b/c. ", "iPhone. ", "x = 3. ", "Sentence: "),
     *("ß. ßa ", "ŉ. ", "ǆ. ǆa ", "ı. i. iyi ", "σ. ς. ὁ λόγος. ", "ﬁne. ﬁne ", "é. éa ", "中文。a ", "и. я есть. так "),
     *("HELLO. ", "JOHN SMITH ", "new york. ", "... ", "…", "\r\n", "\u00a0", "\u3000", "¿", "¡", "🎉. ", "e\u0301. "),
 )
-TEXTS: Final = st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text(max_size=30)
+TEXTS: Final = st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join) | st.text(max_size=30)
 MODES: Final = pytest.mark.parametrize("mode", ["sentence_start", "full"])
 
 

@@ -4,7 +4,7 @@ Run with `pytest -s` to see the figures; with `CURATE_CHANGES=FILE` every change
 a line each, to be read by eye.
 
 Restored: in answers without code, formulas, quotations or names of things, the first letters of sentences are made
-small and repaired. What opens a sentence is told without our code: a capital and a small letter after two small
+small and repaired. What opens a sentence is found without our code: a capital and a small letter after two small
 letters, a stop and white space, or at the start of a text, in a word that the same data write small in the middle of
 sentences at least five times, and five times as often as with a capital.
 
@@ -127,17 +127,19 @@ def test_sentence_starts_are_restored(real_file: Callable[[str], Path]) -> None:
     right = total = 0
     lines = []
     for name, texts in answers.items():
-        told = [(text, starts(text, plain)) for text in texts]
-        told = [(text, places) for text, places in told if places]
+        with_starts = [(text, starts(text, plain)) for text in texts]
+        with_starts = [(text, places) for text, places in with_starts if places]
         small = [
             "".join(letter.lower() if at in places else letter for at, letter in enumerate(text))
-            for text, places in ((text, set(places)) for text, places in told)
+            for text, places in ((text, set(places)) for text, places in with_starts)
         ]
         restored = repaired(small)
-        hit = sum(text[at] == new[at] for (text, places), new in zip(told, restored, strict=True) for at in places)
-        count = sum(len(places) for _, places in told)
+        hit = sum(
+            text[at] == new[at] for (text, places), new in zip(with_starts, restored, strict=True) for at in places
+        )
+        count = sum(len(places) for _, places in with_starts)
         right, total = right + hit, total + count
-        lines.append(f"{name:36} {len(told):6,} texts  {count:6,} starts  {hit / count:.4f} restored")
+        lines.append(f"{name:36} {len(with_starts):6,} texts  {count:6,} starts  {hit / count:.4f} restored")
         assert hit / count >= 0.99, name
     print("\nSentence starts:", *lines, f"{right:,} of {total:,}: {right / total:.4f}", sep="\n")  # noqa: T201
     assert right / total >= 0.995
@@ -155,19 +157,19 @@ def changes(texts: list[str], *, user: bool) -> list[tuple[int, int]]:
 
 
 def test_originals_are_left_alone(real_file: Callable[[str], Path]) -> None:
-    lines, told_of, words, wrong = [], [], 0, 0
+    lines, figures, words, wrong = [], [], 0, 0
     for name, read in ORIGINALS.items():
-        told = list(turns(real_file(name)))
+        spoken = list(turns(real_file(name)))
         for user, most in ((False, read.answers), (True, read.users)):
-            texts = [text for text, by_user in told if by_user == user]
+            texts = [text for text, by_user in spoken if by_user == user]
             found = changes(texts, user=user)
             words += sum(len(text.split()) for text in texts)
             lines += [f"{name}\t{user}\t{place}\t{texts[place][max(0, at - 60) : at + 40]!r}\n" for place, at in found]
-            told_of.append(f"{name:60} {'users  ' if user else 'answers'} {len(found):4} changes")
+            figures.append(f"{name:60} {'users  ' if user else 'answers'} {len(found):4} changes")
             assert len(found) <= most, f"{name}: read the new changes (CURATE_CHANGES) and judge them"
         wrong += read.wrong + read.wrong_users
     if os.environ.get("CURATE_CHANGES"):
         Path(os.environ["CURATE_CHANGES"]).write_text("".join(lines), encoding="utf-8")
     share = f"{wrong} wrong changes in {words:,} words: {wrong / words * 10_000:.2f} in 10,000"
-    print("\nOriginals:", *told_of, share, sep="\n")  # noqa: T201
+    print("\nOriginals:", *figures, share, sep="\n")  # noqa: T201
     assert wrong / words * 10_000 < 1

@@ -32,8 +32,8 @@ def pair(prompt: str, chosen: int, rejected: int, margin: float | None = None) -
         ("chosen", "assistant", "é" * chosen),
         ("rejected", "assistant", "x" * rejected),
     )
-    told = {side: [{"role": role, "content": text}] for side, role, text in sides}
-    return told | {"meta": "{}", "chosen_score": margin, "rejected_score": None if margin is None else 0.0}
+    messages = {side: [{"role": role, "content": text}] for side, role, text in sides}
+    return messages | {"meta": "{}", "chosen_score": margin, "rejected_score": None if margin is None else 0.0}
 
 
 def resolved(
@@ -56,13 +56,13 @@ def resolved(
     return step.resolve(keys, StoredLists([sheet], "", np.arange(keys.height)), {})
 
 
-def fell(step: BalanceLength, rows: list[dict[str, Any]], **told: Any) -> list[int]:  # noqa: ANN401
-    return resolved(step, rows, **told).drops["row"].to_list()
+def dropped(step: BalanceLength, rows: list[dict[str, Any]], **named: Any) -> list[int]:  # noqa: ANN401
+    return resolved(step, rows, **named).drops["row"].to_list()
 
 
 @given(longer=st.integers(0, 60), shorter=st.integers(0, 60), target=st.sampled_from([0, 0.3, 0.5, 0.55, 1]))
 @example(longer=1, shorter=1, target=0.3)  # no pair less comes nearer
-def test_the_fewest_fall(longer: int, shorter: int, target: float) -> None:
+def test_the_fewest_are_dropped(longer: int, shorter: int, target: float) -> None:
     way, many = surplus(longer, shorter, target, 0.01)
     left = longer - many * (way == 1), shorter - many * (way == -1)
     assert min(left) >= 0
@@ -81,57 +81,57 @@ def test_the_fewest_fall(longer: int, shorter: int, target: float) -> None:
 
 
 @given(
-    told=PAIRS, chance=st.randoms(use_true_random=False), first=st.sampled_from(["widest", "least_margin", "random"])
+    lengths=PAIRS, chance=st.randoms(use_true_random=False), first=st.sampled_from(["widest", "least_margin", "random"])
 )
-def test_no_order_changes_who_falls(told: list[Lengths], chance: random.Random, first: First) -> None:
-    rows = [pair(*each) for each in told]
+def test_no_order_changes_which_rows_are_dropped(lengths: list[Lengths], chance: random.Random, first: First) -> None:
+    rows = [pair(*each) for each in lengths]
     step, ranks = balance_length(first=first), list(range(len(rows)))
     order = chance.sample(ranks, len(ranks))
-    once = fell(step, rows)
-    assert sorted(order[row] for row in fell(step, [rows[i] for i in order], ranks=order)) == once
-    way, many = surplus(sum(a > b for _, a, b, _ in told), sum(a < b for _, a, b, _ in told), 0.5, 0.01)
+    once = dropped(step, rows)
+    assert sorted(order[row] for row in dropped(step, [rows[i] for i in order], ranks=order)) == once
+    way, many = surplus(sum(a > b for _, a, b, _ in lengths), sum(a < b for _, a, b, _ in lengths), 0.5, 0.01)
     assert len(once) == many
-    assert all((told[row][1] > told[row][2]) == (way == 1) and told[row][1] != told[row][2] for row in once)
-    prompts = {each[0] for each in told}
-    lost = len(prompts) - len({told[row][0] for row in ranks if row not in once})
-    sole = [sum((a > b) - (a < b) != way for p, a, b, _ in told if p == prompt) == 0 for prompt in prompts]
-    spare = sum((a > b) - (a < b) == way for _, a, b, _ in told) - sum(sole) if way else 0
+    assert all((lengths[row][1] > lengths[row][2]) == (way == 1) and lengths[row][1] != lengths[row][2] for row in once)
+    prompts = {each[0] for each in lengths}
+    lost = len(prompts) - len({lengths[row][0] for row in ranks if row not in once})
+    sole = [sum((a > b) - (a < b) != way for p, a, b, _ in lengths if p == prompt) == 0 for prompt in prompts]
+    spare = sum((a > b) - (a < b) == way for _, a, b, _ in lengths) - sum(sole) if way else 0
     assert lost == max(0, many - spare), "no choice of so many loses fewer prompts"
 
 
-def test_who_falls_first() -> None:
+def test_which_rows_are_dropped_first() -> None:
     rows = [pair("a", 9, 1, 5.0), pair("b", 3, 1, 1.0), pair("c", 5, 1, 3.0), pair("d", 4, 1), pair("e", 1, 2, 1.0)]
     rows.append(pair("f", 1, 2, 1.0))
-    assert fell(balance_length(), rows) == [0, 2]
-    assert fell(balance_length(first="least_margin"), rows) == [1, 3]
-    assert fell(balance_length(first="random"), rows, ranks=[3, 2, 0, 1, 4, 5]) == [2, 3]
+    assert dropped(balance_length(), rows) == [0, 2]
+    assert dropped(balance_length(first="least_margin"), rows) == [1, 3]
+    assert dropped(balance_length(first="random"), rows, ranks=[3, 2, 0, 1, 4, 5]) == [2, 3]
     rows[1] = pair("a", 3, 1, 1.0)
-    assert fell(balance_length(), rows) == [0, 2], "one of the two pairs of a prompt, then the widest"
+    assert dropped(balance_length(), rows) == [0, 2], "one of the two pairs of a prompt, then the widest"
     rows[3] = pair("e", 4, 1)
-    assert fell(balance_length(), rows) == [0, 3], "both have another pair of their prompt"
+    assert dropped(balance_length(), rows) == [0, 3], "both have another pair of their prompt"
 
 
 def test_a_protected_pair_stays() -> None:
     rows = [pair("a", 9, 1), pair("b", 3, 1), pair("c", 1, 3)]
-    assert fell(balance_length(), rows) == [0]
-    assert fell(balance_length(), rows, protect={0}) == [1]
-    assert fell(balance_length(), rows, protect={0, 1}) == []
+    assert dropped(balance_length(), rows) == [0]
+    assert dropped(balance_length(), rows, protect={0}) == [1]
+    assert dropped(balance_length(), rows, protect={0, 1}) == []
 
 
 def test_sources_are_balanced_for_themselves() -> None:
     rows = [pair("a", 2, 1), pair("b", 2, 1), pair("c", 1, 2), pair("d", 1, 2), pair("e", 1, 3), pair("f", 2, 1)]
     sources = [0, 0, 0, 1, 1, 1]
-    assert fell(balance_length(), rows, sources=sources) == []
-    assert fell(balance_length(by="source"), rows, sources=sources) == [0, 4]
+    assert dropped(balance_length(), rows, sources=sources) == []
+    assert dropped(balance_length(by="source"), rows, sources=sources) == [0, 4]
 
 
 def test_words_and_what_counts_neither_way() -> None:
     rows = [pair("a", 9, 1), pair("b", 9, 1), pair("c", 1, 3), pair("d", 2, 2)]
-    assert fell(balance_length(), rows) == [0]
-    assert fell(balance_length(unit="words"), rows) == [], "one word each"
+    assert dropped(balance_length(), rows) == [0]
+    assert dropped(balance_length(unit="words"), rows) == [], "one word each"
     table = resolved(balance_length(), rows).tables["lengths"]
     assert table.rows() == [(0, 9, 1, None, True), (1, 9, 1, None, False), (2, 1, 3, None, False)]
-    assert fell(balance_length(), []) == []
+    assert dropped(balance_length(), []) == []
 
 
 def test_other_kinds_stay() -> None:

@@ -26,7 +26,7 @@ from curate.steps.pairs.binarize import (
     zephyr,
 )
 from curate.steps.pairs.completion_scores import ASPECTS, mean, weighted
-from tests.support.pair_rows import Answers, Row, ask, body, every_strategy, expected, told
+from tests.support.pair_rows import Answers, Row, ask, body, every_strategy, expected, outcomes
 
 TEXTS = st.sampled_from(["", " ", "a", "A", "bb", "ccc", "ddd", "é", "e\u0301", "東京へ", "مرحبا", "👩‍👩‍👧", "\r\n"])
 VALUES = st.sampled_from([0.0, -1.0, 1.0, 1.5, 2.0, 2.0, 0.1, 0.3, 0.2, float("nan"), float("inf"), None])
@@ -46,7 +46,7 @@ SHUFFLED = random.Random(1).sample(STEPS, len(STEPS))
 
 
 def reason(step: Binarize, row: Row) -> str | list[Any]:
-    return told(step, body([row]))[0]
+    return outcomes(step, body([row]))[0]
 
 
 def sides(step: Binarize, row: Row) -> list[tuple[str, str]]:
@@ -57,7 +57,7 @@ def sides(step: Binarize, row: Row) -> list[tuple[str, str]]:
 
 @given(ROWS, st.sampled_from(SHUFFLED))
 def test_pairs_are_as_defined(rows: list[Row], step: Binarize) -> None:
-    assert told(step, body(rows)) == expected(step, rows)
+    assert outcomes(step, body(rows)) == expected(step, rows)
 
 
 def test_every_strategy_on_rows_with_everything() -> None:
@@ -74,23 +74,23 @@ def test_every_strategy_on_rows_with_everything() -> None:
         for i in range(60)
     ]
     for step in STEPS:
-        assert told(step, body(rows)) == expected(step, rows)
+        assert outcomes(step, body(rows)) == expected(step, rows)
 
 
 @given(ROWS, st.sampled_from(SHUFFLED), st.randoms(use_true_random=False))
 def test_no_order_and_no_cut_changes_a_pair(rows: list[Row], step: Binarize, rng: random.Random) -> None:
-    whole = told(step, body(rows))
+    whole = outcomes(step, body(rows))
     order = rng.sample(range(len(rows)), len(rows))
     mixed = [rows[i] | {"completions": rng.sample(rows[i]["completions"], len(rows[i]["completions"]))} for i in order]
-    assert told(step, body(mixed)) == [whole[i] for i in order]
+    assert outcomes(step, body(mixed)) == [whole[i] for i in order]
     batch = body([*rows, ask(("z", 1), ("y", 2)), *rows])
     parts = [batch.slice(start, 2) for start in range(0, batch.num_rows, 2)]
-    assert [each for part in parts for each in told(step, part)] == told(step, batch)
+    assert [each for part in parts for each in outcomes(step, part)] == outcomes(step, batch)
 
 
 def test_no_row_and_no_completion() -> None:
-    assert told(binarize(), body([])) == []
-    assert told(binarize(), body([ask(), ask()])) == ["one_completion"] * 2
+    assert outcomes(binarize(), body([])) == []
+    assert outcomes(binarize(), body([ask(), ask()])) == ["one_completion"] * 2
 
 
 def test_strategies() -> None:
@@ -120,8 +120,8 @@ def test_a_random_one_is_any_of_them() -> None:
 
 def test_the_seed_changes_random_choices_and_nothing_else() -> None:
     rows = [ask(("a", 4), ("b", 3), ("c", 2), prompt=f"Question {i}") for i in range(50)]
-    assert told(binarize(seed=1), body(rows)) != told(binarize(seed=2), body(rows))
-    assert told(max_min(seed=1), body(rows)) == told(max_min(seed=2), body(rows))
+    assert outcomes(binarize(seed=1), body(rows)) != outcomes(binarize(seed=2), body(rows))
+    assert outcomes(max_min(seed=1), body(rows)) == outcomes(max_min(seed=2), body(rows))
 
 
 @pytest.mark.parametrize(
@@ -146,10 +146,10 @@ def test_reasons(step: Binarize, row: Row, why: str) -> None:
 
 def test_random_other_draws_first_and_is_judged_then() -> None:
     rows = [ask(("a", 2), ("b", 2), ("c", 1), prompt=f"Question {i}") for i in range(200)]
-    found: Answers = told(binarize(rejected="random_other"), body(rows))
+    found: Answers = outcomes(binarize(rejected="random_other"), body(rows))
     assert found.count("drawn_tied") in range(60, 140)
     assert all(pair.rejected == "c" for each in found if isinstance(each, list) for pair in each)
-    assert not [each for each in told(zephyr(), body(rows)) if isinstance(each, str)]
+    assert not [each for each in outcomes(zephyr(), body(rows)) if isinstance(each, str)]
 
 
 def test_kept_ties_are_paired_one_way() -> None:

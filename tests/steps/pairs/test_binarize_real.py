@@ -17,7 +17,7 @@ from curate.io.inputs import Input, files
 from curate.io.joined import joined
 from curate.steps.pairs.binarize import argilla, binarize, max_min, tulu3, zephyr
 from curate.steps.pairs.completion_scores import ASPECTS, Blend, mean, weighted
-from tests.support.pair_rows import Row, ask, body, every_strategy, expected, told
+from tests.support.pair_rows import Row, ask, body, every_strategy, expected, outcomes
 
 SCORED: Final[dict[str, tuple[int, int, float, float]]] = {
     "bon_tulu2dpo13b_scored": (11, 805, 1.9, 0.3),
@@ -40,7 +40,7 @@ def agree(batch: pa.RecordBatch, score: str | Blend, good: float, margin: float)
     parts = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else 12
     for number, step in enumerate(every_strategy(score, good, margin)):
         mine = rows[number % parts :: parts]
-        assert told(step, body(mine)) == expected(step, mine)
+        assert outcomes(step, body(mine)) == expected(step, mine)
 
 
 @pytest.mark.parametrize("name", SCORED)
@@ -53,7 +53,7 @@ def test_files_of_one_model_each(real_file: Callable[[str], Path], name: str) ->
     assert max(sizes) == models
     assert sum(size * count for size, count in sizes.items()) >= models * prompts - 3
     agree(batch, "preference", good, margin)
-    assert sum(isinstance(each, list) for each in told(binarize(score="preference"), batch)) > 0.9 * prompts
+    assert sum(isinstance(each, list) for each in outcomes(binarize(score="preference"), batch)) > 0.9 * prompts
 
 
 def test_names_of_models_from_a_mapping(real_file: Callable[[str], Path]) -> None:
@@ -68,7 +68,7 @@ def test_names_of_models_from_a_mapping(real_file: Callable[[str], Path]) -> Non
 def test_ranked_replies(real_file: Callable[[str], Path]) -> None:
     batch = rows_of(files(real_file("sft/oasst_en_100_tree.jsonl"), oasst_ranked()))
     agree(batch, "overall", -1, 2)
-    said = Counter(each if isinstance(each, str) else "" for each in told(max_min(), batch))
+    said = Counter(each if isinstance(each, str) else "" for each in outcomes(max_min(), batch))
     assert said[""] > 200
     assert said["one_completion"] >= 40
     assert said.keys() <= {"", "one_completion", "missing_score"}
@@ -77,7 +77,7 @@ def test_ranked_replies(real_file: Callable[[str], Path]) -> None:
 def test_completions_without_ratings(real_file: Callable[[str], Path]) -> None:
     batch = rows_of(files(real_file("preference/ultrafeedback_truthful_qa_completions.json"), "ultrafeedback"))
     for step in (zephyr(), argilla(), max_min(), tulu3()):
-        assert told(step, batch) == ["missing_score"] * 10
+        assert outcomes(step, batch) == ["missing_score"] * 10
 
 
 def test_presets_on_ultrafeedback_with_ratings(real_file: Callable[[str], Path]) -> None:
@@ -89,7 +89,7 @@ def test_presets_on_ultrafeedback_with_ratings(real_file: Callable[[str], Path])
     ]
     rows = [row | {"messages": [{"role": "user", "content": f"{i}"}]} for i, row in enumerate(rows)]
     for step in (zephyr(), argilla(), max_min(), tulu3()):
-        assert told(step, body(rows)) == expected(step, rows)
+        assert outcomes(step, body(rows)) == expected(step, rows)
     agree(body(rows), mean(*ASPECTS), 3, 0.5)
     agree(body(rows), weighted(helpfulness=3, honesty=-1), 0.5, 0.5)
 

@@ -41,19 +41,19 @@ def resolved(step: Contradictions, rows: list[dict[str, Any]], protect: list[boo
     return step.resolve(keys, StoredLists([sheet], "", np.arange(keys.height)), {})
 
 
-@given(told=PAIRS, chance=st.randoms(use_true_random=False))
-def test_as_defined_in_any_order(told: list[tuple[str, str, str, bool]], chance: random.Random) -> None:
-    rows, protect = [pair(*each[:3]) for each in told], [each[3] for each in told]
+@given(cases=PAIRS, chance=st.randoms(use_true_random=False))
+def test_as_defined_in_any_order(cases: list[tuple[str, str, str, bool]], chance: random.Random) -> None:
+    rows, protect = [pair(*each[:3]) for each in cases], [each[3] for each in cases]
     ranks = list(range(len(rows)))
     found = resolved(contradictions(), rows, protect, ranks)
-    fell = found.drops["row"].to_list()
-    assert set(fell) == slow.contradicted(rows, protect)
+    dropped = found.drops["row"].to_list()
+    assert set(dropped) == slow.contradicted(rows, protect)
     order = chance.sample(ranks, len(ranks))
     again = resolved(contradictions(), [rows[i] for i in order], [protect[i] for i in order], order)
-    assert sorted(order[row] for row in again.drops["row"]) == fell
+    assert sorted(order[row] for row in again.drops["row"]) == dropped
     kept = {order[row]: order[other] if other >= 0 else -1 for row, other in again.drops.select("row", "kept").rows()}
     assert kept == dict(found.drops.select("row", "kept").rows())
-    assert not any(kept[row] in fell for row in fell)
+    assert not any(kept[row] in dropped for row in dropped)
 
 
 def test_the_table_tells_votes() -> None:
@@ -67,7 +67,7 @@ def test_the_table_tells_votes() -> None:
     assert not flagged.tables["contradictions"]["dropped"].any()
 
 
-def test_nobody_is_right_in_a_tie() -> None:
+def test_a_tie_drops_every_pair_that_is_not_protected() -> None:
     rows = [pair("Is it?", "Yes.", "No."), pair("Is it?", "No.", "Yes.")]
     assert resolved(contradictions(), rows, [False, False], [0, 1]).drops.select("row", "kept").rows() == [
         (0, -1),

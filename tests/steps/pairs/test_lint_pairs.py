@@ -1,4 +1,4 @@
-"""`lint_pairs` finds what its slow definition finds, kind by kind, and drops only what it is told to."""
+"""`lint_pairs` finds what its slow definition finds, kind by kind, and drops only what it is asked to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from curate.steps.pairs.lint_pairs import LintPairs, lint_pairs
 from tests.reference import pairs as slow
 from tests.reference.words import words
 
-PIECES = [
+FRAGMENTS = [
     "",
     " ",
     "Yes",
@@ -38,9 +38,9 @@ PIECES = [
     "\n",
     ",",
 ]
-TEXTS = st.lists(st.sampled_from(PIECES), max_size=6).map("".join) | st.lists(st.sampled_from(PIECES), max_size=6).map(
-    " ".join
-)
+TEXTS = st.lists(st.sampled_from(FRAGMENTS), max_size=6).map("".join) | st.lists(
+    st.sampled_from(FRAGMENTS), max_size=6
+).map(" ".join)
 LONG = "please tell me why the sky is so blue"
 SCORES = st.sampled_from([None, 1.0, 2.0, float("nan"), float("inf")])
 
@@ -73,11 +73,11 @@ def found(step: LintPairs, batch: pa.RecordBatch) -> list[dict[str, int]]:
 
 
 def hits(step: LintPairs, batch: pa.RecordBatch) -> list[tuple[int, str, str, int, int, int, str]]:
-    met = step.score(segments(batch, step.reads)).evidence
-    assert met is not None
-    names, sides = [LINTS[reason] for reason in met.reason], [SIDES[code] for code in met.side]
-    columns = met.turn.tolist(), met.start.tolist(), met.end.tolist(), met.match.to_pylist()
-    return list(zip(met.row.tolist(), names, sides, *columns, strict=True))
+    evidence = step.score(segments(batch, step.reads)).evidence
+    assert evidence is not None
+    names, sides = [LINTS[reason] for reason in evidence.reason], [SIDES[code] for code in evidence.side]
+    columns = evidence.turn.tolist(), evidence.start.tolist(), evidence.end.tolist(), evidence.match.to_pylist()
+    return list(zip(evidence.row.tolist(), names, sides, *columns, strict=True))
 
 
 @given(
@@ -99,8 +99,8 @@ def hits(step: LintPairs, batch: pa.RecordBatch) -> list[tuple[int, str, str, in
 )
 def test_pairs_have_what_the_definition_says(rows: list[dict[str, Any]], cut: int, unit: Unit) -> None:
     batch = body(rows)
-    for told, row in zip(found(lint_pairs(cut=cut, unit=unit, languages=False), batch), rows, strict=True):
-        assert told == {lint: count for lint, count in slow.lints(row, cut, unit).items() if count}, row
+    for counts, row in zip(found(lint_pairs(cut=cut, unit=unit, languages=False), batch), rows, strict=True):
+        assert counts == {lint: count for lint, count in slow.lints(row, cut, unit).items() if count}, row
 
 
 @given(one=TEXTS, other=TEXTS)
@@ -136,10 +136,10 @@ def test_a_refusal_counts_where_the_other_side_answers() -> None:
         pair("Hi", no, late),
     ]
     assert ["refusal_chosen" in each for each in found(lint_pairs(), body(rows))] == [True, False, False, False, False]
-    told = hits(lint_pairs(), body(rows))
-    assert {(row, lint, side) for row, lint, side, *_ in told} == {(0, "refusal_chosen", "chosen")}
+    shown = hits(lint_pairs(), body(rows))
+    assert {(row, lint, side) for row, lint, side, *_ in shown} == {(0, "refusal_chosen", "chosen")}
     assert all(
-        no[start:end].casefold().startswith(("i'm sorry", "i can't", "can't", "sorry")) for *_, start, end, _ in told
+        no[start:end].casefold().startswith(("i'm sorry", "i can't", "can't", "sorry")) for *_, start, end, _ in shown
     )
 
 
@@ -198,17 +198,17 @@ def test_ratings_that_contradict_each_other_or_are_missing() -> None:
     assert [each for part in range(9) for each in found(step, batch.slice(part, 1))] == found(step, batch), "slices"
 
 
-def test_nothing_falls_unless_named() -> None:
+def test_nothing_is_dropped_unless_named() -> None:
     batch = body([pair("Hi", "Yes.", "yes."), pair("Hi", "", "No."), pair("Hi", "No.", "Yes.")])
 
-    def fallen(step: LintPairs) -> list[str | None]:
-        told = decide(step.score(segments(batch)), step.bounds(), 3).bound
-        return [LINTS[place] if place >= 0 else None for place in told]
+    def dropped_by(step: LintPairs) -> list[str | None]:
+        bounds = decide(step.score(segments(batch)), step.bounds(), 3).bound
+        return [LINTS[place] if place >= 0 else None for place in bounds]
 
-    assert fallen(lint_pairs()) == [None, None, None]
-    assert fallen(lint_pairs("equal_answers")) == ["equal_answers", None, None]
-    assert fallen(lint_pairs(["equal_answers", "empty_side"])) == ["equal_answers", "empty_side", None]
-    assert fallen(lint_pairs("all")) == ["equal_answers", "empty_side", None]
+    assert dropped_by(lint_pairs()) == [None, None, None]
+    assert dropped_by(lint_pairs("equal_answers")) == ["equal_answers", None, None]
+    assert dropped_by(lint_pairs(["equal_answers", "empty_side"])) == ["equal_answers", "empty_side", None]
+    assert dropped_by(lint_pairs("all")) == ["equal_answers", "empty_side", None]
     assert lint_pairs(["equal_answers", "empty_side"]) == lint_pairs(("empty_side", "equal_answers"))
     assert canonical(lint_pairs(cut=5)) != canonical(lint_pairs(cut=6))
 
@@ -226,11 +226,11 @@ def test_no_rows_no_parts_and_conversations() -> None:
 
 
 def test_texts_at_the_edge(edge_text: str) -> None:
-    told = found(lint_pairs(cut=5), body([pair(edge_text, edge_text, edge_text)]))[0]
-    assert told["equal_answers"] == told["equal_when_cut"] == 1
-    assert told.get("empty_side", 0) == (0 if edge_text.strip() else 3)
+    counts = found(lint_pairs(cut=5), body([pair(edge_text, edge_text, edge_text)]))[0]
+    assert counts["equal_answers"] == counts["equal_when_cut"] == 1
+    assert counts.get("empty_side", 0) == (0 if edge_text.strip() else 3)
     long = len(words(slow.normal(edge_text[:1000]))) >= 8
-    assert told.get("prompt_repeated", 0) == (2 if long else 0)
+    assert counts.get("prompt_repeated", 0) == (2 if long else 0)
 
 
 @pytest.mark.parametrize(
@@ -252,16 +252,16 @@ def test_a_wrong_call_says_so(wrong: dict[str, Any], message: str) -> None:
 
 
 def test_answers_in_another_language_than_the_prompt() -> None:
-    asked, told = "Please tell me how to bake bread at home.", "You need flour, water, salt and quite some time."
+    asked, answer = "Please tell me how to bake bread at home.", "You need flour, water, salt and quite some time."
     german, french = (
         "Du brauchst Mehl, Wasser, Salz und etwas Zeit.",
         "Il faut de la farine, de l'eau, du sel et du temps.",
     )
     rows = [
         pair(asked, german, french),
-        pair(asked, german, told),
-        pair(asked, told, told + " Much."),
-        pair("Translate into German: " + told, german, german + " Viel."),
+        pair(asked, german, answer),
+        pair(asked, answer, answer + " Much."),
+        pair("Translate into German: " + answer, german, german + " Viel."),
         pair("Hi", german, french),
         pair(asked, german, "Ja."),
     ]
@@ -274,6 +274,6 @@ def test_answers_in_another_language_than_the_prompt() -> None:
 
 def test_a_language_model_that_is_not_there() -> None:
     step = lint_pairs(language_model="no/such.ftz")
-    assert canonical(step) == canonical(lint_pairs()), "where it lies is no part of what is meant"
+    assert canonical(step) == canonical(lint_pairs()), "where it is stored is no part of what is meant"
     with pytest.raises(SourceNotFoundError, match="there is no model"):
         step.data_hashes()

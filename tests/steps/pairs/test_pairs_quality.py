@@ -101,12 +101,12 @@ def test_what_the_lints_see_of_flipped_labels(real_file: RealFile) -> None:
     assert before["equal_answers"] == 4
     assert max(before["refusal_chosen"], after["refusal_chosen"]) <= 40
     both = pa.Table.from_batches([clean, flipped]).combine_chunks().to_batches()[0]
-    turned = sum(
+    swapped = sum(
         one != other for one, other in zip(clean["chosen"].to_pylist(), flipped["chosen"].to_pylist(), strict=True)
     )
     found = resolved(contradictions(), both).drops.height
-    print(f"{turned} labels turned round; side by side {found} rows contradict each other")  # noqa: T201
-    assert found == 2 * turned
+    print(f"{swapped} labels swapped; side by side {found} rows contradict each other")  # noqa: T201
+    assert found == 2 * swapped
 
 
 def rating_rows(found: Completions, spread: float, rating: float, chance: random.Random) -> list[dict[str, Any]]:
@@ -141,10 +141,10 @@ def test_ones_that_became_tens_are_found(real_file: RealFile, name: str, spread:
             planted |= {(row, turn)} if overall["value"] != score else set()
     batch = pa.RecordBatch.from_pylist(rows, BODIES["rated"])
     scores = lint_pairs("score_inverted").score(segments(batch))
-    met = scores.evidence
-    assert met is not None
-    marked = met.reason == LINTS.index("score_inverted")
-    found = set(zip(met.row[marked].tolist(), met.turn[marked].tolist(), strict=True))
+    evidence = scores.evidence
+    assert evidence is not None
+    marked = evidence.reason == LINTS.index("score_inverted")
+    found = set(zip(evidence.row[marked].tolist(), evidence.turn[marked].tolist(), strict=True))
     assert scores.columns["score_inverted"].sum() == len(found)
     sound = 4 * len(rows) - len(planted)
     caught, alarms = len(found & planted) / len(planted), len(found - planted) / sound
@@ -189,6 +189,6 @@ def test_the_bias_of_real_pairs(real_file: RealFile) -> None:
         print(found)  # noqa: T201
     whole = found.filter(pl.col("margin_from").is_null(), pl.col("source").is_not_null())
     for line in whole.iter_rows(named=True):
-        told = [lengths(row) for row in rows if row["source"] == line["source"]]
-        assert line["pairs"] == len(told)
-        assert line["longer"] == pytest.approx(slow.share(told))
+        answers = [lengths(row) for row in rows if row["source"] == line["source"]]
+        assert line["pairs"] == len(answers)
+        assert line["longer"] == pytest.approx(slow.share(answers))

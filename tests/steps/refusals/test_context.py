@@ -1,4 +1,4 @@
-"""A phrase that stands between quotation marks, in an exception, or beside a phrase against it does not count."""
+"""A phrase between quotation marks, in an exception, or beside a phrase against it does not count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from curate.text.phrases.automaton import SPACES, Phrase
 from curate.text.phrases.matching import find
 from tests.reference.phrases import in_word
 
-PIECES = [
+FRAGMENTS = [
     '"',
     "“",
     "”",
@@ -35,7 +35,7 @@ PIECES = [
     "\U0001f600",
     "\0",
 ]
-TEXTS = st.lists(st.sampled_from(PIECES), max_size=20).map("".join)
+TEXTS = st.lists(st.sampled_from(FRAGMENTS), max_size=20).map("".join)
 
 
 def definition(text: str) -> list[tuple[int, int]]:

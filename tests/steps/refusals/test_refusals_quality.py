@@ -21,7 +21,7 @@ speaks of itself as a machine, as found for this test: 664 begin "As an AI langu
 taken by that pattern; the 53 other hits were read one by one, and so were the 28 answers without a hit that have
 "sorry", "I cannot", "language model" or the like. A rap in an AI's voice (370) is out, "It is impossible for an AI
 language model like me" (2435) is in. Answers with none of these words were not read, so recall is an upper bound.
-`halueval_read.json` has 200 random hits of this version, each read with what stands around it, and which were wrong.
+`halueval_read.json` has 200 random hits of this version, each read with the text around it, and which were wrong.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def others(halueval: tuple[list[str], Marks], real_file: Callable[[str], Path]) 
     return [row["output"] for row in rows] + plain
 
 
-@pytest.mark.parametrize(("chosen", "precision", "recall"), [("all", 0.97, 0.90), ("met", 0.97, 0.88)])
+@pytest.mark.parametrize(("chosen", "precision", "recall"), [("all", 0.97, 0.90), ("accepted", 0.97, 0.88)])
 def test_across_files(
     xstest: pl.DataFrame,
     halueval: tuple[list[str], Marks],
@@ -166,8 +166,8 @@ def test_across_files(
     hit, lines = np.zeros(len(model), np.bool_), []
     for name in MODELS:
         tuning = ~partial & (model != name)
-        met = accepted(np.concatenate([plain[tuning], elsewhere]), np.concatenate([refused[tuning], halueval[1]]))
-        declines = plain[:, met | (chosen == "all")].any(axis=1)
+        usable = accepted(np.concatenate([plain[tuning], elsewhere]), np.concatenate([refused[tuning], halueval[1]]))
+        declines = plain[:, usable | (chosen == "all")].any(axis=1)
         fitted = fit(moralising[tuning & ~declines], refused[tuning & ~declines], of_others)
         here = (declines | (moralising @ fitted.points >= fitted.limit)) & (model == name)
         hit |= here

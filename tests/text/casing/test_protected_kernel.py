@@ -25,7 +25,7 @@ def marked(data: NDArray[np.uint8], start: int, end: int, user: bool, known: Cas
 
 
 def marks_of(text: str, *, user: bool = False) -> NDArray[np.uint8]:
-    """Mark a text that stands between others, which must not matter."""
+    """Mark a text between others, which must not matter."""
     seen = view(pa.array(['`` " $', text, "\" ' } `` end. so"]))
     return marked(seen.data, int(seen.offsets[1]), int(seen.offsets[2]), user, tables())
 
@@ -106,10 +106,10 @@ def test_marks_are_whole(text: str, user: bool) -> None:  # noqa: FBT001
 
 
 @pytest.mark.parametrize(
-    "piece", ["`", "$a ", "{", '"a ', "<a", "\\begin{", "“a", "'a ", "~~~\n", "a. ", "i ", "(", "¿"]
+    "fragment", ["`", "$a ", "{", '"a ', "<a", "\\begin{", "“a", "'a ", "~~~\n", "a. ", "i ", "(", "¿"]
 )
-def test_no_text_takes_more_than_linear_time(piece: str) -> None:
-    marks_of(piece)
+def test_no_text_takes_more_than_linear_time(fragment: str) -> None:
+    marks_of(fragment)
     begin = time.process_time()
-    marks_of(piece * (400_000 // len(piece)))
+    marks_of(fragment * (400_000 // len(fragment)))
     assert time.process_time() - begin < 1

@@ -33,7 +33,7 @@ PHRASES = (
     Phrase("AI"),
 )
 WORDS = "I do don't dont not have opinions as an AI ai Ai, language model cannot can can't help it's it is its"
-PIECES = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     [
         *WORDS.split(),
         "GPT-3.5",
@@ -57,7 +57,7 @@ PIECES = st.sampled_from(
     + ["模型", "नमस्ते", "שלום", "e\u0301", "\u200d", "،", ".", "-", "'", "\u00ad"]
 )
 GAPS = st.one_of(st.just(" "), st.just(""), st.text(st.sampled_from(SPACES), max_size=3))
-TEXTS = st.lists(st.tuples(PIECES, GAPS), max_size=12).map(lambda parts: "".join(a + b for a, b in parts))
+TEXTS = st.lists(st.tuples(FRAGMENTS, GAPS), max_size=12).map(lambda parts: "".join(a + b for a, b in parts))
 
 
 def hits(
@@ -93,7 +93,7 @@ def test_a_hit_that_starts_later_is_out_though_an_earlier_one_holds_it() -> None
 
 
 @pytest.mark.parametrize("phrase", [Phrase("I am"), Phrase("I do"), Phrase("it is"), Phrase("a b c"), Phrase("abc is")])
-def test_white_space_and_apostrophes_may_stand_anywhere(phrase: Phrase) -> None:
+def test_white_space_and_apostrophes_may_be_anywhere(phrase: Phrase) -> None:
     gaps = [*SPACES, "  ", " \n", "\u00a0 ", "\u2003\u3000"]
     said = [spelling.replace(" ", gap) for spelling in spellings(phrase) for gap in gaps if " " in spelling]
     said += [

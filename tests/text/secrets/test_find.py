@@ -192,7 +192,7 @@ def test_what_is_no_ones_is_left(text: str) -> None:
         ("key=AIzaSyA1b2C3d4E5f6G7h8I9j0KlMnOpQrStUvW", [("key", "AIzaSyA1b2C3d4E5f6G7h8I9j0KlMnOpQrStUvW")]),
     ],
 )
-def test_what_stands_around_a_secret(text: str, hits: list[tuple[str, str]]) -> None:
+def test_a_secret_is_found_apart_from_the_text_around_it(text: str, hits: list[tuple[str, str]]) -> None:
     assert shown(text) == hits
 
 
@@ -201,12 +201,12 @@ def test_masks_leave_nothing_and_change_nothing_else(text: str) -> None:
     once = masked(text)
     assert found([once]) == [[]]
     assert masked(once) == once
-    between = [re.escape(piece) for piece in re.split("|".join(map(re.escape, MASKS)), once)]
+    between = [re.escape(part) for part in re.split("|".join(map(re.escape, MASKS)), once)]
     assert re.fullmatch(".+?".join(between), text, re.DOTALL)
     assert (once == text) == (found([text]) == [[]])
 
 
-def test_a_mask_stands_in_place_of_each_kind() -> None:
+def test_each_kind_is_replaced_by_its_mask() -> None:
     text = ", ".join(planted(kind, 1)[0] for kind in KINDS)
     assert masked(text) == "[EMAIL], [PHONE], [IP], [KEY], [CARD], [IBAN]"
     assert masked(text, ("ip",)).count("[") == 1
