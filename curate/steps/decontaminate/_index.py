@@ -23,7 +23,7 @@ LABELS: Final = ("q", "question", "user", "human", "prompt", *map(str, range(1, 
 
 UNFINISHED: Final = (
     r"(?i)^\W*(?:the|an?)\b[^?!.]*$"
-    r"|^[^?]*(?::|\b(?:is|are|was|were|that|because|when|if|than|and|or|in|of|on|by|to|for|with|as|from|the|an?)\W*)$"
+    r"|^[^?]*(?::|\b(?:is|are|was|were|that|because|when|if|than|and|or|in|of|on|by|to|for|with|as|from|the|an?))[^\w.!?]*$"
 )
 """Questions that are a name or the beginning of a sentence ("The Federal Reserve", "Sound travels in"), as in MMLU."""
 

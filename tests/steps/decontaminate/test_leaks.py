@@ -132,8 +132,8 @@ def test_a_phrase_of_many_questions_is_no_item(sets: tuple[EvalSet, ...], row: s
     "text",
     [
         "### Human: Who made Berlin ### Assistant: The city has no founder.",
-        "<|user|>Who made Berlin?<|assistant|>Nobody.",
-        "<s>[INST] Who made Berlin? [/INST] Nobody.",
+        "<|user|>Who made Berlin?<|assistant|>Albert.",
+        "<s>[INST] Who made Berlin? [/INST] Albert.",
         "### Instruction:\nWho made Berlin?\n### Response:",
     ],
 )
