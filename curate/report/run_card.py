@@ -186,11 +186,12 @@ def _contamination(build: Build, label: str) -> str:
     cover = evals(build, label)
     head = pl.DataFrame([one[:4] for one in cover], schema=SEARCHED, orient="row")
     parts = [f"## Contamination: {cell(label)}", "Eval items that could be found:", table(head)]
-    within = [f"- {cell(within_line(one))}" for one in cover if one.within]
-    if not found and within:
-        return "\n\n".join([*parts, "No row is matched; generic items are within longer text:", "\n".join(within)])
+    within = "\n".join(f"- {cell(within_line(one))}" for one in cover if one.within)
+    if within:
+        parts += ["Items that are not counted, for they are too generic:", within]
     if not found:
-        return "\n\n".join([*parts, "No row that reached this step contains one."])
+        verdict = "No row is matched." if within else "No row that reached this step contains one."
+        return "\n\n".join([*parts, verdict])
     more = f" {len(found) - LINES:,} more pairs are not listed." if len(found) > LINES else ""
     shown = (
         "The items in each source before this step; rows with only generic items are counted separately. A source with "

@@ -166,8 +166,18 @@ def test_generic_items_within_longer_text_are_named_where_nothing_was_found(
     assert "No row that reached this step contains an item." not in text
     assert "No row is matched, but 2 items too generic to count are within longer text of rows that reached" in text
     assert coverage_lines(coverage(lines))[1].startswith("e: 2 items too generic to count")
-    assert "No row is matched; generic items are within longer text:" in card(searched)
+    assert "No row is matched." in card(searched)
+    assert "No row that reached this step contains one." not in card(searched)
     assert "e: 2 items too generic to count are within longer text: b in 1,200 rows" in card(searched)
+
+
+def test_the_card_names_generic_items_beside_others_that_were_found(
+    searched: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.report.contamination.table", lambda *_: items(("e", "b", "generic", 7)))
+    written = card(searched)
+    assert "e: 1 item too generic to count is within longer text: b in 7 rows" in written
+    assert "The items in each source before this step" in written
 
 
 def test_many_evals_are_reported_in_one_line(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,7 @@ class Decontaminate(Group):
     """See `decontaminate`. With `answers`, every turn of completions, chosen and rejected is searched beside `on`."""
 
     name: ClassVar[str] = "decontaminate"
+    version: ClassVar[int] = 2
     findings: ClassVar[tuple[Finding, ...]] = (Finding("contamination", "Contamination", table="items"),)
     evals: tuple[EvalSet, ...]
     on: On = USERS
@@ -198,10 +199,9 @@ def _read(keys: pl.DataFrame, lists: KeyLists) -> pl.DataFrame:
 def _with_generic(hits: pl.DataFrame, generic: NDArray[np.bool_], only_alone: NDArray[np.bool_]) -> pl.DataFrame:
     """Leave out questions that count `only_alone` where they are within longer text; give others their reason."""
     text = hits["text"].to_numpy()
-    whole = pl.col("reason") == WHOLE
-    plain = whole & pl.Series(generic[text])
+    plain = (hits["reason"] == WHOLE) & pl.Series(generic[text])
     return hits.with_columns(reason=pl.when(plain).then(pl.lit(GENERIC, pl.Int8)).otherwise(pl.col("reason"))).filter(
-        ~(hits["reason"] == WHOLE) | ~pl.Series(only_alone[text]) | hits["alone"]
+        (hits["reason"] != WHOLE) | ~pl.Series(only_alone[text]) | hits["alone"]
     )
 
 
