@@ -87,10 +87,8 @@ def detect(rows: Sequence[Any], where: str) -> Detected:
     chosen = _widest([one for one, _ in fitting], frozenset(fields))
     if len(chosen) == 1:
         good = dict(fitting)[chosen[0]]
-        read = sorted(chosen[0].reads() & fields.keys())
-        return Detected(
-            chosen[0], f"auto: {good} of the first {len(rows)} rows have {', '.join(read)} as it reads them"
-        )
+        read = ", ".join(sorted(chosen[0].reads() & fields.keys())) or "a list of messages"
+        return Detected(chosen[0], f"auto: {good} of the first {len(rows)} rows have {read} as it reads them")
     raise FormatError(_refusal(rows, fields, chosen, where))
 
 
@@ -131,7 +129,12 @@ def _good(rows: Sequence[Any], one: Format, fields: Counter[str]) -> int:
 
 
 def _widest(fitting: list[Format], fields: frozenset[str]) -> list[Format]:
-    """Return the formats that read no fewer fields than any other; a decisive format wins over all."""
+    """Return the formats that read no fewer fields than any other; a decisive format wins over all.
+
+    Rows that are bare lists have no fields, and fit a format whatever its column is: the first counts.
+    """
+    if not fields:
+        return fitting[:1]
     if decisive := [one for one in fitting if one.decisive]:
         return decisive
     reads = [one.reads() & fields for one in fitting]
@@ -175,6 +178,17 @@ def call(one: Format) -> str:
     'messages()'
     """
     plain = NAMED.get(one.name)
-    values = {field.name: getattr(one, field.name) for field in dataclass_fields(one)}
-    shown = [f"{name}={value!r}" for name, value in values.items() if value != getattr(plain, name, None)]
+    values = {field: getattr(one, field.name) for field in dataclass_fields(one)}
+    shown = [
+        f"{field.name}={_argument(value)}"
+        for field, value in values.items()
+        if value != getattr(plain, field.name, field.default)
+    ]
     return f"{one.name}({', '.join(shown)})"
+
+
+def _argument(value: Any) -> str:  # noqa: ANN401
+    """Return how a user writes an argument: a single name as it is, pairs as a mapping."""
+    if isinstance(value, tuple) and value:
+        return repr(dict(value)) if isinstance(value[0], tuple) else repr(value if len(value) > 1 else value[0])
+    return repr(value)

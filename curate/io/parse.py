@@ -30,6 +30,9 @@ MAX_NESTING: Final = 200
 
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _PAIR: Final = re.compile(rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_LIST: Final = re.compile(rb"\[\s*\{")
+"""How a row begins that is a bare list of messages."""
+
 _INTEGER: Final = re.compile(rb"-?[0-9]+")
 _BAD: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Fault)
 _text = msgspec.json.Decoder(str)
@@ -66,8 +69,11 @@ def parse_lines(
     def read(i: int) -> tuple[Any, Fields, str | None]:
         line = lines[i]
         _check_size(line)
-        fields = json_fields(line)
-        row = layout.decode(line)
+        if _LIST.match(line) and form.list_column is not None:
+            line = msgspec.json.encode({form.list_column: Raw(line)})
+        found = json_fields(line)
+        fields = form.prepare(found)
+        row = layout.decode(line if fields is found else msgspec.json.encode(fields))
         return row, fields, own[i] if own is not None else own_id(fields, id_field)
 
     return _parse(form, numbers, read, lines.__getitem__)
@@ -88,7 +94,7 @@ def parse_objects(
     def read(i: int) -> tuple[Any, Fields, str | None]:
         if isinstance(rows[i], Fault):
             raise rows[i]
-        fields = present(rows[i])
+        fields = form.prepare(present(rows[i]))
         row = msgspec.convert(fields, form.layout)
         return row, fields, own_id(fields, id_field)
 

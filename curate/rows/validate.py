@@ -7,10 +7,13 @@ faults: `shape()` scores them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NoReturn, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 Turn: TypeAlias = tuple[str, str]
 """A role and its text."""
+
+WORD: Final = 40
+"""Characters of an unknown role that are shown."""
 
 
 class Fault(Exception):  # noqa: N818  # never reaches a user: the reader turns it into a line of the quarantine
@@ -41,10 +44,10 @@ def check_text(text: object, column: str) -> str:
 
 
 def role_of(word: str, roles: Mapping[str, str], column: str) -> str:
-    """Return the role that `word` spells; raises `Fault` for an unknown one. Letter case counts."""
-    role = roles.get(word)
+    """Return the role that `word` spells, as it is or else in lower case; raises `Fault` for an unknown one."""
+    role = roles.get(word) or roles.get(word.lower())
     if role is None:
-        refuse(column, f"a role: {', '.join(roles)}")
+        refuse(column, f"a role: {', '.join(roles)}; not {word[:WORD]!r}")
     return role
 
 

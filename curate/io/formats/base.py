@@ -116,6 +116,15 @@ class Format(ABC):
         """The field with the source's own ids, if the format itself names one."""
         return None
 
+    @property
+    def list_column(self) -> str | None:
+        """The field that a row which is a bare list of messages counts as; None if such a row is invalid."""
+        return None
+
+    def prepare(self, fields: Fields) -> Fields:
+        """Return a raw row's fields as `layout` spells them: another object only where one is stored otherwise."""
+        return fields
+
     def reads(self) -> frozenset[str]:
         """Return the names of the fields that it reads, if present."""
         return frozenset(field.encode_name for field in msgspec.structs.fields(self.layout))

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from curate.errors import MixtureError
 from curate.io.formats.base import Conversation, Fields, Format, Preference, struct_of
+from curate.io.formats.stored import lifted
 from curate.rows.schema import Kind
 from curate.rows.validate import Turn, check_text
 
@@ -44,6 +45,10 @@ class Columns(Format):
     def id_column(self) -> str | None:
         """The column that `id` names."""
         return self.id
+
+    def prepare(self, fields: Fields) -> Fields:
+        """Find columns that are named by their path."""
+        return lifted(fields, self._names())
 
     def _names(self) -> tuple[str, ...]:
         single = (self.chosen, self.rejected, self.system)
@@ -81,6 +86,9 @@ def columns(
     id: str | None = None,  # noqa: A002
 ) -> Columns:
     """Rows with their texts in columns of any name: a prompt with its response, or with `chosen` and `rejected`.
+
+    A name may be a path to what is within a column: `metadata.prompt`, `output[0]`. Other columns are kept in `meta`,
+    and so is a column that a path leads into.
 
     Args:
         prompt: The column with the prompt. Several (`("instruction", "context")`) are joined by an empty line; null and

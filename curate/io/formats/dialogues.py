@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from msgspec import Struct
 
-from curate.io.formats.base import Conversation, FastPath, Fields, Format, renamed
-from curate.io.formats.messages_common import MESSAGES_ROLES, PLAIN, SHAREGPT_ROLES, AnyMessage, Message, take_turns
+from curate.errors import MixtureError
+from curate.io.formats.base import Conversation, FastPath, Fields, Format, renamed, struct_of
+from curate.io.formats.messages_common import (
+    AnyMessage,
+    Message,
+    RoleWords,
+    Spelling,
+    role_words,
+    spelling,
+    take_turns,
+)
+from curate.io.formats.stored import unpacked
 from curate.rows.schema import Kind
 from curate.rows.validate import Turn, check_text, check_turns, refuse
 
@@ -21,51 +31,98 @@ class DialogueFormat(Format):
     kind: ClassVar[Kind] = "conversation"
 
 
-class _MessagesRow(Struct, gc=False):
-    messages: list[Message]
+@dataclass(frozen=True)
+class ListFormat(DialogueFormat):
+    """A format whose rows hold a list of messages in `column`; `roles` are the words that the user maps."""
+
+    column: str
+    roles: RoleWords = ()
+
+    @property
+    def list_column(self) -> str:
+        """The list's own: a row may be the list itself."""
+        return self.column
 
 
 @dataclass(frozen=True)
-class Messages(DialogueFormat):
+class Messages(ListFormat):
     """See `messages`."""
 
     name: ClassVar[str] = "messages"
     column: str = "messages"
+    role: str = "role"
+    content: str = "content"
 
     @property
     def layout(self) -> type[Struct]:
         """The list of messages, under its column's name."""
-        return renamed(_MessagesRow, messages=self.column)
+        message: Any = Message
+        if (self.role, self.content) != ("role", "content"):
+            message = renamed(Message, role=self.role, content=self.content)
+        return struct_of("MessagesRow", (("messages", list[message]),), (("messages", self.column),))
 
     @property
     def fast_path(self) -> FastPath:
         """Plain messages."""
-        return FastPath(self.column, "role", "content", MESSAGES_ROLES)
+        return FastPath(self.column, self.role, self.content, _plain(self._spelling))
 
-    def rows(self, row: _MessagesRow, fields: Fields) -> Iterator[Conversation]:
+    @property
+    def _spelling(self) -> Spelling:
+        return spelling("messages", self.roles, self.role, self.content)
+
+    def prepare(self, fields: Fields) -> Fields:
+        """Read a list that is stored as JSON text, or as an object of lists."""
+        return unpacked(fields, (self.column,), keys=frozenset({self.role}))
+
+    def rows(self, row: Any, fields: Fields) -> Iterator[Conversation]:  # noqa: ANN401
         """Make one conversation."""
         check_turns(row.messages, self.column)
-        yield Conversation(take_turns(fields, self.column, row.messages), fields)
+        yield Conversation(take_turns(fields, self.column, row.messages, self._spelling), fields)
 
 
-def messages(column: Literal["messages", "input", "prompt"] | str = "messages") -> Messages:  # noqa: PYI051
-    """Rows with a list of `{"role", "content"}` in `column`; roles are system, user, assistant and tool.
+def _plain(spelt: Spelling) -> dict[str, str]:
+    """Return the words that say no more than their role, with it."""
+    return {word: spelt.roles[word] for word in sorted(spelt.plain & spelt.roles.keys())}
+
+
+def messages(
+    column: Literal["messages", "input", "prompt"] | str = "messages",  # noqa: PYI051
+    *,
+    role: str = "role",
+    content: str = "content",
+    roles: Mapping[str, str] | None = None,
+) -> Messages:
+    """Rows with a list of `{"role", "content"}` in `column`; roles are system, user, assistant and tool, in any case.
 
     Content is text, or a list of text parts `{"type": "text", "text" | "value": ...}`, which are joined unchanged. Rows
-    with another part, null content or an unknown role are quarantined. Other fields of a message (`name`, `tool_calls`)
-    are kept in `meta` under the column's name, one object per message.
+    with another part, null content or an unknown role are quarantined, and so are messages with calls of tools and no
+    text: such calls are not read yet. Other fields of a message (`name`, `tool_calls`) are kept in `meta` under the
+    column's name, one object per message. The list may be stored as JSON text, or as an object of lists
+    (`{"role": [...], "content": [...]}`), and a row may be the list itself.
 
     Args:
         column: The field that holds the list.
+        role: The field of a message with its role.
+        content: The field of a message with its text.
+        roles: The role of words that are none: `{"narrator": "system"}`. It comes before the words known; a word that
+            it maps is kept in `meta`.
 
     Returns:
         A format that makes conversations.
 
+    Raises:
+        MixtureError: `roles` maps a word to what is no role, or `role` and `content` are the same field.
+
     Example:
         >>> messages("input")
-        Messages(column='input')
+        Messages(column='input', roles=(), role='role', content='content')
+        >>> sgd = messages("turns", role="speaker", content="utterance", roles={"SYSTEM": "assistant"})
+        >>> sgd.kind
+        'conversation'
     """
-    return Messages(column)
+    if role == content:
+        raise MixtureError(f"messages(role={role!r}, content={content!r}): give the names of two fields")
+    return Messages(column, role_words(roles, "messages"), role, content)
 
 
 class _ShareGPTRow(Struct, gc=False):
@@ -74,7 +131,7 @@ class _ShareGPTRow(Struct, gc=False):
 
 
 @dataclass(frozen=True)
-class ShareGPT(DialogueFormat):
+class ShareGPT(ListFormat):
     """See `sharegpt`."""
 
     name: ClassVar[str] = "sharegpt"
@@ -88,33 +145,42 @@ class ShareGPT(DialogueFormat):
     @property
     def fast_path(self) -> FastPath:
         """Plain `from` and `value`; a row with `system` begins with another turn."""
-        return FastPath(self.column, "from", "value", {word: SHAREGPT_ROLES[word] for word in sorted(PLAIN)}, "system")
+        return FastPath(self.column, "from", "value", _plain(spelling("sharegpt", self.roles)), "system")
+
+    def prepare(self, fields: Fields) -> Fields:
+        """Read a list that is stored as JSON text, or as an object of lists."""
+        return unpacked(fields, (self.column,))
 
     def rows(self, row: _ShareGPTRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
         check_turns(row.conversations, self.column)
-        turns = take_turns(fields, self.column, row.conversations)
+        turns = take_turns(fields, self.column, row.conversations, spelling("sharegpt", self.roles))
         yield Conversation([*system_turn(fields, row.system), *turns], fields)
 
 
-def sharegpt(column: str = "conversations") -> ShareGPT:
+def sharegpt(column: str = "conversations", *, roles: Mapping[str, str] | None = None) -> ShareGPT:
     """Rows with a list of `{"from", "value"}` or `{"role", "content"}` messages, and perhaps a `system` text.
 
     human, user and prompter are user turns; gpt, assistant, chatgpt, bing, bard, model and function_call assistant
-    turns; tool, function, function_response and observation tool turns. A spelling that says more than the role
-    (`function_call`, `bing`, `observation`, ...) is kept in `meta`, as are other fields of a message.
+    turns; tool, function, function_response and observation tool turns; all in any case. A spelling that says more than
+    the role (`function_call`, `bing`, `observation`, ...) is kept in `meta`, as are other fields of a message. Lists
+    may be stored as in `messages`.
 
     Args:
         column: The field that holds the list.
+        roles: The role of other words, as in `messages`.
 
     Returns:
         A format that makes conversations.
+
+    Raises:
+        MixtureError: `roles` maps a word to what is no role.
 
     Example:
         >>> sharegpt().kind
         'conversation'
     """
-    return ShareGPT(column)
+    return ShareGPT(column, role_words(roles, "sharegpt"))
 
 
 def system_turn(fields: Fields, system: str | None) -> list[Turn]:
@@ -189,6 +255,10 @@ class PromptCompletion(DialogueFormat):
 
     name: ClassVar[str] = "prompt_completion"
     layout: ClassVar[type[Struct]] = _PromptRow
+
+    def prepare(self, fields: Fields) -> Fields:
+        """Read lists of messages that are stored as JSON text, or as an object of lists."""
+        return unpacked(fields, ("prompt",), ("prompt", "completion"))
 
     def rows(self, row: _PromptRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from curate.io.formats.base import Conversation, Fields, Format, Preference, fields_of
 from curate.io.formats.dialogues import text_or_turns
 from curate.io.formats.messages_common import AnyMessage, Message, take_turn, take_turns
+from curate.io.formats.rated import rating, score_of
+from curate.io.formats.stored import unpacked
 from curate.rows.schema import Kind
 from curate.rows.validate import Turn, check_text, check_turns, refuse
 
@@ -21,10 +24,23 @@ class _PreferenceRow(Struct, gc=False):
     rejected: str | list[AnyMessage] | AnyMessage
     prompt: str | list[Message] | None = None
     conversations: list[AnyMessage] | None = None
-    chosen_score: float | None = None
-    score_chosen: float | None = None
-    rejected_score: float | None = None
-    score_rejected: float | None = None
+    chosen_score: float | str | None = None
+    score_chosen: float | str | None = None
+    rejected_score: float | str | None = None
+    score_rejected: float | str | None = None
+
+
+class _Scores(Struct, gc=False):
+    chosen_score: Any = None
+    score_chosen: Any = None
+    rejected_score: Any = None
+    score_rejected: Any = None
+
+
+_SCORES: Final = msgspec.json.Decoder(_Scores)
+
+SCORES: Final = (("chosen_score", "score_chosen"), ("rejected_score", "score_rejected"))
+"""The spellings of both scores."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,10 @@ class Preferences(Format):
     kind: ClassVar[Kind] = "preference"
     layout: ClassVar[type[Struct]] = _PreferenceRow
 
+    def prepare(self, fields: Fields) -> Fields:
+        """Read lists of messages that are stored as JSON text, or as an object of lists."""
+        return unpacked(fields, ("chosen", "rejected"), ("prompt",), ("conversations",))
+
     def rows(self, row: _PreferenceRow, fields: Fields) -> Iterator[Preference]:
         """Make one preference row."""
         chosen = _answer(fields, "chosen", row.chosen)
@@ -43,8 +63,8 @@ class Preferences(Format):
             prompt = _prompt(fields, row)
         else:
             prompt, chosen, rejected = _explicit(fields, row, chosen, rejected)
-        scores = _score(fields, "chosen_score", row), _score(fields, "rejected_score", row)
-        yield Preference(prompt, chosen, rejected, *scores, fields)
+        chosen_score, rejected_score = _scores(fields, row)
+        yield Preference(prompt, chosen, rejected, chosen_score, rejected_score, fields)
 
 
 def preference() -> Preferences:
@@ -52,7 +72,9 @@ def preference() -> Preferences:
 
     `prompt` is a text or a list of messages (or `conversations`, in ShareGPT's spelling). If the answers are lists that
     include the prompt, the prompt is what both begin with; a `prompt` that differs from it is kept in `meta`.
-    Scores come from `chosen_score` or `score_chosen`, and the same for rejected.
+    Scores come from `chosen_score` or `score_chosen`, and the same for rejected, or else from the same names within
+    `metadata`: numbers, also as text; null and "N/A" are no score. Lists may be stored as in `messages`; answers are
+    read from JSON text only if both are such lists.
 
     Returns:
         A format that makes preference rows.
@@ -115,13 +137,28 @@ def split_prompt(chosen: list[Turn], rejected: list[Turn]) -> tuple[list[Turn], 
     return chosen[:same], chosen[same:], rejected[same:]
 
 
-def _score(fields: Fields, name: str, row: _PreferenceRow) -> float | None:
-    for spelling in (name, "_".join(reversed(name.split("_")))):
-        value: float | None = getattr(row, spelling)
-        if value is not None:
-            del fields[spelling]
-            return value
-    return None
+def _scores(fields: Fields, row: _PreferenceRow) -> list[float | None]:
+    """Take both scores out of the first of their fields that is given, or read them in `metadata`, which stays."""
+    found: list[float | None] = []
+    within = _within(fields["metadata"]) if "metadata" in fields else _Scores()
+    for spellings in SCORES:
+        name = next((name for name in spellings if getattr(row, name) is not None), None)
+        if name is not None:
+            del fields[name]
+            found.append(rating(getattr(row, name), name))
+        else:
+            found.append(next((s for one in spellings if (s := score_of(getattr(within, one))) is not None), None))
+    return found
+
+
+def _within(metadata: Any) -> _Scores:  # noqa: ANN401
+    """Return what a row's metadata calls scores; nothing if it is no object."""
+    try:
+        if isinstance(metadata, Raw):
+            return _SCORES.decode(metadata)
+        return msgspec.convert(metadata, _Scores)
+    except msgspec.ValidationError:
+        return _Scores()
 
 
 class _PairRow(Struct, gc=False):
@@ -204,7 +241,7 @@ class _HelpSteer3Row(Struct, gc=False):
     context: list[Message]
     response1: str
     response2: str
-    overall_preference: int
+    overall_preference: int | str
 
 
 @dataclass(frozen=True)
@@ -215,6 +252,10 @@ class HelpSteer3(Format):
     kind: ClassVar[Kind] = "preference"
     layout: ClassVar[type[Struct]] = _HelpSteer3Row
 
+    def prepare(self, fields: Fields) -> Fields:
+        """Read a list of messages that is stored as JSON text, or as an object of lists."""
+        return unpacked(fields, ("context",))
+
     def rows(self, row: _HelpSteer3Row, fields: Fields) -> Iterator[Preference]:
         """Make one preference row."""
         check_turns(row.context, "context")
@@ -222,13 +263,14 @@ class HelpSteer3(Format):
             ("assistant", check_text(text, column))
             for column, text in (("response1", row.response1), ("response2", row.response2))
         ]
-        if not -3 <= row.overall_preference <= 3:
+        better = rating(row.overall_preference, "overall_preference")
+        if better is None or not better.is_integer() or not -3 <= better <= 3:
             refuse("overall_preference", f"a whole number from -3 to 3, not {row.overall_preference}")
-        if row.overall_preference == 0:
+        if better == 0:
             refuse("overall_preference", "a preference for one response, not 0 (a tie)")
         prompt = take_turns(fields, "context", row.context)
         del fields["response1"], fields["response2"]
-        chosen, rejected = answers if row.overall_preference < 0 else reversed(answers)
+        chosen, rejected = answers if better < 0 else reversed(answers)
         yield Preference(prompt, [chosen], [rejected], None, None, fields)
 
 

@@ -13,8 +13,9 @@ from curate.errors import MixtureError
 from curate.io.formats.base import Completion, Fields, Format, RatedAnswers, keep, objects, struct_of
 from curate.io.formats.dialogues import text_or_turns
 from curate.io.formats.messages_common import Message
+from curate.io.formats.stored import lifted, unpacked
 from curate.rows.schema import Kind
-from curate.rows.validate import check_prompt, check_text, refuse
+from curate.rows.validate import Fault, check_prompt, check_text, refuse
 
 C = TypeVar("C")
 
@@ -23,7 +24,7 @@ class Score(Struct, gc=False):
     """A score in the Arrow spelling."""
 
     name: str
-    value: float | None
+    value: float | str | None
 
 
 class _RatedCompletion(Struct, gc=False):
@@ -31,7 +32,7 @@ class _RatedCompletion(Struct, gc=False):
     response: str | None = None
     completion: str | None = None
     model: str | None = None
-    scores: dict[str, float | None] | list[Score] | None = None
+    scores: dict[str, float | str | None] | list[Score] | None = None
 
 
 class _RatedRow(Struct, gc=False):
@@ -48,6 +49,10 @@ class RatedFormat(Format):
     kind: ClassVar[Kind] = "rated"
     layout: ClassVar[type[Struct]] = _RatedRow
 
+    def prepare(self, fields: Fields) -> Fields:
+        """Read a list of messages that is stored as JSON text, or as an object of lists."""
+        return unpacked(fields, ("messages",), ("prompt",))
+
     def rows(self, row: _RatedRow, fields: Fields) -> Iterator[RatedAnswers]:
         """Make one rated row."""
         column, prompt = ("messages", row.messages) if row.messages is not None else ("prompt", row.prompt)
@@ -63,7 +68,8 @@ def rated() -> RatedFormat:
 
     The prompt is in `messages` or `prompt` (a text or a list of messages), and ends with a user turn. Each of
     `completions` has its text in `content`, `response` or `completion`, and perhaps `model` and `scores`:
-    `{"helpfulness": 4}` or `[{"name": "helpfulness", "value": 4}]`. Null scores are left out.
+    `{"helpfulness": 4}` or `[{"name": "helpfulness", "value": 4}]`. A score is a number, also as text; null and "N/A"
+    are left out.
 
     Returns:
         A format that makes rated rows.
@@ -93,7 +99,8 @@ def _completion(found: _RatedCompletion, left: Fields, column: str) -> Completio
     pairs = found.scores.items() if isinstance(found.scores, dict) else [(s.name, s.value) for s in found.scores or ()]
     for taken in (name, "model", "scores"):
         left.pop(taken, None)
-    scores = {check_text(word, f"{column}.scores"): value for word, value in pairs if value is not None}
+    values = {check_text(word, f"{column}.scores"): rating(value, f"{column}.scores.{word}") for word, value in pairs}
+    scores = {word: value for word, value in values.items() if value is not None}
     return Completion(check_text(getattr(found, name), f"{column}.{name}"), _model(found.model, column), scores)
 
 
@@ -182,6 +189,16 @@ def rating(value: str | float | None, column: str) -> float | None:
     return number
 
 
+def score_of(value: object) -> float | None:
+    """Return a value as a score if it is a number, or one as text; None for anything else."""
+    if not isinstance(value, float | int | str) or isinstance(value, bool):
+        return None
+    try:
+        return rating(value, "")
+    except Fault:
+        return None
+
+
 @dataclass(frozen=True)
 class ScoredFormat(Format):
     """See `scored`."""
@@ -203,6 +220,10 @@ class ScoredFormat(Format):
         names = (("prompt", self.prompt), ("response", self.response), *scores, *model)
         return struct_of("Scored", (("prompt", str), ("response", str), *optional), names)
 
+    def prepare(self, fields: Fields) -> Fields:
+        """Find fields that are named by their path."""
+        return lifted(fields, (self.prompt, self.response, *self.scores, *([] if self.model is None else [self.model])))
+
     def rows(self, row: Struct, fields: Fields) -> Iterator[RatedAnswers]:
         """Make one rated row with one completion."""
         texts = {name: check_text(getattr(row, name), getattr(self, name)) for name in ("prompt", "response")}
@@ -220,7 +241,7 @@ def scored(prompt: str, response: str, scores: str | Sequence[str], *, model: st
     """Rows with a prompt, one answer and its scores, each in a column of its own, as in HelpSteer.
 
     A score is a number, a number as text, or absent: null or "N/A". Each row has one completion; `joined` makes one row
-    of all answers to a prompt.
+    of all answers to a prompt. A name may be a path to what is within a column: `metadata.score`.
 
     Args:
         prompt: The column with the prompt.

@@ -81,7 +81,7 @@ def test_one_text_part_is_taken_unchanged_and_several_are_joined() -> None:
         ({"messages": []}, "messages", "at least one message"),
         ({"messages": None}, "messages", ""),
         ({}, "messages", "a field of this name"),
-        ({"messages": [turn("User", "Hi")]}, "messages[0].role", "a role: system, user, assistant, tool"),
+        ({"messages": [turn("human", "Hi")]}, "messages[0].role", "a role: system, user, assistant, tool; not 'human'"),
         ({"messages": [USER, {"role": "assistant", "content": None}]}, "messages[1].content", "text, not null"),
         ({"messages": [{"role": "user"}]}, "messages[0].content", "a field of this name"),
         ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content", "str | array | null, not int"),

@@ -59,7 +59,7 @@ def test_trees_that_give_no_row() -> None:
     assert parsed.bad["expected"].to_pylist() == [
         "a reply of the assistant to a message of the user",
         "a prompt that was not deleted",
-        "a role: prompter, assistant, user, system",
+        "a role: prompter, assistant, user, system; not 'robot'",
         "a tree of messages in prompt, or text, role and replies",
     ]
 

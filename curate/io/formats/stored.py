@@ -1,0 +1,132 @@
+"""Values stored another way than the layouts spell them: lists of messages as JSON text, fields within fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from curate.io.formats.base import Fields, fields_of, json_items
+from curate.rows.validate import refuse
+
+ROLE_KEYS: Final = frozenset({"role", "from"})
+"""Fields of which a message has one."""
+
+WRAPPERS: Final = ("messages", "conversations")
+"""Fields of an object that holds a list of messages and nothing else of interest."""
+
+_MAYBE: Final = frozenset({b'"[', b'"{', b'" ', b'"\\'})
+"""The first bytes of a JSON string that may hold a list or an object, perhaps behind white space."""
+
+_PATH: Final = re.compile(r"\.([^.\[\]]+)|\[([0-9]+)\]")
+
+
+def unpacked(fields: Fields, *groups: tuple[str, ...], keys: frozenset[str] = ROLE_KEYS) -> Fields:
+    """Return `fields` with plain lists of messages; the same object where no list is stored otherwise.
+
+    A list may be JSON text, within an object (`{"messages": [...]}`), or an object of lists (`{"role": [...],
+    "content": [...]}`). The fields of a group are read so only if all of them can be: one answer of two that happens to
+    be JSON is text.
+    """
+    found: Fields = {}
+    for group in groups:
+        if all(column in fields for column in group):
+            lists = [_messages(fields[column], column, keys) for column in group]
+            for each in lists if all(lists) else ():
+                found |= each
+    return fields | found if found else fields
+
+
+def _messages(value: Any, column: str, keys: frozenset[str]) -> Fields:  # noqa: ANN401
+    """Return the list of messages that a value holds, and what an object holds around it; nothing for other values."""
+    text = _text(value)
+    if text is not None:
+        inner = _json(text)
+        if inner is None:
+            return {}
+        held = {column: inner} if _is_messages(inner, keys) else _messages(inner, column, keys)
+        return held if isinstance(value, Raw) else msgspec.json.decode(msgspec.json.encode(held))
+    if not _is_object(value):
+        return {}
+    within = fields_of(value, column)
+    for name in WRAPPERS:
+        if _is_messages(within.get(name), keys):
+            rest = {f"{column}.{other}": one for other, one in within.items() if other != name}
+            return {column: within[name], **rest}
+    lists = {name: one for name, one in ((name, _items(one)) for name, one in within.items()) if one is not None}
+    if len(lists) < len(within) or not keys & lists.keys():
+        return {}
+    if len({len(one) for one in lists.values()}) > 1:
+        sizes = ", ".join(f"{name} has {len(one)}" for name, one in lists.items())
+        refuse(column, f"lists of the same length; {sizes}")
+    made = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    return {column: Raw(msgspec.json.encode(made)) if isinstance(value, Raw) else made}
+
+
+def _start(value: Raw, size: int = 1) -> bytes:
+    return bytes(memoryview(value)[:size])
+
+
+def _text(value: Any) -> str | None:  # noqa: ANN401
+    """Return a text that may be JSON of a list or an object; None for another value."""
+    if not isinstance(value, Raw):
+        return value if isinstance(value, str) else None
+    return msgspec.json.decode(value, type=str) if _start(value, 2) in _MAYBE else None
+
+
+def _json(text: str) -> Raw | None:
+    """Return a text as undecoded JSON, if it is a list or an object."""
+    if text.lstrip()[:1] not in {"[", "{"}:
+        return None
+    try:
+        return Raw(bytes(msgspec.json.decode(text, type=Raw)).strip())
+    except (msgspec.MsgspecError, UnicodeEncodeError):
+        return None
+
+
+def _is_object(value: Any) -> bool:  # noqa: ANN401
+    return _start(value) == b"{" if isinstance(value, Raw) else isinstance(value, dict)
+
+
+def _items(value: Any) -> list[Any] | None:  # noqa: ANN401
+    if isinstance(value, Raw):
+        return json_items(value) if _start(value) == b"[" else None
+    return value if isinstance(value, list) else None
+
+
+def _is_messages(value: Any, keys: frozenset[str]) -> bool:  # noqa: ANN401
+    """Tell whether a value is a list of objects, each with the field of a message's role."""
+    items = _items(value)
+    return bool(items) and all(_is_object(one) and keys & fields_of(one, "").keys() for one in items or ())
+
+
+def inside(fields: Fields, path: str) -> Any:  # noqa: ANN401
+    """Return the value within a field, by its path; None if there is none.
+
+    >>> inside({"output": ["a", "b"]}, "output[1]"), inside({"meta": {"score": 7}}, "meta.score"), inside({}, "a.b")
+    ('b', 7, None)
+    """
+    first = re.match(r"[^.\[\]]+", path)
+    steps = [] if first is None else list(_PATH.finditer(path, first.end()))
+    if first is None or not steps or first.end() + sum(len(step[0]) for step in steps) != len(path):
+        return None
+    value = fields.get(first[0])
+    for name, place in (step.groups() for step in steps):
+        if place is not None:
+            items = _items(value) or []
+            value = items[int(place)] if int(place) < len(items) else None
+        else:
+            value = fields_of(value, path).get(name) if _is_object(value) else None
+    return None if isinstance(value, Raw) and _start(value) == b"n" else value
+
+
+def lifted(fields: Fields, names: Iterable[str]) -> Fields:
+    """Return `fields` with those that `names` gives by a path (`metadata.score`, `output[0]`); the same without any.
+
+    A field with the whole name comes first.
+    """
+    found = {name: value for name in names if name not in fields and (value := inside(fields, name)) is not None}
+    return fields | found if found else fields
