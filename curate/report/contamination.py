@@ -8,7 +8,7 @@ import polars as pl
 
 from curate.report.dropped_rows import DroppedRow, dropped_row, texts_there
 from curate.report.formatting import counted, of_all
-from curate.result.build import Build
+from curate.result.build import CONTAMINATED, Build
 from curate.result.folder import coverage as counts
 from curate.result.folder import named_rows, table
 
@@ -24,7 +24,6 @@ STAYING: Final = 10
 LISTED: Final = 8
 """Pairs of eval and source that a terminal lists."""
 
-CONTAMINATED: Final = "contaminated"
 ROW: Final = ["source", "id"]
 
 
@@ -50,10 +49,11 @@ class EvalCoverage(NamedTuple):
 
 
 class SourceContamination(NamedTuple):
-    """The items of an eval in a source: rows and their share of the source, items and their share of the eval."""
+    """The items of an eval in a source: rows and their share of those searched, items and their share of the eval."""
 
     eval: str
     source: str
+    reached: int
     rows: int
     row_share: float
     items: int
@@ -70,7 +70,7 @@ class SourceContamination(NamedTuple):
 class Contamination(NamedTuple):
     """The findings of a decontaminate step; `left_out` more lines of `found` are not shown.
 
-    `stay` rows with an item were not dropped; `shown` are some of them.
+    `stay` rows with an item were not dropped; `shown` are some of them. `unsearched` says what earlier steps dropped.
     """
 
     evals: tuple[EvalCoverage, ...]
@@ -78,6 +78,7 @@ class Contamination(NamedTuple):
     left_out: int
     stay: int
     shown: tuple[DroppedRow, ...]
+    unsearched: str
 
 
 def contamination(build: Build, step: str) -> Contamination | None:
@@ -86,8 +87,8 @@ def contamination(build: Build, step: str) -> Contamination | None:
         return None
     found = findings(build, step)
     shown = found[:LINES]
-    stay = count_staying(build, step)
-    return Contamination(evals(build, step), shown, len(found) - len(shown), stay, staying(build, step, n=STAYING))
+    stay, some = count_staying(build, step), staying(build, step, n=STAYING)
+    return Contamination(evals(build, step), shown, len(found) - len(shown), stay, some, unsearched_line(build, step))
 
 
 def evals(build: Build, step: str) -> tuple[EvalCoverage, ...]:
@@ -168,7 +169,8 @@ def contamination_lines(build: Build, step: str) -> list[str]:
     """Return lines on the coverage of a decontaminate step, its items in each source, and the rows that keep one."""
     cover = evals(build, step)
     within = any(one.within for one in cover)
-    return [*coverage_lines(cover), *_found_lines(findings(build, step), within=within), *_stay(build, step)]
+    found, unsearched = _found_lines(findings(build, step), within=within), unsearched_line(build, step)
+    return [*coverage_lines(cover), *found, *([unsearched] if unsearched else []), *_stay(build, step)]
 
 
 def coverage_line(one: EvalCoverage) -> str:
@@ -204,15 +206,15 @@ def within_line(one: EvalCoverage) -> str:
 def found_line(one: SourceContamination) -> str:
     """Write what a source contains of an eval.
 
-    >>> found_line(SourceContamination("gsm8k", "flan", 5, 0.001, 4, 0.003, 2, "below 2 %"))
-    'flan contains 4 items of gsm8k (0.3%) in 5 rows (0.1%): below 2 %; 2 rows more contain generic ones'
+    >>> found_line(SourceContamination("gsm8k", "flan", 5000, 5, 0.001, 4, 0.003, 2, "below 2 %"))
+    'flan contains 4 items of gsm8k (0.3%) in 5 of 5,000 rows (0.1%): below 2 %; 2 more contain generic ones'
     """
     if not one.rows:
         return f"{one.source} contains only generic items of {one.eval}, in {counted(one.generic, 'row')}"
-    hold = f"; {counted(one.generic, 'row')} more contain generic ones" if one.generic else ""
+    hold = f"; {one.generic:,} more contain{'s' if one.generic == 1 else ''} generic ones" if one.generic else ""
     return (
         f"{one.source} contains {counted(one.items, 'item')} of {one.eval} ({of_all(one.item_share)}) in "
-        f"{counted(one.rows, 'row')} ({of_all(one.row_share)}): {one.verdict}{hold}"
+        f"{one.rows:,} of {counted(one.reached)} ({of_all(one.row_share)}): {one.verdict}{hold}"
     )
 
 
@@ -234,8 +236,19 @@ def _found_lines(found: tuple[SourceContamination, ...], *, within: bool) -> lis
             else "no row that reached it contains an item"
         ]
     rest = found[LISTED:]
-    more = [f"and {len(rest)} pairs of source and eval more, {sum(one.bad for one in rest) or 'none'} contaminated"]
+    bad = sum(one.bad for one in rest) or "none"
+    more = [f"and {counted(len(rest), 'more pair')} of source and eval, {bad} contaminated"]
     return [*map(found_line, found[:LISTED]), *(more if rest else [])]
+
+
+def unsearched_line(build: Build, step: str) -> str:
+    """Say how many rows of each source earlier steps had dropped, so that they were not searched; empty for none."""
+    gone = build.reached(step).filter(pl.col("dropped_before") > 0)
+    named = [f"{source} {count:,}" for source, _, count in gone.head(LISTED).rows()]
+    more = f" and {counted(gone.height - LISTED, 'more source')}" if gone.height > LISTED else ""
+    total = int(gone["dropped_before"].sum())
+    was = "was" if total == 1 else "were"
+    return f"{counted(total)} that earlier steps dropped {was} not searched: {', '.join(named)}{more}" if named else ""
 
 
 def _stay(build: Build, step: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from curate.report.dropped_rows import DroppedRow, SurvivingDuplicate, read_dropped
-from curate.report.formatting import of_all
+from curate.report.formatting import counted, of_all
 from curate.result.build import Build
 
 CLUSTERS: Final = 5
@@ -131,5 +131,5 @@ def duplicate_lines(build: Build, step: str) -> list[str]:
         lines.append(f"{line['source']}: {line['rows']:,} ({of_all(line['share'])} of its rows) are duplicates {where}")
     rest = found.slice(PAIRS)
     if rest.height:
-        lines.append(f"and {rest['rows'].sum():,} of {rest.height} more pairs of sources")
+        lines.append(f"and {counted(int(rest['rows'].sum()))} of {counted(rest.height, 'more pair')} of sources")
     return lines

@@ -8,9 +8,9 @@ from typing import Final
 
 import polars as pl
 
-from curate.report.contamination import LINES, count_staying, evals, findings, within_line
+from curate.report.contamination import LINES, count_staying, evals, findings, unsearched_line, within_line
 from curate.report.finding_tables import finding_tables, table_line
-from curate.report.formatting import percent, settings
+from curate.report.formatting import counted, percent, settings
 from curate.report.highlights import plain
 from curate.result.build import Build
 from curate.rows.schema import row_schema
@@ -189,18 +189,18 @@ def _contamination(build: Build, label: str) -> str:
     within = "\n".join(f"- {cell(within_line(one))}" for one in cover if one.within)
     if within:
         parts += ["Items that are not counted, for they are too generic:", within]
+    unsearched = unsearched_line(build, label)
+    left = [f"{cell(unsearched)}."] if unsearched else []
     if not found:
         verdict = "No row is matched." if within else "No row that reached this step contains one."
-        return "\n\n".join([*parts, verdict])
-    more = f" {len(found) - LINES:,} more pairs are not listed." if len(found) > LINES else ""
+        return "\n\n".join([*parts, verdict, *left])
+    more = f" {counted(len(found) - LINES, 'more pair')} of both: not listed." if len(found) > LINES else ""
     shown = (
-        "The items in each source before this step; rows with only generic items are counted separately. A source with "
-        f"more than 2 % of an eval's items counts as contaminated by it as a whole.{more}"
+        "The items in the rows of each source that reached this step; rows with only generic items are counted "
+        f"separately. A source with more than 2 % of an eval's items counts as contaminated by it as a whole.{more}"
     )
-    parts += [
-        shown,
-        table(pl.DataFrame(found[:LINES], orient="row").with_columns(percent("row_share"), percent("item_share"))),
-    ]
+    listed = pl.DataFrame(found[:LINES], orient="row").with_columns(percent("row_share"), percent("item_share"))
+    parts += [shown, table(listed), *left]
     staying = count_staying(build, label)
     if staying:
         parts.append(f"Rows with an item that were not dropped, flagged or of a protected source: {staying:,}.")

@@ -20,6 +20,9 @@ Split: TypeAlias = Literal["train", "test"]
 TOUCHED: Final = 0.02
 """A source that touches more of an eval's items than this share is contaminated by it as a whole (Tulu 3, 3.2)."""
 
+CONTAMINATED, BELOW, BELOW_IN_REST = "contaminated", "below 2 %", "below 2 % in rows left by earlier steps"
+"""The verdicts on a source."""
+
 
 class Build(BuildFolder):
     """A finished build, read back from its folder.
@@ -205,14 +208,14 @@ class Build(BuildFolder):
             "source", "id", "fate", *(pl.col(name).alias(name.removeprefix(prefix)) for name in names)
         ).collect()
 
-    def overlap(self, step: str) -> pl.DataFrame:
+    def overlap(self, step: str | None = None) -> pl.DataFrame:
         """Count the rows that `step` dropped, by their source and that of the row kept in their place.
 
         Columns: `source`, `kept_source` ("against": rows outside the build), `rows`, `share` (of the rows read from
         `source`).
 
         Args:
-            step: The label of a dedup step.
+            step: The label of a dedup step; None, the default, for the only one.
         """
         dropped, lines = self._duplicates(step)
         read = lines.group_by("source").agg(read=pl.len())
@@ -221,83 +224,107 @@ class Build(BuildFolder):
         share = pl.col("rows") / pl.col("read")
         return found.with_columns(share=share).drop("read").sort("source", "kept_source").collect()
 
-    def clusters(self, step: str) -> pl.DataFrame:
+    def clusters(self, step: str | None = None) -> pl.DataFrame:
         """Return the rows that `step` dropped, each with the row kept in its place; the largest clusters first.
 
         Columns: `cluster` (`source/id` of that row), `source`, `id`, `score`, `size` (with the row that stays).
 
         Args:
-            step: The label of a dedup step.
+            step: The label of a dedup step; None, the default, for the only one.
         """
         dropped, _ = self._duplicates(step)
         size = pl.len().over("cluster").cast(pl.Int64) + 1
         found = dropped.select(pl.col("match").alias("cluster"), "source", "id", "score").with_columns(size=size)
         return found.sort(["size", "cluster", "source", "id"], descending=[True, False, False, False]).collect()
 
-    def _duplicates(self, step: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    def _duplicates(self, step: str | None = None) -> tuple[pl.LazyFrame, pl.LazyFrame]:
         """Return the ledger lines of the rows that a dedup step dropped, and of all rows of their kind."""
-        self._check_finding(step, "duplicates")
+        step = self._with_finding(step, "duplicates")
         lines = self.lines_of(self.kind_of_step(step))
         return lines.filter(pl.col("fate") == "dropped", pl.col("step") == step), lines
 
-    def signatures(self, step: str) -> Signatures:
+    def signatures(self, step: str | None = None) -> Signatures:
         """Return the MinHash signatures of the rows in the data files, as the dedup step `step` would sign them.
 
         `.lean()` of the answer hands them out as `datasketch.LeanMinHash`.
 
         Args:
-            step: The label of a dedup step.
+            step: The label of a dedup step; None, the default, for the only one.
         """
-        self._check_finding(step, "signatures")
+        step = self._with_finding(step, "signatures")
         declared = next(found["step"] for found in self.manifest["steps"] if found["label"] == step)
         return kept_signatures(sorted((self.path / "data").glob("*.parquet")), self.kind, declared)
 
-    def hits(self, step: str) -> pl.DataFrame:
+    def hits(self, step: str | None = None) -> pl.DataFrame:
         """Return the matches of a decontaminate step, one line per row and item.
 
         Columns: `source`, `id`, `eval`, `item`, `reason`, `score`, `side`, `turn`, `start`, `end` (characters of the
         turn), `item_start`, `item_end` (words of the item), `dropped`.
 
         Args:
-            step: The label of a decontaminate step.
+            step: The label of a decontaminate step; None, the default, for the only one.
         """
-        self._check_finding(step, "contamination")
-        return table(self.path, step, "hits")
+        return table(self.path, self._with_finding(step, "contamination"), "hits")
 
-    def coverage(self, step: str) -> pl.DataFrame:
+    def coverage(self, step: str | None = None) -> pl.DataFrame:
         """Count the items of each eval set of a decontaminate step: how many can be found, and how.
 
         Args:
-            step: The label of a decontaminate step.
+            step: The label of a decontaminate step; None, the default, for the only one.
         """
-        self._check_finding(step, "contamination")
-        return coverage(table(self.path, step, "items"))
+        return coverage(table(self.path, self._with_finding(step, "contamination"), "items"))
 
-    def contamination(self, step: str) -> pl.DataFrame:
+    def contamination(self, step: str | None = None) -> pl.DataFrame:
         """Return how much of each eval set a decontaminate step found in each source, in rows and in items.
 
-        Columns: `eval`, `source`, `rows` (rows that hold an item, generic hits apart), `row_share` (of the rows read),
-        `items` (items they hold), `item_share` (of the eval), `generic` (rows with generic hits only), and `verdict`:
-        "contaminated" where `item_share` is over 2 %, Tulu 3's limit for a whole source, else "below 2 %".
+        It speaks of the rows that reached the step: what earlier steps dropped was not searched, see `reached()`.
+
+        Columns: `eval`, `source`, `reached` (rows of the source that reached the step), `rows` (those that hold an
+        item, generic hits apart), `row_share` (of `reached`), `items` (items they hold), `item_share` (of the eval),
+        `generic` (rows with generic hits only), and `verdict`: "contaminated" where `item_share` is over 2 %, Tulu 3's
+        limit for a whole source, else "below 2 %", or "below 2 % in rows left by earlier steps" where these dropped
+        some.
 
         Args:
-            step: The label of a decontaminate step.
+            step: The label of a decontaminate step; None, the default, for the only one.
         """
+        step = self._with_finding(step, "contamination")
         hits, by = self.hits(step), ["eval", "source"]
-        read = self.lines_of(self.kind_of_step(step)).group_by("source").agg(read=pl.len()).collect()
         size = table(self.path, step, "items").group_by("eval").agg(size=pl.len())
         plain = pl.col("reason") != GENERIC
         rows = hits.group_by(*by, "id").agg(plain=plain.any()).group_by(by)
         counts = rows.agg(rows=pl.col("plain").sum().cast(pl.Int64), generic=(~pl.col("plain")).sum().cast(pl.Int64))
         items = hits.filter(plain).group_by(by).agg(items=pl.col("item").n_unique().cast(pl.Int64))
-        found = counts.join(items, on=by, how="left").join(read, on="source").join(size, on="eval")
+        found = counts.join(items, on=by, how="left").join(self.reached(step), on="source").join(size, on="eval")
         found = found.with_columns(items=pl.col("items").fill_null(0)).with_columns(
-            row_share=pl.col("rows") / pl.col("read"), item_share=pl.col("items") / pl.col("size")
+            row_share=pl.col("rows") / pl.col("reached"), item_share=pl.col("items") / pl.col("size")
         )
-        over = pl.when(pl.col("item_share") > TOUCHED).then(pl.lit("contaminated")).otherwise(pl.lit("below 2 %"))
-        columns = ("rows", "row_share", "items", "item_share", "generic")
+        below = pl.when(pl.col("dropped_before") > 0).then(pl.lit(BELOW_IN_REST)).otherwise(pl.lit(BELOW))
+        over = pl.when(pl.col("item_share") > TOUCHED).then(pl.lit(CONTAMINATED)).otherwise(below)
+        columns = ("reached", "rows", "row_share", "items", "item_share", "generic")
         found = found.select(*by, *columns, verdict=over)
         return found.sort(["rows", *by], descending=[True, False, False])
+
+    def reached(self, step: str) -> pl.DataFrame:
+        """Count the rows of each source that reached a step, and those that earlier steps had dropped.
+
+        Columns: `source` (those that the step works on), `reached`, `dropped_before`. After a Pairing, `reached` counts
+        pairs, and `dropped_before` also rated rows.
+
+        Args:
+            step: The label of a step.
+        """
+        check_known("step", step, self.steps)
+        gone = (pl.col("fate") == "dropped") & pl.col("step").is_in(self.steps[: self.steps.index(step)])
+        left = self.lines_of(self.kind_of_step(step)).filter(pl.col("fate") != "quarantined", ~gone)
+        counts = [
+            lines.group_by("source").agg(pl.len().cast(pl.Int64).alias(name))
+            for name, lines in (("reached", left), ("dropped_before", self.lines.filter(gone)))
+        ]
+        own = [step.partition(":")[0]] if ":" in step else self.sources
+        return self._in_order(counts[0].join(counts[1], on="source", how="full", coalesce=True)).filter(
+            pl.col("source").is_in(own)
+        )
 
     def length_bias(self, *, bands: int = 4, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
         """Measure how much longer chosen answers are than rejected ones, and how well length alone predicts the label.
@@ -315,23 +342,21 @@ class Build(BuildFolder):
         paths = sorted((self.path / "data").glob("*.parquet"))
         return bias(pl.concat([measured(pl.read_parquet(path, columns=own), tokenizer) for path in paths]), bands)
 
-    def length_cost(self, step: str = "balance_length") -> pl.DataFrame:
+    def length_cost(self, step: str | None = None) -> pl.DataFrame:
         """Return what a balance_length step dropped of each source: pairs, and margin (`curate.result.length_bias`).
 
         Args:
-            step: The label of a balance_length step.
+            step: The label of a balance_length step; None, the default, for the only one.
         """
-        self._check_finding(step, "length_cost")
-        return length_cost(table(self.path, step, "lengths"))
+        return length_cost(table(self.path, self._with_finding(step, "length_cost"), "lengths"))
 
-    def shared_prompts(self, step: str = "exclude_prompts_of") -> pl.DataFrame:
+    def shared_prompts(self, step: str | None = None) -> pl.DataFrame:
         """Return the rows whose prompt another build has: `source`, `id`, and `other_source`, `other_id` there.
 
         Args:
-            step: The label of an exclude_prompts_of step.
+            step: The label of an exclude_prompts_of step; None, the default, for the only one.
         """
-        self._check_finding(step, "shared_prompts")
-        return table(self.path, step, "shared")
+        return table(self.path, self._with_finding(step, "shared_prompts"), "shared")
 
 
 def _with_total(frame: pl.DataFrame) -> pl.DataFrame:

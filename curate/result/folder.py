@@ -155,14 +155,19 @@ class BuildFolder:
                 f"the data of {self.path} is not what was built: {'; '.join(faults)}; build it again"
             )
 
-    def _check_finding(self, step: str, view: FindingView) -> None:
-        """Raise `CallError` unless `step` has a finding of this view; name the steps that have."""
+    def _with_finding(self, step: str | None, view: FindingView) -> str:
+        """Return `step`, or the only step with a finding of this view; raise `CallError` if there is not just one."""
         check_known("step", step, self.steps)
-        known = self.steps_with(view)
+        known, what = self.steps_with(view), view.replace("_", " ")
+        if step is None and len(known) == 1:
+            return known[0]
+        if step is None and known:
+            raise CallError(f"{len(known)} steps of this build have {what}; name one: {', '.join(known)}")
+        if step is None:
+            raise CallError(f"no step of this build has {what}; its steps: {', '.join(self.steps) or 'none'}")
         if step not in known:
-            raise CallError(
-                f"step {step!r} has no {view.replace('_', ' ')}; steps that have: {', '.join(known) or 'none'}"
-            )
+            raise CallError(f"step {step!r} has no {what}; steps that have: {', '.join(known) or 'none'}")
+        return step
 
     def _in_order(self, lines: pl.LazyFrame) -> pl.DataFrame:
         """Put one line per source into the order of the mixture; a source without rows has zeros."""

@@ -20,6 +20,7 @@ from curate.report.contamination import (
     coverage,
     coverage_lines,
     staying,
+    unsearched_line,
 )
 from curate.report.dropped_rows import dropped_rows
 from curate.report.page import page
@@ -40,8 +41,8 @@ def items(*lines: tuple[str, str, str, int]) -> pl.DataFrame:
 
 
 def pairs_of(count: int, verdict: str = "below 2 %") -> pl.DataFrame:
-    line = {"rows": 3, "row_share": 0.25, "items": 2, "item_share": 0.01, "generic": 0, "verdict": verdict}
-    return pl.DataFrame([{"eval": "quiz", "source": f"s{n:04d}", **line} for n in range(count)])
+    line = {"reached": 12, "rows": 3, "row_share": 0.25, "items": 2, "item_share": 0.01, "generic": 0}
+    return pl.DataFrame([{"eval": "quiz", "source": f"s{n:04d}", **line, "verdict": verdict} for n in range(count)])
 
 
 def test_coverage_comes_first_and_names_what_cannot_be_found(searched: Build) -> None:
@@ -67,7 +68,8 @@ def test_the_table_is_the_builds_with_the_contaminated_first(searched: Build) ->
         ("qu<i>z", "ours"): (1, 1, 0),
     }
     assert [one.item_share for one in found.found] == [3 / 7, 1 / 7]
-    assert [one.row_share for one in found.found] == [3 / 19, 1.0]
+    assert [(one.reached, one.row_share) for one in found.found] == [(14, 3 / 14), (1, 1.0)]
+    assert found.unsearched == "9 rows that earlier steps dropped were not searched: one 4, two 5"
     read = Reader(page(searched))
     assert read.text.count("contaminated\n") == 2
     assert ("class", "name bad") in read.attributes
@@ -114,12 +116,14 @@ def test_lists_of_a_huge_build_are_cut_and_say_so(searched: Build, monkeypatch: 
     assert found is not None
     assert (len(found.found), found.left_out) == (LINES, 5000 - LINES)
     assert len(found.shown) <= STAYING
-    assert "4,900 more pairs are not shown" in Reader(page(searched)).text
-    assert "4,900 more pairs are not listed" in card(searched)
+    assert "4,900 more pairs of both: not shown." in Reader(page(searched)).text
+    assert "4,900 more pairs of both: not listed." in card(searched)
     assert len(page(searched)) < 400_000
     lines = contamination_lines(searched, STEP)
-    assert len(lines) == 1 + LISTED + 1 + 1
-    assert f"and {5000 - LISTED} pairs of source and eval more, none contaminated" in lines
+    assert len(lines) == 1 + LISTED + 1 + 1 + 1
+    assert "and 4,992 more pairs of source and eval, none contaminated" in lines
+    monkeypatch.setattr(Build, "contamination", lambda *_: pairs_of(LISTED + 1))
+    assert "and 1 more pair of source and eval, none contaminated" in contamination_lines(searched, STEP)
     (one,) = coverage(items(*(("big", f"i{n:05d}", "unmatchable", 0) for n in range(900))))
     assert (one.lost, len(one.unmatchable)) == (900, NAMED)
 
@@ -132,17 +136,35 @@ def test_of_generic_items_the_most_common_are_named() -> None:
 def test_lines_for_a_terminal(searched: Build) -> None:
     assert contamination_lines(searched, STEP) == [
         "qu<i>z: 7 items, 6 matchable, 1 of them generic; 1 not: mark",
-        "two contains 3 items of qu<i>z (42.9%) in 3 rows (15.8%): contaminated; 1 row more contain generic ones",
-        "ours contains 1 item of qu<i>z (14.3%) in 1 row (100.0%): contaminated",
+        "two contains 3 items of qu<i>z (42.9%) in 3 of 14 rows (21.4%): contaminated; 1 more contains generic ones",
+        "ours contains 1 item of qu<i>z (14.3%) in 1 of 1 row (100.0%): contaminated",
+        "9 rows that earlier steps dropped were not searched: one 4, two 5",
         "1 row contains an item and is kept, flagged or of a protected source",
     ]
+
+
+def test_many_sources_with_unsearched_rows_are_cut(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = [(f"s{n}", 5, int(n < LISTED + 2)) for n in range(LISTED + 9)]
+    many = pl.DataFrame(counts, schema=["source", "reached", "dropped_before"], orient="row")
+    monkeypatch.setattr(Build, "reached", lambda *_: many)
+    named = ", ".join(f"s{n} 1" for n in range(LISTED))
+    assert unsearched_line(searched, STEP) == (
+        f"{LISTED + 2} rows that earlier steps dropped were not searched: {named} and 2 more sources"
+    )
+    monkeypatch.setattr(Build, "reached", lambda *_: many.head(1))
+    assert unsearched_line(searched, STEP) == "1 row that earlier steps dropped was not searched: s0 1"
+    monkeypatch.setattr(Build, "reached", lambda *_: many.tail(1))
+    assert unsearched_line(searched, STEP) == ""
 
 
 def test_lines_where_nothing_was_found(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     none = searched.hits(STEP).clear()
     monkeypatch.setattr(Build, "hits", lambda *_: none)
     monkeypatch.setattr(Build, "contamination", lambda *_: pairs_of(1).clear())
-    assert contamination_lines(searched, STEP)[1:] == ["no row that reached it contains an item"]
+    unsearched = "9 rows that earlier steps dropped were not searched: one 4, two 5"
+    assert contamination_lines(searched, STEP)[1:] == ["no row that reached it contains an item", unsearched]
+    assert unsearched in Reader(page(searched)).text
+    assert f"{unsearched}." in card(searched)
     assert "No row that reached this step contains an item." in Reader(page(searched)).text
     assert "No row that reached this step contains one." in card(searched)
     assert "contain an item and are kept" not in page(searched)
@@ -161,6 +183,7 @@ def test_generic_items_within_longer_text_are_named_where_nothing_was_found(
     assert contamination_lines(searched, STEP)[1:] == [
         "e: 2 items too generic to count are within longer text: b in 1,200 rows, a in 1 row",
         "no row is matched; generic items are within longer text",
+        "9 rows that earlier steps dropped were not searched: one 4, two 5",
     ]
     text = Reader(page(searched)).text
     assert "No row that reached this step contains an item." not in text
@@ -177,7 +200,7 @@ def test_the_card_names_generic_items_beside_others_that_were_found(
     monkeypatch.setattr("curate.report.contamination.table", lambda *_: items(("e", "b", "generic", 7)))
     written = card(searched)
     assert "e: 1 item too generic to count is within longer text: b in 7 rows" in written
-    assert "The items in each source before this step" in written
+    assert "The items in the rows of each source that reached this step" in written
 
 
 def test_many_evals_are_reported_in_one_line(searched: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,10 +249,9 @@ def test_the_card_has_a_contamination_table(searched: Build, flagged: Build) -> 
     text = card(searched)
     assert "## Contamination: decontaminate\n" in text
     assert "| qu\\<i\\>z | 7 | 6 | 1 |" in text
-    assert "| qu\\<i\\>z | two | 3 | 15.8 % | 3 | 42.9 % | 1 | contaminated |" in text
+    assert "| qu\\<i\\>z | two | 14 | 3 | 21.4 % | 3 | 42.9 % | 1 | contaminated |" in text
     assert "Rows with an item that were not dropped, flagged or of a protected source: 1." in text
     assert "a protected source: 5." in card(flagged)
-    assert "Contamination" not in card(Build(searched.path.parent.parent / "none")) if False else True
 
 
 def test_a_build_without_such_a_step_has_no_part(nasty: Build) -> None:

@@ -148,7 +148,8 @@ def test_lines_for_a_terminal_name_the_pairs_with_the_most_rows(
     many = [("two", f"s{n}", n + 1, 0.5) for n in range(PAIRS + 3)]
     lines = lines_of(monkeypatch, searched, *many)
     assert len(lines) == PAIRS + 1
-    assert lines[-1] == "and 6 of 3 more pairs of sources"
+    assert lines[-1] == "and 6 rows of 3 more pairs of sources"
+    assert lines_of(monkeypatch, searched, *many[: PAIRS + 1])[-1] == "and 1 row of 1 more pair of sources"
     assert lines_of(monkeypatch, searched) == []
 
 

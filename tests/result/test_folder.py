@@ -18,6 +18,8 @@ from curate.rows.segments import segments
 from curate.steps.base import GroupKeys
 from curate.steps.decontaminate.decontaminate import decontaminate
 from curate.steps.dedup.dedup import dedup
+from curate.steps.dedup.exact_dedup import exact_dedup
+from curate.steps.refusals.refusals import refusals
 from curate.text.minhash import signatures
 from tests.support.build_data import Row, built, chat, hashes, of_rows, source, write_lines
 
@@ -210,6 +212,60 @@ def test_the_same_bytes_in_any_order(tmp_path: Path, threads: int) -> None:
 def test_a_step_that_is_not_there_is_named(deduped: Build) -> None:
     with pytest.raises(CallError, match="this build has no step 'decontaminate'"):
         deduped.coverage("decontaminate")
+
+
+def test_the_only_step_with_a_finding_need_not_be_named(contaminated: Build, deduped: Build) -> None:
+    assert contaminated.hits().equals(contaminated.hits("decontaminate"))
+    assert contaminated.coverage().equals(contaminated.coverage("decontaminate"))
+    assert contaminated.contamination().equals(contaminated.contamination("decontaminate"))
+    assert deduped.overlap().equals(deduped.overlap("dedup"))
+    assert deduped.clusters().equals(deduped.clusters("dedup"))
+    assert deduped.signatures().rows.equals(deduped.signatures("dedup").rows)
+    with pytest.raises(CallError, match="no step of this build has contamination; its steps: dedup"):
+        deduped.coverage()
+    with pytest.raises(CallError, match="no step of this build has length cost; its steps: dedup"):
+        deduped.length_cost()
+
+
+def test_of_several_steps_with_a_finding_one_is_named(tmp_path: Path) -> None:
+    [pellow] = evals.files(eval_file(tmp_path), question="question", id="id", name="pellow")
+    steps = (decontaminate(pellow), exact_dedup(), decontaminate(pellow, on="all"), exact_dedup("prompt"))
+    done = built(tmp_path / "out", source("a", rows_of(range(30))), steps=steps)
+    labels = done.steps_with("contamination")
+    for read in (done.hits, done.coverage, done.contamination):
+        with pytest.raises(CallError, match=f"2 steps of this build have contamination; name one: {', '.join(labels)}"):
+            read()
+        assert read(labels[1]).height >= 0
+    with pytest.raises(CallError, match="2 steps of this build have duplicates; name one: exact_dedup"):
+        done.overlap()
+
+
+def test_a_verdict_is_on_the_rows_that_earlier_steps_left(tmp_path: Path) -> None:
+    """Of `a` an earlier step takes both leaks, of `b` one of two, of `c` none; `d` also searches itself."""
+    [pellow] = evals.files(eval_file(tmp_path), question="question", id="id", name="pellow")
+    leaks = [chat(LONG, "As an AI, I do not know."), chat(SHORT, "As an AI, I do not know.")]
+    more = [chat(PLAIN, "It is it."), chat("what is it?", "That it is.")]
+    sources = (
+        source("a", [*leaks, *rows_of(range(9))]),
+        source("b", [chat(SHORT, "Wind."), leaks[0], *more, *rows_of(range(20, 25))]),
+        source("c", [*more[:1], *rows_of(range(30, 33))]),
+        source("d", rows_of(range(40, 44)), steps=(decontaminate(pellow),)),
+    )
+    done = built(tmp_path / "out", *sources, steps=(refusals(), decontaminate(pellow, mode="flag")))
+    assert done.reached("decontaminate").rows() == [("a", 9, 2), ("b", 8, 1), ("c", 4, 0), ("d", 4, 0)]
+    assert done.reached("refusals").rows() == [("a", 11, 0), ("b", 9, 0), ("c", 4, 0), ("d", 4, 0)]
+    assert done.reached("d:decontaminate").rows() == [("d", 4, 0)]
+    found = {line["source"]: line for line in done.contamination("decontaminate").to_dicts()}
+    assert "a" not in found
+    assert (found["b"]["reached"], found["b"]["row_share"], found["b"]["verdict"]) == (8, 1 / 8, "contaminated")
+    assert (found["c"]["reached"], found["c"]["verdict"]) == (4, "below 2 %")
+    flagged = built(
+        tmp_path / "x",
+        source("b", [leaks[0], *more, *rows_of(range(9))]),
+        steps=(refusals(), decontaminate(pellow, mode="flag")),
+    )
+    assert flagged.contamination()["verdict"].to_list() == ["below 2 % in rows left by earlier steps"]
+    assert flagged.contamination()["generic"].to_list() == [2]
 
 
 def test_data_without_a_hit_is_reported_as_clean(tmp_path: Path) -> None:
