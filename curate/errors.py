@@ -9,6 +9,7 @@ CurateError
     ├── QuarantineError              more unreadable rows in a source than its limit allows
     ├── ShortageError                a source that cannot deliver what its `take` asks for
     ├── LargeDropError               a step that removes a suspicious share of a source
+    ├── EmptyBuildError              a mixture that keeps no row; its folder says why
     ├── ConservationError            fates that do not add up to the rows read (a defect of `curate`)
     ├── BuildFolderError             a build folder that is missing, taken, incomplete or cannot be written
     └── PreflightError               training on the build would be silently wrong
@@ -61,6 +62,10 @@ class ShortageError(BuildError):
 
 class LargeDropError(BuildError):
     """A step removes a suspicious share of a source."""
+
+
+class EmptyBuildError(BuildError):
+    """A mixture keeps no row; the build folder is there and says why."""
 
 
 class ConservationError(BuildError):

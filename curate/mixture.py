@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.engine import build as engine
-from curate.errors import CallError
+from curate.errors import CallError, EmptyBuildError
 from curate.io.atomic import write_text
 from curate.mix.spec import MixtureSpec
 from curate.report.page import page
@@ -64,6 +64,7 @@ class Mixture(MixtureSpec):
             MixtureError: the declaration is wrong.
             SourceNotFoundError: an input does not exist.
             BuildError: the data cannot be built; nothing is left in `out`.
+            EmptyBuildError: no row is kept; the build is in `out`, and its ledger says why.
             CallError: `threads` is below 1.
         """
         count = _cores() if threads is None else threads
@@ -73,7 +74,23 @@ class Mixture(MixtureSpec):
         engine.build(
             self, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_page_and_card
         )
-        return Build(target)
+        made = Build(target)
+        if not made.funnel["rows"][-1]:
+            raise EmptyBuildError(_empty(made))
+        return made
+
+
+def _empty(made: Build) -> str:
+    """Say what became of the rows of a build that keeps none."""
+    ends = ("source", "read", "paired", "pairs", "kept", "rows")
+    counts = {name: count for name, count in made.funnel.row(-1, named=True).items() if name not in ends and count}
+    became = ", ".join(f"{count:,} {_fate(name)}" for name, count in counts.items())
+    lines = [f"mixture {made.name!r} keeps no row. Rows read: {made.funnel['read'][-1]:,}{became and f' ({became})'}"]
+    return "\n  ".join([*lines, *made.notes, f"The build in {made.path} has a line for each: curate show {made.path}"])
+
+
+def _fate(column: str) -> str:
+    return column if column in {"quarantined", "unsampled"} else f"dropped by {column}"
 
 
 def _cores() -> int:

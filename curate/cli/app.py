@@ -18,9 +18,11 @@ from rich.text import Text
 
 from curate.cli.console import DEBUG, Commands, Lazy, show_parts, surprise
 from curate.cli.mixture_file import run_file, split_place
-from curate.errors import CallError, did_you_mean
+from curate.errors import CallError, EmptyBuildError, did_you_mean
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from curate import mixture as declared
     from curate.engine import workspace
     from curate.preflight import preflight as preflights
@@ -123,11 +125,22 @@ def build(
     for target in targets:
         workspace.check_target(target, overwrite=overwrite)
     for mixture, target in zip(found, targets, strict=True):
-        made = mixture.build(target, threads=threads, resume=resume, overwrite=overwrite, quiet=quiet)
+        try:
+            made = mixture.build(target, threads=threads, resume=resume, overwrite=overwrite, quiet=quiet)
+        except EmptyBuildError:
+            if not quiet:
+                show_parts(*_funnel(folder.Build(target)))
+            raise
         if quiet:
             typer.echo(str(target))
+            for note in made.notes:
+                typer.echo(f"note: {note}", err=True)
             continue
-        show_parts(Text(mixture.name, style="bold"), terminal.funnel_table(made), *terminal.findings(made), _next(made))
+        show_parts(*_funnel(made), *terminal.findings(made), _next(made))
+
+
+def _funnel(made: folder.Build) -> list[RenderableType]:
+    return [Text(made.name, style="bold"), terminal.funnel_table(made), *terminal.notes(made)]
 
 
 def _targets(found: list[declared.Mixture], out: Path | None) -> list[Path]:
@@ -146,8 +159,6 @@ def _targets(found: list[declared.Mixture], out: Path | None) -> list[Path]:
 def _next(made: folder.Build) -> Text:
     splits = ", ".join(f"{name} {split['rows']:,}" for name, split in made.manifest["splits"].items())
     text = Text.assemble("\nThe build is in ", (str(made.path), "bold"), f": {splits} rows.\n")
-    if not any(split["rows"] for split in made.manifest["splits"].values()):
-        text.append("No row was kept; the funnel shows why.\n", style="bold")
     text.append(f"Open {made.path / 'report.html'}, or see dropped rows: curate show {made.path}\n")
     return text
 

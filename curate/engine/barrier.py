@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curate.errors import QuarantineError
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import kernel
 from curate.kernels.hashing import Hashes
@@ -243,13 +244,27 @@ def content_hashes(references: Sequence[Reference]) -> list[str]:
 
 
 def read_references(place: GroupPlace) -> Iterator[Reference]:
-    """Read and sign the rows that a group is held against, batch by batch."""
+    """Read and sign the rows that a group is held against, batch by batch.
+
+    Raises `QuarantineError` if less than half of the rows of an input can be read.
+    """
     for number, source in enumerate(place.group.against()):
         opened = source.open()
+        good = bad = 0
+        first = ""
         for block in opened.blocks():
             parsed = opened.parse(block)
+            if parsed.bad.num_rows and not bad:
+                line, column, expected, _ = next(zip(*parsed.bad.to_pydict().values(), strict=True))
+                first = f"{block.file}:{line}: expected {f'{column}: {expected}' if column else expected}"
+            good, bad = good + parsed.body.num_rows, bad + parsed.bad.num_rows
             found = identities(parsed.body, parsed.ids)
             signed = place.group.sign(select(segments(parsed.body), place.group.reads))
             keys = MemoryKeys(parsed.body.num_rows, {place.label: signed})
             ids = pc.binary_join_element_wise(block.file, pc.coalesce(parsed.ids, names(found.content)), "/")
             yield Reference(keys, number, ids, found.key.high ^ np.uint64(number), found.content)
+        if bad > good:
+            raise QuarantineError(
+                f"step {place.label!r}: {bad:,} of {good + bad:,} rows of {opened.input.label(opened.parts)}, which it "
+                f"compares with, are invalid. The first: {first}. Correct the file or its format"
+            )

@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from curate.engine.pair_input import PairCount
+from curate.engine.partition import RowCount
 from curate.engine.pipeline import Phase, pairing
-from curate.engine.reading import ALWAYS_QUARANTINED, ReadResult
+from curate.engine.reading import ReadResult, too_many_invalid
 from curate.engine.state import Fate, RowStates
 from curate.errors import ConservationError, LargeDropError, QuarantineError
 from curate.io.inputs import Opened
@@ -79,8 +80,7 @@ def check_clashes(phase: Phase, states: RowStates, reading: ReadResult) -> None:
     """Raise `QuarantineError` when too many rows of a source share an id with a row of other content."""
     for number, (source, count) in enumerate(zip(phase.mixture.sources, reading.counts, strict=True)):
         clashes = int(((states.source == number) & (states.fate == Fate.QUARANTINED)).sum())
-        total = count.quarantined + clashes
-        if clashes and total > max(ALWAYS_QUARANTINED, source.max_quarantine * count.rows):
+        if clashes and too_many_invalid(source, RowCount(count.rows, count.quarantined + clashes)):
             raise QuarantineError(
                 f"source {source.name!r}: {clashes:,} of {count.rows:,} rows have the id of another row with different "
                 "content. If the field is no id, read it with id=None, and ids come from the content; if it is, "

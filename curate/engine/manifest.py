@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 from curate.engine.pipeline import all_stages, final_labels
 from curate.errors import MixtureError
 from curate.io.inputs import Opened
-from curate.mix.plan import Share
+from curate.mix.plan import Share, nothing_from
 from curate.mix.spec import MixtureSpec, Source
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Filter, Group, Step
@@ -64,7 +64,7 @@ def manifest(
     of the inputs it was held against.
     """
     sources = [
-        _source(source, found, counted, share)
+        _source(mixture, source, found, counted, share)
         for source, found, counted, share in zip(mixture.sources, opened, counts, shares, strict=True)
     ]
     found = {
@@ -83,8 +83,14 @@ def manifest(
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
-def _source(source: Source, opened: Opened, counts: SourceCounts, planned: tuple[Share, int]) -> dict[str, Any]:
+def _source(
+    mixture: MixtureSpec, source: Source, opened: Opened, counts: SourceCounts, planned: tuple[Share, int]
+) -> dict[str, Any]:
     share, delivered = planned
+    read = sum(counts.fates.values())
+    nothing = nothing_from(
+        mixture, source, read=read, invalid=counts.fates["quarantined"], share=share, delivered=delivered
+    )
     pairs = {} if counts.pairs is None else {"pairs": {"made": sum(counts.pairs.values()), "fates": counts.pairs}}
     return {
         "name": source.name,
@@ -92,7 +98,7 @@ def _source(source: Source, opened: Opened, counts: SourceCounts, planned: tuple
         "format": opened.describe(),
         "licence": source.licence,
         "protect": source.protect,
-        "read": sum(counts.fates.values()),
+        "read": read,
         "fates": counts.fates,
         **pairs,
         "plan": {
@@ -102,6 +108,7 @@ def _source(source: Source, opened: Opened, counts: SourceCounts, planned: tuple
             "delivered": delivered,
             "available": share.stock.rows,
         },
+        **_optional(notes=[nothing] if nothing else []),
     }
 
 

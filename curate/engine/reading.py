@@ -29,7 +29,7 @@ NOTHING = Block("", 1, JsonItems([], None), 0)
 """The block of a source without rows: every source has a partition, with the columns of its steps."""
 
 ALWAYS_QUARANTINED = 10
-"""Up to this many invalid rows of a source never stop a build; above, its `max_quarantine` decides."""
+"""Up to this many invalid rows of a source, and half of it, never stop a build; above, `max_quarantine` decides."""
 
 
 class ReadTask(NamedTuple):
@@ -92,18 +92,33 @@ def _bar(phase: Phase, source: Source) -> str:
     return f"{source.name}, pairs" if paired else source.name
 
 
+def too_many_invalid(source: Source, count: RowCount, rows: int | None = None) -> str | None:
+    """Say that more rows are invalid than a source allows; None if not.
+
+    `rows` is the size of a source of which only `count.rows` were read.
+    """
+    half = (count.rows if rows is None else rows) / 2
+    if count.quarantined <= max(min(ALWAYS_QUARANTINED, half), source.max_quarantine * count.rows):
+        return None
+    share = count.quarantined / count.rows
+    return (
+        f"source {source.name!r}: {count.quarantined:,} of {count.rows:,} rows ({share:.1%}) are invalid, "
+        f"more than max_quarantine={source.max_quarantine:g} allows"
+    )
+
+
 def check_quarantine(source: Source, count: RowCount, partitions: Path, number: int, blocks: int) -> None:
     """Raise `QuarantineError`, showing the first five, if too many rows of a source are invalid."""
-    if count.quarantined <= max(ALWAYS_QUARANTINED, source.max_quarantine * count.rows):
+    problem = too_many_invalid(source, count)
+    if problem is None:
         return
     shown = list(_first_bad(partitions, number, blocks, 5))
-    share = count.quarantined / count.rows
+    share = min(1.0, float(f"{count.quarantined / count.rows + 0.01:.2f}"))
     raise QuarantineError(
-        f"source {source.name!r}: {count.quarantined:,} of {count.rows:,} rows ({share:.1%}) are invalid, "
-        f"more than max_quarantine={source.max_quarantine:g} allows. The first {len(shown)}:\n"
+        f"{problem}. The first {len(shown)}:\n"
         + "\n".join(f"  {line}" for line in shown)
         + "\nCorrect the file or its format, or build without these rows: "
-        + f"Source({source.name!r}, ..., max_quarantine={min(1.0, float(f'{share + 0.01:.2f}'))})"
+        + f"Source({source.name!r}, ..., max_quarantine={share})"
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from curate.errors import MixtureError, ShortageError
-from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Take, Tokens
+from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Take, Tokens
 
 
 class Stock(NamedTuple):
@@ -70,6 +70,39 @@ def plan(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> tuple[Share, ...]:
     if short:
         raise ShortageError(_shortage(mixture, short))
     return tuple(shares)
+
+
+def nothing_from(
+    mixture: MixtureSpec, source: Source, *, read: int, invalid: int, share: Share | None, delivered: int
+) -> str | None:
+    """Say why a source brings no row, or that less than half of it could be read; None if neither is so.
+
+    `read` rows were read, of which `invalid` could not be; `share` (None: not known) delivers `delivered` rows or
+    tokens.
+    """
+    name = f"source {source.name!r}"
+    if not read:
+        return f"{name} has no rows"
+    if 2 * invalid > read:
+        what = f"only {read - invalid:,} of {read:,} rows" if invalid < read else f"none of the {read:,} rows"
+        return f"{what} of {name} could be read"
+    if share is None or delivered:
+        return None
+    if not share.stock.rows:
+        return f"no row of {name} is left after the steps"
+    if share.unit == "tokens" and share.asked:
+        why = f"no row fits into {share.asked:,} tokens"
+    else:
+        why = f"{declared_take(mixture, source)} of {share.stock.rows:,} rows"
+        why += " rounds to 0" if mixture.weights is None else f" is too little for total={mixture.total}"
+    return f"{name} comes to 0 rows: {why}"
+
+
+def declared_take(mixture: MixtureSpec, source: Source) -> str:
+    """Return how much of a source goes in, as declared: its take, or its weight."""
+    if mixture.weights is None:
+        return repr(source.take)
+    return "weight by size" if isinstance(mixture.weights, str) else f"weight {mixture.weights[source.name]:g}"
 
 
 def _shortage(mixture: MixtureSpec, short: list[str]) -> str:

@@ -106,8 +106,8 @@ class Source:
             preference rows, which may be mixed with ready-made pairs.
         protect: exempts its rows from filters and from removal as duplicates; they still remove duplicates elsewhere. A
             rated row that gives no pair is dropped all the same.
-        max_quarantine: the share of rows that may be invalid before the build stops; ten rows always may. 1 % lets
-            stray broken lines pass, but not a wrong format.
+        max_quarantine: the share of rows that may be invalid before the build stops; ten rows always may, but no more
+            than half of the source. 1 % lets stray broken lines pass, but not a wrong format.
         licence: copied to the manifest and the card.
 
     Raises:

@@ -15,12 +15,14 @@ import polars as pl
 
 from curate.engine.group_results import between
 from curate.engine.guards import SUSPICIOUS_ROWS, SUSPICIOUS_SHARE, large_drops
+from curate.engine.partition import RowCount
 from curate.engine.pipeline import Stage, all_stages, only, stages
-from curate.engine.reading import ALWAYS_QUARANTINED, bad_rows, open_sources
+from curate.engine.reading import ALWAYS_QUARANTINED, bad_rows, open_sources, too_many_invalid
+from curate.engine.resolve import delivered, sample
 from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.detect import meta_names
-from curate.mix.plan import Share, Stock, plan
+from curate.mix.plan import Share, Stock, declared_take, nothing_from, plan
 from curate.mix.spec import MixtureSpec, Rows, Source, Tokens
 from curate.preview.leak_test import LeakTest, leak_test
 from curate.preview.resolved import DroppedExample, FirstRows, PhasePreview, preview_phases
@@ -68,7 +70,8 @@ class SourceCheck(NamedTuple):
     - `pairs`: what a Pairing made of the rows read; None where there is none.
     - `left`: rows read (with a Pairing: pairs) that no step drops.
     - `take`: how much of it goes in, as declared (of a mixture with weights: its weight).
-    - `share`: what it is to deliver, by the plan over what it is expected to have; `exact`: that is no guess.
+    - `share`: what it is to deliver, by the plan over what it is expected to have (None: not known), and `delivered`,
+      what it comes to as whole rows; `exact`: that is no guess.
     """
 
     name: str
@@ -85,6 +88,7 @@ class SourceCheck(NamedTuple):
     left: int
     take: str
     share: Share | None
+    delivered: int
     exact: bool
 
     @property
@@ -126,15 +130,19 @@ def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
     kind, opened = open_sources(mixture)
     views = preview_phases(mixture, opened, rows)
     found = [_source(views, number) for number in range(len(mixture.sources))]
-    shares, short = _shares(mixture, found, views[-1].states)
     whole = all(source.whole for source in found)
+    shares, short = _shares(mixture, found, views[-1].states, whole=whole)
     checked = tuple(
-        source._replace(share=share, exact=share is not None and (whole or _is_promised(mixture, declared, share)))
+        source._replace(share=share, delivered=amount, exact=whole or _is_promised(mixture, declared, share))
+        if share is not None
+        else source
         for source, declared in zip(found, mixture.sources, strict=True)
-        for share in [shares.get(source.name)]
+        for share, amount in [shares.get(source.name, (None, 0))]
     )
     drops = (message for view in views for message in large_drops(view.phase, view.states))
     stops = (*_quarantine(mixture, checked), *drops, *short)
+    if whole and not stops and not any(source.delivered for source in checked):
+        stops = (f"mixture {mixture.name!r} keeps no row",)
     heads = [head for view in views for head in view.heads]
     return Check(mixture.name, kind, checked, stops, tuple(_warnings(mixture, checked)), tuple(_tests(mixture, heads)))
 
@@ -171,8 +179,9 @@ def _source(views: Sequence[PhasePreview], number: int) -> SourceCheck:
         steps=tuple(_step(view, number, stage) for view in mine for stage in view.phase.pipelines[number]),
         pairs=None if last is view else last.heads[number].read,
         left=int((last.states.fate[last.own(number)] == Fate.KEPT).sum()),
-        take=_take(view.phase.mixture, source),
+        take=declared_take(view.phase.mixture, source),
         share=None,
+        delivered=0,
         exact=False,
     )
 
@@ -213,8 +222,13 @@ def _reasons(reason: pl.Series) -> tuple[tuple[str, int], ...]:
     return tuple((str(name), int(count)) for name, count in top.rows())
 
 
-def _shares(mixture: MixtureSpec, found: list[SourceCheck], states: RowStates) -> tuple[dict[str, Share], list[str]]:
-    """Plan over what the sources are expected to have; return the shares (none if one is not known) and shortages."""
+def _shares(
+    mixture: MixtureSpec, found: list[SourceCheck], states: RowStates, *, whole: bool
+) -> tuple[dict[str, tuple[Share, int]], list[str]]:
+    """Plan over what the sources are expected to have; return the shares (none if one is not known) and shortages.
+
+    With each share comes what it delivers: of sources read to their end, by the sample that a build would take.
+    """
     stock = {}
     for number, source in enumerate(found):
         if source.expected is None:
@@ -227,16 +241,12 @@ def _shares(mixture: MixtureSpec, found: list[SourceCheck], states: RowStates) -
         shares = plan(mixture, stock)
     except ShortageError as error:
         short.append(str(error))
-        shares = plan(replace(mixture, on_shortage="shrink"), stock)
+        mixture = replace(mixture, on_shortage="shrink")
+        shares = plan(mixture, stock)
     except MixtureError as error:
         return {}, [str(error)]
-    return {share.source: share for share in shares}, short
-
-
-def _take(mixture: MixtureSpec, source: Source) -> str:
-    if mixture.weights is None:
-        return repr(source.take)
-    return "weight by size" if isinstance(mixture.weights, str) else f"weight {mixture.weights[source.name]:g}"
+    brought = delivered(shares, sample(mixture, states, None)[0]) if whole else [(one, one.amount) for one in shares]
+    return {share.source: (share, amount) for share, amount in brought}, short
 
 
 def _is_promised(mixture: MixtureSpec, source: Source, share: Share) -> bool:
@@ -247,8 +257,16 @@ def _is_promised(mixture: MixtureSpec, source: Source, share: Share) -> bool:
 
 def _warnings(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:
     for source, source_check in zip(mixture.sources, found, strict=True):
-        if not source_check.read:
-            yield f"source {source_check.name!r} has no rows"
+        nothing = nothing_from(
+            mixture,
+            source,
+            read=source_check.read,
+            invalid=source_check.quarantined,
+            share=source_check.share,
+            delivered=source_check.delivered,
+        )
+        if nothing is not None:
+            yield nothing
         for stage, step in zip(stages(mixture, source), source_check.steps, strict=True):
             if step.kind == "edit" or step.rows < SUSPICIOUS_ROWS or step.rows <= WORTH_A_LOOK * step.reached:
                 continue
@@ -260,8 +278,7 @@ def _warnings(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[
 def _quarantine(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:
     """Say of each source with too many rows in quarantine that it stops the build."""
     for source, seen in zip(mixture.sources, found, strict=True):
-        if seen.quarantined > max(ALWAYS_QUARANTINED, source.max_quarantine * seen.read):
-            yield (
-                f"source {seen.name!r}: {seen.quarantined:,} of {seen.read:,} rows ({seen.quarantined / seen.read:.1%})"
-                f" are invalid, more than max_quarantine={source.max_quarantine:g} allows"
-            )
+        rows = seen.read if seen.whole else seen.rows or 2 * ALWAYS_QUARANTINED
+        problem = too_many_invalid(source, RowCount(seen.read, seen.quarantined), rows)
+        if problem is not None:
+            yield problem

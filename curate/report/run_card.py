@@ -167,7 +167,7 @@ def _tables(build: Build) -> list[str]:
     return [
         f"## Composition\n\nAsked and delivered are in the unit of the plan.{note}\n\n{table(brought)}",
         f"## Funnel\n\nThe fates of the rows of a source add up to those read.{behind} *rows* counts copies.\n\n"
-        + table(build.funnel),
+        + "\n\n".join([table(build.funnel), *(f"Note: {cell(note)}." for note in build.notes)]),
         *_languages(build),
     ]
 

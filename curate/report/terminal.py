@@ -35,6 +35,11 @@ def funnel_table(build: Build) -> Table:
     return plain_table(heads, rows, left={"source"}, gap=gap, total=True)
 
 
+def notes(build: Build) -> Iterator[Text]:
+    """Give a line for each note on the sources of a build."""
+    yield from (Text(f"note: {plain(note)}", style="yellow") for note in build.notes)
+
+
 def findings(build: Build, step: str | None = None) -> Iterator[Text]:
     """Give a paragraph for each step (or one of them) with findings: duplicates, contamination, tables."""
     for label in build.steps if step is None else [step]:

@@ -45,7 +45,7 @@ class Build(BuildFolder):
         estimated = self.manifest["tokens"] == "estimated"
         shown = [tables.funnel(self.funnel), tables.composition(self.composition, estimated=estimated)]
         shown += [tables.languages(self.languages)] if self.tells_languages else []
-        return environment().get_template("build.html.j2").render(tables=shown)
+        return environment().get_template("build.html.j2").render(tables=shown, notes=self.notes)
 
     @cached_property
     def funnel(self) -> pl.DataFrame:

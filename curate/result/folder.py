@@ -69,6 +69,11 @@ class BuildFolder:
         """The labels of its steps, in the order in which they ran."""
         return [str(step["label"]) for step in self.manifest["steps"]]
 
+    @property
+    def notes(self) -> list[str]:
+        """What to know about its sources, such as that one of them brings no row."""
+        return [note for source in self.manifest["sources"] for note in source.get("notes", ())]
+
     def steps_with(self, view: FindingView) -> list[str]:
         """Return the labels of the steps with a finding of this view, in the order in which they ran.
 

@@ -14,7 +14,7 @@ from curate.errors import ConservationError
 from curate.mixture import Mixture
 from curate.result.build import Build
 from tests.cli.conftest import REFUSAL
-from tests.support.build_data import chat, hashes, write_lines
+from tests.support.build_data import chat, chats, hashes, write_lines
 
 RUNNER: Final = CliRunner()
 
@@ -179,8 +179,9 @@ def test_check_is_exit_code_1_where_the_build_would_stop(work: Path) -> None:
 
 def test_check_of_an_empty_source_warns(work: Path) -> None:
     (work / "data" / "b.jsonl").write_text("", "utf-8")
-    output = run("check", "mix.py:second").stdout
+    output = run("check", "mix.py:second", code=1).stdout
     assert "warning: source 'b' has no rows" in output
+    assert "the build would fail: mixture 'second-mix' keeps no row" in output
     assert "0 rows read, all of them" in output
 
 
@@ -346,12 +347,25 @@ def test_an_error_of_the_system_is_one_message(work: Path, monkeypatch: pytest.M
     assert error("build", "mix.py", code=1) == "data/a.jsonl: Permission denied"
 
 
-def test_a_build_that_keeps_nothing_says_so(work: Path) -> None:
-    (work / "none.jsonl").write_text("")
-    (work / "none.py").write_text(
-        "import curate as c\nnone = c.Mixture('none', [c.Source('a', c.files('none.jsonl', format='messages'))])\n"
-    )
-    assert "No row was kept; the funnel shows why." in run("build", "none.py").stdout
+def test_a_build_that_keeps_nothing_is_exit_code_1(work: Path) -> None:
+    (work / "data" / "b.jsonl").write_text("", "utf-8")
+    found = run("build", "mix.py:second", code=1)
+    assert "source 'b' has no rows" in found.stderr
+    assert found.stderr.startswith("error: mixture 'second-mix' keeps no row. Rows read: 0\n")
+    assert "note: source 'b' has no rows" in found.stdout, "the funnel comes first"
+    assert Build(work / "build" / "second-mix").ledger.collect().is_empty()
+    quiet = run("build", "mix.py:second", "--overwrite", "--quiet", code=1)
+    assert (quiet.stdout, quiet.stderr) == ("", found.stderr)
+
+
+def test_a_source_that_brings_nothing_is_said(work: Path) -> None:
+    write_lines(work / "data" / "few.jsonl", chats(5, 100))
+    few = 'c.Source("few", c.files("data/few.jsonl"), take=c.Fraction(0.01))'
+    edit(work / "mix.py", "take=c.Rows(20))]", f"take=c.Rows(20)), {few}]")
+    note = "source 'few' comes to 0 rows: Fraction(share=0.01) of 5 rows rounds to 0"
+    assert f"note: {note}\n" in run("build", "mix.py:first").stdout
+    assert f"warning: {note}\n" in run("check", "mix.py:first").stdout
+    assert run("build", "mix.py:first", "--quiet", "--overwrite").stderr == f"note: {note}\n"
 
 
 @pytest.mark.parametrize("command", ["build", "check", "diff", "lengths", "preflight", "show", "train"])

@@ -23,7 +23,7 @@ from curate.rows.segments import Segments
 from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
-from tests.support.build_data import Row, built, chat, chats, hashes, of_rows, source, write_lines
+from tests.support.build_data import Row, built, built_empty, chat, chats, hashes, of_rows, source, write_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +155,7 @@ def test_rows_that_a_later_step_would_drop_too_are_written_once(tmp_path: Path) 
     rows = [chat("Same?", "x" * (i % 2)) for i in range(8)]
     steps = (exact_dedup(on="prompt", allow_large_drop=True), shape(min_characters=50, allow_large_drop=True))
     for name, held in (("file", files(write_lines(tmp_path / "a.jsonl", rows), "messages")), ("frame", of_rows(rows))):
-        done = built(tmp_path / name, source("s", held), steps=steps)
+        done = built_empty(tmp_path / name, source("s", held), steps=steps)
         assert done.dropped("exact_dedup").height == 7
         assert done.dropped("shape").height == 1
         assert pl.read_parquet(done.path / "dropped" / "*.parquet").height == 8

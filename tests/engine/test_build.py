@@ -5,21 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Final
 
 import polars as pl
 import pytest
 
 from curate.errors import BuildFolderError, CallError, LargeDropError, MixtureError, QuarantineError
 from curate.io.inputs import files, frame
-from curate.mix.spec import Fraction, Repeat, Rows, Tokens
+from curate.mix.spec import Fraction, Repeat, Rows
 from curate.result.build import Build
-from curate.steps.base import Step
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
 from curate.steps.refusals.cut_refusals import cut_refusals
 from curate.steps.refusals.refusals import refusals
-from tests.support.build_data import Row, built, chat, chats, fates, hashes, of_rows, said, source, texts, write_lines
+from tests.support.build_data import (
+    Row,
+    built,
+    built_empty,
+    chat,
+    chats,
+    fates,
+    hashes,
+    of_rows,
+    said,
+    source,
+    texts,
+    write_lines,
+)
 
 REFUSAL = "Well, as an AI language model, I cannot."
 
@@ -108,7 +119,7 @@ def test_a_duplicate_names_the_row_that_stays(tmp_path: Path) -> None:
 def test_steps_decide_in_their_order(tmp_path: Path) -> None:
     rows = [chat("A?", "yes"), chat("A?", REFUSAL)]
     before = built(tmp_path / "a", source("s", rows), steps=[refusals(), exact_dedup("prompt", keep="longest")])
-    after = built(tmp_path / "b", source("s", rows), steps=[exact_dedup("prompt", keep="longest"), refusals()])
+    after = built_empty(tmp_path / "b", source("s", rows), steps=[exact_dedup("prompt", keep="longest"), refusals()])
     assert texts(before.kept()) == [("A?", "yes")]
     assert before.dropped()["step"].to_list() == ["refusals"]
     assert sorted(after.dropped()["step"].to_list()) == ["exact_dedup", "refusals"]
@@ -260,33 +271,6 @@ def test_a_build_holds_one_kind_of_rows(tmp_path: Path) -> None:
     done = built(tmp_path / "out", source("b", pairs), steps=STEPS)
     assert done.kind == "preference"
     assert done.kept().collect()["chosen"].to_list() == [[{"role": "assistant", "content": "1"}]]
-
-
-EMPTY: Final[dict[str, tuple[list[Row], tuple[Step, ...], dict[str, Any]]]] = {
-    "an empty file": ([], (), {}),
-    "every row dropped": (chats(5), (shape(min_words=100),), {}),
-    "every row unsampled": (chats(5), (), {"take": Fraction(0.01)}),
-    "no row fits": (chats(5), (), {"take": Tokens(1)}),
-}
-
-
-@pytest.mark.parametrize("why", EMPTY)
-def test_a_build_without_rows_can_be_read(tmp_path: Path, why: str) -> None:
-    import datasets
-
-    rows, steps, options = EMPTY[why]
-    path = write_lines(tmp_path / "rows.jsonl", rows)
-    done = built(tmp_path / "out", source("s", files(path, "messages"), **options), steps=steps, test=Rows(1))
-    assert done.funnel["read"].to_list() == [len(rows), len(rows)]
-    found = pl.scan_parquet(tmp_path / "out" / "data" / "*.parquet").collect()
-    assert found.columns == ["source", "id", "messages", "meta"]
-    assert found.height == done.kept("test").collect().height == 0
-    # Only streamed: `datasets` itself cannot hold a split without rows.
-    loaded = datasets.load_dataset(str(tmp_path / "out"), streaming=True)
-    assert {split: list(loaded[split]) for split in loaded} == {"train": []}
-    assert done.dropped().columns[-2:] == ["messages", "meta"]
-    assert done.dropped().height == (5 if why == "every row dropped" else 0)
-    assert done.composition["rows"].to_list() == [0]
 
 
 def test_a_split_without_rows_does_not_keep_the_other_from_loading(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from curate.preview.check import check
 from curate.rows.schema import BODIES
 from curate.steps.base import Paired, Pairing
 from curate.steps.pairs.binarize import binarize
-from tests.support.build_data import built, chats, of_rows, source, write_lines
+from tests.support.build_data import built, built_empty, chats, of_rows, source, write_lines
 from tests.support.rated_data import LONG, STEPS, ask, asks, count_fates, of_rated, pair, rated_file, sides
 
 MAIN: Final = asks(120, seed=1)
@@ -30,7 +30,7 @@ def test_sources_without_rows_and_without_pairs(tmp_path: Path) -> None:
     alone = Source("alone", of_rated([ask("A?", ("a", 1.0)), ask("B?", ("b", 1.0))]))
     some = Source("some", of_rated([ask("A?", ("a", 1.0), ("b", 2.0))]))
     for name, sources, kept in (("a", [empty], 0), ("b", [alone], 0), ("c", [empty, alone, some], 1)):
-        done = built(tmp_path / name, *sources, steps=STEPS)
+        done = (built if kept else built_empty)(tmp_path / name, *sources, steps=STEPS)
         count_fates(done)
         assert done.kept().collect().height == kept
         assert done.kept().collect().columns == ["source", "id", *BODIES["preference"].names]

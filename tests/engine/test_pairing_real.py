@@ -21,7 +21,7 @@ from curate.steps.base import Step
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.pairs.binarize import binarize, max_min
 from curate.steps.refusals.refusals import refusals
-from tests.support.build_data import built, hashes
+from tests.support.build_data import built, built_empty, hashes
 from tests.support.rated_data import count_fates, sides
 
 
@@ -79,6 +79,6 @@ def test_completions_without_ratings_give_nothing(real_file: Callable[[str], Pat
     source = files(real_file("preference/ultrafeedback_truthful_qa_completions.json"), "ultrafeedback")
     with pytest.raises(LargeDropError, match="'binarize' drops 10 of the 10 rows of source 'uf'"):
         built(tmp_path / "out", Source("uf", source), steps=(max_min(),))
-    done = built(tmp_path / "out", Source("uf", source), steps=(max_min(allow_large_drop=True), refusals()))
+    done = built_empty(tmp_path / "out", Source("uf", source), steps=(max_min(allow_large_drop=True), refusals()))
     count_fates(done)
     assert done.manifest["sources"][0]["fates"]["paired"] == 0

@@ -21,7 +21,7 @@ from curate.steps.dedup.dedup import dedup
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.refusals.refusals import refusals
 from curate.text.minhash import signatures
-from tests.support.build_data import Row, built, chat, hashes, of_rows, source, write_lines
+from tests.support.build_data import Row, built, built_empty, chat, hashes, of_rows, source, write_lines
 
 WORDS = [
     "alpha",
@@ -273,7 +273,8 @@ def test_data_without_a_hit_is_reported_as_clean(tmp_path: Path) -> None:
     done = built(tmp_path / "out", source("a", rows_of(range(3))), steps=(decontaminate(pellow, fuzzy=0.9),))
     assert done.hits("decontaminate").height == done.contamination("decontaminate").height == 0
     assert done.coverage("decontaminate")["matchable"].to_list() == [9]
-    empty = built(tmp_path / "none", source("a", write_rows(tmp_path)), steps=(dedup("all"), decontaminate(pellow)))
+    nothing = source("a", write_rows(tmp_path))
+    empty = built_empty(tmp_path / "none", nothing, steps=(dedup("all"), decontaminate(pellow)))
     assert empty.kept().collect().height == 0
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
+from curate.errors import EmptyBuildError
 from curate.io.inputs import Input, frame
 from curate.mix.spec import Source
 from curate.mixture import Mixture
@@ -52,6 +54,13 @@ def source(name: str, rows: Input | list[Row], **options: Any) -> Source:  # noq
 def built(out: Path, *sources: Source, threads: int = 1, overwrite: bool = False, **options: Any) -> Build:  # noqa: ANN401
     """Build a mixture of `sources`, which `options` complete, into `out`."""
     return Mixture("mix", sources, **options).build(out, threads=threads, overwrite=overwrite, quiet=True)
+
+
+def built_empty(out: Path, *sources: Source, **options: Any) -> Build:  # noqa: ANN401
+    """Build a mixture that keeps no row, which is an error, and return the build that it leaves."""
+    with pytest.raises(EmptyBuildError, match=r"^mixture 'mix' keeps no row\. "):
+        built(out, *sources, **options)
+    return Build(out)
 
 
 def hashes(folder: Path) -> Mapping[str, str]:
