@@ -16,6 +16,7 @@ import pyarrow as pa
 from curate.errors import FormatError, MixtureError, did_you_mean
 from curate.io import formats as room
 from curate.io.formats.base import Format, json_fields, present
+from curate.io.labels import check_fields, refuse_binary_feedback, unused_labels, values_of
 from curate.io.parse import parse_lines, parse_objects
 from curate.rows.validate import Fault
 
@@ -48,10 +49,11 @@ SHOWN: Final = 40
 
 
 class Detected(NamedTuple):
-    """A format, and why it was chosen."""
+    """A format, why it was chosen, and notes on what it leaves out."""
 
     format: Format
     why: str
+    notes: tuple[str, ...] = ()
 
 
 def named(format: FormatName | Format) -> Format | None:  # noqa: A002
@@ -90,6 +92,17 @@ def detect(rows: Sequence[Any], where: str) -> Detected:
         read = ", ".join(sorted(chosen[0].reads() & fields.keys())) or "a list of messages"
         return Detected(chosen[0], f"auto: {good} of the first {len(rows)} rows have {read} as it reads them")
     raise FormatError(_refusal(rows, fields, chosen, where))
+
+
+def checked(found: Detected, rows: Sequence[Any], where: str) -> Detected:
+    """Hold a format against the first rows, and return it with notes on labels that it leaves out.
+
+    Raises `FormatError` for a field that the user named and no row has, and for answers marked good or bad.
+    """
+    values = values_of(rows)
+    check_fields(found.format, values, where)
+    refuse_binary_feedback(found.format, values, where)
+    return found._replace(notes=tuple(unused_labels(found.format, values)))
 
 
 def field_names(row: Any) -> list[str]:  # noqa: ANN401

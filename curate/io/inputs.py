@@ -36,6 +36,7 @@ from curate.io.detect import (
     Detected,
     FormatName,
     call,
+    checked,
     detect,
     field_names,
     fits_json,
@@ -43,6 +44,7 @@ from curate.io.detect import (
 )
 from curate.io.formats.base import Format
 from curate.io.jsonl.fast_path import parse_block
+from curate.io.labels import first_items
 from curate.io.parse import parse_lines, parse_objects
 from curate.io.paths import File, resolve
 from curate.io.row_collector import Collector, Parsed, excerpt_of
@@ -67,15 +69,23 @@ class Input(ABC):
     def open(self, root: str | None = None) -> Opened:
         """Resolve the files, and detect the format; relative paths start at `root` (the working directory).
 
-        Raises `SourceNotFoundError` if there is nothing, `FormatError` if "auto" cannot detect the format. An input
-        without rows counts as `DEFAULT`.
+        Raises `SourceNotFoundError` if there is nothing, `FormatError` if "auto" cannot detect the format, if no row
+        has a field that the format names, and for binary feedback read as conversations. An input without rows counts
+        as `DEFAULT`.
         """
         parts = self.parts(root)
+        rows = self.first_rows(parts, CANDIDATES) if self.format is None else self.glance(parts, self.format)
         if self.format is not None:
-            return Opened(self, parts, Detected(self.format, "as declared"))
-        rows = self.first_rows(parts, CANDIDATES)
-        nothing = Detected(DEFAULT, "auto: there is no row to look at")
-        return Opened(self, parts, detect(rows, self.label(parts)) if rows else nothing)
+            found = Detected(self.format, "as declared")
+        elif rows:
+            found = detect(rows, self.label(parts))
+        else:
+            found = Detected(DEFAULT, "auto: there is no row to look at")
+        return Opened(self, parts, checked(found, rows, self.label(parts)) if rows else found)
+
+    def glance(self, parts: tuple[File, ...], declared: Format) -> list[Any]:
+        """Return some of the first rows, at little cost, to hold a declared format against them."""
+        return self.first_rows(parts, (declared, *CANDIDATES))
 
     def first_rows(self, parts: tuple[File, ...], formats: Sequence[Format]) -> list[Any]:
         """Return the first rows, raw: JSON objects as bytes, or Python values."""
@@ -133,8 +143,8 @@ class Opened:
         return self.input.rows if isinstance(self.input, Frame) else None
 
     def describe(self) -> str:
-        """Return its format, and why it was chosen."""
-        return f"{call(self.format)} ({self.found.why})"
+        """Return its format, why it was chosen, and notes on it."""
+        return f"{call(self.format)} ({'; '.join((self.found.why, *self.found.notes))})"
 
     def fields(self) -> tuple[str, ...]:
         """Return the names of the fields that its first rows have, each once, in the order first seen."""
@@ -188,6 +198,10 @@ class Files(Input):
     def parts(self, root: str | None) -> tuple[File, ...]:
         """Return the files, sorted by name."""
         return tuple(resolve(self.paths, root))
+
+    def glance(self, parts: tuple[File, ...], declared: Format) -> list[Any]:
+        """Return some of the first rows; of a JSON array, only its first bytes are read."""
+        return first_items(parts[0], LOOKED_AT, PEEK) or super().glance(parts, declared)
 
     def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:
         """Yield the blocks of one file after the other."""

@@ -6,11 +6,13 @@ Answers of several models often come in one file per model, and ratings (HelpSte
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec import Raw
 
 from curate.errors import MixtureError
 from curate.io.blocks import BLOCK, Block, Delimiting, JsonItems, Refused
@@ -28,6 +30,7 @@ _OF_ANSWER: Final = frozenset({"content", "response", "completion", "model", "sc
 """Fields that `rated` reads: fields of a source with these names stay within `row` of the completion."""
 
 _NAME: Final = "joined rows"
+_INTEGER: Final = re.compile(rb"-?[0-9]+")
 
 
 class Answer(NamedTuple):
@@ -40,13 +43,26 @@ class Answer(NamedTuple):
     rest: Fields
 
 
+@dataclass(frozen=True)
+class AnswerFormat(ScoredFormat):
+    """Rows with one answer, whose prompt may be an integer: an id."""
+
+    def prepare(self, fields: Fields) -> Fields:
+        """Find fields that are named by their path, and read an integer prompt as its digits."""
+        fields = super().prepare(fields)
+        value = fields.get(self.prompt)
+        if isinstance(value, Raw) and _INTEGER.fullmatch(bytes(value)):
+            return {**fields, self.prompt: Raw(b'"%s"' % bytes(value))}
+        return {**fields, self.prompt: str(value)} if isinstance(value, int) and not isinstance(value, bool) else fields
+
+
 @dataclass(frozen=True, kw_only=True)
 class Joined(Input):
     """See `joined`. `models` are the names of the files where a mapping gave them; `part` reads single rows."""
 
     paths: tuple[str, ...] = field(metadata={"fingerprint": False})
     models: tuple[str, ...] | None
-    part: ScoredFormat
+    part: AnswerFormat
 
     def parts(self, root: str | None) -> tuple[File, ...]:
         """Return the files: sorted by name, or in the order of the mapping, with their model before their name."""
@@ -57,6 +73,11 @@ class Joined(Input):
             for model, path in zip(self.models, self.paths, strict=True)
             for file in resolve((path,), root)
         )
+
+    def open(self, root: str | None = None) -> Opened:
+        """Resolve the files, and hold the fields against their first rows; raises the errors of `Input.open`."""
+        single = Files(format=self.part, id=self.id, paths=self.paths, how=Delimiting()).open(root)
+        return Opened(self, self.parts(root), single.found._replace(format=rated()))
 
     def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:  # noqa: ARG002
         """Read all files, yielding unreadable rows at once, then the joined rows as JSON objects."""
@@ -142,7 +163,7 @@ def joined(
 
     Args:
         paths: Files, patterns or folders, as `files` takes them; or one file (pattern, folder) per model, by name.
-        on: The field with the prompt, a text.
+        on: The field with the prompt: a text, or an integer such as a question's id, read as its digits.
         content: The field with the answer.
         score: The field with the score, or several: numbers, also as text; null and "N/A" are no score.
         model: The field that names the model; if it is absent, the name in the mapping counts.
@@ -158,7 +179,8 @@ def joined(
         >>> joined("annotations/*.json", on="instruction", content="output_2", score="preference").part.scores
         ('preference',)
     """
-    part = scored(on, content, score, model=model)
+    single = scored(on, content, score, model=model)
+    part = AnswerFormat(single.prompt, single.response, single.scores, single.model)
     models = None
     if isinstance(paths, Mapping):
         models = tuple(paths)

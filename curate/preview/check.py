@@ -22,6 +22,7 @@ from curate.engine.resolve import delivered, sample
 from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.detect import meta_names
+from curate.io.inputs import Opened
 from curate.mix.plan import Share, Stock, declared_take, nothing_from, plan
 from curate.mix.spec import MixtureSpec, Rows, Source, Tokens
 from curate.preview.leak_test import LeakTest, leak_test
@@ -144,7 +145,14 @@ def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
     if whole and not stops and not any(source.delivered for source in checked):
         stops = (f"mixture {mixture.name!r} keeps no row",)
     heads = [head for view in views for head in view.heads]
-    return Check(mixture.name, kind, checked, stops, tuple(_warnings(mixture, checked)), tuple(_tests(mixture, heads)))
+    return Check(
+        mixture.name,
+        kind,
+        checked,
+        stops,
+        (*_notes(mixture, opened), *_warnings(mixture, checked)),
+        tuple(_tests(mixture, heads)),
+    )
 
 
 def _tests(mixture: MixtureSpec, heads: list[FirstRows]) -> Iterator[LeakTest]:
@@ -253,6 +261,11 @@ def _is_promised(mixture: MixtureSpec, source: Source, share: Share) -> bool:
     """Say whether what a source delivers is in the declaration, however much it has."""
     declared = isinstance(mixture.weights, Mapping) or isinstance(source.take, Rows | Tokens)
     return declared and share.amount == share.asked
+
+
+def _notes(mixture: MixtureSpec, opened: Sequence[Opened]) -> Iterator[str]:
+    for source, one in zip(mixture.sources, opened, strict=True):
+        yield from (f"source {source.name!r}: {note}" for note in one.found.notes)
 
 
 def _warnings(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:

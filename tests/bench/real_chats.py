@@ -40,7 +40,6 @@ AUTO: Final = (
     "sft/truthfulqa_judge_finetune_truth.jsonl",
     "sft/v1_sft_demo.jsonl",
     "sft/vicuna_dummy_data.json",
-    "preference/kto_en_demo.json",
     "preference/xstest_completions/*.csv",
 )
 """Files whose layout tells itself."""

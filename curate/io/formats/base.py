@@ -116,6 +116,10 @@ class Format(ABC):
         """The field with the source's own ids, if the format itself names one."""
         return None
 
+    def named(self) -> tuple[str, ...]:
+        """Return the fields that the user named and of which some row must have each."""
+        return ()
+
     @property
     def list_column(self) -> str | None:
         """The field that a row which is a bare list of messages counts as; None if such a row is invalid."""

@@ -220,9 +220,13 @@ class ScoredFormat(Format):
         names = (("prompt", self.prompt), ("response", self.response), *scores, *model)
         return struct_of("Scored", (("prompt", str), ("response", str), *optional), names)
 
+    def named(self) -> tuple[str, ...]:
+        """Return all columns but the model's."""
+        return (self.prompt, self.response, *self.scores)
+
     def prepare(self, fields: Fields) -> Fields:
         """Find fields that are named by their path."""
-        return lifted(fields, (self.prompt, self.response, *self.scores, *([] if self.model is None else [self.model])))
+        return lifted(fields, self.reads())
 
     def rows(self, row: Struct, fields: Fields) -> Iterator[RatedAnswers]:
         """Make one rated row with one completion."""

@@ -80,7 +80,6 @@ DETECTED: list[tuple[str, str, Callable[[dict[str, Any]], list[str]]]] = [
     *((f"sft/{name}.json", "alpaca()", alpaca_texts) for name in ALPACA.split()),
     *((f"sft/{name}.json", "sharegpt()", pair_texts("conversations")) for name in SHAREGPT.split()),
     ("sft/v1_sft_demo.jsonl", "messages()", lambda row: [m["content"][0]["value"] for m in row["messages"]]),
-    ("preference/kto_en_demo.json", "messages()", pair_texts("messages")),
     ("sft/gsm8k_train.jsonl", "question_answer()", pair_texts("question", "answer")),
     ("sft/truthfulqa_judge_finetune_truth.jsonl", "prompt_completion()", pair_texts("prompt", "completion")),
     (
