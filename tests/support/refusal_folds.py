@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import view
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.refusals.phrase_files import compiled
+from curate.steps.refusals.phrase_files import PhraseKind, compiled
 from curate.steps.refusals.phrase_hits import count_lines, hits_in
+from curate.text.phrases.matching import find
 from tests.support.refusal_hits import lines_of
 
 Marks = NDArray[np.bool_]
@@ -61,6 +62,16 @@ def line_hits(texts: list[str], family: str, *, exact: bool = False) -> Lines:
         found = hits_in(part, search, "anywhere")
         hit[part.row[found.place], number[found.phrase]] = True
     return Lines(names, hit)
+
+
+def made_up(texts: list[str]) -> Marks:
+    """Mark the answers with a phrase that rules out a doubtful refusal: "he is a fictional character"."""
+    search = compiled("default", ("cannot_help",), ())
+    assert search.automaton is not None
+    hits = find(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32), search.automaton)
+    mark = np.zeros(len(texts), np.bool_)
+    mark[hits.place[search.kind[hits.phrase] == PhraseKind.UNLESS]] = True
+    return mark
 
 
 def accepted(hit: Marks, refused: Marks) -> Marks:

@@ -20,12 +20,13 @@ import numpy as np
 import curate as c
 from curate.io.inputs import Input
 from curate.rows.segments import segments, select
-from curate.steps.refusals.phrase_files import PRESETS, PhraseKind, compiled, rule_file
+from curate.steps.refusals.phrase_files import PRESETS, PhraseKind, compiled, phrase_lines, rule_file
 from curate.steps.refusals.phrase_hits import hits_in
 from curate.text.phrases.automaton import Phrase, alternatives
 from tests.bench.real_chats import inputs
 
 AROUND: Final = 90
+COUNTED: Final = (PhraseKind.COUNTS, PhraseKind.OPENING, PhraseKind.CERTAIN)
 SEED: Final = 7
 PAIRS: Final = (
     "preference/dpo_en_demo.json",
@@ -52,18 +53,16 @@ def every_input(data: Path) -> Iterator[Input]:
 def phrase_file(name: str) -> tuple[Phrase, ...]:
     """The phrases of a file that count as hits, without its exceptions."""
     rules = rule_file(name)
-    return tuple(phrase for phrase, kind in zip(rules.phrases, rules.kinds, strict=True) if kind <= PhraseKind.OPENING)
+    return tuple(phrase for phrase, kind in zip(rules.phrases, rules.kinds, strict=True) if kind in COUNTED)
 
 
 def lines_of(family: str) -> dict[str, str]:
     """Return for each phrase of a family the line of the file that has it."""
     name = PRESETS["default"].families[family]
-    assert rule_file(name).kinds[0] == PhraseKind.COUNTS
-    text = Path(c.__file__).with_name("steps").joinpath("refusals", "phrases", name).read_text("utf-8")
     known = {phrase.text for phrase in phrase_file(name)}
     found: dict[str, str] = {}
-    for line in text.splitlines():
-        for plain in alternatives(line.lstrip("^= ")):
+    for line in phrase_lines(name):
+        for plain in alternatives(line.lstrip("^+=~ ")):
             if " ".join(plain.split()) in known:
                 found.setdefault(" ".join(plain.split()), line)
     return found

@@ -149,7 +149,7 @@ class DetectedRefusals(NamedTuple):
 class RefusalSettings(Step):
     """The settings, and the detection, that the filter and the group of `refusals` share; see `refusals`."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     name: ClassVar[str] = "refusals"
     preset: Preset = "default"
     families: tuple[str, ...] = tuple(PRESETS["default"].families)

@@ -32,9 +32,12 @@ MORALISING: Final = "moralising"
 UNQUOTED: Final = "%unquoted"
 """A line of a file: its phrases do not count between quotation marks."""
 
+LET: Final = "%let"
+"""What begins a line of a file that names alternatives, `%let MAKER (OpenAI|Anthropic)`, for the lines after it."""
+
 
 class PhraseKind(IntEnum):
-    """What a phrase of a file does. The first sign of its line says so: none, `^`, `-` or `!`; `=` may follow."""
+    """What a phrase of a file does. The first sign of its line says so: none, or one of `SIGNS`; `=` may follow."""
 
     COUNTS = 0
     OPENING = 1
@@ -42,10 +45,23 @@ class PhraseKind(IntEnum):
     EXCEPT = 2
     """`-`: a hit of the family that begins within it does not count ("I cannot help" in "I cannot help but smile")."""
     UNLESS = 3
-    """`!`: no hit of the family counts in a turn that contains it."""
+    """`!`: no hit of the family counts in a turn that contains it, but for those of `+`."""
+    CERTAIN = 4
+    """`+`: it counts even in such a turn."""
+    SPEAKER = 5
+    """`@`: with it the speaker begins to say what it is; it is no hit itself."""
+    OF_SPEAKER = 6
+    """`~`: it counts close after an `@` in the same sentence ("trained by OpenAI" after "I am a")."""
 
 
-SIGNS: Final = {"^": PhraseKind.OPENING, "-": PhraseKind.EXCEPT, "!": PhraseKind.UNLESS}
+SIGNS: Final = {
+    "^": PhraseKind.OPENING,
+    "-": PhraseKind.EXCEPT,
+    "!": PhraseKind.UNLESS,
+    "+": PhraseKind.CERTAIN,
+    "@": PhraseKind.SPEAKER,
+    "~": PhraseKind.OF_SPEAKER,
+}
 
 
 class PhraseRules(NamedTuple):
@@ -102,9 +118,19 @@ class PhraseSearch(NamedTuple):
     lines: pa.StringArray
 
 
-def _lines(name: str) -> list[str]:
+def phrase_lines(name: str) -> list[str]:
+    """Return the lines of a file without comments, what `%let` names written out."""
     text = files("curate.steps.refusals").joinpath("phrases", name).read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    lines: list[str] = []
+    named: dict[str, str] = {}
+    for line in text.splitlines():
+        written = re.sub("[A-Z]+", lambda found: named.get(found[0], found[0]), line)
+        if line.startswith(LET):
+            _, name, choice = line.split(maxsplit=2)
+            named[name] = choice
+        elif line.strip() and not line.startswith("#"):
+            lines.append(written)
+    return lines
 
 
 @lru_cache(maxsize=16)
@@ -115,13 +141,14 @@ def rule_file(name: str) -> PhraseRules:
     >>> rules.phrases[0], rules.kinds[0].name, rules.unquoted
     (Phrase(text='I do not have emotions', exact=False), 'COUNTS', False)
     """
-    lines = _lines(name)
+    lines = phrase_lines(name)
     rules: dict[Phrase, PhraseKind] = {}
     for line in lines:
         kind = SIGNS.get(line[0], PhraseKind.COUNTS)
         text = line if kind == PhraseKind.COUNTS else line[1:].lstrip()
         for plain in () if line == UNQUOTED else alternatives(text):
-            rules.setdefault(Phrase(" ".join(plain.removeprefix("=").split()), plain.startswith("=")), kind)
+            phrase = Phrase(" ".join(plain.removeprefix("=").split()), plain.startswith("="))
+            rules[phrase] = kind if kind == PhraseKind.CERTAIN else rules.get(phrase, kind)
     return PhraseRules(tuple(rules), tuple(rules.values()), UNQUOTED in lines)
 
 
@@ -133,7 +160,7 @@ def moralising_file() -> tuple[PointGroup, ...]:
     ['judge', 'discourage', 'duty', 'rights', 'fiction']
     """
     groups: list[PointGroup] = []
-    for line in _lines(f"{MORALISING}.txt"):
+    for line in phrase_lines(f"{MORALISING}.txt"):
         heading = re.fullmatch(r"\[(\w+) anywhere=(-?\d+) opening=(-?\d+)\]", line)
         if heading is not None:
             groups.append(PointGroup(heading[1], int(heading[2]), int(heading[3]), ()))

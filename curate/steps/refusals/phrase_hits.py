@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import Text, frozen, grown
 from curate.kernels.compile import kernel
-from curate.kernels.utf8 import code_point
+from curate.kernels.utf8 import code_point, is_blank
 from curate.rows.schema import ASSISTANT
 from curate.rows.segments import Part
 from curate.steps.refusals.phrase_files import PhraseKind, PhraseSearch, Where, moralising_file
@@ -42,6 +42,9 @@ class CountedHits(NamedTuple):
 
 ROOM: Final = 256
 LINE_END, STRAIGHT = 0x0A, 0x22
+SENTENCE_ENDS: Final = (0x2E, 0x21, 0x3F)
+NEAR: Final = 60
+"""Characters between the beginning of what a speaker says of itself and what counts after it, at most."""
 OPENS: Final = (0x201C, 0x201E, 0xAB)
 CLOSES: Final = (STRAIGHT, 0x201D, 0xBB)
 
@@ -60,11 +63,17 @@ def valid(
     """Mark the hits that count under the rules of their files; a turn's opening has `opening` characters."""
     kind = search.kind[hits.phrase]
     good: NDArray[np.bool_] = (kind == PhraseKind.COUNTS) | ((kind == PhraseKind.OPENING) & (hits.start < opening))
-    if not search.ruled or not good.any():
+    if not search.ruled:
         return good
     family = search.family[hits.phrase].astype(np.int64)
     turn = hits.place.astype(np.int64) * len(search.unquoted) + family
     good &= ~np.isin(turn, turn[kind == PhraseKind.UNLESS])
+    good |= kind == PhraseKind.CERTAIN
+    of_speaker = np.flatnonzero(kind == PhraseKind.OF_SPEAKER)
+    if len(of_speaker):
+        good[of_speaker] = _spoken(text, index, hits, turn, kind == PhraseKind.SPEAKER, of_speaker)
+    if not good.any():
+        return good
     spans = np.flatnonzero(kind == PhraseKind.EXCEPT)
     if len(spans):
         number = np.unique(turn, return_inverse=True)[1].astype(np.int64) << 32
@@ -86,6 +95,50 @@ def _within(at: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int
     last = np.searchsorted(start, at, side="right") - 1
     inside: NDArray[np.bool_] = (last >= 0) & (at < np.maximum.accumulate(end)[last])
     return inside
+
+
+def _spoken(
+    text: Text,
+    index: NDArray[np.int32],
+    hits: PhraseHits,
+    turn: NDArray[np.int64],
+    speaker: NDArray[np.bool_],
+    wanted: NDArray[np.intp],
+) -> NDArray[np.bool_]:
+    """Mark which of the `wanted` hits come close after a beginning of the `speaker` in their turn and sentence."""
+    number = np.unique(turn, return_inverse=True)[1].astype(np.int64) << 32
+    ends = np.sort((number | hits.end)[speaker])
+    if not len(ends):
+        return np.zeros(len(wanted), np.bool_)
+    start = (number | hits.start)[wanted]
+    last = ends[np.maximum(np.searchsorted(ends, start, side="right") - 1, 0)]
+    near = np.flatnonzero((last <= start) & (start - last <= NEAR))
+    place = hits.place[wanted[near]]
+    bounds = (last[near].astype(np.int32), start[near].astype(np.int32))  # the lower 32 bits are the character
+    spoken = np.zeros(len(wanted), np.bool_)
+    spoken[near] = _in_one_sentence(text.data, text.offsets, index[place], *bounds)
+    return spoken
+
+
+@kernel
+def _in_one_sentence(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int32],
+    texts: NDArray[np.int32],
+    start: NDArray[np.int32],
+    end: NDArray[np.int32],
+) -> NDArray[np.bool_]:
+    """Mark the stretches of characters, one of each of the `texts`, in which no line and no sentence ends."""
+    same = np.ones(len(texts), np.bool_)
+    for k in range(len(texts)):
+        i, stop, count = int(offsets[texts[k]]), int(offsets[texts[k] + 1]), 0
+        while i < stop and count < end[k]:
+            point, size = code_point(data, i, stop)
+            i += size
+            count += 1
+            ends = point == LINE_END or (point in SENTENCE_ENDS and i < stop and is_blank(data[i]))
+            same[k] &= not ends or count <= start[k]
+    return same
 
 
 def quotations(text: Text, index: NDArray[np.int32], places: NDArray[np.int32]) -> Quotes:

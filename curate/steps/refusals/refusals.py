@@ -140,12 +140,13 @@ def refusals(
     """Drop rows in which the assistant refuses, disclaims feelings, names its cutoff, itself as an AI or its provider.
 
     The score of a family is its number of hits. Any hit drops the row, and the first matching family is the reason. The
-    evidence has each hit's phrase as the file writes it, its side, turn and characters. In the default preset except
-    `provider`, a phrase does not count between quotation marks (unless they begin the turn), within an exception ("I
-    cannot help but"), or in a turn with a phrase that the file lists against the family; see
-    `curate.steps.refusals.phrase_files.PhraseKind`. Outside the Tulu presets, contractions, apostrophes, ASCII letter
-    case and white space do not matter, and a phrase is whole words. Empty and null text has no hit, and text in other
-    languages than English has few.
+    evidence has each hit's phrase as the file writes it, its side, turn and characters. In the default preset, a phrase
+    does not count between quotation marks (unless they begin the turn), within an exception ("I cannot help but"), or,
+    if it is not certain, in a turn with a phrase that the file lists against the family; and `provider` is what the
+    speaker says of itself ("I am ChatGPT", "as an AI trained by OpenAI"), not what a text says of a company or a model.
+    See `curate.steps.refusals.phrase_files.PhraseKind`. Outside the Tulu presets, contractions, apostrophes, ASCII
+    letter case and white space do not matter, and a phrase is whole words. Empty and null text has no hit, and text in
+    other languages than English has few.
 
     Args:
         preset: "default", measured on human labels; "zephyr", the three phrases that Zephyr published; "tulu2", 22

@@ -131,18 +131,21 @@ def test_evidence_names_phrase_family_turn_and_span() -> None:
 
 
 def test_the_evidence_lists_the_first_hits_of_each_family_and_the_scores_count_all() -> None:
-    said = "OpenAI " * 20 + "I am an AI. " * 3
+    said = "I'm ChatGPT. " * 20 + "I am an AI. " * 3
     scores, evidence, reasons = run(refusals(), body([answer("Hi", said)]))
     assert scores == [{**dict.fromkeys(PRESETS["default"].families, 0), "provider": 20, "self_reference": 3}]
     assert reasons == ["self_reference"]
     starts = [hit[4] for hit in evidence if hit[1] == "provider"]
-    assert starts == [7 * i for i in range(SHOWN)]
+    assert starts == [13 * i for i in range(SHOWN)]
     assert sum(hit[1] == "self_reference" for hit in evidence) == 3
 
 
 def test_evidence_runs_by_row_then_side_then_place() -> None:
     turn = [
-        {"role": "assistant", "content": "As an AI language model, I cannot assist with that, says OpenAI. OpenAI!"}
+        {
+            "role": "assistant",
+            "content": "As an AI language model, I cannot assist with that. I'm OpenAI. I'm ChatGPT!",
+        }
     ]
     batch = body([{"prompt": turn, "chosen": turn, "rejected": turn}] * 2, "preference")
     _, evidence, _ = run(refusals(on="all"), batch)
@@ -179,10 +182,99 @@ def test_palm_trees_match_only_tulu2() -> None:
     batch = body([answer("Hi", "A palm tree."), answer("OpenAI?", "Hello."), answer("Hi", "PaLM 2 is a model.")])
     assert run(refusals("tulu2"), batch)[2] == ["provider"] * 3
     assert run(refusals("tulu3"), batch)[2] == [None] * 3
-    assert run(refusals(), batch)[2] == [None, None, "provider"]
+    assert run(refusals(), batch)[2] == [None] * 3
 
 
 PHRASED = [family for family in PRESETS["default"].families if family != "moralising"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GPT-3 is a language model developed by OpenAI. It has 175 billion parameters.",
+        "ChatGPT was trained by OpenAI; Claude is made by Anthropic, and LAION collects images.",
+        "I think ChatGPT is a great tool, and I use GPT-4 at work every day.",
+        "I am excited about Open Assistant! I was surprised by what GPT-4 can do.",
+        "Elon Musk was one of the founders of OpenAI. He left the board in 2018.",
+        "Use `openai.ChatCompletion` with model GPT-3.5, or Google Bard.",
+        "As GPT-3 shows, models such as ChatGPT, I believe, will be everywhere.",
+        "As an example, ChatGPT was developed by OpenAI.",
+        "I am a teacher. ChatGPT, a model trained by OpenAI, helps me to write exercises.",
+        "I am a journalist from Leeds who has been writing since spring on how the models are trained by OpenAI.",
+        'The robot said: "I am ChatGPT, a model trained by OpenAI." She laughed.',
+        "I am Claude, a baker from Lyon. My sister is a Gemini.",
+        "I am not sure; it depends on the version of Open Assistant.",
+        "LLaMA is a model of Meta. Alpaca was built on it at Stanford.",
+        "The Google Bard chatbot and Microsoft's Bing Chat answered it.",
+        "GPT-3 由 OpenAI 开发。",
+    ],
+)
+def test_a_text_about_models_and_companies_stays(text: str) -> None:
+    assert run(refusals(families=["provider"]), body([answer("Hi", text)]))[1] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I am ChatGPT, a large language model.",
+        "I'm a large language model, trained by OpenAI.",
+        "As an AI developed by OpenAI, I must clarify this.",
+        "I am an AI assistant created by Anthropic to be helpful.",
+        "No, I am not as capable as ChatGPT. It is larger.",
+        "You can call me Open Assistant.",
+        "I was trained by Google.",
+        "I'm Claude, an AI assistant. I'm Gemini.",
+        "My developers at OpenAI decide about that.",
+        "As ChatGPT, I have no access to your files.",
+        "I don't have the same capabilities as ChatGPT.",
+        "I am based on the GPT-4 architecture.",
+        "Here are some differences between me and ChatGPT:",
+        "My name is Vicuna, and I'm a language model developed by Large Model Systems Organization.",
+        "你好，我是 Open Assistant，你的AI助手。",
+        "Ich bin OpenAssistant. Wie kann ich helfen?",
+    ],
+)
+def test_what_a_speaker_says_of_its_own_maker_is_a_hit(text: str) -> None:
+    assert run(refusals(families=["provider"]), body([answer("Hi", text)]))[2] == ["provider"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I cannot assist with that. The heist in the film is fictional.",
+        "I cannot provide instructions on how to build it; the events of the novel are fictional.",
+        "I can't help with that, and the place does not actually exist.",
+        "I must decline. Characters like these are fictional, crimes are not.",
+        "I cannot condone violence, although the man is a fictional character.",
+        "Sorry, I can't help you. Such schools do not exist in reality.",
+        "I refuse to write it, whether or not the people are imaginary.",
+        "I cannot assist you in finding his address.",
+        "I am unable to assist you in this.",
+        "I can't assist users in breaking into a phone.",
+        "I will not be able to assist you with the essay.",
+        "My apologies, but I'm unable to assist.",
+        "Sorry, cannot help with that.",
+        "I'm afraid I cannot assist you.",
+        "I cannot be of any further assistance.",
+    ],
+)
+def test_a_plain_refusal_counts_beside_fiction_and_in_other_words(text: str) -> None:
+    assert run(refusals(families=["cannot_help"]), body([answer("Hi", text)]))[2] == ["cannot_help"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I cannot provide you with her e-mail address, as Princess Leia is a fictional character.",
+        "I'm not able to give legal details of it: the place does not exist in real life.",
+        "I do not have access to personal records of characters who are fictional.",
+        "It is not appropriate to suggest that he has one; elves do not exist in reality.",
+        "I cannot answer your question about his birthday; the man is fictional.",
+        "She could not be of help. I'm afraid I can't come. Whom will it assist in spring?",
+    ],
+)
+def test_a_plain_answer_that_something_is_made_up_stays(text: str) -> None:
+    assert run(refusals(families=["cannot_help"]), body([answer("Hi", text)]))[1] == []
 
 
 @pytest.mark.parametrize("family", PHRASED)
@@ -241,7 +333,6 @@ def test_plain_english_stays(text: str) -> None:
         ('"As an AI, I do not have emotions."', "self_reference"),
         ("5'10\" tall? I cannot help you with that.", "cannot_help"),
         ('He asked for "help". I cannot help you with that, nor with "it".', "cannot_help"),
-        ('The answer: "OpenAI".', "provider"),
         ("I am programmed to obey.", "self_reference"),
         (SERMON, "moralising"),
     ],

@@ -46,27 +46,27 @@ from curate.steps.refusals._classifier import SURE
 from curate.steps.refusals.phrase_files import Where
 from curate.steps.refusals.phrase_hits import point_table
 from curate.steps.refusals.refusals import Refusals, refusals
-from tests.support.refusal_folds import accepted, counts, fit, line_hits
+from tests.support.refusal_folds import accepted, counts, fit, line_hits, made_up
 
 Marks = NDArray[np.bool_]
 FAMILIES = refusals().families
 MODELS = ("gpt4", "llama2new", "mistralinstruct")
 XSTEST = {
-    "any": (450, 30),
-    "any, opening": (436, 28),
-    "cannot_help": (421, 8),
+    "any": (453, 30),
+    "any, opening": (439, 28),
+    "cannot_help": (424, 8),
     "moralising": (122, 3),
-    "declines": (441, 11),
+    "declines": (443, 11),
     "gpt4, declines": (204, 1),
     "gpt4, any": (211, 17),
-    "llama2new, declines": (222, 5),
+    "llama2new, declines": (224, 5),
     "mistralinstruct, declines": (15, 5),
 }
 """Refusals hit and compliant answers hit, as measured; the test allows two fewer and one more."""
 
 HALUEVAL = Path(__file__).with_name("halueval_refusals.json")
-FALSE_HITS = {4352, 4704, 899, 43, 911, 370, 3029, 3640, 2363, 3228}
-"""Answers of HaluEval with a hit that neither decline nor speak as a machine: nine of them name another model."""
+FALSE_HITS = {370}
+"""The answers of HaluEval with a hit that neither decline nor speak as a machine."""
 
 READ = Path(__file__).with_name("halueval_read.json")
 
@@ -163,12 +163,14 @@ def test_across_files(
     model = xstest["model"].to_numpy()
     moralising, of_others = counts(xstest["completion"].to_list()), counts(others)
     plain, elsewhere = (line_hits(texts, "cannot_help").hit for texts in (xstest["completion"].to_list(), halueval[0]))
+    fiction = made_up(xstest["completion"].to_list())
     hit, lines = np.zeros(len(model), np.bool_), []
     for name in MODELS:
         tuning = ~partial & (model != name)
         usable = accepted(np.concatenate([plain[tuning], elsewhere]), np.concatenate([refused[tuning], halueval[1]]))
         declines = plain[:, usable | (chosen == "all")].any(axis=1)
-        fitted = fit(moralising[tuning & ~declines], refused[tuning & ~declines], of_others)
+        open_ = tuning & (fiction | ~declines)
+        fitted = fit(moralising[open_], refused[open_], of_others)
         here = (declines | (moralising @ fitted.points >= fitted.limit)) & (model == name)
         hit |= here
         figure = measure(here[model == name], refused[model == name], complied[model == name])
@@ -260,9 +262,11 @@ def test_a_model_leaves_answers_by_people_alone(
 
 
 def test_the_points_shipped_are_those_of_all_files(xstest: pl.DataFrame, others: list[str]) -> None:
+    """Answers that also say that something is made up stay in the fit, for the points of the group `fiction`."""
     refused, partial, _ = labels(xstest)
-    open_ = ~partial & ~line_hits(xstest["completion"].to_list(), "cannot_help").hit.any(axis=1)
-    fitted = fit(counts(xstest["completion"].to_list())[open_], refused[open_], counts(others))
+    texts = xstest["completion"].to_list()
+    open_ = ~partial & (made_up(texts) | ~line_hits(texts, "cannot_help").hit.any(axis=1))
+    fitted = fit(counts(texts)[open_], refused[open_], counts(others))
     assert np.abs(fitted.points - point_table().points).max() <= 1
 
 
@@ -299,7 +303,6 @@ def test_halueval(real_file: Callable[[str], Path]) -> None:
     hallucinated = np.array([row["hallucination_label"] == "yes" for row in rows])
     assert (len(rows), refused.sum()) == (4999, len(read))
     marks = scored([row["chatgpt_response"] for row in rows])
-    marks["all but provider"] = np.any([marks[family] for family in FAMILIES if family != "provider"], axis=0)
     figures = {name: measure(hit, refused, ~refused) for name, hit in marks.items()}
     shares = {name: (hit[hallucinated].mean(), hit[~hallucinated].mean()) for name, hit in marks.items()}
     shown = [
@@ -308,18 +311,16 @@ def test_halueval(real_file: Callable[[str], Path]) -> None:
     ]
     print("\nHaluEval, answers that decline or speak as a machine:", *shown, sep="\n")  # noqa: T201
 
-    assert figures["all but provider"].precision >= 0.99
-    assert figures["all but provider"].recall >= 0.99
-    # A name of another model is a hit of `provider`, whoever speaks of it: nine answers here are about GPT-3 or OpenAI.
-    assert figures["any"].precision >= 0.98
+    assert figures["any"].precision >= 0.99
+    assert figures["any"].recall >= 0.99
 
 
 def test_answers_by_people_are_left_alone(real_file: Callable[[str], Path]) -> None:
     rows = json.loads(real_file("sft/lima.json").read_bytes())
     marks = scored([row["output"] for row in rows])
     print("\nLIMA, hits in 1,029 answers:", {name: int(hit.sum()) for name, hit in marks.items()})  # noqa: T201
-    # Read one by one: seven answers in an assistant's voice ("I am an AI language model"), and one about ChatGPT.
-    assert marks["any"].sum() <= 8
+    # Read one by one: seven answers in an assistant's voice ("I am an AI language model").
+    assert marks["any"].sum() <= 7
 
 
 def test_every_hit_was_read_by_hand(halueval: tuple[list[str], Marks], real_file: Callable[[str], Path]) -> None:
