@@ -268,8 +268,8 @@ def files(
     content, whatever the name.
 
     Args:
-        paths: A file, a pattern (`data/**/*.jsonl`), a folder (every file in it with a known suffix), or several. Files
-            are read sorted by name.
+        paths: A file, a pattern (`data/**/*.jsonl`), a folder (every file in it with a known suffix, or what
+            `datasets` saved there), or several. Files are read sorted by name, each once.
         format: A format by name, one made by its function (`messages(column="input")`), or "auto", which detects it.
         id: The field with the rows' own ids (text or integers). In JSON keyed by id, the keys are.
         columns: The names of the columns of CSV or TSV without a header.

@@ -23,6 +23,7 @@ from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.detect import meta_names
 from curate.io.inputs import Opened
+from curate.io.paths import repeated
 from curate.mix.plan import Share, Stock, declared_take, nothing_from, plan
 from curate.mix.spec import MixtureSpec, Rows, Source, Tokens
 from curate.preview.leak_test import LeakTest, leak_test
@@ -70,6 +71,7 @@ class SourceCheck(NamedTuple):
     - `quarantined`: rows that are invalid; `bad`: the first five, in words.
     - `pairs`: what a Pairing made of the rows read; None where there is none.
     - `left`: rows read (with a Pairing: pairs) that no step drops.
+    - `notes`: what to know about its files.
     - `take`: how much of it goes in, as declared (of a mixture with weights: its weight).
     - `share`: what it is to deliver, by the plan over what it is expected to have (None: not known), and `delivered`,
       what it comes to as whole rows; `exact`: that is no guess.
@@ -87,6 +89,7 @@ class SourceCheck(NamedTuple):
     steps: tuple[StepCheck, ...]
     pairs: int | None
     left: int
+    notes: tuple[str, ...]
     take: str
     share: Share | None
     delivered: int
@@ -187,6 +190,7 @@ def _source(views: Sequence[PhasePreview], number: int) -> SourceCheck:
         steps=tuple(_step(view, number, stage) for view in mine for stage in view.phase.pipelines[number]),
         pairs=None if last is view else last.heads[number].read,
         left=int((last.states.fate[last.own(number)] == Fate.KEPT).sum()),
+        notes=tuple(repeated(job.opened.parts)),
         take=declared_take(view.phase.mixture, source),
         share=None,
         delivered=0,
@@ -270,6 +274,7 @@ def _notes(mixture: MixtureSpec, opened: Sequence[Opened]) -> Iterator[str]:
 
 def _warnings(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:
     for source, source_check in zip(mixture.sources, found, strict=True):
+        yield from (f"source {source.name!r}: {note}" for note in source_check.notes)
         nothing = nothing_from(
             mixture,
             source,
