@@ -20,7 +20,6 @@ from typing import Any, NamedTuple, TypeAlias
 from curate.engine.pipeline import all_stages, final_labels
 from curate.errors import MixtureError
 from curate.io.inputs import Opened
-from curate.io.paths import repeated
 from curate.mix.plan import Share, nothing_from
 from curate.mix.spec import MixtureSpec, Source
 from curate.rows.schema import Kind
@@ -109,9 +108,7 @@ def _source(
             "delivered": delivered,
             "available": share.stock.rows,
         },
-        **_optional(
-            notes=[f"source {source.name!r}: {note}" for note in repeated(opened.parts)] + [nothing] * bool(nothing)
-        ),
+        **_optional(notes=[f"source {source.name!r}: {note}" for note in opened.notes] + [nothing] * bool(nothing)),
     }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import fields as dataclass_fields
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -16,8 +18,12 @@ import pyarrow as pa
 from curate.errors import FormatError, MixtureError, did_you_mean
 from curate.io import formats as room
 from curate.io.formats.base import Format, json_fields, present
+from curate.io.formats.columns import TIED, Columns
+from curate.io.formats.messages_common import NO_CALLS
+from curate.io.guess import guesses, texts_of
 from curate.io.labels import check_fields, refuse_binary_feedback, unused_labels, values_of
 from curate.io.parse import parse_lines, parse_objects
+from curate.io.row_collector import visible
 from curate.rows.validate import Fault
 
 FormatName: TypeAlias = str
@@ -48,12 +54,31 @@ SHOWN: Final = 40
 """Characters of a field's name that an error shows: a first row mistaken for a header may be long."""
 
 
+HEADING: Final = 4
+"""Words of the name of a column, at most: a name with more is a text."""
+
+_PLACE: Final = re.compile(r"\[[0-9]+\]")
+
+
 class Detected(NamedTuple):
     """A format, why it was chosen, and notes on what it leaves out."""
 
     format: Format
     why: str
     notes: tuple[str, ...] = ()
+
+
+class Tried(NamedTuple):
+    """A format, how many of the first rows it reads, and the others."""
+
+    format: Format
+    good: int
+    bad: pa.RecordBatch
+
+    def likeness(self, fields: Container[str]) -> float:
+        """Return the share of its fields that the rows have."""
+        reads = self.format.reads()
+        return sum(name in fields for name in reads) / len(reads)
 
 
 def named(format: FormatName | Format) -> Format | None:  # noqa: A002
@@ -85,13 +110,14 @@ def detect(rows: Sequence[Any], where: str) -> Detected:
     nearest formats, if no format fits or several fit equally well.
     """
     fields = Counter(name for row in rows for name in field_names(row))
-    fitting = [(one, good) for one in CANDIDATES if (good := _good(rows, one, fields)) >= ENOUGH * len(rows)]
-    chosen = _widest([one for one, _ in fitting], frozenset(fields))
-    if len(chosen) == 1:
-        good = dict(fitting)[chosen[0]]
-        read = ", ".join(sorted(chosen[0].reads() & fields.keys())) or "a list of messages"
-        return Detected(chosen[0], f"auto: {good} of the first {len(rows)} rows have {read} as it reads them")
-    raise FormatError(_refusal(rows, fields, chosen, where))
+    tried = [Tried(one, *_read(rows, one, fields)) for one in CANDIDATES]
+    fitting = [one for one in tried if one.good >= ENOUGH * len(rows)]
+    chosen = _widest([one.format for one in fitting], frozenset(fields))
+    if len(chosen) != 1:
+        raise FormatError(_refusal(rows, fields, chosen, tried, where))
+    good = next(one.good for one in fitting if one.format == chosen[0])
+    read = ", ".join(sorted(chosen[0].reads() & fields.keys())) or "a list of messages"
+    return Detected(chosen[0], f"auto: {good} of the first {len(rows)} rows have {read} as it reads them")
 
 
 def checked(found: Detected, rows: Sequence[Any], where: str) -> Detected:
@@ -101,7 +127,8 @@ def checked(found: Detected, rows: Sequence[Any], where: str) -> Detected:
     """
     values = values_of(rows)
     check_fields(found.format, values, where)
-    refuse_binary_feedback(found.format, values, where)
+    if not isinstance(found.format, Columns):  # whoever maps columns has seen the label
+        refuse_binary_feedback(found.format, values, where)
     return found._replace(notes=tuple(unused_labels(found.format, values)))
 
 
@@ -136,9 +163,10 @@ def _bad(rows: Sequence[Any], one: Format) -> pa.RecordBatch:
     return pa.concat_batches(parts)
 
 
-def _good(rows: Sequence[Any], one: Format, fields: Counter[str]) -> int:
-    """Return how many rows `one` reads."""
-    return one.recognises(len(rows), fields, _bad(rows, one)["column"].to_pylist())
+def _read(rows: Sequence[Any], one: Format, fields: Counter[str]) -> tuple[int, pa.RecordBatch]:
+    """Return how many rows `one` reads, and those that it does not."""
+    bad = _bad(rows, one)
+    return one.recognises(len(rows), fields, bad["column"].to_pylist()), bad
 
 
 def _widest(fitting: list[Format], fields: frozenset[str]) -> list[Format]:
@@ -154,34 +182,87 @@ def _widest(fitting: list[Format], fields: frozenset[str]) -> list[Format]:
     return [one for one, mine in zip(fitting, reads, strict=True) if not any(mine < other for other in reads)]
 
 
-def _refusal(rows: Sequence[Any], fields: Counter[str], chosen: list[Format], where: str) -> str:
-    names = [name if len(name) <= SHOWN else f"{name[:SHOWN]}..." for name, _ in fields.most_common(12)]
+def _refusal(
+    rows: Sequence[Any], fields: Counter[str], chosen: list[Format], tried: Sequence[Tried], where: str
+) -> str:
+    names = [visible(name if len(name) <= SHOWN else f"{name[:SHOWN]}...") for name, _ in fields.most_common(12)]
     seen = ", ".join(map(repr, names)) or "none"
     if len(chosen) > 1:
         calls = " or ".join(call(one) for one in chosen)
         return f"{where}: more than one format fits (fields: {seen}). Choose one: format={calls}"
-    if not fields and not (why := _why(rows, DEFAULT)).endswith("a field of this name"):
-        lines = all(isinstance(row, bytes) for row in rows)
-        cells = "" if lines else ", or describe its cells: separator=, quoted=, columns="
-        return f"{where}: its first {len(rows)} rows cannot be read: {why}. Repair the file{cells}."
-    near = sorted(CANDIDATES, key=lambda one: (-_likeness(one, fields), call(one)))[:2]
-    tried = [f"Not {call(one)}: {_why(rows, one)}." for one in near if _likeness(one, fields)]
-    nothing = f"{where}: no format fits its first {len(rows)} rows (fields: {seen})."
-    fix = 'Map the columns yourself: format=columns(prompt="...", response="...")'
-    header = "; for CSV or TSV without a header, name its columns: columns=(...)" if isinstance(rows[0], dict) else ""
-    return " ".join([nothing, *tried, f"{fix}{header}."])
+    plain = next(one for one in tried if one.format == DEFAULT)
+    values = values_of(rows)
+    if not values and not _fault(plain)[0].endswith("a field of this name"):
+        is_lines = all(isinstance(row, bytes) for row in rows)
+        cells = "" if is_lines else ", or describe its cells: separator=, quoted=, columns="
+        return f"{where}: its first {len(rows)} rows cannot be read: {_fault(plain)[0]}. Repair the file{cells}."
+    near = [one for one in tried if one.good or one.likeness(fields)]
+    near.sort(key=lambda one: (-one.good, -one.likeness(fields), call(one.format)))
+    lines = [f"{call(one.format)} reads {one.good} of them ({_faults(one)})." for one in near[:2]]
+    return " ".join(
+        [
+            f"{where}: no format fits its first {len(rows)} rows (fields: {seen}).",
+            *lines,
+            _fix(rows, values, near[:1], where),
+        ]
+    )
 
 
-def _likeness(one: Format, fields: Counter[str]) -> float:
-    reads = one.reads()
-    return len(reads & fields.keys()) / len(reads)
+def _fix(rows: Sequence[Any], values: Sequence[dict[str, Any]], near: Sequence[Tried], where: str) -> str:
+    """Return the one call that reads the rows; if there is none, what the call would need."""
+    header = _headerless(values, where)
+    if header is not None:
+        return header
+    enough = ENOUGH * len(rows)
+    guess = next((one for one in guesses(values) if len(rows) - _lost(rows, one) >= enough), None)
+    if guess is not None:
+        refuse_binary_feedback(guess, values, where)
+        return f"Map them: format={call(guess)}"
+    if near and near[0].good:
+        limit = math.ceil(100 * near[0].bad.num_rows / len(rows)) + 1
+        most = f", and Source(..., max_quarantine={limit / 100:g})"
+        return f"To read the {near[0].good} and leave the others out: format={call(near[0].format)}{most}"
+    if any(NO_CALLS in _fault(one)[0] for one in near):
+        return "Leave such rows out until then."
+    texts = ", ".join(repr(visible(name)) for name in texts_of(values))
+    if ", " in texts:
+        return f"Map the columns yourself: format=columns(prompt=..., response=...), with two of {texts}"
+    return "It has no two texts, nor a list of messages, that columns() or messages() could map."
 
 
-def _why(rows: Sequence[Any], one: Format) -> str:
-    bad = _bad(rows, one)
-    faults = Counter(zip(bad["column"].to_pylist(), bad["expected"].to_pylist(), strict=True))
-    (column, expected), _ = faults.most_common(1)[0] if faults else (("", "rows"), 0)
-    return f"{column}: expected {expected}" if column else f"expected {expected}"
+def _lost(rows: Sequence[Any], one: Format) -> int:
+    """Return how many rows a format does not read; a tie is read, though it makes no pair."""
+    return sum(not expected.endswith(TIED) for expected in _bad(rows, one)["expected"].to_pylist())
+
+
+def _headerless(rows: Sequence[Any], where: str) -> str | None:
+    """Return how to read a table of texts whose header looks like a row."""
+    names = list(rows[0]) if rows and isinstance(rows[0], dict) else []
+    if len(names) < 2 or not re.search(r"\.[ct]sv(\.|$)", where) or not any(len(n.split()) > HEADING for n in names):
+        return None
+    own = tuple(f"c{i + 1}" for i in range(len(names)))
+    return (
+        f"Its first line looks like a row, not like a header. Name its {len(names)} columns: "
+        f"files(..., format=columns('c1', 'c2'), columns={own!r})"
+    )
+
+
+def _fault(one: Tried) -> tuple[str, int]:
+    """Return the most frequent fault of the rows that a format does not read, and in how many rows it is."""
+    pairs = zip(one.bad["column"].to_pylist(), one.bad["expected"].to_pylist(), strict=True)
+    faults: dict[tuple[str, str], list[str]] = {}
+    for column, expected in pairs:
+        text = f"{column}: expected {expected}" if column else f"expected {expected}"
+        faults.setdefault((_PLACE.sub("[]", column), expected.partition("; not ")[0]), []).append(text)
+    if not faults:
+        return "expected rows", 0
+    most = max(faults.values(), key=len)
+    return most[0], len(most)
+
+
+def _faults(one: Tried) -> str:
+    what, count = _fault(one)
+    return f"{count} have {what}" if one.good else what
 
 
 def call(one: Format) -> str:

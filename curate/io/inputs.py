@@ -46,7 +46,7 @@ from curate.io.formats.base import Format
 from curate.io.jsonl.fast_path import parse_block
 from curate.io.labels import first_items
 from curate.io.parse import parse_lines, parse_objects
-from curate.io.paths import File, resolve
+from curate.io.paths import File, repeated, resolve
 from curate.io.row_collector import Collector, Parsed, excerpt_of
 from curate.rows.schema import Kind
 
@@ -143,8 +143,13 @@ class Opened:
         return self.input.rows if isinstance(self.input, Frame) else None
 
     def describe(self) -> str:
-        """Return its format, why it was chosen, and notes on it."""
-        return f"{call(self.format)} ({'; '.join((self.found.why, *self.found.notes))})"
+        """Return its format, and why it was chosen."""
+        return f"{call(self.format)} ({self.found.why})"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth a look: files that are reached twice, labels that its format leaves out."""
+        return (*repeated(self.parts), *self.found.notes)
 
     def fields(self) -> tuple[str, ...]:
         """Return the names of the fields that its first rows have, each once, in the order first seen."""

@@ -16,6 +16,7 @@ from curate.io.formats.columns import Columns, canonical
 from curate.io.formats.stored import inside
 from curate.io.parse import parse_objects
 from curate.io.paths import File
+from curate.io.row_collector import visible
 
 FEEDBACK: Final = frozenset(
     {"label", "tag", "kto_tag", "kto_label", "feedback", "desirable", "is_desirable", "thumbs_up"}
@@ -76,15 +77,15 @@ def first_items(file: File, most: int, size: int) -> list[Any]:
 
 
 def values_of(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return the fields of raw rows, decoded; rows that are no objects, or cannot be read, are left out."""
+    """Return the fields of raw rows, decoded: a bare list as `messages`; rows that cannot be read are left out."""
     found = []
     for row in rows:
         try:
             value = msgspec.json.decode(row) if isinstance(row, bytes) else row
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
-        if isinstance(value, dict):
-            found.append(value)
+        if isinstance(value, dict | list):
+            found.append(value if isinstance(value, dict) else {"messages": value})
     return found
 
 
@@ -92,7 +93,7 @@ def check_fields(form: Format, rows: Sequence[dict[str, Any]], where: str) -> No
     """Raise `FormatError` for a field that the user named and no row has."""
     for name in form.named() if rows else ():
         if all(name not in row and inside(row, name) is None for row in rows):
-            known = sorted({field for row in rows for field in row})
+            known = {visible(field) for row in rows for field in row}
             raise FormatError(
                 f"{where}: {form.name}() names the field {name!r}, but none of the first {len(rows)} rows has it; "
                 f"{did_you_mean(name, known)}"
@@ -120,8 +121,8 @@ def binary_feedback(rows: Sequence[dict[str, Any]]) -> tuple[str, Any] | None:
 
 
 def refuse_binary_feedback(form: Format, rows: Sequence[dict[str, Any]], where: str) -> None:
-    """Raise `FormatError` for answers marked good or bad; not for columns that the user mapped."""
-    if form.kind != "conversation" or isinstance(form, Columns) or (found := binary_feedback(rows)) is None:
+    """Raise `FormatError` for answers marked good or bad that a format would read as conversations."""
+    if form.kind != "conversation" or (found := binary_feedback(rows)) is None:
         return
     read = parse_objects(rows, range(len(rows)), form, None).body["messages"]
     if "assistant" not in read.values.field("role").unique().to_pylist():

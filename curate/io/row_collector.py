@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+import unicodedata
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,12 @@ QUARANTINED = pa.schema(
 
 EXCERPT = 200
 """Characters of a bad row that its line in the quarantine shows."""
+
+
+_INVISIBLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\u3164\ufeff\uffa0]"
+    "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
+)
 
 
 class Parsed(NamedTuple):
@@ -133,7 +141,7 @@ class Collector:
 
     def refuse(self, line: int, column: str, expected: str, excerpt: str) -> None:
         """Quarantine one row."""
-        self.bad.append((line, column, expected, excerpt))
+        self.bad.append((line, visible(column), visible(expected), excerpt))
 
     def parsed(self) -> Parsed:
         """Return everything as Arrow."""
@@ -167,4 +175,21 @@ def excerpt_of(raw: bytes) -> str:
     >>> excerpt_of(b"caf\xc3\xa9 \xff")
     'café \\xff'
     """
-    return raw[: 4 * EXCERPT].decode("utf-8", "backslashreplace").replace("\0", "\\x00")[:EXCERPT]
+    return visible(raw[: 4 * EXCERPT].decode("utf-8", "backslashreplace").replace("\0", "\\x00")[:EXCERPT])
+
+
+def visible(text: str) -> str:
+    r"""Return a text with its invisible characters by their names.
+
+    Joiners between two characters that are not ASCII stay: scripts and emoji need them.
+
+    >>> visible("\ufeffid\u200b")
+    '<U+FEFF byte order mark>id<U+200B zero width space>'
+    """
+    return _INVISIBLE.sub(_by_name, text)
+
+
+def _by_name(found: re.Match[str]) -> str:
+    mark = found[0]
+    name = "byte order mark" if mark == "\ufeff" else unicodedata.name(mark, "no character").lower()
+    return f"<U+{ord(mark):04X} {name}>"

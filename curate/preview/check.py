@@ -22,8 +22,6 @@ from curate.engine.resolve import delivered, sample
 from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.detect import meta_names
-from curate.io.inputs import Opened
-from curate.io.paths import repeated
 from curate.mix.plan import Share, Stock, declared_take, nothing_from, plan
 from curate.mix.spec import MixtureSpec, Rows, Source, Tokens
 from curate.preview.leak_test import LeakTest, leak_test
@@ -71,7 +69,7 @@ class SourceCheck(NamedTuple):
     - `quarantined`: rows that are invalid; `bad`: the first five, in words.
     - `pairs`: what a Pairing made of the rows read; None where there is none.
     - `left`: rows read (with a Pairing: pairs) that no step drops.
-    - `notes`: what to know about its files.
+    - `notes`: what to know about its files, and the labels that its format leaves out.
     - `take`: how much of it goes in, as declared (of a mixture with weights: its weight).
     - `share`: what it is to deliver, by the plan over what it is expected to have (None: not known), and `delivered`,
       what it comes to as whole rows; `exact`: that is no guess.
@@ -148,14 +146,7 @@ def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
     if whole and not stops and not any(source.delivered for source in checked):
         stops = (f"mixture {mixture.name!r} keeps no row",)
     heads = [head for view in views for head in view.heads]
-    return Check(
-        mixture.name,
-        kind,
-        checked,
-        stops,
-        (*_notes(mixture, opened), *_warnings(mixture, checked)),
-        tuple(_tests(mixture, heads)),
-    )
+    return Check(mixture.name, kind, checked, stops, tuple(_warnings(mixture, checked)), tuple(_tests(mixture, heads)))
 
 
 def _tests(mixture: MixtureSpec, heads: list[FirstRows]) -> Iterator[LeakTest]:
@@ -190,7 +181,7 @@ def _source(views: Sequence[PhasePreview], number: int) -> SourceCheck:
         steps=tuple(_step(view, number, stage) for view in mine for stage in view.phase.pipelines[number]),
         pairs=None if last is view else last.heads[number].read,
         left=int((last.states.fate[last.own(number)] == Fate.KEPT).sum()),
-        notes=tuple(repeated(job.opened.parts)),
+        notes=job.opened.notes,
         take=declared_take(view.phase.mixture, source),
         share=None,
         delivered=0,
@@ -265,11 +256,6 @@ def _is_promised(mixture: MixtureSpec, source: Source, share: Share) -> bool:
     """Say whether what a source delivers is in the declaration, however much it has."""
     declared = isinstance(mixture.weights, Mapping) or isinstance(source.take, Rows | Tokens)
     return declared and share.amount == share.asked
-
-
-def _notes(mixture: MixtureSpec, opened: Sequence[Opened]) -> Iterator[str]:
-    for source, one in zip(mixture.sources, opened, strict=True):
-        yield from (f"source {source.name!r}: {note}" for note in one.found.notes)
 
 
 def _warnings(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:

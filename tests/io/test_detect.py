@@ -66,8 +66,8 @@ def test_none_names_the_fields_the_nearest_formats_and_the_fix() -> None:
         detect([json.dumps({"question": "Hi", "reply": "a"}).encode()], "x.jsonl")
     assert str(caught.value) == (
         "x.jsonl: no format fits its first 1 rows (fields: 'question', 'reply'). "
-        "Not question_answer(): answer: expected a field of this name. "
-        'Map the columns yourself: format=columns(prompt="...", response="...").'
+        "question_answer() reads 0 of them (answer: expected a field of this name). "
+        "Map them: format=columns(prompt='question', response='reply')"
     )
 
 

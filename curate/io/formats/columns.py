@@ -17,6 +17,9 @@ from curate.rows.validate import Turn, check_text, refuse
 TIE: Final = "tie"
 """What a value of the column `winner` is mapped to where neither answer won."""
 
+TIED: Final = "(a tie)"
+"""How the reason ends for which a row with a tie is quarantined."""
+
 
 @dataclass(frozen=True)
 class Columns(Format):
@@ -90,7 +93,7 @@ class Columns(Format):
         if won is None:
             refuse(column, f"one of {', '.join(values)}; not {'null' if value is None else repr(value)}")
         if won == TIE:
-            refuse(column, f"a preference for one answer, not {value!r} (a tie)")
+            refuse(column, f"a preference for one answer, not {value!r} {TIED}")
         return won
 
 

@@ -146,12 +146,12 @@ def test_a_mapping_reads_what_auto_refuses(real_file: Find, name: str, form: For
 
 REFUSED = {
     "sft/CodeAlpacaDB.jsonl": "fields: 'test', 'train', 'results'",
-    "sft/self_instruct_seed_tasks.jsonl": r"Not alpaca\(\): output: expected text in output, response or completion",
+    "sft/self_instruct_seed_tasks.jsonl": r"alpaca\(\) reads 0 of them \(output: expected text in output, resp",
     "sft/realistic_seed_data.json": "'task_message_id'",
     "sft/sgd_dialogues": "fields: 'dialogue_id', 'services', 'turns'",
-    "sft/flan_cot/aqua_train.tsv": "without a header, name its columns",
+    "sft/flan_cot/aqua_train.tsv": "looks like a row, not like a header",
     "preference/pandalm_testset.json": "'response1', 'response2'",
-    "preference/halueval_qa_multiturn.json": r"Not question_answer\(\): answer: expected a field of this name",
+    "preference/halueval_qa_multiturn.json": r"question_answer\(\) reads 0 of them \(answer: expected a field",
     "preference/instructgpt_tldr_samples.csv": "'model_type'",
     "preference/qlora_vicuna_generations/answer_gpt4.jsonl": "'answer_id'",
 }
