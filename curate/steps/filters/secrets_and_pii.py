@@ -26,6 +26,7 @@ SHOWN: Final = 8
 class SecretsAndPii(Filter):
     """Counts the hits of each kind and, if `drop`, lets no row with one pass; see `secrets_and_pii`."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "secrets_and_pii"
     kinds: tuple[Kind, ...] = KINDS
     drop: bool = False
@@ -52,6 +53,7 @@ class SecretsAndPii(Filter):
 class MaskSecretsAndPii(Edit):
     """Puts a mask in place of each hit; see `secrets_and_pii`."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "secrets_and_pii"
     kinds: tuple[Kind, ...] = KINDS
 
@@ -135,7 +137,8 @@ def secrets_and_pii(
       less than six different characters, or with "example", "your", "xxxx", "123456" and the like, are left alone.
       Passwords have no layout and are not looked for.
     - `card`: 14 to 16 digits that begin as Visa, Mastercard, Amex, Diners, Discover, JCB or UnionPay do, alone or in
-      groups, with a right check sum (Luhn); with less than four different digits, as test cards have, left alone.
+      groups, with a right check sum (Luhn); left alone with less than four different digits, as test cards have, and
+      where they are mathematics: digits of a constant (2718281828459045), a power, a result after "=", a fraction.
     - `iban`: bank accounts of 87 countries, with the length of their country and a right check sum (mod 97).
 
     Word borders are those of ASCII, so an address right after Chinese is found; full-width forms and letters of other

@@ -63,6 +63,39 @@ VERSION_WORDS: Final = (
 )
 """Words before four numbers that are a version or a section, not an IP address."""
 
+CONSTANTS: Final = (
+    *(
+        "2718281828459045235",
+        "3141592653589793238",
+        "1414213562373095048",
+        "1732050807568877293",
+        "2236067977499789696",
+    ),
+    *(
+        "1618033988749894848",
+        "5772156649015328606",
+        "6931471805599453094",
+        "2302585092994045684",
+        "4342944819032518276",
+    ),
+    *(
+        "6283185307179586476",
+        "3678794411714423215",
+        "2314069263277926900",
+        "1644934066848226436",
+        "1442695040888963407",
+    ),
+    *(
+        "3321928094887362347",
+        "9869604401089358618",
+        "1772453850905516027",
+        "5729577951308232087",
+        "3010299956639811952",
+    ),
+)
+"""e, pi, the roots of 2, 3 and 5, the golden ratio, Euler's gamma, ln 2, ln 10, log e, 2 pi, 1/e, e^pi, pi^2 / 6,
+log2 e, log2 10, pi^2, the root of pi, 180 / pi and log 2, without a point."""
+
 NON_PUBLIC_NETWORKS: Final = tuple(
     ipaddress.ip_network(network)
     for network in (

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from curate.text.secrets.layouts import (
     CALLING_CODES,
+    CONSTANTS,
     IBAN_LENGTHS,
     KEY_LAYOUTS,
     NON_PUBLIC_NETWORKS,
@@ -200,16 +201,39 @@ CARD_BRANDS: Final = {
 """First digits by length (ISO 7812): Diners; American Express; Visa, Mastercard, Discover, JCB, UnionPay."""
 FEWEST_CARD_DIGITS: Final = 4
 """Different digits in a card that is not for tests."""
+RESULT: Final = re.compile(rb"(?:[0-9)!] ?(?:=|\xe2\x89\x88) ?|(?<![0-9])0,)\Z")
+"""What comes before the result of a sum ("2^52 = ") and before a fraction ("0,")."""
+POWERS: Final = frozenset(
+    str(base**power).encode() for base in range(2, 100) for power in range(7, 54) if 13 < len(str(base**power)) < 17
+)
+"""Powers of small numbers, of 14 to 16 digits."""
 
 
 def cards(text: bytes) -> Iterator[Span]:
-    """Find card numbers with the first digits of their brand and a valid checksum (Luhn); test cards are none."""
+    """Find card numbers with the first digits of their brand and a valid checksum (Luhn).
+
+    Test cards are none, and neither are numbers of mathematics.
+    """
     for start, number, digits in numbers(text, tuple(CARD_BRANDS)):
         if not CARD.fullmatch(number) or not CARD_BRANDS[len(digits)].match(digits):
             continue
         checksum = sum(sum(divmod(int(digit) * (1 + k % 2), 10)) for k, digit in enumerate(reversed(digits.decode())))
-        if checksum % 10 == 0 and len(set(digits)) >= FEWEST_CARD_DIGITS and not PLACEHOLDER_DIGITS.search(digits):
+        plain = len(set(digits)) >= FEWEST_CARD_DIGITS and not PLACEHOLDER_DIGITS.search(digits)
+        if checksum % 10 == 0 and plain and not is_computed(text, start, digits):
             yield start, start + len(number)
+
+
+def is_computed(text: bytes, start: int, digits: bytes) -> bool:
+    """Tell whether 14 or more digits at `start` are mathematics: a constant (its last one rounded), a power, a result.
+
+    >>> (
+    ...     is_computed(b"2718281828459045", 0, b"2718281828459045"),
+    ...     is_computed(b"4539578763621486", 0, b"4539578763621486"),
+    ... )
+    (True, False)
+    """
+    constant = any(each.encode().startswith(digits[:-1]) for each in CONSTANTS)
+    return constant or digits in POWERS or RESULT.search(text, max(0, start - 8), start) is not None
 
 
 IBAN: Final = re.compile(rb"[A-Z](?<!\w.)[A-Z][0-9]{2}")

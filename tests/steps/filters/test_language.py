@@ -136,6 +136,30 @@ def test_short_chinese_is_not_japanese() -> None:
     assert dropped(language("ja", "zh"), body) == [False, False]
 
 
+VARIETIES = [
+    "将这些书按照有趣程度从高到低排列。",
+    "春暖花开笑嫣然，心中欢喜涌洋溢。",
+    "生成形容一个人勇敢的形容词列表。",
+    "句子中出现次数最多的词是“甲”。",
+    "给定摄氏温度，将摄氏温度转换为华氏温度。",
+    "猫通常会发出喵喵声、咕噜声或嘶嘶声。",
+    "给定一个句子，将其转换为被动语态",
+]
+"""Mandarin that lid.176 takes for wuu or yue."""
+
+
+def test_short_chinese_is_no_wuu_or_yue_unless_asked_for() -> None:
+    body = batch(*map(talk, VARIETIES), talk(ENGLISH))
+    assert labels(language(), body) == [*["zh"] * len(VARIETIES), "en"]
+    for wanted in (("zh",), ("zho",), ("zh", "yue"), ("wuu", "yue", "zh")):
+        assert dropped(language(*wanted), body) == [*[False] * len(VARIETIES), True]
+    assert dropped(language("en"), body) == [*[True] * len(VARIETIES), False]
+    assert {"wuu", "yue"} <= set(labels(language("wuu", "yue"), body))
+    cantonese = batch(talk("佢哋喺度食緊飯，唔知幾時先至返嚟，你等陣先啦。"))
+    assert labels(language("yue"), cantonese) == ["yue"]
+    assert dropped(language("yue"), cantonese) == dropped(language("zh"), cantonese) == [False]
+
+
 def test_only_the_first_page_is_read() -> None:
     body = batch(talk(ENGLISH * 100 + GERMAN * 1000))
     assert labels(language(), body) == ["en"]
