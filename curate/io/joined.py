@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import pyarrow as pa
 from msgspec import Raw
 
 from curate.errors import MixtureError
@@ -22,6 +23,7 @@ from curate.io.formats.rated import ScoredFormat, rated, scored
 from curate.io.inputs import Files, Input, Opened
 from curate.io.paths import File, resolve
 from curate.io.row_collector import Parsed
+from curate.text.normal import normalise
 
 __all__ = ["joined"]
 
@@ -34,8 +36,9 @@ _INTEGER: Final = re.compile(rb"-?[0-9]+")
 
 
 class Answer(NamedTuple):
-    """One answer to a prompt: its text, who gave it, its scores, its row's own id, and what else that row says."""
+    """One answer: its prompt and text, who gave it, its scores, its row's own id, and what else that row says."""
 
+    prompt: str
     content: str
     model: str | None
     scores: dict[str, float]
@@ -105,28 +108,30 @@ class Joined(Input):
         items: list[bytes] = []
         held, first, rows = 0, 1, len(answers)
         for number, prompt in enumerate(list(answers), 1):
-            items.append(self._row(prompt, answers.pop(prompt)))
+            items.append(self._row(answers.pop(prompt)))
             held += len(items[-1])
             if held >= size or number == rows:
                 yield Block(_NAME, first, JsonItems(items, None), total * len(items) // rows)
                 items, held, first = [], 0, number + 1
 
-    def _row(self, prompt: str, answers: list[Answer]) -> bytes:
+    def _row(self, answers: list[Answer]) -> bytes:
         """Return one row as `rated` reads it, with the fields that all answers share once."""
         ids = {answer.id for answer in answers}
         own = next(iter(ids)) if len(ids) == 1 else None
-        first = answers[0].rest
+        prompt, first = answers[0].prompt, answers[0].rest
         alike = {
             name: value
             for name, value in first.items()
             if name not in _OF_ROW and all(answer.rest.get(name) == value for answer in answers)
         }
-        completions = [self._completion(answer, alike, own) for answer in answers]
+        completions = [self._completion(answer, prompt, alike, own) for answer in answers]
         row: dict[str, Any] = {**alike, "prompt": prompt, "completions": completions}
         return msgspec.json.encode(row if own is None or self.id is None else {self.id: own, **row})
 
-    def _completion(self, answer: Answer, alike: Fields, own: str | None) -> Fields:
+    def _completion(self, answer: Answer, prompt: str, alike: Fields, own: str | None) -> Fields:
         rest = {name: value for name, value in answer.rest.items() if name not in alike}
+        if answer.prompt != prompt:
+            rest[self.part.prompt] = answer.prompt
         if answer.id is not None and own is None and self.id is not None:
             rest[self.id] = answer.id
         clash = {name: rest.pop(name) for name in sorted(_OF_ANSWER & rest.keys())}
@@ -135,13 +140,15 @@ class Joined(Input):
 
 
 def _collect(parsed: Parsed, model: str | None, answers: dict[str, list[Answer]]) -> None:
-    rows = zip(parsed.body.to_pylist(), parsed.ids.to_pylist(), strict=True)
-    for row, own in rows:
+    rows = parsed.body.to_pylist()
+    prompts = [row["messages"][0]["content"] for row in rows]
+    same = normalise(pa.array(prompts, pa.string())).to_pylist()
+    for row, own, prompt, key in zip(rows, parsed.ids.to_pylist(), prompts, same, strict=True):
         only = row["completions"][0]
         scores = {score["name"]: score["value"] for score in only["scores"]}
         who = only["model"] if only["model"] is not None else model
-        answer = Answer(only["content"], who, scores, own, json_fields(row["meta"].encode()))
-        answers.setdefault(row["messages"][0]["content"], []).append(answer)
+        answer = Answer(prompt, only["content"], who, scores, own, json_fields(row["meta"].encode()))
+        answers.setdefault(key or prompt, []).append(answer)
 
 
 def joined(
@@ -155,11 +162,12 @@ def joined(
 ) -> Input:
     """Rated rows from files with one answer per row: all answers to one prompt become its completions.
 
-    Rows are joined if their prompts are exactly the same, in the order in which prompts first occur; all of it is held
-    in memory. A prompt has the completions there are; a file that answers it twice gives it two. Rows that cannot be
-    read (no prompt, no answer, a score that is not a number) are quarantined, one by one. Other fields are kept in
-    `meta`: once if all answers of a row share them, else with the completion, those named like a field of `rated`
-    within `row`.
+    Rows are joined if their prompts are the same in normal form (`curate.text.normal`), in the order in which prompts
+    first occur; all of it is held in memory. The first spelling of a prompt stays, and an answer to another one keeps
+    it in the field `on`. A prompt has the completions there are; a file that answers it twice gives it two. Rows that
+    cannot be read (no prompt, no answer, a score that is not a number) are quarantined, one by one. Other fields are
+    kept in `meta`: once if all answers of a row share them, else with the completion, those named like a field of
+    `rated` within `row`.
 
     Args:
         paths: Files, patterns or folders, as `files` takes them; or one file (pattern, folder) per model, by name.

@@ -230,11 +230,13 @@ def _cut_spans(data: Bytes, offsets: Int32s, table: Int32s, kinds: Bytes) -> tup
         line, context_free = count, True
         while at < end:
             point, width = code_point(data, at, end)
-            clings = table[point] == UNSETTLED
+            entry = table[point]
+            clings = entry == UNSETTLED
             context_free &= not clings
-            if count == line or not clings:
+            # An accent may cling to what is before invisible characters, so these go on the span before them.
+            if entry == 0 or count == line or not (clings or entry & 63 == 0):
                 starts[count] = at
-                joined[count] = point >= 0x80 and table[point] == 0 and kinds[point] == OTHER
+                joined[count] = point >= 0x80 and entry == 0 and kinds[point] == OTHER
                 count += 1
             joined[count - 1] |= clings
             at += width

@@ -1,11 +1,13 @@
 """The one definition of normal form: two texts that differ only in its terms are the same text to every step.
 
-    text = NFKC(casefold(NFKC(apostrophes(text))))
+    text = NFKC(casefold(NFKC(apostrophes(visible(text)))))
     text = apostrophes(text), every run of white space one space, none at either end
 
-`apostrophes` turns each of `APOSTROPHES` into "'"; it comes first because NFKC would take U+00B4 apart into a space and
-an accent. NFKC comes again for folded letters that meet their accent only then ("J" and a caron, say). White space is
-what `str.isspace` says. Normal form is idempotent.
+This is Unicode's NFKC_Casefold, and beyond it apostrophes and white space. `visible` leaves out what is invisible
+(`curate.text.invisible`), and comes first because a letter may meet its accent only then. `apostrophes` turns each of
+`APOSTROPHES` into "'", before NFKC would take U+00B4 apart into a space and an accent. NFKC comes again for folded
+letters that meet their accent only then ("J" and a caron, say). White space is what `str.isspace` says. Normal form is
+idempotent.
 
 ASCII runs 32 bytes at a time. Most other characters are *calm*: what they become depends on no neighbour, so a table
 built once from `str.casefold` and `unicodedata` answers for them. Texts with any other character (a combining accent,
@@ -28,6 +30,7 @@ from curate.kernels.compile import inline, kernel
 from curate.kernels.hashing import Hashes, hash_bytes, hash_strings
 from curate.kernels.utf8 import CHARACTERS, POINTS, code_point, is_blank
 from curate.kernels.vector import WIDTH, lower32, trailing, within32
+from curate.text.invisible import PATTERN, invisible
 
 APOSTROPHES: Final = "\u00b4\u02bb\u02bc\u1ffd\u2018\u2019\u201b\u2032\uff07"
 """Acute accent, okina, modifier apostrophe, oxia, single quotation marks, prime, full-width apostrophe."""
@@ -61,8 +64,8 @@ def normalise(texts: pa.StringArray) -> pa.StringArray:
 
     Raises `OverflowError` where an array cannot hold them all (2 GiB).
 
-    >>> normalise(pa.array(["  Don’t\n\nPANIC ", "Straße", "ｶﾞ"])).to_pylist()
-    ["don't panic", 'strasse', 'ガ']
+    >>> normalise(pa.array(["  Don’t\n\nPANIC ", "Straße", "ｶﾞ", "light\u200bhouse"])).to_pylist()
+    ["don't panic", 'strasse', 'ガ', 'lighthouse']
     """
     normal, left = _rewrite(texts, tables().normal, lenient=False)
     if not len(left):
@@ -91,10 +94,10 @@ def hash_normal(text: Text, index: Int32s, seed: int = 0) -> Hashes:
 
 
 def blank(text: Text, index: Int32s) -> Flags:
-    r"""Tell which strings of `text` at `index` are empty or nothing but white space: their normal form is empty.
+    r"""Tell which strings of `text` at `index` have an empty normal form: only white space and what is invisible.
 
-    >>> blank(view(pa.array(["", " \n\u3000", "."])), np.arange(3, dtype=np.int32)).tolist()
-    [True, True, False]
+    >>> blank(view(pa.array(["", " \n\u3000", "\u200b", "."])), np.arange(4, dtype=np.int32)).tolist()
+    [True, True, True, False]
     """
     table = tables()
     return _blank(text.data, text.offsets, index, table.normal, table.extra)
@@ -102,7 +105,7 @@ def blank(text: Text, index: Int32s) -> Flags:
 
 def _normalise_composing(texts: pa.StringArray) -> pa.StringArray:
     """Return the normal form of texts with characters that are not calm."""
-    composed = _nfkc(pl.Series(texts).str.replace_all("[\u00b4\u1ffd]", "'"))
+    composed = _nfkc(pl.Series(texts).str.replace_all(PATTERN, "").str.replace_all("[\u00b4\u1ffd]", "'"))
     normal, left = _rewrite(composed, tables().normal, lenient=False)
     if not len(left):
         return normal
@@ -278,7 +281,8 @@ def _blank(data: Bytes, offsets: Int32s, index: Int32s, table: Int32s, extra: By
             point, width = code_point(data, start, end)
             if point > 0x7F:
                 entry = table[point]
-                if entry <= 0 or entry & 63 != 1 or extra[entry >> 6] != SPACE:
+                size = entry & 63  # 0: invisible
+                if entry <= 0 or size > 1 or (size == 1 and extra[entry >> 6] != SPACE):
                     break
             elif not is_blank(point) and not 0x1C <= point <= 0x1F:
                 break
@@ -292,14 +296,18 @@ def tables() -> NormalTables:
     """Return the tables, built from `str.casefold` and `unicodedata` on the first call (a tenth of a second)."""
     normal = np.zeros(POINTS, np.int32)
     folded = np.zeros(POINTS, np.int32)
-    extra = bytearray()
+    extra = bytearray(b" ")  # no entry has place 0: it would be 0 for a character that becomes nothing
     blocks = _blocks()
     clinging = _clinging(blocks)
-    marked = clinging.union(APOSTROPHES, WHITE_SPACE)
+    unseen = set(map(chr, np.flatnonzero(invisible()).tolist()))
+    marked = clinging.union(APOSTROPHES, WHITE_SPACE, unseen)
     for block in blocks:
         if unicodedata.is_normalized("NFKC", block) and block.casefold() == block and marked.isdisjoint(block):
             continue  # as 1,900 of 2,079 blocks
         for letter in block:
+            if letter in unseen:
+                normal[ord(letter)] = len(extra) << 6
+                continue
             stages = _stages(letter)
             clings = any(stage[0] in clinging for stage in stages)
             grows = len(stages[-1].encode()) > GROWTH * len(letter.encode())

@@ -3,7 +3,8 @@
 A word is a longest run of letters, digits and marks (Unicode L, N, M) that begins with a letter or digit; an apostrophe
 between two of its letters is inside it ("don't" is one word, "dogs' tails" two). In scripts that put no spaces between
 words (`UNSPACED`) each letter or digit is a word of its own, with the marks that follow it. Hence "well-known", "3.14"
-and "snake_case" are two words each, "東京へ" three, an emoji none. Zero-width joiners and the soft hyphen are marks.
+and "snake_case" are two words each, "東京へ" three, an emoji none. What is invisible (`curate.text.invisible`) changes
+nothing: "light", a zero-width space and "house" are one word.
 
 Character classes come from the `unicodedata` of the running Python (Unicode 14.0 in 3.11); a character that it does not
 know belongs to no word.
@@ -22,15 +23,15 @@ from curate.kernels.buffers import Bytes, Int32s, Text, frozen, strings
 from curate.kernels.compile import inline, kernel
 from curate.kernels.utf8 import CHARACTERS, POINTS, code_point
 from curate.kernels.vector import WIDTH, ones, trailing, within32
+from curate.text.invisible import invisible
 from curate.text.normal import APOSTROPHES
 
-OTHER, LETTER, MARK, ALONE, APOSTROPHE = range(5)
-"""A character's class. A letter or digit is `LETTER` in a spaced script, else `ALONE`: a word by itself."""
+OTHER, LETTER, MARK, ALONE, APOSTROPHE, UNSEEN = range(6)
+"""A character's class. A letter or digit is `LETTER` in a spaced script, else `ALONE`: a word by itself. An invisible
+character is `UNSEEN`."""
 
 OUTSIDE, INSIDE, AFTER_ALONE, AFTER_APOSTROPHE = range(4)
 """Where the reader of a text is; `AFTER_APOSTROPHE`, after one that followed a letter, a word may yet go on."""
-
-JOINERS: Final = "\u00ad\u200c\u200d"
 
 UNSPACED: Final = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -94,7 +95,7 @@ def read(state: int, letter: int) -> tuple[int, bool]:
         return (OUTSIDE if state == AFTER_APOSTROPHE else state), False
     if letter == APOSTROPHE and state == INSIDE:
         return AFTER_APOSTROPHE, False
-    return OUTSIDE, False
+    return (state if letter == UNSEEN else OUTSIDE), False
 
 
 @kernel
@@ -155,6 +156,6 @@ def classes() -> Bytes:
     for first, last in UNSPACED:
         block = table[first : last + 1]
         block[block == LETTER] = ALONE
-    table[[ord(letter) for letter in JOINERS]] = MARK
     table[[ord(letter) for letter in "'" + APOSTROPHES]] = APOSTROPHE
+    table[invisible()] = UNSEEN
     return frozen(table)

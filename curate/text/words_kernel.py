@@ -30,7 +30,7 @@ from curate.kernels.hashing import mix
 from curate.kernels.utf8 import code_point
 from curate.kernels.vector import WIDTH, ones, trailing, within32
 from curate.text.normal import UNSETTLED, tables
-from curate.text.words import ALONE, APOSTROPHE, LETTER, MARK, OTHER, classes
+from curate.text.words import ALONE, APOSTROPHE, LETTER, MARK, OTHER, UNSEEN, classes
 
 MARGIN: Final = 64
 """Bytes past the end of a text that may be read, and are ignored."""
@@ -69,8 +69,10 @@ KINDS: Final = {
     MARK: (CLINGS, CLINGS),
     ALONE: (HEAD, TAIL),
     APOSTROPHE: (SPACE, SPACE),
+    UNSEEN: (SPACE, SPACE),
 }
-"""What the first and the other bytes of a character past ASCII are, by its class; a normal apostrophe is ASCII."""
+"""What the first and the other bytes of a character past ASCII are, by its class; a normal apostrophe is ASCII, and no
+invisible character is in a normal form."""
 
 
 class WordTable(NamedTuple):

@@ -78,6 +78,16 @@ def test_one_file_with_a_row_for_each_answer(tmp_path: Path) -> None:
     assert [answers(row) for row in alone] == [[(each["response"], "m", one)] for each in rated]
 
 
+def test_prompts_are_joined_by_their_normal_form_and_each_spelling_is_kept(tmp_path: Path) -> None:
+    asked = ("Why so\u200b?", "why so?", "Why so\u200b?", " ", "\u200b")
+    rows, _, _ = read(
+        joined(save(tmp_path / "a.jsonl", [said(text, str(i), i) for i, text in enumerate(asked)]), **FIELDS)
+    )
+    assert [row["messages"][0]["content"] for row in rows] == ["Why so\u200b?", " ", "\u200b"]
+    assert [answer[0] for answer in answers(rows[0])] == ["0", "1", "2"]
+    assert rows[0]["meta"] == {"completions": [{}, {"instruction": "why so?"}, {}]}
+
+
 def test_ids_stay_with_the_row_or_with_the_answer(tmp_path: Path) -> None:
     save(tmp_path / "a.jsonl", [said("same", "1", 1, id=7), said("differs", "2", 1, id="x"), said("none", "3", 1)])
     save(tmp_path / "b.jsonl", [said("same", "4", 1, id=7), said("differs", "5", 1, id="y"), said("none", "6", 1)])

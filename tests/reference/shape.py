@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.reference.normal import normal
 from tests.reference.words import words
 
 INITIAL = {"system": "s", "user": "u", "assistant": "a", "tool": "t"}
@@ -31,7 +32,7 @@ def scores(row: dict[str, Any]) -> dict[str, int]:
         "turns": len(opening) + max(map(len, rest), default=0),
         "characters": sum(map(len, texts)),
         "words": sum(len(words(text)) for text in texts),
-        "empty_turns": sum(not text.strip() for text in texts),
+        "empty_turns": sum(not normal(text) for text in texts),
         "unanswered": int(not all(end.endswith("a") for end in ends)),
         "role_order": len(wrong),
     }

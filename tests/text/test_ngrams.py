@@ -29,10 +29,11 @@ ASSIGNED = [chr(point) for point in range(0x110000) if unicodedata.category(chr(
 """Characters that this Python's Unicode knows: of others Polars may know more."""
 
 DELICATE = (
-    "aaBZ09''’\u00b4\u2032 -_./:@[`{\n\n\r\t\x1f\u3000\u2028\u0301\u0308\u0323\u0345\u030c\ufe0f\u200d\u00ad"
+    "aaBZ09''’\u00b4\u2032 -_./:@[`{\n\n\r\t\x1f\u3000\u2028\u0301\u0308\u0323\u0345\u030c\ufe0f"
+    "\u200b\u200d\u00ad\u115f\u3164\U000e0041"
     "JHTΐİßŉǰΣς½㎏ﷺﬁＡ。，東は々カーｶﾞกัまخé٣한\u1100\u1161\u11a8각가—“…😀𠀀𐐀𝐀"
 )
-CONTEXT_FREE = "aB9'’é \n.東は—ﬁ½"
+CONTEXT_FREE = "aB9'’é \n.東は—ﬁ½\u200b"
 """Characters whose texts are calm, and so are read by the kernel in one pass."""
 
 TEXTS = st.one_of(
@@ -169,6 +170,7 @@ def test_an_ngram_has_a_word() -> None:
         ("สวัสดี 각\u11a8", ["ส", "วั", "ส", "ดี", "각\u11a8"]),
         ("a¨b\n\u0301c", ["a", "b", "c"]),
         ("😀Straße", ["Straße"]),
+        ("\u200bli\u00adght e\u200b\u0301\u200b x", ["li\u00adght", "e\u200b\u0301\u200b", "x"]),
         ("e\u0301 x\ufdfa", ["e\u0301", *["x\ufdfa"] * 4]),
     ],
 )

@@ -24,7 +24,7 @@ ASSIGNED = [chr(point) for point in range(0x110000) if unicodedata.category(chr(
 
 DELICATE = (
     "aBé@[`{'’\u00b4\u1ffd\u2032 \t\n\x1f\u3000"
-    "\u0301\u0308\u0323\u0345\u030c\u200dJHTΐᾳᾼİIßẞŉǰſẛΣς½㎏ﷺﬁＡ。ｶﾞ한\u1100\u1161\u11a8각가😀"
+    "\u0301\u0308\u0323\u0345\u030c\u200d\u00ad\u034f\u115f\ufe0f\uffa0\U000e0041JHTΐᾳᾼİIßẞŉǰſẛΣς½㎏ﷺﬁＡ。ｶﾞ한\u1100\u1161\u11a8각가😀"
 )
 TEXTS = st.text(st.one_of(st.sampled_from(DELICATE), st.sampled_from(ASSIGNED)), max_size=40)
 LINES = st.text("aZ z.\n\t\x0b\x1f\x1b@[`{'", max_size=60)
@@ -42,7 +42,9 @@ def test_the_oracle_knows_the_same_apostrophes_and_white_space() -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("context", ["{}", "a{}\u0301b C", "J{}\u030c", " {} {}A", "\u1100{}\u11a8", "ｶ{}ﾞ'"])
+@pytest.mark.parametrize(
+    "context", ["{}", "a{}\u0301b C", "J{}\u030c", " {} {}A", "\u1100{}\u11a8", "ｶ{}ﾞ'", "J\u200b{}"]
+)
 def test_every_character_comes_out_as_defined(context: str) -> None:
     texts = [context.format(letter, letter) for letter in ASSIGNED]
     wrong = [(text, found) for text, found in zip(texts, fast(texts), strict=True) if found != normal(text)]
@@ -50,7 +52,23 @@ def test_every_character_comes_out_as_defined(context: str) -> None:
 
 
 @given(st.lists(st.one_of(TEXTS, LINES), max_size=8))
-@example(["J\u030c", "\u00b4\u0301", "\u1ffd", "ᾼ\u0323", "\u0345", "ΐ\u0323", " \u0308", "¨", "a ¨"])
+@example(
+    [
+        "e\u200b\u0301",
+        " \u200b ",
+        "\u1100\u3164\u1161",
+        "\u200b\u0301",
+        "J\u030c",
+        "\u00b4\u0301",
+        "\u1ffd",
+        "ᾼ\u0323",
+        "\u0345",
+        "ΐ\u0323",
+        " \u0308",
+        "¨",
+        "a ¨",
+    ]
+)
 def test_texts_come_out_as_defined(texts: list[str]) -> None:
     assert fast(texts) == [normal(text) for text in texts]
 
@@ -78,6 +96,38 @@ def test_hashes_are_those_of_the_normal_form(texts: list[str], data: st.DataObje
     wanted = hash_strings(view(pa.array([normal(texts[i]) for i in index], pa.string())), 7)
     assert found.high.tolist() == wanted.high.tolist()
     assert found.low.tolist() == wanted.low.tolist()
+
+
+def casefold_of(letter: str) -> str:
+    """Map a character as Unicode derives NFKC_Casefold (DerivedNormalizationProps.txt)."""
+    text = ""
+    while text != (text := letter):
+        folded = unicodedata.normalize("NFD", text).casefold()
+        letter = unicodedata.normalize("NFKC", reference.INVISIBLE.sub("", folded))
+    return letter
+
+
+def nfkc_casefold(text: str) -> str:
+    """Fold a text as Unicode's R5 and D147 say, invisible characters left out first."""
+    decomposed = unicodedata.normalize("NFD", reference.INVISIBLE.sub("", text))
+    return unicodedata.normalize("NFC", "".join(map(casefold_of, decomposed)))
+
+
+def without_our_own(text: str) -> str:
+    """Leave out what normal form adds to NFKC_Casefold: apostrophes, and white space."""
+    return " ".join(text.translate(reference.APOSTROPHES).split())
+
+
+@pytest.mark.thorough
+def test_every_character_comes_out_as_nfkc_casefold() -> None:
+    texts = [letter for letter in ASSIGNED if letter not in APOSTROPHES]
+    found = zip(texts, fast(texts), strict=True)
+    assert [text for text, got in found if got != without_our_own(casefold_of(text))] == []
+
+
+@given(TEXTS.map(lambda text: text.translate(reference.APOSTROPHES)))
+def test_texts_come_out_as_nfkc_casefold(text: str) -> None:
+    assert normal(text) == without_our_own(nfkc_casefold(text))
 
 
 def test_texts_at_the_edge(edge_text: str) -> None:

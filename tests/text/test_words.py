@@ -17,7 +17,7 @@ from curate.kernels.buffers import view
 from curate.text.words import ALONE, classes, count_characters, count_words
 from tests.reference.words import words
 
-DELICATE = "aZ09'’\u2032 -_./:@[`{\n\u0301\ufe0f\u200d\u00ad東はカーｶﾞกั한é٣😀½"
+DELICATE = "aZ09'’\u2032 -_./:@[`{\n\u0301\ufe0f\u200b\u200d\u00ad\u3164東はカーｶﾞกั한é٣😀½"
 TEXTS = st.text(st.one_of(st.sampled_from(DELICATE), st.characters(codec="utf-8")), max_size=60)
 
 SCRIPTS = (
@@ -47,6 +47,7 @@ def count(texts: list[str]) -> tuple[list[int], list[int]]:
         ("❤\ufe0f 😀 ''' !", []),
         ("GPT4は", ["GPT4", "は"]),
         ("a'\u0301b", ["a", "b"]),
+        ("light\u200bhouse don'\u2060t \u3164", ["light\u200bhouse", "don'\u2060t"]),
     ],
 )
 def test_what_a_word_is(text: str, expected: list[str]) -> None:

@@ -25,6 +25,7 @@ ACROSS: Final = frozenset({"Agg", "Over", "Rolling", "Random", "Len"})
 class Where(Filter):
     """See `where`. `text` and `content` identify the expression: as Polars prints it, and a hash of all of it."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "where"
     expression: pl.Expr = field(compare=False, repr=False, metadata={"fingerprint": False})
     text: str

@@ -13,6 +13,7 @@ from curate.kernels.buffers import frozen, view
 from curate.kernels.hash_table import bloom_of, table_of
 from curate.kernels.load_once import load_once
 from curate.steps.decontaminate._ngram_kernel import Grams, Shorts, essential, prefixes
+from curate.text.invisible import PATTERN
 from curate.text.ngrams import WordHashes, hash_words, ngrams
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ def compiled(
     long = np.flatnonzero(every.sizes >= ngram).astype(np.int32)
     shorts, vocabulary = _shorts(questions, short)
     grams = grams_of(taken(every, long), long >= base, ngram, threshold, numbers=numbers, content=content)
-    unfinished = pc.match_substring_regex(items.asked.take(pa.array(questions.item[short])), UNFINISHED)
+    asked = pc.replace_substring_regex(items.asked.take(pa.array(questions.item[short])), PATTERN, "")
+    unfinished = pc.match_substring_regex(asked, UNFINISHED)
     return Index(
         items,
         tuple(one.digest() for one in loaded),

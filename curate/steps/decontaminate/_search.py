@@ -14,6 +14,7 @@ from curate.rows.schema import ASSISTANT
 from curate.rows.segments import SIDES, Part
 from curate.steps.decontaminate._index import Index
 from curate.steps.decontaminate._ngram_kernel import TurnWords, covered, runs, touched
+from curate.text.invisible import PATTERN
 from curate.text.ngrams import hash_words, word_spans
 
 REASONS: Final = ("overlap", "whole", "solution", "fuzzy", "generic")
@@ -154,8 +155,8 @@ def _between_marks(batch: Batch, lines: NDArray[np.int32]) -> NDArray[np.bool_]:
     place = lines[inside, 0]
     start, end = characters(batch, place, lines[inside, 2], lines[inside, 3])
     turns = batch.strings(place)
-    before = turns.str.head(pl.Series(start)).str.contains(BEGINS_TURN)
-    after = turns.str.slice(pl.Series(end)).str.contains(ENDS_TURN)
+    before = turns.str.head(pl.Series(start)).str.replace_all(PATTERN, "").str.contains(BEGINS_TURN)
+    after = turns.str.slice(pl.Series(end)).str.replace_all(PATTERN, "").str.contains(ENDS_TURN)
     answer = np.zeros(len(lines), np.bool_)
     answer[inside] = (before & after).fill_null(value=False).to_numpy()
     return answer

@@ -82,7 +82,7 @@ class Decontaminate(Group):
     """See `decontaminate`. With `answers`, every turn of completions, chosen and rejected is searched beside `on`."""
 
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     findings: ClassVar[tuple[Finding, ...]] = (Finding("contamination", "Contamination", table="items"),)
     evals: tuple[EvalSet, ...]
     on: On = USERS
@@ -284,8 +284,8 @@ def decontaminate(
 ) -> Decontaminate:
     """Drop rows that contain an item of an eval set.
 
-    Texts are compared as words in normal form (`curate.text.words`, `curate.text.normal`): letter case, white space and
-    punctuation do not count, and a Chinese character is a word. The reasons, strongest first:
+    Texts are compared as words in normal form (`curate.text.words`, `curate.text.normal`): letter case, white space,
+    punctuation and what is invisible do not count, and a Chinese character is a word. The reasons, strongest first:
 
     - `overlap`: a question of `ngram` words or more. A word is matched if it is in an n-gram that one of the row's
       turns has too; more than `threshold` of the words must be matched (Tulu 3's rule), see `content` and `numbers`.

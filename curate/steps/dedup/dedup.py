@@ -29,6 +29,7 @@ Keep: TypeAlias = Literal["first", "longest", "shortest", "best_score"]
 class Dedup(Group):
     """See `dedup`."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "dedup"
     findings: ClassVar[tuple[Finding, ...]] = (
         Finding("duplicates", "Duplicates"),

@@ -14,6 +14,7 @@ from curate.errors import MixtureError
 from curate.io.inputs import Input, Stored, rows_of
 from curate.rows.segments import On, Segments, check_on, select
 from curate.rows.sides import row_hashes
+from curate.rows.visible import visible
 from curate.steps._settings import check_choice
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.text.words import count_characters
@@ -25,6 +26,7 @@ Keep: TypeAlias = Literal["first", "longest", "shortest"]
 class ExactDedup(Group):
     """See `exact_dedup`. It reads whole rows, for their length, and compares the text that `on` selects."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "exact_dedup"
     findings: ClassVar[tuple[Finding, ...]] = (Finding("duplicates", "Duplicates"),)
     keep: Keep = "first"
@@ -61,11 +63,11 @@ def exact_dedup(
 ) -> ExactDedup:
     """Drop rows whose selected text equals another row's in normal form (`curate.text.normal`).
 
-    Letter case, white space, apostrophe shape and compatibility characters do not count. Sides, roles and turn
-    boundaries do: turns "a" and "b" differ from the turn "ab". A row without text, or with white space only, has no
-    duplicates. Texts are compared by 128-bit hashes, of which any two of a billion collide with a probability below
-    10^-20. Of equal rows, that of the earliest source is kept; protected rows come before all others and are never
-    dropped. Input order does not count.
+    Normal form is Unicode's NFKC_Casefold: letter case, white space, apostrophe shape, compatibility characters and
+    what is invisible (zero-width spaces, soft hyphens) do not count. Sides, roles and turn boundaries do: turns "a" and
+    "b" differ from the turn "ab". A row without text, or with white space only, has no duplicates. Texts are compared
+    by 128-bit hashes, of which any two of a billion collide with a probability below 10^-20. Of equal rows, that of the
+    earliest source is kept; protected rows come before all others and are never dropped. Input order does not count.
 
     Args:
         on: The text to compare: a scope such as "prompt" or "response", or a set of roles.
@@ -94,6 +96,7 @@ Mode: TypeAlias = Literal["drop", "flag"]
 class ExcludePrompts(Group):
     """Compares prompts with those of other builds; see `exclude_prompts_of`."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "exclude_prompts_of"
     findings: ClassVar[tuple[Finding, ...]] = (Finding("shared_prompts", "Shared prompts", table="shared"),)
     on: On = "prompt"
@@ -133,9 +136,9 @@ def exclude_prompts_of(
     """Drop or flag the rows whose prompt another build has.
 
     A preference build over the prompts of an earlier SFT build rewards what was taught, and a test split over them
-    measures it. Prompts are compared as in `exact_dedup`: letter case, white space and apostrophe shape do not
-    count. The prompt of a conversation ends before its first answer. A row with a blank prompt or none shares none.
-    Use `dedup("prompt", against=build)` to exclude similar prompts too.
+    measures it. Prompts are compared as in `exact_dedup`: letter case, white space, apostrophe shape and what is
+    invisible do not count. The prompt of a conversation ends before its first answer. A row with a blank prompt or none
+    shares none. Use `dedup("prompt", against=build)` to exclude similar prompts too.
 
     Args:
         build: One or several inputs, builds or build folders. The manifest records their content hashes.
@@ -166,9 +169,9 @@ def exclude_prompts_of(
 
 
 def row_characters(segments: Segments) -> NDArray[np.uint32]:
-    """Return the number of characters in each row."""
+    """Return the number of visible characters in each row."""
     total = np.zeros(segments.rows)
-    for part in segments.parts:
+    for part in map(visible, segments.parts):
         total += np.bincount(part.row, weights=count_characters(part.text, part.index), minlength=segments.rows)
     return total.astype(np.uint32)
 

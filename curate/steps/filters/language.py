@@ -122,7 +122,7 @@ class SegmentLanguages(NamedTuple):
 class Language(Filter):
     """See `language`. Without `wanted` languages it labels rows and drops none; `model=None` is lid.176."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     name: ClassVar[str] = "language"
     findings: ClassVar[tuple[Finding, ...]] = (Finding("languages", "Languages"),)
     wanted: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ SHOWN: Final = 20
 class Quality(Filter):
     """See `quality`. `form` and `opening` are how the text of a row was made when the model was trained."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "quality"
     on: On = "response"
     model: str = field(metadata={"fingerprint": False})

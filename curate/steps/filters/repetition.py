@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, check_whole, did_you_mean
 from curate.kernels.utf8 import character_places
 from curate.rows.segments import On, Part, Segments, check_on
+from curate.rows.visible import places_as_they_are, visible
 from curate.steps._evidence import part_hits, sort_and_trim
 from curate.steps._settings import check_limit
 from curate.steps.base import Bound, Evidence, Filter, Scores
@@ -58,6 +59,7 @@ NAMES: Final = pa.array([name.replace("_", " ").replace("gram", "-gram") for nam
 class Repetition(Filter):
     """Drops rows with a text that repeats itself; see `repetition`. A limit that is `None` is not held."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "repetition"
     min_words: int
     min_lines: int
@@ -86,24 +88,26 @@ class Repetition(Filter):
         bounds = self.bounds()
         hits = []
         for part in segments.parts:
-            found = measure_repeats(part.text, part.index, min_words=self.min_words, min_lines=self.min_lines)
+            seen = visible(part)
+            found = measure_repeats(seen.text, seen.index, min_words=self.min_words, min_lines=self.min_lines)
             begins = np.flatnonzero(np.diff(part.row, prepend=-1))
             rows = part.row[begins]
             if len(rows):
                 worst[:, rows] = np.maximum(worst[:, rows], np.maximum.reduceat(found.share, begins, axis=1))
-            hits += [_hits(part, found, reason, bound) for reason, bound in enumerate(bounds)]
+            hits += [_hits(part, seen, found, reason, bound) for reason, bound in enumerate(bounds)]
         columns: dict[str, NDArray[np.float64] | NDArray[np.int32]] = dict(zip(SCORES, worst, strict=True))
         return Scores(columns, sort_and_trim(hits, shown=None))
 
 
-def _hits(part: Part, repeats: Repeats, reason: int, bound: Bound) -> Evidence:
-    """Return where the segments of a part that break one bound show what it measures."""
+def _hits(part: Part, seen: Part, repeats: Repeats, reason: int, bound: Bound) -> Evidence:
+    """Return where the segments of a part that break one bound show what it measures; `seen` are its visible ones."""
     column = SCORES.index(bound.score)
     limit = np.inf if bound.at_most is None else bound.at_most
-    place = np.flatnonzero(repeats.share[column] > limit)
+    place = np.flatnonzero(repeats.share[column] > limit).astype(np.int32)
     start, end = character_places(
-        part.text, part.index[place], repeats.start[column, place], repeats.stop[column, place]
+        seen.text, seen.index[place], repeats.start[column, place], repeats.stop[column, place]
     )
+    start, end = places_as_they_are(part, seen, place, start, end)
     return part_hits(part, place, reason, start, end, NAMES.take(pa.array(np.full(len(place), column))))
 
 
@@ -128,8 +132,8 @@ def repetition(
     - `duplicate_5grams` to `duplicate_10grams`: of the characters of all words, those in runs of so many words that
       came before. No character counts twice.
 
-    Words are those of `curate.text.words` without ASCII letter case; lines and paragraphs are compared as they are. In
-    Chinese a word is one character. Empty and null texts score 0.
+    Words are those of `curate.text.words` without ASCII letter case; lines and paragraphs are compared as they are.
+    Invisible characters do not count. In Chinese a word is one character. Empty and null texts score 0.
 
     The evidence shows the first repeated line or top n-gram, or the longest stretch of duplicate ones.
 

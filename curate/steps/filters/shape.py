@@ -40,6 +40,7 @@ MATCHES: Final = pa.array([*NAMES, *(f"{name} after {before}" for before in NAME
 class Shape(Filter):
     """See `shape`. It reads whole rows, for their form, and measures the size of what `on` selects."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "shape"
     min_turns: int | None = None
     max_turns: int | None = None
@@ -131,7 +132,7 @@ def shape(
         max_characters: More are `too_many_characters`.
         min_words: Fewer words (`curate.text.words`), summed over the row, are `too_few_words`.
         max_words: More are `too_many_words`.
-        empty_turns: Allow turns without text or of white space only; otherwise `empty_turn`.
+        empty_turns: Allow turns of nothing but white space and invisible characters; otherwise `empty_turn`.
         unanswered: Allow a last turn that is not the assistant's, a rated row without a completion, and a preference
             row with an answer that does not end with the assistant; otherwise `unanswered`.
         role_order: Drop rows with a turn out of order (`role_order`). A system turn comes first or nowhere; user and

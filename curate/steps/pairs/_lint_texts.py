@@ -14,6 +14,7 @@ from curate.rows.joined_text import row_texts
 from curate.rows.schema import ASSISTANT, USER
 from curate.rows.segments import Part, Segments
 from curate.rows.sides import side
+from curate.rows.visible import places_as_they_are, visible
 from curate.steps._evidence import part_hits
 from curate.steps.base import Evidence
 from curate.steps.filters.language import UNDETERMINED, Language
@@ -114,12 +115,13 @@ def phrases(segments: Segments) -> tuple[NDArray[np.int32], NDArray[np.int32], l
     openings: list[Evidence] = []
     hits: list[Evidence] = []
     for part in _answers(segments):
-        found = hits_in(part, search, "anywhere")
+        seen = visible(part)
+        found = hits_in(seen, search, "anywhere")
         said = part.role[found.place] == ASSISTANT
         leak = said & (found.family > 0)
         leaks += _bins(part, found, leak, segments.rows)
         texts = search.text.take(pa.array(found.phrase))
-        spans = np.array([found.start, found.end])
+        spans = np.array(places_as_they_are(part, seen, found.place, found.start, found.end))
         hits.append(marked(hits_of("identity_leak", part, found.place, texts, spans), leak))
         if part.side in refused:
             refusal = said & (found.family == 0) & ((found.start < OPENING) | (part.side == "rejected"))

@@ -39,6 +39,7 @@ PROMPT: Final = ("group", "prompt_high", "prompt_low")
 class BalanceLength(Group):
     """See `balance_length`."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "balance_length"
     findings: ClassVar[tuple[Finding, ...]] = (Finding("length_cost", "Length balance", table="lengths"),)
     target: float = 0.5

@@ -30,6 +30,7 @@ against it, and whether it was dropped."""
 class Contradictions(Group):
     """See `contradictions`."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "contradictions"
     findings: ClassVar[tuple[Finding, ...]] = (Finding("table", "Contradictions", table="contradictions"),)
     mode: Mode = "drop"

@@ -16,6 +16,7 @@ from curate.errors import MixtureError, did_you_mean
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments
 from curate.rows.sides import Unit, side, side_hashes, turns
+from curate.rows.visible import visible
 from curate.steps._evidence import sort_and_trim
 from curate.steps._settings import check_choice
 from curate.steps.base import Bound, Evidence, Filter, Scores
@@ -44,6 +45,7 @@ Columns: TypeAlias = dict[str, NDArray[np.float64] | NDArray[np.int32]]
 class LintPairs(Filter):
     """See `lint_pairs`. `drop` is in the order of `LINTS`."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "lint_pairs"
     drop: tuple[Lint, ...] = ()
     cut: int | None = None
@@ -89,7 +91,8 @@ class LintPairs(Filter):
         chosen, rejected = side(segments, "chosen"), side(segments, "rejected")
         one, other = side_hashes(chosen, rows), side_hashes(rejected, rows)
         columns["equal_answers"] = ((one.high == other.high) & (one.low == other.low)).astype(np.int32)
-        characters, words, same = shared_start(turns(chosen, rows), turns(rejected, rows), classes())
+        first, second = (turns(visible(part), rows) for part in (chosen, rejected))
+        characters, words, same = shared_start(first, second, classes())
         columns |= dict(zip(SIZES, (characters, words), strict=True))
         if self.cut is not None:
             shared = words if self.unit == "words" else characters
@@ -133,8 +136,8 @@ def lint_pairs(
 
     - `empty_side`: sides (prompt, chosen, rejected or completions) without text.
     - `equal_answers`: 1 if chosen and rejected are equal in normal form (`curate.text.normal`), turn by turn.
-    - `equal_when_cut`: 1 if their first `cut` characters or words are equal, verbatim, with all turns as one text. The
-      columns `shared_characters` and `shared_words` say how much they share.
+    - `equal_when_cut`: 1 if their first `cut` characters or words are equal, verbatim but for what is invisible, with
+      all turns as one text. The columns `shared_characters` and `shared_words` say how much they share.
     - `score_inverted`: of a pair, 1 if the chosen score is below the rejected one. Of a rated row, completions whose
       overall score and mean aspect differ by 45 % of their scales or more (a 10 with aspects of 3.2 of 5 or worse), as
       UltraFeedback's 1s that became 10s do. Numbers outside their scale are not compared.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from curate.errors import MixtureError
 from curate.rows.segments import SIDES, On, Part, Segments, select
+from curate.rows.visible import places_as_they_are, visible
 from curate.steps.base import Evidence, Step
 from curate.steps.refusals._classifier import MODEL, SURE, Judge, judge_answers, judge_of, requests, texts_of
 from curate.steps.refusals.phrase_files import (
@@ -149,7 +150,7 @@ class DetectedRefusals(NamedTuple):
 class RefusalSettings(Step):
     """The settings, and the detection, that the filter and the group of `refusals` share; see `refusals`."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     name: ClassVar[str] = "refusals"
     preset: Preset = "default"
     families: tuple[str, ...] = tuple(PRESETS["default"].families)
@@ -184,18 +185,20 @@ class RefusalSettings(Step):
         return (self.model.hashes("model") if self.model else {}) | harm
 
     def detect(self, segments: Segments) -> DetectedRefusals:
-        """Search a batch of the segments that `reads` names."""
+        """Search a batch of the segments that `reads` names, without their invisible characters."""
+        seen = segments._replace(parts=tuple(map(visible, segments.parts)))
         points = np.zeros(segments.rows, np.int32)
         probability, request_harm = (np.full(segments.rows, np.nan) for _ in range(2))
         chunks = [BatchHits(*(np.zeros(0, np.int32) for _ in BatchHits._fields))]
-        for part in (segments if self.reads == self.on else select(segments, self.on)).parts:
+        chosen, shown = (each if self.reads == self.on else select(each, self.on) for each in (segments, seen))
+        for whole, part in zip(chosen.parts, shown.parts, strict=True):
             hits = hits_in(part, self.search, self.where)
             refusal = np.full(len(part.index), np.nan)
             if self.model is not None:
-                refusal, read = judge_answers(segments, part, places_in(part, self.where), self.model)
+                refusal, read = judge_answers(seen, part, places_in(part, self.where), self.model)
                 hits = self._with_model(hits, np.flatnonzero(refusal >= SURE).astype(np.int32), read)
             refused, entry = np.unique(hits.place, return_inverse=True)
-            safe, chance = harmful_requests(segments, part, refused, self.keep_safety)
+            safe, chance = harmful_requests(seen, part, refused, self.keep_safety)
             np.fmax.at(request_harm, part.row[refused], chance)
             counted = np.ones(len(part.index), np.bool_)
             counted[refused[safe]] = False
@@ -204,7 +207,8 @@ class RefusalSettings(Step):
             reason = np.where(safe[entry], np.int32(len(self.reasons) - 1), hits.family)
             side = np.full(len(hits.place), SIDES.index(part.side), np.int32)
             row, turn = part.row[hits.place], part.turn[hits.place]
-            chunks.append(BatchHits(row, reason, side, turn, hits.start, hits.end, hits.phrase))
+            start, end = places_as_they_are(whole, part, hits.place, hits.start, hits.end)
+            chunks.append(BatchHits(row, reason, side, turn, start, end, hits.phrase))
         return DetectedRefusals(
             BatchHits(*(np.concatenate(column) for column in zip(*chunks, strict=True))),
             points,

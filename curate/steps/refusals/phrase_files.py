@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from curate.errors import MixtureError, did_you_mean
 from curate.rows.segments import On
+from curate.text.invisible import PATTERN
 from curate.text.phrases.automaton import Automaton, Phrase, alternatives, compile_phrases
 
 Preset: TypeAlias = Literal["default", "zephyr", "tulu2", "tulu3"]
@@ -187,8 +188,9 @@ def compiled(preset: Preset, families: tuple[str, ...], phrases: tuple[str, ...]
 
 
 def plain_rules(phrases: tuple[str, ...]) -> PhraseRules:
-    """Return phrases that simply count."""
-    return PhraseRules(tuple(map(Phrase, phrases)), (PhraseKind.COUNTS,) * len(phrases), unquoted=False)
+    """Return phrases that simply count, without invisible characters."""
+    visible = (re.sub(PATTERN, "", phrase) for phrase in phrases)
+    return PhraseRules(tuple(map(Phrase, visible)), (PhraseKind.COUNTS,) * len(phrases), unquoted=False)
 
 
 def compile_rules(

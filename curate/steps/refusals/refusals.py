@@ -145,8 +145,8 @@ def refusals(
     if it is not certain, in a turn with a phrase that the file lists against the family; and `provider` is what the
     speaker says of itself ("I am ChatGPT", "as an AI trained by OpenAI"), not what a text says of a company or a model.
     See `curate.steps.refusals.phrase_files.PhraseKind`. Outside the Tulu presets, contractions, apostrophes, ASCII
-    letter case and white space do not matter, and a phrase is whole words. Empty and null text has no hit, and text in
-    other languages than English has few.
+    letter case and white space do not matter, and a phrase is whole words. Invisible characters never matter. Empty and
+    null text has no hit, and text in other languages than English has few.
 
     Args:
         preset: "default", measured on human labels; "zephyr", the three phrases that Zephyr published; "tulu2", 22

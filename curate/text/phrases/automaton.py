@@ -20,7 +20,7 @@ from curate.errors import MixtureError
 from curate.kernels.buffers import Bytes, Int32s, Int64s, frozen
 from curate.kernels.compile import kernel
 from curate.text import normal
-from curate.text.words import LETTER, MARK, classes
+from curate.text.words import LETTER, MARK, UNSEEN, classes
 
 SPACES: Final = normal.WHITE_SPACE + "".join(chr(point) for point in range(0x80) if chr(point).isspace())
 APOSTROPHES: Final = "'`" + normal.APOSTROPHES
@@ -151,7 +151,7 @@ def kinds() -> Bytes:
     A word is `curate.text.words`'s, but "_" is in it, and a letter of an unspaced script is not: a name amid Chinese
     text is a word, and one within an identifier does not.
     """
-    table = np.where(np.isin(classes(), (LETTER, MARK)), np.uint8(WORD), np.uint8(OTHER))
+    table = np.where(np.isin(classes(), (LETTER, MARK, UNSEEN)), np.uint8(WORD), np.uint8(OTHER))
     table[ord("_")] = WORD
     for letters, kind in ((SPACES, SPACE), (APOSTROPHES, APOSTROPHE)):
         table[[ord(letter) for letter in letters]] = kind

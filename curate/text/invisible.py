@@ -1,0 +1,141 @@
+"""Invisible characters: Unicode's Default_Ignorable_Code_Point, which NFKC_Casefold drops.
+
+Zero-width spaces and joiners, the soft hyphen, direction marks, variation selectors, tags, Hangul fillers. Where texts
+are compared they do not count. Where one is searched for what has no normal form (phrases, quotation marks, its first
+hundred characters), it is searched without them, and the places are counted in the text as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+import numpy as np
+
+from curate.kernels.buffers import Bytes, Flags, Int32s, Text, frozen
+from curate.kernels.compile import inline, kernel
+from curate.kernels.utf8 import POINTS, Places, code_point
+from curate.kernels.vector import WIDTH, trailing, within32
+
+RANGES: Final = (
+    (0x00AD, 0x00AD),
+    (0x034F, 0x034F),
+    (0x061C, 0x061C),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x200B, 0x200F),
+    (0x202A, 0x202E),
+    (0x2060, 0x206F),
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFF8),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0xE0FFF),
+)
+"""First and last code points, unassigned ones among them: DerivedCoreProperties.txt of Unicode 14.0 and of 16.0."""
+
+PATTERN: Final = "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in RANGES) + "]+"
+"""A run of them, for every regular expression."""
+
+
+@functools.cache
+def invisible() -> Flags:
+    """Return which code points they are."""
+    table = np.zeros(POINTS, np.bool_)
+    for first, last in RANGES:
+        table[first : last + 1] = True
+    return frozen(table)
+
+
+def has_invisible(text: Text, index: Int32s) -> Flags:
+    r"""Tell which strings of `text` at `index` have an invisible character.
+
+    >>> import pyarrow as pa
+    >>> from curate.kernels.buffers import view
+    >>> has_invisible(view(pa.array(["so", "s\u200bo", ""])), np.arange(3, dtype=np.int32)).tolist()
+    [False, True, False]
+    """
+    if not _any_invisible(text.data, text.offsets[0], text.offsets[-1], invisible()):
+        return np.zeros(len(index), np.bool_)
+    return _has_invisible(text.data, text.offsets, frozen(index), invisible())
+
+
+@kernel
+def _has_invisible(data: Bytes, offsets: Int32s, index: Int32s, table: Flags) -> Flags:
+    answer = np.zeros(len(index), np.bool_)
+    for i in range(len(index)):
+        answer[i] = _any_invisible(data, offsets[index[i]], offsets[index[i] + 1], table)
+    return answer
+
+
+@kernel
+def _any_invisible(data: Bytes, start: int, end: int, table: Flags) -> bool:
+    """Tell whether there is one in `data[start:end]`."""
+    at, safe = start, min(end, len(data) - WIDTH)
+    while at < safe:
+        marks = likely(data, at) if within32(data, at, 0xC2, 0xF3) else 0
+        marks &= (1 << min(WIDTH, end - at)) - 1
+        while marks:
+            if table[code_point(data, at + trailing(marks), end)[0]]:
+                return True
+            marks &= marks - 1
+        at += WIDTH
+    while at < end:  # the last 32 bytes of the data are read one by one
+        if data[at] >= 0xC2 and table[code_point(data, at, end)[0]]:
+            return True
+        at += 1
+    return False
+
+
+@inline
+def likely(data: Bytes, at: int) -> int:
+    """Mark, of the 32 bytes from `at`, those that may begin a character of `RANGES`; few do in Chinese text."""
+    marks = within32(data, at, 0xC2, 0xC2) | within32(data, at, 0xCD, 0xCD) | within32(data, at, 0xD8, 0xD8)
+    marks |= within32(data, at, 0xE1, 0xE2) | within32(data, at, 0xF0, 0xF3)
+    marks |= within32(data, at, 0xE3, 0xE3) & within32(data, at + 1, 0x85, 0x85)
+    after = within32(data, at + 1, 0xB8, 0xB8) | within32(data, at + 1, 0xBB, 0xBB) | within32(data, at + 1, 0xBE, 0xBF)
+    return marks | within32(data, at, 0xEF, 0xEF) & after
+
+
+def places_among_all(text: Text, index: Int32s, start: Int32s, end: Int32s) -> Places:
+    r"""Count all characters up to spans that were counted in visible ones; span `i` is in the string at `index[i]`.
+
+    Linear where the spans of a string are neighbours. An empty span stays as it is.
+
+    >>> import pyarrow as pa
+    >>> from curate.kernels.buffers import view
+    >>> zero, one, two = (np.array([number], np.int32) for number in range(3))
+    >>> [places.tolist() for places in places_among_all(view(pa.array(["\u200ba\u200bb\u200b"])), zero, zero, two)]
+    [[1], [4]]
+    """
+    index, start, end = (frozen(np.ascontiguousarray(column, np.int32)) for column in (index, start, end))
+    return Places(*_places_among_all(text.data, text.offsets, index, start, end, invisible()))
+
+
+@kernel
+def _places_among_all(
+    data: Bytes, offsets: Int32s, index: Int32s, start: Int32s, end: Int32s, table: Flags
+) -> tuple[Int32s, Int32s]:
+    first, last = start.copy(), end.copy()
+    longest = 0
+    for place in index:
+        longest = max(longest, offsets[place + 1] - offsets[place])
+    shown = np.empty(longest, np.int32)  # where the visible characters of a text are among all
+    text = -1
+    for i in range(len(index)):
+        if index[i] != text:
+            text = index[i]
+            at, count, seen = offsets[text], 0, 0
+            while at < offsets[text + 1]:
+                point, width = code_point(data, at, offsets[text + 1])
+                shown[seen] = count
+                seen += not table[point]
+                count += 1
+                at += width
+        if end[i] > start[i]:
+            first[i], last[i] = shown[start[i]], shown[end[i] - 1] + 1
+    return first, last
