@@ -6,6 +6,7 @@ after an interruption. Its rows are sorted into buckets of their final order, so
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +36,9 @@ ROW = pa.field("row", pa.int32())
 
 FILE = b"file"
 """The metadata of a partition's keys with the name of its file."""
+
+SIZES = b"sizes"
+"""The metadata of a partition's lines with the bytes of its other files, as JSON."""
 
 
 class SourceJob(NamedTuple):
@@ -99,8 +103,23 @@ def make_partition(job: SourceJob, block: Block, place: PartitionPaths) -> RowCo
     if passed.pairs is not None:
         write_ipc(place.pairs, [pairs_batch(passed.pairs)])
     write_ipc(place.keys, [_with_places(keys(job, done), block, span)])
-    write_ipc(place.lines, [lines(job, block.file, done)])
+    others = {name: path.stat().st_size for name, path in place._asdict().items() if path.is_file()}
+    others.pop("lines", None)
+    sizes = {SIZES: json.dumps(others)}
+    write_ipc(place.lines, [lines(job, block.file, done).replace_schema_metadata(sizes)])
     return RowCount(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
+
+
+def rows_of_whole(place: PartitionPaths) -> RowCount | None:
+    """Return the rows of a partition that is on disk; None if it is not, or one of its files was cut short."""
+    try:
+        lines = pa.ipc.open_file(pa.memory_map(str(place.lines))).get_batch(0)
+        sizes = json.loads((lines.schema.metadata or {})[SIZES])
+        if any(getattr(place, name).stat().st_size != size for name, size in sizes.items()):
+            return None
+    except (OSError, KeyError, pa.ArrowException):
+        return None
+    return RowCount(lines.num_rows, lines.num_rows - lines["expected"].null_count)
 
 
 def pairs_batch(pairs: Paired) -> pa.RecordBatch:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pyarrow as pa
 
 from curate.engine.executor import run_all
-from curate.engine.partition import RowCount, SourceJob, make_partition, partition_paths
+from curate.engine.partition import RowCount, SourceJob, make_partition, partition_paths, rows_of_whole
 from curate.engine.pipeline import Phase, all_stages, kind_of_rows, pairing, score_columns
 from curate.engine.progress import BuildProgress
 from curate.engine.source_lines import may_stay
@@ -64,9 +64,9 @@ def _open(source: Source) -> Opened:
 def read(phase: Phase, partitions: Path, threads: int, progress: BuildProgress) -> ReadResult:
     """Make the missing partitions of one phase; raises `QuarantineError` for a source with too many invalid rows."""
     note = partitions / "read.json"
-    if note.is_file():
-        noted = json.loads(note.read_text(encoding="utf-8"))
-        return ReadResult(tuple(noted["partitions"]), tuple(RowCount(*count) for count in noted["counts"]))
+    noted = _noted(note)
+    if noted is not None:
+        return noted
     jobs = jobs_of(phase)
     number = [0] * len(jobs)
     rows, bad = [0] * len(jobs), [0] * len(jobs)
@@ -81,9 +81,19 @@ def read(phase: Phase, partitions: Path, threads: int, progress: BuildProgress) 
     for i in phase.sources:
         progress.done(bars[i])
         check_quarantine(phase.mixture.sources[i], RowCount(rows[i], bad[i]), partitions, i, number[i])
-    counts = tuple(RowCount(*pair) for pair in zip(rows, bad, strict=True))
-    write_text(note, json.dumps({"partitions": number, "counts": counts}))
-    return ReadResult(tuple(number), counts)
+    result = ReadResult(tuple(number), tuple(RowCount(*pair) for pair in zip(rows, bad, strict=True)))
+    write_text(note, msgspec.json.encode(result).decode())
+    return result
+
+
+def _noted(note: Path) -> ReadResult | None:
+    """Return what an interrupted build noted when all was read; None if it did not, or a partition is not whole."""
+    try:
+        noted = msgspec.json.decode(note.read_bytes(), type=ReadResult)
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
+        return None
+    blocks = ((source, block) for source, count in enumerate(noted.partitions) for block in range(count))
+    return noted if all(rows_of_whole(partition_paths(note.parent, *block)) for block in blocks) else None
 
 
 def _bar(phase: Phase, source: Source) -> str:
@@ -174,7 +184,4 @@ def _tasks(phase: Phase, jobs: list[SourceJob], partitions: Path) -> Iterator[Re
 def _make(task: ReadTask) -> tuple[ReadTask, RowCount]:
     """Make a partition, or count its rows if an interrupted build made it; the block's data is released."""
     done = task._replace(block=task.block._replace(data=None))
-    if task.place.lines.is_file():
-        lines = read_ipc(task.place.lines)
-        return done, RowCount(lines.num_rows, lines.num_rows - lines["expected"].null_count)
-    return done, make_partition(task.job, task.block, task.place)
+    return done, rows_of_whole(task.place) or make_partition(task.job, task.block, task.place)

@@ -71,7 +71,7 @@ class Order(NamedTuple):
 
 
 class PartitionPaths(NamedTuple):
-    """The files of a partition; `lines` is written last, so where it exists the partition is whole.
+    """The files of a partition; `lines` is written last and has the sizes of the others, so it tells if it is whole.
 
     `rows` is absent if all rows stay in their input file, `signed` if there is no group, and `pairs` unless a Pairing
     ends the pipeline.

@@ -129,7 +129,7 @@ def _open(root: Path, recipe: Json, *, resume: bool) -> Workspace:
     space = Workspace(root, root / "partitions", root / "out")
     text = json.dumps(recipe, sort_keys=True)
     note = root / "recipe.json"
-    if not (resume and note.is_file() and note.read_text(encoding="utf-8") == text):
+    if not (resume and note.is_file() and note.read_bytes() == text.encode()):
         note.unlink(missing_ok=True)  # first, so that no note ever vouches for half a folder
         shutil.rmtree(space.partitions, ignore_errors=True)
     shutil.rmtree(space.out, ignore_errors=True)
