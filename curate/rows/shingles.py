@@ -15,6 +15,7 @@ from curate.kernels.buffers import frozen, view
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hash_table import key_slot, slots_of
 from curate.kernels.hashing import GOLDEN, mix
+from curate.rows.left_out import leave_out
 from curate.rows.segments import SIDE_CODE, Segments
 from curate.text.ngrams import hash_words, ngrams
 
@@ -41,7 +42,7 @@ def row_sets(segments: Segments, n: int, ignore: tuple[str, ...] = ()) -> Iterat
 
     A shingle is the hash of an n-gram within one segment (`curate.text.ngrams`); on the sides of answers it is mixed
     with the side, and 0 becomes 1. A segment of fewer than `n` words gives one shingle, one without words none. The
-    shingles of the texts `ignore` are left out, unless the row has no others.
+    texts `ignore` are left out before (`curate.rows.left_out`), and their shingles after, unless the row has no others.
 
     >>> from curate.rows.schema import BODIES
     >>> from curate.rows.segments import SIDE_CODE, segments
@@ -50,6 +51,7 @@ def row_sets(segments: Segments, n: int, ignore: tuple[str, ...] = ()) -> Iterat
     >>> [sets.offsets.tolist() for sets in row_sets(segments(batch), 3)]
     [[0, 3]]
     """
+    segments = leave_out(segments, ignore)
     ignored, every, at = _ignored(ignore, n), np.empty(_guess(segments), np.uint64), 0
     for first, last in _slices(segments):
         found = []

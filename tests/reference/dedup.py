@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any, NamedTuple
 
 from tests.reference.normal import normal
-from tests.reference.words import words
+from tests.reference.words import kind, words
 
 
 class Row(NamedTuple):
@@ -20,9 +21,34 @@ class Row(NamedTuple):
 
 def shingles(texts: list[tuple[str, str]], n: int, ignore: tuple[str, ...] = ()) -> frozenset[Any]:
     """Return the shingles of texts, each with its side."""
+    bare = [(side, without(normal(text), ignore)) for side, text in texts]
+    texts = bare if any(words(text) for _, text in bare) else texts
     left_out = {gram for text in ignore for gram in grams(text, n)}
     every = frozenset((side, gram) for side, text in texts for gram in grams(text, n))
     return frozenset(each for each in every if each[1] not in left_out) or every
+
+
+def without(text: str, ignore: tuple[str, ...]) -> str:
+    """Leave templates out of a text in normal form: those around it, then each part of them wherever it is."""
+    templates = [each for each in map(normal, ignore) if each]
+    parts = {part.strip() for each in templates for part in re.split(r"\{\w*\}", each)} - {""}
+    for each in templates:
+        for k in range(len(each) - 1, 0, -1) if each in parts else ():
+            left = text[k : len(text) - len(each) + k]
+            whole = len(text) >= len(each) and text == each[:k] + left + each[k:] and " " in each[k - 1 : k + 1]
+            if whole and not inside(text, k) and not inside(text, k + len(left)):
+                text = left
+                break
+    patterns = [re.escape(part).join(map(edge, (part[0], part[-1]))) for part in sorted(parts, key=len, reverse=True)]
+    return re.sub("|".join(patterns), " ", text) if patterns else text
+
+
+def edge(letter: str) -> str:
+    return r"\b" if kind(letter) in "lm" else ""
+
+
+def inside(text: str, at: int) -> bool:
+    return all(letter > "\x7f" or letter.isalnum() for letter in text[at - 1 : at + 1])
 
 
 def grams(text: str, n: int) -> list[tuple[str, ...]]:

@@ -29,7 +29,7 @@ Keep: TypeAlias = Literal["first", "longest", "shortest", "best_score"]
 class Dedup(Group):
     """See `dedup`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     name: ClassVar[str] = "dedup"
     findings: ClassVar[tuple[Finding, ...]] = (
         Finding("duplicates", "Duplicates"),
@@ -149,7 +149,10 @@ def dedup(
             (characters of the whole row), or the one with the "best_score" (of a rated row, the highest mean over the
             scores of a completion; of a pair, the chosen score; rows without scores come last). Earlier sources come
             before later ones, and protected rows, which are never dropped, before all.
-        ignore: Texts (templates, system prompts) whose n-grams do not count. A row with no others counts in full.
+        ignore: Texts (templates, system prompts) that do not count: n-grams are made as if they were not there, so
+            equal prompts are equal under any of them. Each is left out where its normal form is, as whole words:
+            before, after, within or around a text. `{}` or `{instruction}` in it is what it is around. Where only part
+            of it is, its n-grams do not count. A row with nothing else counts in full.
         against: Inputs, builds or build folders whose rows come before all others and are not part of this build.
         allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
 

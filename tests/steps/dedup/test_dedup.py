@@ -27,8 +27,9 @@ from curate.steps.dedup.dedup import Dedup, Keep, dedup
 from tests.reference.dedup import Row, jaccard, shingles, survivors
 from tests.support.group_resolve import Memory, asks, body, signed
 
-WORDS = st.sampled_from(["a", "B", "b", "c", "d", "东", "京", "don’t", "DON'T", "👍", ".", "\n"])
+WORDS = st.sampled_from(["a", "B", "b", "c", "d", "东", "京", "don’t", "DON'T", "👍", ".", "\n", "a:", "b.东"])
 TEXTS = st.lists(WORDS, max_size=12).map(" ".join)
+TEMPLATES = st.lists(st.one_of(WORDS, st.just("{}"), st.just("a:")), max_size=6).map(" ".join)
 SETS = st.lists(st.frozensets(st.integers(1, 12), min_size=1), max_size=30)
 
 
@@ -98,9 +99,11 @@ def test_boilerplate_in_100000_rows_stays_linear() -> None:
 @given(
     st.lists(st.lists(st.tuples(st.sampled_from(["prompt", "chosen", "rejected"]), TEXTS), max_size=4), max_size=6),
     st.integers(1, 4),
-    st.lists(TEXTS, max_size=2).map(tuple),
+    st.lists(TEMPLATES, max_size=2).map(tuple),
 )
 @example([[("prompt", "a b c")], [("chosen", "a b c")]], 3, ("a b",))
+@example([[("prompt", "a b a b a c")], [("prompt", "aa b. a bb")]], 2, ("a b a", "b"))
+@example([[("prompt", "a: c d b a:")], [("prompt", "c d")], [("prompt", "a: c d b")]], 2, ("a: b a:", "a: {} b"))
 def test_sets_are_those_defined(rows: list[list[tuple[str, str]]], n: int, ignore: tuple[str, ...]) -> None:
     sides: list[dict[str, Any]] = [{"prompt": [], "chosen": [], "rejected": []} for _ in rows]
     for row, texts in enumerate(rows):
@@ -256,6 +259,40 @@ def test_templates_are_ignored_but_not_where_there_is_nothing_else() -> None:
         for text in ("a", "b")
     ]
     assert signed(blind, [body(with_system)]).dropped(blind) == {}
+
+
+@pytest.mark.parametrize(
+    ("layout", "ignore"),
+    [
+        ("Question: {}", "question:"),
+        ("{}\nAnswer:", ("Answer:",)),
+        ("Question: {}\nAnswer:", ("Question:", "Answer:")),
+        ("Question: {}\nAnswer:", "Question:\n\nAnswer:"),
+        ("Question: {}\nAnswer:", "Question: {question}\nAnswer:"),
+        ("To do. To do. To do.\n{}", ("To do.", "To do. To do.")),
+        ("Q:{}\nA:", "Q:{q}\nA:"),
+    ],
+)
+def test_equal_short_prompts_are_duplicates_behind_a_template(layout: str, ignore: str | tuple[str, ...]) -> None:
+    prompts = [
+        "Why?",
+        "Answer",
+        "question the answer",
+        "To do. Now",
+        "Answer: one two three four five six",
+        "To",
+        "东京",
+        "a",
+    ]
+    step = dedup("prompt", ignore=ignore)
+    dropped = signed(step, [asks(prompts + [layout.replace("{}", prompt) for prompt in prompts])]).dropped(step)
+    assert dropped == {len(prompts) + place: (place, 1.0) for place in range(len(prompts))}
+
+
+def test_a_template_is_left_out_as_whole_words_only() -> None:
+    texts = ["art", "a rt", "start", "start 东a京", "st 东a京", "st 东 京"]
+    step = dedup("prompt", ignore=("art", "a"))
+    assert signed(step, [asks(texts)]).dropped(step) == {}
 
 
 def test_no_rows() -> None:

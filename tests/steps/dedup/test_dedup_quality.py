@@ -16,7 +16,7 @@ import pytest
 from curate.io.inputs import Input, files
 from curate.steps.dedup.dedup import Dedup, dedup
 from tests.reference.dedup import jaccard, near_pairs, shingles
-from tests.support.group_resolve import Keys, signed
+from tests.support.group_resolve import Keys, asks, signed
 
 RealFile = Callable[[str], Path]
 ALPACA = (
@@ -172,3 +172,30 @@ def test_a_template_longer_than_what_it_asks_is_ignored_on_request(real_data: Pa
     assert all(text.endswith(template) for text in texts)
     assert left(dedup("prompt"), [batches]).stay == [11]
     assert left(dedup("prompt", ignore=template), [batches]).stay == [200]
+
+
+HEAD = "Below is an instruction that describes a task. Write a response that completes it.\n\n### Instruction:\n"
+TAIL = "\n\n### Response:"
+
+
+@pytest.mark.parametrize(
+    ("layout", "ignore"),
+    [
+        (HEAD + "{}", (HEAD,)),
+        ("{}\n\n" + HEAD, (HEAD,)),
+        ("{}" + TAIL, (TAIL,)),
+        (HEAD + "{}" + TAIL, (HEAD, TAIL)),
+        (HEAD + "{}" + TAIL, (HEAD + TAIL,)),
+        (HEAD + "{}" + TAIL, (HEAD + "{instruction}" + TAIL,)),
+        (HEAD + HEAD + "{}" + TAIL + TAIL, (HEAD, TAIL)),
+    ],
+)
+def test_all_prompts_of_lima_are_found_in_two_layouts(
+    real_file: RealFile, layout: str, ignore: tuple[str, ...]
+) -> None:
+    """Of prompts behind the template, 460 were found when n-grams reached across its end."""
+    prompts = [row["instruction"] for row in json.loads(real_file("sft/lima.json").read_bytes()) if not row["history"]]
+    assert len(prompts) == len(set(prompts)) == 1000
+    step = dedup("prompt", ignore=ignore)
+    dropped = signed(step, [asks(prompts), asks([layout.replace("{}", prompt) for prompt in prompts])]).dropped(step)
+    assert dropped == {1000 + place: (place, 1.0) for place in range(1000)}
