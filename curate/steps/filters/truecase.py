@@ -23,7 +23,8 @@ from curate.text.casing.lexicon import LOWER, OPENS, CaseTables, kind_at, tables
 from curate.text.casing.model import SOURCE, SOURCE_HASH
 from curate.text.casing.protected_kernel import mark
 from curate.text.casing.restore import restore
-from curate.text.casing.sentences_kernel import after_blanks, is_pronoun
+from curate.text.casing.sentences_kernel import after_blanks
+from curate.text.casing.variables_kernel import is_pronoun
 
 Mode: TypeAlias = Literal["sentence_start", "full"]
 
@@ -38,6 +39,7 @@ ROOM: Final = 1024
 class Truecase(Edit):
     """Repairs letter case; see `truecase`."""
 
+    version: ClassVar[int] = 2
     name: ClassVar[str] = "truecase"
     mode: Mode = "sentence_start"
 
@@ -213,7 +215,8 @@ def truecase(mode: Mode = "sentence_start", *, on: On | set[str] | tuple[str, ..
     A text keeps its characters (it is equal under `str.casefold`, and as long), and changes nothing the second time. In
     doubt it stays: code (also without fences), formulas, addresses, paths, identifiers, brands ("iPhone"), tags, what
     is in quotation marks or braces, in a user's turn what is given to be worked on (after "Sentence:" or on later
-    lines), items of lists, poems in small letters, the word after an abbreviation, an ellipsis, a colon, an initial.
+    lines), items of lists, poems in small letters, variables ("for each i", "n!"), the word after an abbreviation, an
+    ellipsis, a colon, an initial.
     Sentence starts do not depend on language; scripts without case, empty and null text have none; of letters whose
     capital is not one character of as many bytes (ß, ŉ) none changes, nor Turkish i. Measured on real answers with the
     first letters of their 40,000 sentences made small: 99.7 % restored; of the originals 0.1 words in 10,000

@@ -28,6 +28,7 @@ PLANE: Final = 1 << 16
 """Characters past the first plane are `OTHER` to these tables: what has case there is Deseret and its like."""
 
 ABBREVIATION, OPENER, CERTAIN, SHORT, VERB, LEADS, ENGLISH, TASK, CODE, REST = (1 << k for k in range(10))
+COUNTED, SINGULAR, JOINS = (1 << k for k in range(10, 13))
 """What a word is known for, see `WORDS`."""
 
 WORDS: Final = {
@@ -103,6 +104,13 @@ WORDS: Final = {
         "that who whom whose and or but nor of to for with without until unless than into onto from by on in at as "
         "because so while through via about among between toward towards during if where when not only also then"
     ),
+    # What comes before and after "i" where it counts, and what joins it to another variable.
+    COUNTED: "each every index indices integer integers variable counter let iterator subscript",
+    SINGULAR: (
+        "is has does denotes ranges runs goes equals reaches represents becomes starts begins indicates increases "
+        "takes varies iterates counts refers exceeds th"
+    ),
+    JOINS: "and or",
     # What lines of code begin with.
     CODE: (
         "def class import from return elif else print function func var let const public private protected static "

@@ -29,6 +29,8 @@ from curate.text.casing.lexicon import (
 from curate.text.casing.lexicon import ENGLISH as ENGLISH_WORD
 from curate.text.casing.protected_kernel import mark
 from curate.text.casing.scoring_kernel import CasingTable, seek
+from curate.text.casing.sentences_kernel import is_shortened
+from curate.text.casing.variables_kernel import protect_variables
 
 WORDS: Final = 4
 """Words of a text at least: fewer are often a name, an abbreviation or a heading."""
@@ -45,17 +47,8 @@ SPEAKABLE: Final = 5
 """Letters of a word without a vowel that is taken for an abbreviation, at most."""
 
 VOWELS: Final = (0x61, 0x65, 0x69, 0x6F, 0x75, 0x79)
-LINE_FEED, HASH, APOSTROPHE, CLOSE, STAR, PLUS, COMMA, HYPHEN, DOT = (
-    0x0A,
-    0x23,
-    0x27,
-    0x29,
-    0x2A,
-    0x2B,
-    0x2C,
-    0x2D,
-    0x2E,
-)
+LINE_FEED, HASH, APOSTROPHE, CLOSE = 0x0A, 0x23, 0x27, 0x29
+STAR, PLUS, COMMA, HYPHEN, DOT = 0x2A, 0x2B, 0x2C, 0x2D, 0x2E
 SMALL, CAPITALS, MIXED = range(3)
 
 
@@ -117,6 +110,7 @@ def mark_texts(data: Bytes, offsets: Int32s, index: Int32s, user: Flags, ends: I
     for k in range(len(index)):
         start, end, here = int(offsets[index[k]]), int(offsets[index[k] + 1]), marks[ends[k] : ends[k + 1]]
         mark(data, start, end, here, user[k], known)
+        protect_variables(data, start, end, here, known)
         i = start
         while i < end:
             first = _line_opens(data, start, end, i, known)
@@ -188,22 +182,24 @@ def scan(
             stop = _gap_end(data, i, end, marks, shift)
             if stop > i:
                 starts[count], stops[count] = i, i
-                i, count = stop, count + 1
+                count += 1
+                i = stop + is_shortened(data, i, stop, end, marks, shift, known)
                 continue
             if marks[shift + i] & OPENS:
                 sentences[parts] = count
                 parts += 1
             kind, width = kind_at(data, i, end, known)
-            stop = i + width
+            stop = after = i + width
             if kind == OTHER:
-                while width == 1 and stop < end and data[stop] == data[i]:
-                    stop += 1
+                while width == 1 and after < end and data[after] == data[i]:
+                    after += 1
+                stop = after
             elif kind != BLANK:
-                stop = _word_end(data, i, end, marks, shift, known, slots, words, word_offsets)
+                stop, after = _word_ends(data, i, end, marks, shift, known, slots, words, word_offsets)
             if kind != BLANK:
                 starts[count], stops[count] = i, stop
                 count += 1
-            i = stop
+            i = after
         bounds[k + 1] = count
     sentences[parts] = count
     return parts + 1
@@ -215,6 +211,30 @@ def _gap_end(data: Bytes, i: int, end: int, marks: Bytes, shift: int) -> int:
     while i < end and (marks[shift + i] & PROTECTED or data[i] == LINE_FEED):
         i += 1
     return i
+
+
+@inline
+def _word_ends(
+    data: Bytes,
+    start: int,
+    end: int,
+    marks: Bytes,
+    shift: int,
+    known: CaseTables,
+    slots: Int32s,
+    words: Bytes,
+    offsets: Int32s,
+) -> tuple[int, int]:
+    """Return where the word at `start` ends, and where the next token may begin.
+
+    The stop of an abbreviation is part of the word or left out: after the sign, a sentence would seem to open.
+    """
+    stop = after = _word_end(data, start, end, marks, shift, known, slots, words, offsets)
+    if is_shortened(data, start, stop, end, marks, shift, known):
+        after += 1
+        if seek(data, start, after, slots, words, offsets) >= 0:
+            stop = after
+    return stop, after
 
 
 @inline

@@ -1,4 +1,4 @@
-"""Where a sentence opens, and where "i" is the English pronoun; marked only where it is plain.
+"""Where a sentence opens; marked only where it is plain.
 
 A sentence opens at the first letter of a text, and at a letter after a full stop, exclamation or question mark and
 white space. Not so after an abbreviation, an ellipsis, an initial or a number that counts a list, and not at a word
@@ -18,8 +18,6 @@ from curate.text.casing.lexicon import (
     BLANK,
     CERTAIN,
     DIGIT,
-    ENGLISH,
-    LEADS,
     LOWER,
     OPENER,
     OPENS,
@@ -29,7 +27,6 @@ from curate.text.casing.lexicon import (
     UPPER,
     VERB,
     CaseTables,
-    apostrophe,
     is_letter,
     is_word_byte,
     kind_at,
@@ -43,9 +40,6 @@ VERSE_WIDTH: Final = 60
 """A poem has this many lines, and is no wider on average, in bytes; text broken at a margin is wider."""
 BRIEF: Final = 3
 """Letters: a shorter word, or one of as many, before a full stop may be an abbreviation."""
-AROUND: Final = 120
-"""Bytes on either side of an "i" in which words tell whether it is English."""
-
 LONG: Final = 7
 """Blanks: a first sentence with as many is a whole one."""
 INDENT: Final = 4
@@ -260,7 +254,7 @@ def _closes(data: Bytes, i: int, start: int, marks: Bytes, flags: int, known: Ca
     while before > start and data[before] & 0xC0 == 0x80:
         before -= 1
     kind = kind_at(data, before, i, known)[0]
-    if kind == BLANK:
+    if kind == BLANK or (data[i] == BANG and _is_factor(data, before, start)):
         return False
     first = word_start(data, start, i, known)
     if first > start and first < i and data[first - 1] == DOT and i - first <= BRIEF:
@@ -292,7 +286,29 @@ def _closes(data: Bytes, i: int, start: int, marks: Bytes, flags: int, known: Ca
     if letters == 1 or word & ABBREVIATION:
         return False
     usual = letters > BRIEF or word & SHORT != 0 or (letters == BRIEF and (opener or i - first < 2 * BRIEF))
+    usual = usual and not (letters <= BRIEF and _is_measured(data, first, start))
     return certain or (vowels > 0 and usual and capitals < max(letters, 2))
+
+
+@inline
+def _is_factor(data: Bytes, i: int, start: int) -> bool:
+    """Tell whether a factorial is of what ends at `i`: a single letter, or one or a figure before a bracket."""
+    bracket = data[i] == 0x29
+    if bracket and i > start:
+        i -= 1
+        if 0x30 <= data[i] <= 0x39:
+            return True
+    letter = 0x61 <= data[i] | 0x20 <= 0x7A
+    return letter and (i == start or not (is_word_byte(data[i - 1]) or data[i - 1] == 0x27)) and data[i] != 0x49  # I
+
+
+@inline
+def _is_measured(data: Bytes, i: int, start: int) -> bool:
+    """Tell whether a figure comes before the word at `i`, after one blank or hyphen at most: "5-1/2 in"."""
+    before = i - 1
+    if before > start and (data[before] == 0x20 or data[before] == 0x2D):
+        before -= 1
+    return before >= start and 0x30 <= data[before] <= 0x39
 
 
 @inline
@@ -314,54 +330,11 @@ def _is_item(data: Bytes, i: int, start: int) -> bool:
 
 
 @inline
-def is_pronoun(data: Bytes, i: int, start: int, end: int, marks: Bytes, known: CaseTables) -> bool:
-    """Tell whether the small "i" at `i` is plainly the English pronoun.
-
-    It is between blanks or before 'm, 've, 'd, 'll; a verb of the first person follows, or a word that leads to a
-    clause comes before; and other words near it are English. Never so beside signs, or where one counts by "i".
-    """
-    if data[i] != SMALL_I or marks[i - start] & PROTECTED or (i > start and not is_blank(data[i - 1])) or i + 2 >= end:
+def is_shortened(data: Bytes, start: int, i: int, end: int, marks: Bytes, shift: int, known: CaseTables) -> bool:
+    """Tell whether the word `data[start:i]` is an abbreviation ("e.g", "inc") with a stop that ends no sentence."""
+    if i + 2 >= end or data[i] != DOT or data[i + 1] != 0x20 or marks[shift + i] & PROTECTED:
         return False
-    quote = apostrophe(data, i + 1, end)
-    if quote:
-        stop = word_end(data, i, end, known)
-        tail, size = i + 1 + quote, stop - (i + 1 + quote)
-        if size == 1:
-            return data[tail] == 0x6D or data[tail] == 0x64  # m d
-        return size == 2 and data[tail] | data[tail + 1] << 8 in (0x6576, 0x6C6C)  # ve ll
-    if data[i + 1] != 0x20:
+    dotted = i - 2 > start and data[i - 2] == DOT and is_word_byte(data[i - 1])
+    if not dotted and not known_for(data, start, i, known) & ABBREVIATION:
         return False
-    stop = word_end(data, i + 2, end, known)
-    if stop == i + 2:
-        return False
-    verb = known_for(data, i + 2, stop, known) & VERB != 0
-    leads, before = False, i - 1
-    if before > start and is_word_byte(data[before - 1]):
-        leads = known_for(data, word_start(data, start, before, known), before, known) & LEADS != 0
-    # "i is", "i reaches", "i and j": one that counts.
-    if not verb and (not leads or data[stop - 1] == 0x73 or known_for(data, i + 2, stop, known) & REST):
-        return False
-    return int(verb) + int(leads) + _english(data, max(start, i - AROUND), min(end, i + AROUND), stop, known) >= 3
-
-
-@inline
-def _english(data: Bytes, i: int, end: int, beside: int, known: CaseTables) -> int:
-    """Count the words of `data[i:end]` that only English has, but for the one that ends at `beside`.
-
-    It is -9 where letters of other languages are, or an "i" beside a sign.
-    """
-    count = 0
-    while i < end:
-        if not is_word_byte(data[i]):
-            i += 1
-            continue
-        stop = i
-        while stop < end and is_word_byte(data[stop]):
-            if data[stop] >= 0xC3 and data[stop] <= 0xDF:
-                return -9
-            stop += 1
-        if stop - i == 1 and data[i] == SMALL_I and stop < end and data[stop] in (0x2C, 0x2B, 0x3D, 0x29, 0x5D):
-            return -9
-        count += stop != beside and known_for(data, i, stop, known) & ENGLISH != 0
-        i = stop
-    return count
+    return kind_at(data, i + 2, end, known)[0] in (LOWER, UPPER) and not marks[shift + i + 2] & OPENS

@@ -91,6 +91,31 @@ def test_full_also_restores_names() -> None:
     assert repaired(texts)[1:] == [texts[1], "It was. so."]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "He said e.g. at noon. She left. They met in Rome, e.g. in the forum.",
+        "The value, i.e. the sum of it, is what we want to know.",
+        "They came at 5 p.m. on Friday, and at 9 a.m. the other day.",
+        "There are ten people, incl. the cook, vs. the others of the house.",
+        "It is a book by the two, et al. in the year, etc. and that is it.",
+        "The factorial n! denotes the product of the first n numbers.",
+        "Find the value of x when y is the sum of x and z in the line.",
+        "For each i we have a value, and it is what the sum of k is.",
+        "We find where i is the index and i can be any number from the list.",
+        "The hole is 5-1/2 in. deep and the wall is 3 in. thick.",
+    ],
+)
+def test_full_leaves_words_after_abbreviations_and_variables_alone(text: str) -> None:
+    assert one(text.lower(), mode="full") == text
+
+
+def test_full_still_knows_initials_and_the_pronoun() -> None:
+    text = "John F. Kennedy and I know that J. R. Smith is here, and I think it is good."
+    assert one(text.lower(), mode="full") == text
+    assert one("have a vitamin c pill. i have what you want.", mode="full").endswith("I have what you want.")
+
+
 def test_only_what_changes_is_handed_back() -> None:
     batch = body(["All is well.", "hello there. so it is.", None, "", "Well. it was."])
     (change,) = truecase().edit(segments(batch)).changes

@@ -11,7 +11,7 @@ from curate.kernels.buffers import view
 from curate.kernels.compile import kernel
 from curate.text.casing.lexicon import OPENS, CaseTables, tables
 from curate.text.casing.protected_kernel import mark
-from curate.text.casing.sentences_kernel import is_pronoun
+from curate.text.casing.variables_kernel import is_pronoun
 
 
 @kernel
@@ -65,6 +65,15 @@ def test_opens(text: str) -> None:
         'He said "no." then left. "Why?" she asked.',
         "Oh (what? no. yes) well",
         "On Yahoo! is, and the number 5! has",
+        "Here n! denotes the product, k! when it is small, and (n-1)! if it is less. We write (n)! which is so",
+        "The factorial x! is defined, so is (2)! but not y! for all",
+        "The hole is 5-1/2 in. deep, 3 in. wide, 12 in. and more, 40-in. long, 7 mi. away, 2 yd. high",
+        "Where i is the index, i can be what you think it is",
+        "Let i be one of the numbers: if i have to be even, then you know that it is the one",
+        "For each i we have a value, and if i was zero it is the same as what you have",
+        "The index i will be what it was before, and i could be the last of them",
+        "When i and j are equal, what i would be is the same as that of j",
+        "Here i denotes the row, and that i have the value of it is what you want",
         "Use the pH. k-means is, pH. n-grams are",
         "Add. quot; and nbsp; too",
         "positive",

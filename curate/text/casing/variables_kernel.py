@@ -1,0 +1,135 @@
+"""Where a small "i" is the English pronoun, and where a letter that stands alone is a variable."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from curate.kernels.buffers import Bytes
+from curate.kernels.compile import inline
+from curate.kernels.utf8 import is_blank
+from curate.text.casing.lexicon import (
+    COUNTED,
+    ENGLISH,
+    JOINS,
+    LEADS,
+    OPENS,
+    PROTECTED,
+    REST,
+    SINGULAR,
+    VERB,
+    CaseTables,
+    apostrophe,
+    is_word_byte,
+    known_for,
+    word_end,
+    word_start,
+)
+
+AROUND: Final = 120
+"""Bytes on either side of an "i" in which words tell whether it is English."""
+
+SMALL_I, APOSTROPHE, HYPHEN, DOT = 0x69, 0x27, 0x2D, 0x2E
+
+
+@inline
+def is_pronoun(data: Bytes, i: int, start: int, end: int, marks: Bytes, known: CaseTables) -> bool:
+    """Tell whether the small "i" at `i` is plainly the English pronoun.
+
+    It is between blanks or before 'm, 've, 'd, 'll; a verb of the first person follows, or a word that leads to a
+    clause comes before; and other words near it are English. Never so beside signs, or where one counts by "i".
+    """
+    if data[i] != SMALL_I or marks[i - start] & PROTECTED or (i > start and not is_blank(data[i - 1])) or i + 2 >= end:
+        return False
+    quote = apostrophe(data, i + 1, end)
+    if quote:
+        stop = word_end(data, i, end, known)
+        tail, size = i + 1 + quote, stop - (i + 1 + quote)
+        if size == 1:
+            return data[tail] == 0x6D or data[tail] == 0x64  # m d
+        return size == 2 and data[tail] | data[tail + 1] << 8 in (0x6576, 0x6C6C)  # ve ll
+    if data[i + 1] != 0x20:
+        return False
+    stop = word_end(data, i + 2, end, known)
+    if stop == i + 2:
+        return False
+    verb = known_for(data, i + 2, stop, known) & VERB != 0
+    leads, before = False, i - 1
+    if before > start and is_word_byte(data[before - 1]):
+        leads = known_for(data, word_start(data, start, before, known), before, known) & LEADS != 0
+    # "i is", "i reaches", "i and j": one that counts.
+    if not verb and (not leads or data[stop - 1] == 0x73 or known_for(data, i + 2, stop, known) & REST):
+        return False
+    return int(verb) + int(leads) + _english(data, max(start, i - AROUND), min(end, i + AROUND), stop, known) >= 3
+
+
+@inline
+def _english(data: Bytes, i: int, end: int, beside: int, known: CaseTables) -> int:
+    """Count the words of `data[i:end]` that only English has, but for the one that ends at `beside`.
+
+    It is -9 where letters of other languages are, or an "i" that counts.
+    """
+    count, first = 0, i
+    while i < end:
+        if not is_word_byte(data[i]):
+            i += 1
+            continue
+        stop = i
+        while stop < end and is_word_byte(data[stop]):
+            if data[stop] >= 0xC3 and data[stop] <= 0xDF:
+                return -9
+            stop += 1
+        if stop - i == 1 and data[i] == SMALL_I and stop < end and is_counter(data, i, first, end, known):
+            return -9
+        count += stop != beside and known_for(data, i, stop, known) & ENGLISH != 0
+        i = stop
+    return count
+
+
+@inline
+def is_counter(data: Bytes, i: int, start: int, end: int, known: CaseTables) -> bool:
+    """Tell whether the "i" at `i` plainly counts: beside a sign or another variable, after "each", before "is"."""
+    if data[i + 1] in (0x2C, 0x2B, 0x3D, 0x29, 0x5D):  # , + = ) ]
+        return True
+    before = i - 1
+    if before > start and data[before] == 0x20:
+        if known_for(data, word_start(data, start, before, known), before, known) & COUNTED:
+            return True
+        if data[before - 1] in (0x3D, 0x2B, 0x3C, 0x3E, 0x2A):  # = + < > *
+            return True
+    if i + 2 >= end or data[i + 1] != 0x20:
+        return False
+    stop = word_end(data, i + 2, end, known)
+    if stop == i + 2:
+        return data[stop] in (0x3D, 0x2B, 0x3C, 0x3E, 0x2A)
+    word = known_for(data, i + 2, stop, known)
+    if word & SINGULAR:
+        return True
+    joins = stop + 2 < end and data[stop] == 0x20 and (word & JOINS) != 0
+    return joins and 0x6A <= data[stop + 1] <= 0x6E and not is_word_byte(data[stop + 2])  # "i and j", up to n
+
+
+@inline
+def counts_near(data: Bytes, i: int, start: int, end: int, known: CaseTables) -> bool:
+    """Tell whether an "i" around `i`, or that at `i`, plainly counts."""
+    first, last = max(start, i - AROUND), min(end, i + AROUND)
+    for k in range(first, last - 1):
+        alone = data[k] == SMALL_I and not is_word_byte(data[k + 1]) and (k == first or not is_word_byte(data[k - 1]))
+        if alone and not apostrophe(data, k + 1, last) and is_counter(data, k, first, last, known):
+            return True
+    return False
+
+
+@inline
+def protect_variables(data: Bytes, start: int, end: int, marks: Bytes, known: CaseTables) -> None:
+    """Protect small letters that stand alone, but for "a", an initial ("f."), and an "i" that does not count."""
+    for i in range(start, end):
+        if not 0x61 <= data[i] <= 0x7A or data[i] == 0x61:
+            continue
+        before = int(data[i - 1]) if i > start else 0x20
+        after = int(data[i + 1]) if i + 1 < end else 0x20
+        if is_word_byte(before) or is_word_byte(after) or before in (APOSTROPHE, HYPHEN, DOT) or after == HYPHEN:
+            continue
+        if after == DOT and i + 3 < end and not marks[i + 3 - start] & OPENS and not is_blank(data[i + 3]):
+            continue
+        if after != APOSTROPHE and (data[i] != 0x69 or counts_near(data, i, start, end, known)):
+            marks[i - start] = PROTECTED
