@@ -1,4 +1,4 @@
-"""Where a small "i" is the English pronoun, and where a letter that stands alone is a variable."""
+"""Where a small "i" is the English pronoun, and where a letter by itself is a variable."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def counts_near(data: Bytes, i: int, start: int, end: int, known: CaseTables) ->
 
 @inline
 def protect_variables(data: Bytes, start: int, end: int, marks: Bytes, known: CaseTables) -> None:
-    """Protect small letters that stand alone, but for "a", an initial ("f."), and an "i" that does not count."""
+    """Protect small letters by themselves, but for "a", an initial ("f."), and an "i" that does not count."""
     for i in range(start, end):
         if not 0x61 <= data[i] <= 0x7A or data[i] == 0x61:
             continue
