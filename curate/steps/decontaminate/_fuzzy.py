@@ -17,6 +17,7 @@ from curate.kernels.load_once import load_once
 from curate.steps.decontaminate._index import Texts, compiled, more_than, taken
 from curate.steps.decontaminate._ngram_kernel import NONE, TurnWords, opening
 from curate.steps.decontaminate._search import FUZZY, Batch, characters, matches
+from curate.steps.decontaminate._variants import Asked, asked_of, variants
 from curate.text.ngrams import WordHashes, gram, ngrams, power, roll
 from curate.text.normal import normalise
 
@@ -24,20 +25,20 @@ LEAST: Final = 10
 """Minimum words of a question: in shorter ones, one changed word makes another question ("What is the meaning of
 life?"). With 6, 640 of 85,000 rows of LIMA, FLAN CoT and T0 are false alarms; with 10, one."""
 
+LOWEST: Final = 0.6
+"""The lowest similarity to search for. Below, half of the words and most pairs of words are gone."""
+
 POSTS: Final = 50
 """Maximum texts listed under an n-gram; the `RAREST` of a text list it however common they are."""
 
-RAREST: Final = 6
+RAREST: Final = {2: 10, 3: 8, 4: 6}
+"""By words per n-gram: the smaller they are, the more texts have them."""
 
-SHARE: Final = 0.25
-"""Share of a text's n-grams that a turn must contain. One changed word leaves 5 of the 9 of a text of twelve."""
+SHARE: Final = 0.2
+"""Share of a text's n-grams that a turn must contain. Of the pairs of words, 0.36 stay if 0.4 of the words change."""
 
-LEEWAY: Final = 0.25
+LEEWAY: Final = 0.15
 """How far similarity by words may be below that by characters: changed words still share characters."""
-
-
-N: Final = 4
-"""Words per n-gram. With three, rows have six times as many candidate texts, for the same recall."""
 
 MISSED: Final = -(1 << 40)
 MOST: Final = 1024
@@ -45,7 +46,7 @@ MOST: Final = 1024
 
 
 class RareGrams(NamedTuple):
-    """The rare n-grams of texts.
+    """The rare n-grams of `n` words of texts.
 
     N-gram `g` is at the place `places[k]` of the text `posts[k]`, for k from `post_begins[g]` to `post_begins[g + 1]`.
     Text `t` has the words `words[begins[t]:begins[t + 1]]`, and is aligned to a turn that holds `needs[t]` of its
@@ -53,6 +54,7 @@ class RareGrams(NamedTuple):
     `longest` is the most words of one.
     """
 
+    n: int
     table: HashTable
     bloom: NDArray[np.uint64]
     posts: NDArray[np.int32]
@@ -78,20 +80,20 @@ def near(turns: TurnWords, index: RareGrams, least: float) -> tuple[NDArray[np.i
     hits, asked = np.empty((1024, 4), np.int32), np.empty(texts, np.int32)
     costs, froms = np.empty((2, 2 * index.longest + 16), np.int32), np.empty((2, 2 * index.longest + 16), np.int32)
     out, lines = np.empty((64, 5), np.int32), 0
-    away = power(N)
+    n, away = index.n, power(index.n)
     for s in range(len(turns.starts)):
-        total, at = opening(turns, s, N)
+        total, at = opening(turns, s, n)
         leaves, count, listed = NONE, 0, 0
         for j in range(at, turns.ends[s]):
             total = roll(total, turns.words[j], leaves, away)
-            leaves = turns.words[j - N + 1]
-            key = gram(total, N)
+            leaves = turns.words[j - n + 1]
+            key = gram(total, n)
             number = find(index.table, key) if knows(index.bloom, key) else -1
             if number < 0:
                 continue
             while count + index.post_begins[number + 1] - index.post_begins[number] > len(hits):
                 hits = grown(hits)
-            count, listed = _note(index, number, j - N + 1, s + 1, hits, count, head, counts, marks, asked, listed)
+            count, listed = _note(index, number, j - n + 1, s + 1, hits, count, head, counts, marks, asked, listed)
         for text in asked[:listed]:
             if counts[text] < index.needs[text]:
                 continue
@@ -221,27 +223,38 @@ def _align(
 
 
 class Rephrased(NamedTuple):
-    """The questions to search for: texts of the index, their rare n-grams, and their words as strings."""
+    """The questions to search for: texts of the index, their rare n-grams, what they say, and their words."""
 
     texts: NDArray[np.int32]
     grams: RareGrams
+    asked: Asked
     strings: pl.Series
 
 
 @load_once(4)
-def searched(
-    evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, numbers: bool = True, content: float = 0.85
+def sought(
+    evals: tuple[EvalSet, ...], ngram: int, threshold: float, fuzzy: float, *, numbers: bool, content: float
 ) -> Rephrased:
     """Return the questions to search for, built once (`load_once`)."""
     index = compiled(evals, ngram, threshold, numbers=numbers, content=content)
     texts = np.flatnonzero(index.questions.sizes >= LEAST).astype(np.int32)
     strings = index.items.asked.take(pa.array(index.questions.item[texts]))
-    grams = _rare_grams(taken(index.questions, texts), threshold, numbers=numbers)
-    return Rephrased(texts, grams, plain(strings))
+    words = taken(index.questions, texts)
+    grams = _rare_grams(words, words_per_gram(fuzzy), threshold, numbers=numbers)
+    return Rephrased(texts, grams, asked_of(words, strings), plain(strings))
 
 
-def _rare_grams(texts: Texts, threshold: float, *, numbers: bool) -> RareGrams:
-    hashes, begins = ngrams(WordHashes(texts.words, texts.begins, np.zeros(0, np.bool_)), N, short=False)
+def words_per_gram(fuzzy: float) -> int:
+    """Return how many words are left in a row if a share of 1 - `fuzzy` of all is changed, evenly: 2 to 4.
+
+    >>> [words_per_gram(fuzzy) for fuzzy in (0.9, 0.8, 0.75, 0.7, 0.6)]
+    [4, 4, 3, 2, 2]
+    """
+    return 4 if fuzzy == 1 else int(np.clip(fuzzy / (1 - fuzzy) + 1e-9, 2, 4))
+
+
+def _rare_grams(texts: Texts, n: int, threshold: float, *, numbers: bool) -> RareGrams:
+    hashes, begins = ngrams(WordHashes(texts.words, texts.begins, np.zeros(0, np.bool_)), n, short=False)
     keys, inverse = np.unique(hashes, return_inverse=True)
     counts = np.diff(begins)
     owner = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
@@ -250,7 +263,7 @@ def _rare_grams(texts: Texts, threshold: float, *, numbers: bool) -> RareGrams:
     owner, place, number = owner[first], place[first], inverse[first]
     frequency = np.bincount(number, minlength=len(keys))[number]
     order = np.lexsort((place, frequency, owner))
-    kept = (frequency <= POSTS)[order] | (_ranks(owner[order]) < RAREST)
+    kept = (frequency <= POSTS)[order] | (_ranks(owner[order]) < RAREST[n])
     order = order[kept]
     order = order[np.lexsort((owner[order], number[order]))]
     digits = texts.numbers & numbers
@@ -258,6 +271,7 @@ def _rare_grams(texts: Texts, threshold: float, *, numbers: bool) -> RareGrams:
     posts = np.bincount(number[order], minlength=len(keys))
     each = np.bincount(owner[order], minlength=len(counts))
     return RareGrams(
+        n,
         table_of(keys),
         bloom_of(keys[posts > 0]),
         frozen(owner[order].astype(np.int32)),
@@ -291,7 +305,7 @@ def rephrased(batch: Batch, index: Rephrased, known: pl.DataFrame, fuzzy: float)
     """Return the questions with a similarity of `fuzzy` or more to a span of a row, without the `known` hits.
 
     The similarity is the greater of that by words and that by characters: 1 minus the Levenshtein distance over the
-    length of the longer.
+    length of the longer. A span that lacks what the question asks is none (see `variants`).
     """
     least = max(fuzzy - LEEWAY, 0.0)
     lines, count = near(batch.turns, index.grams, least)
@@ -303,9 +317,14 @@ def rephrased(batch: Batch, index: Rephrased, known: pl.DataFrame, fuzzy: float)
     score = 1 - lines[:, 4] / np.maximum(lines[:, 3], sizes)
     found = matches(batch, lines[:, 0], text, FUZZY, score, lines[:, 2], lines[:, 3], zero, item_end=sizes)
     found = found.join(known, on=["row", "text"], how="anti", maintain_order="left")
-    asked = np.searchsorted(index.texts, found["text"].to_numpy())
-    alike = _alike(index.strings.gather(asked), _stretches(batch, found), fuzzy)
-    return found.with_columns(score=pl.max_horizontal("score", alike)).filter(pl.col("score") >= fuzzy - 1e-9)
+    alike = _alike(index.strings.gather(_place_of(found, index)), _stretches(batch, found), fuzzy)
+    found = found.with_columns(score=pl.max_horizontal("score", alike)).filter(pl.col("score") >= fuzzy - 1e-9)
+    return found.filter(~variants(batch, found, index.asked, _place_of(found, index), fuzzy))
+
+
+def _place_of(found: pl.DataFrame, index: Rephrased) -> NDArray[np.int64]:
+    """Return the number of each hit's question among those that are searched for."""
+    return np.searchsorted(index.texts, found["text"].to_numpy())
 
 
 def _stretches(batch: Batch, found: pl.DataFrame) -> pl.Series:

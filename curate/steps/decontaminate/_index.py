@@ -204,7 +204,8 @@ def grams_of(
     needs = more_than(threshold, sizes)
     digits = texts.numbers & numbers
     held = np.diff(np.concatenate([[0], np.cumsum(digits)])[texts.begins])
-    vocabulary, number, before = _content(texts)
+    vocabulary, number, each = telling(texts)
+    before = np.concatenate([[0], np.cumsum(each)]).astype(np.int64)
     order = np.argsort(owner << 32 | (1 << 31) - frequency[gram], kind="stable")
     posted = essential(frozen(order), frozen(begins), n, frozen(needs))
     pairs = distinct(gram[posted].astype(np.int64) << 32 | owner[posted])
@@ -231,19 +232,29 @@ def grams_of(
     )
 
 
-def _content(texts: Texts) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int64]]:
-    """Return the vocabulary of texts, the number of each word in it, and the content of all words before each.
+def telling(
+    texts: Texts, prior: int = 0, common: tuple[str, ...] = ()
+) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.int64]]:
+    """Return the vocabulary of texts, the number of each word in it, and the content of each word.
 
     The content of a word is 1 + ln((texts + 1) / (texts with the word + 1)): a word that every text has says little. It
-    counts once per text, divided among its occurrences.
+    counts once per text, divided among its occurrences. `prior` is added to the texts, as texts without the word, and
+    `common` words count as words of every text.
     """
     vocabulary, number = np.unique(texts.words, return_inverse=True)
     owner = np.repeat(np.arange(len(texts.item), dtype=np.int64), texts.sizes)
     pairs, pair, times = np.unique(owner << 32 | number, return_inverse=True, return_counts=True)
     having = np.bincount(pairs & 0xFFFFFFFF, minlength=len(vocabulary))
-    says = 1 + np.log((len(texts.item) + 1) / (having + 1))
+    says = 1 + np.log((len(texts.item) + prior + 1) / (having + 1))
+    says[np.isin(vocabulary, _hashes(common))] = 1
     each = np.round(UNIT * says[number] / times[pair]).astype(np.int64)
-    return vocabulary, number.astype(np.int32), np.concatenate([[0], np.cumsum(each)]).astype(np.int64)
+    return vocabulary, number.astype(np.int32), each
+
+
+def _hashes(words: tuple[str, ...]) -> NDArray[np.uint64]:
+    """Return the hashes of single words, sorted."""
+    strings = pa.array(words, pa.string())
+    return frozen(np.sort(hash_words(view(strings), np.arange(len(strings), dtype=np.int32)).hashes))
 
 
 def more_than(share: float, counts: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -258,7 +269,6 @@ def _shorts(questions: Texts, which: NDArray[np.int32]) -> tuple[Shorts, Vocabul
     single[inverse[texts.begins[:-1][texts.sizes == 1]]] = True
     pairs = np.zeros(1 << max(len(which) // 2, 1).bit_length(), np.uint64)
     beginnings = prefixes(texts.words, texts.begins, pairs)
-    labels = hash_words(view(pa.array(LABELS, pa.string())), np.arange(len(LABELS), dtype=np.int32))
     shorts = Shorts(
         len(which),
         int(texts.sizes.max(initial=0)),
@@ -267,7 +277,7 @@ def _shorts(questions: Texts, which: NDArray[np.int32]) -> tuple[Shorts, Vocabul
         frozen(pairs),
         bloom_of(beginnings),
         table_of(beginnings[texts.begins[1:] - 1]),
-        frozen(np.sort(labels.hashes)),
+        _hashes(LABELS),
     )
     owner = np.repeat(np.arange(len(which), dtype=np.int64), texts.sizes)
     held = distinct(owner << 32 | inverse)

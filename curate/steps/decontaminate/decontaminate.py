@@ -15,7 +15,7 @@ from curate.errors import MixtureError, did_you_mean
 from curate.evalsets.items import EvalSet
 from curate.rows.segments import SIDES, On, Part, Segments, check_on, select
 from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
-from curate.steps.decontaminate._fuzzy import rephrased, searched
+from curate.steps.decontaminate._fuzzy import LOWEST, rephrased, sought
 from curate.steps.decontaminate._index import Index, compiled
 from curate.steps.decontaminate._search import (
     GENERIC,
@@ -126,7 +126,9 @@ class Decontaminate(Group):
         short, totals = short_runs(batch, index, self.informative)
         found = [overlaps(batch, index), short]
         if self.fuzzy is not None:
-            near = searched(self.evals, self.ngram, self.threshold, numbers=self.numbers, content=self.content)
+            near = sought(
+                self.evals, self.ngram, self.threshold, self.fuzzy, numbers=self.numbers, content=self.content
+            )
             found.append(rephrased(batch, near, pl.concat(found), self.fuzzy))
         hits = strongest(pl.concat(found), index)
         counts = np.bincount(hits["row"].to_numpy(), minlength=segments.rows).astype(np.int32)
@@ -313,9 +315,9 @@ def decontaminate(
             has nine of ten words of a question about oligopoly. N-grams that say as much as 25 rare words always count.
         on: The turns to search. None searches user turns, and all completions and answers of rated and preference
             rows; "all" also finds solutions in the answers of conversations.
-        fuzzy: The similarity, above 0 and up to 1, from which changed copies match: 1 minus the share of words, or of
-            characters, that was inserted, deleted or changed; the greater counts. 0.85 finds one changed word in ten,
-            None (default) none. Paraphrases have too little in common to be found.
+        fuzzy: The similarity, 0.6 to 1, of changed copies (None: none): 1 minus the share of words, or of characters,
+            changed, inserted or deleted; the greater counts. Of what the item's words say, apart from their spelling,
+            (1 - `fuzzy`) * (2.7 - 2 * `fuzzy`) may lack (15 % at 0.85): a question of a pen is none of a dog.
         mode: "drop", or "flag" to keep every row and only report the hits.
         informative: Informative words that a short question needs to count within longer text.
         allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
@@ -388,8 +390,8 @@ def _check(
         message = f"decontaminate(threshold={threshold!r}): a share of an item's words, above 0 and up to 1"
     elif not 0 <= content <= 1:
         message = f"decontaminate(content={content!r}): a share of what an item's words say, from 0 to 1"
-    elif fuzzy is not None and not 0 < fuzzy <= 1:
-        message = f"decontaminate(fuzzy={fuzzy!r}): a similarity above 0 and up to 1, or None for no rephrasings"
+    elif fuzzy is not None and not LOWEST <= fuzzy <= 1:
+        message = f"decontaminate(fuzzy={fuzzy!r}): a similarity from {LOWEST} to 1, or None for no changed copies"
     elif informative < 0:
         message = f"decontaminate(informative={informative!r}): a number of words, 0 or more"
     elif mode not in get_args(Mode):

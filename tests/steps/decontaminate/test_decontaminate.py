@@ -317,7 +317,7 @@ def test_scripts_without_spaces(item: str, row: str) -> None:
         ({"ngram": 1}, r"ngram=1\): an n-gram has 2 words or more"),
         ({"threshold": 0.0}, r"threshold=0\.0\): a share of an item's words"),
         ({"threshold": 1.1}, r"threshold=1\.1\)"),
-        ({"fuzzy": 0}, r"fuzzy=0\): a similarity above 0"),
+        ({"fuzzy": 0.59}, r"fuzzy=0\.59\): a similarity from 0\.6 to 1"),
         ({"fuzzy": 1.5}, r"fuzzy=1\.5\)"),
         ({"informative": -1}, r"informative=-1\): a number of words"),
         ({"mode": "dorp"}, r"mode='dorp'\): did you mean 'drop'"),
