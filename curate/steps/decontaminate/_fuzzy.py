@@ -233,7 +233,7 @@ class Rephrased(NamedTuple):
 
 @load_once(4)
 def sought(
-    evals: tuple[EvalSet, ...], ngram: int, threshold: float, fuzzy: float, *, numbers: bool, content: float
+    evals: tuple[EvalSet, ...], ngram: int, threshold: float, fuzzy: float, content: float, *, numbers: bool
 ) -> Rephrased:
     """Return the questions to search for, built once (`load_once`)."""
     index = compiled(evals, ngram, threshold, numbers=numbers, content=content)

@@ -126,9 +126,7 @@ class Decontaminate(Group):
         short, totals = short_runs(batch, index, self.informative)
         found = [overlaps(batch, index), short]
         if self.fuzzy is not None:
-            near = sought(
-                self.evals, self.ngram, self.threshold, self.fuzzy, numbers=self.numbers, content=self.content
-            )
+            near = sought(self.evals, self.ngram, self.threshold, self.fuzzy, self.content, numbers=self.numbers)
             found.append(rephrased(batch, near, pl.concat(found), self.fuzzy))
         hits = strongest(pl.concat(found), index)
         counts = np.bincount(hits["row"].to_numpy(), minlength=segments.rows).astype(np.int32)
