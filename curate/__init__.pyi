@@ -16,7 +16,8 @@ from .io.formats.oasst import oasst as oasst, oasst_messages as oasst_messages
 from .io.formats.preference import helpsteer3 as helpsteer3, hh as hh, preference as preference
 from .io.formats.rated import rated as rated, scored as scored, ultrafeedback as ultrafeedback
 from .io.hub import hub as hub
-from .io.inputs import dataset as dataset, files as files, frame as frame
+from .io.inputs import files as files
+from .io.tables import dataset as dataset, frame as frame
 from .io.joined import joined as joined
 from .mix.spec import Source as Source
 from .mix.spec import All as All, Fraction as Fraction, Repeat as Repeat, Rows as Rows, Tokens as Tokens

@@ -12,7 +12,7 @@ from curate.evalsets.fields import Fields
 from curate.evalsets.items import EvalSet
 from curate.evalsets.origins import Local, stem
 from curate.evalsets.registry import SETS, SUITES, EvalName, SuiteName
-from curate.io.blocks import Delimiting
+from curate.io.blocks import ReadOptions
 
 
 class Evals:
@@ -90,7 +90,7 @@ class Evals:
         paths = [path] if isinstance(path, str | os.PathLike) else list(path)
         if separator is not None and (len(separator) != 1 or separator in '"\r\n' or not separator.isascii()):
             raise MixtureError(f"separator={separator!r} is not a single ASCII character")
-        how = Delimiting(None if columns is None else tuple(columns), separator=separator)
+        how = ReadOptions(None if columns is None else tuple(columns), separator=separator)
         fields = Fields(
             question=question,
             answer=answer,

@@ -14,7 +14,7 @@ import pyarrow as pa
 from curate.errors import FormatError, MixtureError, did_you_mean
 from curate.evalsets.fields import Fields, Item, items_of
 from curate.evalsets.origins import Hub, Local, Raw
-from curate.io.blocks import Delimiting
+from curate.io.blocks import ReadOptions
 from curate.io.row_collector import strings
 
 _SEEN: Final = 100
@@ -55,7 +55,7 @@ class EvalSet:
     name: str
     origin: Hub | Local
     fields: tuple[Fields, ...]
-    local: Delimiting = field(default=Delimiting(), repr=False, metadata={"fingerprint": False})
+    local: ReadOptions = field(default=ReadOptions(), repr=False, metadata={"fingerprint": False})
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:

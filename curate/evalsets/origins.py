@@ -12,7 +12,8 @@ import msgspec
 import pyarrow as pa
 
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
-from curate.io.blocks import Block, Delimiting, JsonItems, batch_rows, file_blocks, raw_rows
+from curate.io.arrow_rows import batch_rows
+from curate.io.blocks import Block, JsonItems, ReadOptions, file_blocks, raw_rows
 from curate.io.hub import error_text
 from curate.io.paths import PACKED, SUFFIXES, File, resolve, suffix_of
 from curate.rows.validate import Fault
@@ -111,7 +112,7 @@ class Local:
     """Files: paths, patterns or folders, and how CSV and TSV among them are read."""
 
     paths: tuple[str, ...] = field(metadata={"fingerprint": False})
-    how: Delimiting
+    how: ReadOptions
 
     def rows(self, root: str | None, fits: Callable[[object], bool]) -> Iterator[Raw]:
         """Give the raw rows, file by file, sorted by name; relative paths start at `root` (the working directory).

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 from curate.evalsets.fields import Fields
 from curate.evalsets.items import EvalSet
 from curate.evalsets.origins import CONVERTED, Hub
-from curate.io.blocks import Delimiting
+from curate.io.blocks import ReadOptions
 
 EvalName: TypeAlias = Literal[
     "agi_eval",
@@ -167,7 +167,7 @@ _SETS: Final = (
         name="mmlu",
         origin=Hub(id="cais/mmlu", configs=("all",), split="test", revision="c30699e8356da336a370243923dbaf21066bb9fe"),
         fields=(Fields(question="question", choices=("choices", "A", "B", "C", "D"), answer="answer"),),
-        local=Delimiting(columns=("question", "A", "B", "C", "D", "answer")),
+        local=ReadOptions(columns=("question", "A", "B", "C", "D", "answer")),
     ),
     # MT-bench (arXiv 2306.05685), 80 dialogues of two turns: 160 items. Repository and split: as the Zephyr authors
     # published it. Files: question.jsonl of FastChat, llm_judge/data/mt_bench.
@@ -194,7 +194,7 @@ _SETS: Final = (
         name="toxigen",
         origin=Hub(id="toxigen/toxigen-data", configs=("annotated",), split="test"),
         fields=(Fields(question="text"), Fields(question="prompt")),
-        local=Delimiting(columns=("prompt",), quoted=False, unescape=True),
+        local=ReadOptions(columns=("prompt",), quoted=False, unescape=True),
     ),
     # TruthfulQA (arXiv 2109.07958), 817 questions. Repository, config and split: open-instruct. Files: TruthfulQA.csv
     # of github.com/sylinrl/TruthfulQA, where each list of answers is one text.

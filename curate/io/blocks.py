@@ -6,23 +6,23 @@ Where blocks end does not change what they come to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain, pairwise
 from typing import Any, Final, NamedTuple, TypeAlias
 
-import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.ipc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.errors import FormatError
-from curate.io.containers import chunks, container_of, json_array, malformed, packing, reading, whole
-from curate.io.delimited import MALFORMED, Cells, cell_text, split
-from curate.io.formats.base import Fields, json_fields
+from curate.io.arrow_rows import arrow_batches, batch_rows, slices, together
+from curate.io.containers import container_of
+from curate.io.delimited import COMMAS, MALFORMED, TABS, UNCLOSED, Cells, Dialect, cell_text, separator_in, split
+from curate.io.formats.base import Fields
+from curate.io.json_text import Fits, json_rows
 from curate.io.parse import MAX_LINE
 from curate.io.paths import File
+from curate.io.unpack import Stored, chunks, reading, stored, whole
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import kernel
 from curate.rows.validate import Fault, refuse
@@ -31,6 +31,9 @@ BLOCK: Final = 16 << 20
 """Bytes of a block, about: enough to keep per-block costs under 1 %, small enough for many in flight."""
 
 TOO_LONG: Final = f"a row of at most {MAX_LINE >> 20} MiB"
+
+END: Final = b"\n"
+"""What follows the last step of CSV and TSV: a last row without a line end gets one."""
 
 _SHOWN: Final = 1024
 """Bytes kept of a row that is too long, for its excerpt."""
@@ -54,8 +57,7 @@ class DelimitedRows(NamedTuple):
 
     data: bytes
     header: tuple[str, ...]
-    separator: str
-    quoted: bool
+    dialect: Dialect
     unescape: bool
 
 
@@ -83,51 +85,49 @@ class Block(NamedTuple):
     start: int | None = None
 
 
-class Delimiting(NamedTuple):
-    """How CSV and TSV are read.
+class ReadOptions(NamedTuple):
+    """How text files are read.
 
-    `columns` are the names where the file has no header; `quoted` tells whether cells may be quoted (None: in
-    CSV, not in TSV); `separator` is None for the suffix to tell; `unescape` makes a line end of a backslash and an n.
+    Of CSV and TSV, `columns` are the names where the file has no header; `dialect` is None for the suffix and the
+    header to tell, `separator` and `quoted` change it; `unescape` makes a line end of a backslash and an n. `encoding`
+    is None for UTF-8, or UTF-16 and UTF-32 where the first bytes say so.
     """
 
     columns: tuple[str, ...] | None = None
     quoted: bool | None = None
     separator: str | None = None
     unescape: bool = False
-
-
-Fits: TypeAlias = Callable[[bytes], bool]
-"""Returns whether one JSON object is a row, and not a file of rows."""
+    dialect: Dialect | None = None
+    encoding: str | None = None
 
 
 def file_blocks(
-    file: File, how: Delimiting, fits: Fits, *, at_once: bool = False, size: int = BLOCK
+    file: File, options: ReadOptions, fits: Fits, *, at_once: bool = False, size: int = BLOCK
 ) -> Iterator[Block]:
     """Give a file's blocks in order, or with `at_once` all of its rows in one. Raises `FormatError`."""
     with reading(file):
-        container = container_of(file)
+        how = stored(file, options.encoding)
+        container = container_of(file, how)
     match container:
         case "jsonl" if at_once:
-            yield Block(file.name, 1, Lines(whole(file)), file.size)
+            yield Block(file.name, 1, Lines(whole(file, how)), file.size)
         case "jsonl":
-            yield from _lines(file, size)
+            yield from _lines(file, how, size)
         case "json":
-            yield from _json(file, fits, file.size + size if at_once else size)
+            yield from _json(file, how, fits, file.size + size if at_once else size)
         case "csv" | "tsv":
-            yield from _delimited(file, how, container, size, at_once=at_once)
+            yield from _delimited(file, how, options, COMMAS if container == "csv" else TABS, size, at_once=at_once)
         case _:
             yield from _arrow(file, container, size, at_once=at_once)
 
 
-def _lines(file: File, size: int) -> Iterator[Block]:
+def _lines(file: File, how: Stored, size: int) -> Iterator[Block]:
     r"""Cut JSON lines after the last line end of each step; a line over `MAX_LINE` is skipped without being kept."""
     carry, line, done = b"", 1, 0
     skipping = False
-    with reading(file):
-        plain = packing(file) is None
-    for chunk, place in chunks(file, size):
+    for chunk, place in chunks(file, how, size):
         if not carry and not skipping and chunk[-1:] == b"\n" and len(chunk) <= MAX_LINE:
-            start = place - len(chunk) if plain else None
+            start = place - len(chunk) if how.plain else None
             yield Block(file.name, line, Lines(pa.py_buffer(chunk)), place - done, start)
             line += count_lines(chunk)
             done = place
@@ -142,7 +142,7 @@ def _lines(file: File, size: int) -> Iterator[Block]:
             data = data[end:] if end else b""
         cut = data.rfind(b"\n") + 1
         if cut:
-            start = place - len(data) if plain else None
+            start = place - len(data) if how.plain else None
             yield Block(file.name, line, Lines(data[:cut]), place - done, start)
             line += data.count(b"\n", 0, cut)
             done = place
@@ -168,17 +168,8 @@ def _count_lines(data: NDArray[np.uint8]) -> int:
     return count
 
 
-def _json(file: File, fits: Fits, size: int) -> Iterator[Block]:
-    data = whole(file)
-    start = data.lstrip()[:1]
-    keys: list[str] | None = None
-    if not start:
-        return
-    if start == b"[":
-        items = json_array(file, data)
-    else:
-        items, keys = _object(file, data, fits)
-    del data
+def _json(file: File, how: Stored, fits: Fits, size: int) -> Iterator[Block]:
+    items, keys = json_rows(file, whole(file, how), fits)
     total = max(1, sum(map(len, items)))
     first = 0
     while first < len(items):
@@ -191,57 +182,60 @@ def _json(file: File, fits: Fits, size: int) -> Iterator[Block]:
         first = last
 
 
-def _object(file: File, data: bytes, fits: Fits) -> tuple[list[bytes], list[str] | None]:
-    """Return the rows of a file that is one JSON object: itself, the objects it holds by id, or those of its list."""
-    text = data.strip()
-    try:
-        fields = json_fields(text)
-    except Fault as fault:
-        raise FormatError(
-            f"{file.path} gives the key {fault.column!r} twice; give each row an id of its own"
-        ) from fault
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise malformed(file, data, error) from error
-    values = {name: bytes(value) for name, value in fields.items()}
-    if fits(text):
-        return [text], None
-    if values and all(value.startswith(b"{") for value in values.values()):
-        return list(values.values()), list(values)
-    lists = [value for value in values.values() if value.startswith(b"[") and value[1:].lstrip()[:1] in {b"{", b"]"}]
-    return (json_array(file, lists[0]) if len(lists) == 1 else [text]), None
-
-
-def _delimited(file: File, how: Delimiting, container: str, size: int, *, at_once: bool) -> Iterator[Block]:
-    separator = how.separator or ("," if container == "csv" else "\t")
-    quoted = how.quoted if how.quoted is not None else container == "csv"
-    names = how.columns
+def _delimited(
+    file: File, how: Stored, options: ReadOptions, usual: Dialect, size: int, *, at_once: bool
+) -> Iterator[Block]:
+    names, dialect = options.columns, None
     carry, line, done = b"", 1, 0
-    steps = iter([(whole(file) + b"\n", file.size)]) if at_once else chunks(file, size)
-    for chunk, place in chain(steps, [(b"\n", file.size)]):  # a last row without a line end gets one
-        data = carry + bytes(chunk)
-        cells = split(data, separator, quoted=quoted)
-        used, begin = cells.used, 0
+    steps = iter([(whole(file, how), file.size)]) if at_once else chunks(file, how, size)
+    for chunk, place in chain(steps, [(END, file.size)]):
+        data, final = carry + bytes(chunk), chunk is END
+        if dialect is None:
+            if not (final or b"\n" in data or b"\r" in data):
+                carry = data
+                continue
+            dialect = _dialect(options, usual, data)
+        cells = split(data, dialect, longest=MAX_LINE, final=final)
+        used, begin, begun = cells.used, 0, 0
         if names is None and len(cells.row_start):
-            names = _header(file, data, cells)
-            begin = int(cells.row_end[0]) + 1
-        if len(cells.row_start) > (begin > 0) and names is not None:
-            table = DelimitedRows(data[begin:used], names, separator, quoted, how.unescape)
-            yield Block(file.name, line + data.count(b"\n", 0, begin), table, place - done)
+            names = _header(file, data, cells, dialect)
+            begin, begun = (used, cells.lines) if len(cells.row_start) == 1 else _second(cells)
+        if used > begin and names is not None:
+            table = DelimitedRows(data[begin:used], names, dialect, options.unescape)
+            yield Block(file.name, line + begun, table, place - done)
             done = place
         line += cells.lines
         carry = data[used:]
         if len(carry) > MAX_LINE:
-            raise FormatError(
-                f"{file.path}, line {line}: the row has no end within {MAX_LINE >> 20} MiB; is a quote left open?"
-            )
-    if carry.strip():
-        what = f"a closing quote before the end of the file ({carry.count(bytes([10]))} lines are in this row)"
-        yield Block(file.name, line, Refused(what, carry[:_SHOWN]), 0)
+            raise FormatError(f"{file.path}, line {line}: the row has no end within {MAX_LINE >> 20} MiB")
 
 
-def _header(file: File, data: bytes, cells: Cells) -> tuple[str, ...]:
+def _second(cells: Cells) -> tuple[int, int]:
+    """Return where the second row starts: its byte and its line."""
+    return int(cells.row_start[1]), int(cells.row_line[1])
+
+
+def _dialect(options: ReadOptions, usual: Dialect, data: bytes) -> Dialect:
+    """Return the dialect of a file that begins with `data`."""
+    dialect = options.dialect or usual
+    if options.quoted is not None:
+        dialect = dialect._replace(quote=(dialect.quote or '"') if options.quoted else None)
+    if options.separator is not None:
+        return dialect._replace(separator=options.separator)
+    if options.dialect is not None or options.columns is not None:
+        return dialect
+    return dialect._replace(separator=separator_in(data, dialect))
+
+
+def _header(file: File, data: bytes, cells: Cells, dialect: Dialect) -> tuple[str, ...]:
+    last = int(cells.row_cell[1])
+    if (cells.sort[:last] >= MALFORMED).any():
+        raise FormatError(
+            f"{file.path}: the header has a quote that is not closed, or text after one. Repair it, or describe the "
+            "cells: quoted=False, or dialect="
+        )
     try:
-        names = tuple(cell_text(data, cells, k, unescape=False) for k in range(int(cells.row_cell[1])))
+        names = tuple(cell_text(data, cells, k, dialect) for k in range(last))
     except UnicodeDecodeError as error:
         raise FormatError(f"the header of {file.path} is not UTF-8") from error
     if len(set(names)) < len(names):
@@ -255,7 +249,7 @@ def _header(file: File, data: bytes, cells: Cells) -> tuple[str, ...]:
 def _arrow(file: File, container: str, size: int, *, at_once: bool) -> Iterator[Block]:
     first = 1
     with reading(file):
-        batches = _parquet(file, size) if container == "parquet" else _ipc(file)
+        batches = arrow_batches(file, container, size)
         if at_once:
             yield from (Block(file.name, 1, batch, file.size) for batch in together(batch for batch, _ in batches))
             return
@@ -263,50 +257,6 @@ def _arrow(file: File, container: str, size: int, *, at_once: bool) -> Iterator[
             for part in slices(batch, size):
                 yield Block(file.name, first, part, file.size * part.num_rows // max(1, total))
                 first += part.num_rows
-
-
-def slices(batch: pa.RecordBatch, size: int) -> Iterator[pa.RecordBatch]:
-    """Cut a batch into parts of about `size` bytes; raises `FormatError` where two columns have one name."""
-    names = batch.schema.names
-    if len(set(names)) < len(names):
-        raise FormatError(f"two columns have one name: {', '.join(sorted(names))}; rename one")
-    step = max(1, min(65_536, size * max(batch.num_rows, 1) // max(batch.nbytes, 1)))
-    for start in range(0, batch.num_rows, step):
-        yield batch.slice(start, step)
-
-
-def together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Put batches into one; none where there is no row."""
-    several = [batch for batch in batches if batch.num_rows]
-    if several:
-        yield pa.concat_batches(several)
-
-
-def _parquet(file: File, size: int) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Give a file's batches, each with the number of rows of the file."""
-    source = file.path if packing(file) is None else pa.BufferReader(whole(file))
-    with pq.ParquetFile(source) as table:
-        meta = table.metadata
-        held = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-        rows = max(1, min(65_536, size * max(meta.num_rows, 1) // max(held, 1)))
-        for batch in table.iter_batches(batch_size=rows):
-            yield batch, meta.num_rows
-
-
-def _ipc(file: File) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Give the batches of a file or stream, each with the total row count (of a stream: of the batch)."""
-    source: Any = pa.memory_map(str(file.path)) if packing(file) is None else pa.BufferReader(whole(file))
-    with source:
-        stream = source.read(6) != b"ARROW1"
-        source.seek(0)
-        if stream:
-            for batch in pyarrow.ipc.open_stream(source):
-                yield batch, batch.num_rows
-            return
-        reader = pyarrow.ipc.open_file(source)
-        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-        for batch in batches:
-            yield batch, sum(one.num_rows for one in batches)
 
 
 def raw_rows(block: Block) -> list[Any]:
@@ -325,19 +275,9 @@ def raw_rows(block: Block) -> list[Any]:
     return []
 
 
-def batch_rows(batch: pa.RecordBatch | pa.Table) -> list[Any]:
-    """Return the rows of a batch as Python values; a `Fault` in place of one whose text is not UTF-8."""
-    try:
-        return batch.to_pylist()
-    except UnicodeDecodeError as error:
-        if batch.num_rows == 1:
-            return [Fault("", f"UTF-8; {error.reason}")]
-        return [row for i in range(batch.num_rows) for row in batch_rows(batch.slice(i, 1))]
-
-
 def table_rows(table: DelimitedRows, first: int) -> tuple[list[Fields | Fault], list[int], list[bytes]]:
     """Return the rows of CSV or TSV by column name (a `Fault` for a bad one), their first lines, and their bytes."""
-    cells = split(table.data, table.separator, quoted=table.quoted)
+    cells = split(table.data, table.dialect, longest=MAX_LINE)
     rows: list[Fields | Fault] = []
     raw = [table.data[start:end] for start, end in zip(cells.row_start, cells.row_end, strict=True)]
     bounds = cells.row_cell.tolist()
@@ -351,14 +291,16 @@ def table_rows(table: DelimitedRows, first: int) -> tuple[list[Fields | Fault], 
 
 def _row(table: DelimitedRows, cells: Cells, begin: int, end: int) -> Fields:
     """Return a row's cells by column name; raises `Fault` where there are too many or too few, or one is malformed."""
+    if cells.sort[begin] == UNCLOSED:
+        refuse("", "a closing quote: the one that opens on this line is never closed")
     if end - begin != len(table.header):
         refuse("", f"{len(table.header)} cells, not {end - begin}")
     row: Fields = {}
     for name, k in zip(table.header, range(begin, end), strict=True):
-        if cells.sort[k] == MALFORMED:
+        if cells.sort[k] & MALFORMED:
             refuse(name, "a separator after the closing quote")
         try:
-            row[name] = cell_text(table.data, cells, k, unescape=table.unescape)
+            row[name] = cell_text(table.data, cells, k, table.dialect, unescape=table.unescape)
         except UnicodeDecodeError as error:
             raise Fault(name, f"UTF-8; {error.reason}") from error
     return row

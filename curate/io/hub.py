@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from curate.errors import MixtureError, SourceNotFoundError
-from curate.io.blocks import Delimiting
+from curate.io.blocks import ReadOptions
 from curate.io.detect import FormatName, named
 from curate.io.formats.base import Format
 from curate.io.inputs import Files, Input
@@ -103,7 +103,7 @@ def hub(
         format=named(format),
         id=id,
         paths=(),
-        how=Delimiting(),
+        how=ReadOptions(),
         repository=repository,
         revision=revision,
         within=within,

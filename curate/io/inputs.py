@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 import os
-import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
-import polars as pl
 import pyarrow as pa
 
 from curate.errors import MixtureError, SourceNotFoundError
+from curate.io.arrow_rows import batch_rows
 from curate.io.blocks import (
     BLOCK,
     Block,
     DelimitedRows,
-    Delimiting,
     JsonItems,
     Lines,
+    ReadOptions,
     Refused,
-    batch_rows,
     file_blocks,
     raw_rows,
-    slices,
     table_rows,
-    together,
 )
+from curate.io.delimited import dialect_of
 from curate.io.detect import (
     CANDIDATES,
     DEFAULT,
@@ -50,10 +49,7 @@ from curate.io.paths import File, repeated, resolve
 from curate.io.row_collector import Collector, Parsed, excerpt_of
 from curate.rows.schema import Kind
 
-if TYPE_CHECKING:
-    from datasets import Dataset, IterableDataset
-
-__all__ = ["Block", "Input", "Opened", "Parsed", "dataset", "files", "frame"]
+__all__ = ["Block", "Input", "Opened", "Parsed", "files"]
 
 PEEK: Final = 1 << 18
 """Bytes of a block when the first rows are looked at."""
@@ -109,6 +105,10 @@ class Input(ABC):
         """Return what changes with the data: name, size and time of change of each file."""
         return [(file.name, file.size, file.mtime_ns) for file in parts]
 
+    def count(self) -> int | None:
+        """Return the number of rows, if known without reading; otherwise None."""
+        return None
+
     def label(self, parts: tuple[File, ...]) -> str:
         """Return the name that errors use: the first file's path."""
         return str(parts[0].path)
@@ -140,7 +140,7 @@ class Opened:
     @property
     def rows(self) -> int | None:
         """Number of rows, if known without reading; otherwise None."""
-        return self.input.rows if isinstance(self.input, Frame) else None
+        return self.input.count()
 
     def describe(self) -> str:
         """Return its format, and why it was chosen."""
@@ -189,7 +189,7 @@ class Opened:
                 raise ValueError(f"the block from {block.first} of {block.file} has been released")
 
 
-_WHERE: Final = {"fingerprint": False}
+PLACE: Final = {"fingerprint": False}
 """Marks a field that is left out of the fingerprint: it names a place, not the data."""
 
 
@@ -197,8 +197,8 @@ _WHERE: Final = {"fingerprint": False}
 class Files(Input):
     """See `files`."""
 
-    paths: tuple[str, ...] = field(metadata=_WHERE)
-    how: Delimiting
+    paths: tuple[str, ...] = field(metadata=PLACE)
+    how: ReadOptions
 
     def parts(self, root: str | None) -> tuple[File, ...]:
         """Return the files, sorted by name."""
@@ -206,53 +206,17 @@ class Files(Input):
 
     def glance(self, parts: tuple[File, ...], declared: Format) -> list[Any]:
         """Return some of the first rows; of a JSON array, only its first bytes are read."""
-        return first_items(parts[0], LOOKED_AT, PEEK) or super().glance(parts, declared)
+        return first_items(parts[0], self.how.encoding, LOOKED_AT, PEEK) or super().glance(parts, declared)
 
     def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:
         """Yield the blocks of one file after the other."""
         for file in parts:
             yield from file_blocks(
-                file, self.how, lambda text: fits_json(formats, text), at_once=_whole(formats), size=size
+                file, self.how, lambda text: fits_json(formats, text), at_once=at_once(formats), size=size
             )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Frame(Input):
-    """See `frame` and `dataset`."""
-
-    name: str
-    batches: Callable[[], Iterator[pa.RecordBatch]] = field(metadata=_WHERE, repr=False, compare=False)
-    rows: int | None = field(default=None, metadata=_WHERE, repr=False, compare=False)
-
-    def parts(self, root: str | None) -> tuple[File, ...]:  # noqa: ARG002
-        """Return no file."""
-        return ()
-
-    def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:  # noqa: ARG002
-        """Yield its batches."""
-        batches = self.batches()
-        first = 1
-        for part in (
-            together(batches) if _whole(formats) else (part for batch in batches for part in slices(batch, size))
-        ):
-            yield Block(self.name, first, part, part.nbytes)
-            first += part.num_rows
-
-    def stamps(self, parts: tuple[File, ...]) -> list[tuple[str, int, int]]:  # noqa: ARG002
-        """Return a checksum of all that it holds."""
-        size = check = 0
-        for batch in self.batches():
-            data = batch.serialize()
-            size += data.size
-            check = zlib.crc32(data, check)
-        return [(self.name, size, check)]
-
-    def label(self, parts: tuple[File, ...]) -> str:  # noqa: ARG002
-        """Return its name."""
-        return f"the {self.name}"
-
-
-def _whole(formats: Sequence[Format]) -> bool:
+def at_once(formats: Sequence[Format]) -> bool:
     """Return whether a file must come in one block; not while formats are tried."""
     return len(formats) == 1 and formats[0].whole_file
 
@@ -266,11 +230,15 @@ def files(
     quoted: bool | None = None,
     separator: str | None = None,
     unescape: bool = False,
+    dialect: str | csv.Dialect | type[csv.Dialect] | None = None,
+    encoding: str | None = None,
 ) -> Input:
-    r"""Rows from files: JSON, JSON lines, CSV, TSV, Parquet and Arrow, each also as `.gz` or `.zst`.
+    r"""Rows from files: JSON, JSON lines, CSV, TSV, Parquet and Arrow, each also packed by gzip, zstd, xz or bzip2.
 
-    Nothing is read before the input is opened. An empty file has no rows. JSON and JSON lines are distinguished by
-    content, whatever the name.
+    Nothing is read before the input is opened. An empty file has no rows. What a file is, its content says before its
+    name: packing, JSON lines, Parquet and Arrow, UTF-8 or UTF-16. One JSON text may be an array, an object of rows by
+    id, an object with one list of rows, columns as pandas writes them, or objects one after the other. NaN counts as
+    null. A quote in CSV that is never closed costs the line it is on.
 
     Args:
         paths: A file, a pattern (`data/**/*.jsonl`), a folder (every file in it with a known suffix, or what
@@ -279,14 +247,19 @@ def files(
         id: The field with the rows' own ids (text or integers). In JSON keyed by id, the keys are.
         columns: The names of the columns of CSV or TSV without a header.
         quoted: Whether cells may be quoted. None: in CSV, and not in TSV.
-        separator: A character. None: comma or tab by suffix.
+        separator: A character. None: comma or tab by suffix, unless the header has another one in their place (comma,
+            tab, semicolon, vertical bar).
         unescape: A backslash and an n in a cell of CSV or TSV is a line end, as in FLAN's files.
+        dialect: A dialect of Python's csv module, by name or as a class, for CSV and TSV with other quotes, or with
+            escapes; `quoted` and `separator` change it.
+        encoding: The encoding of text files, such as "cp1252". None is UTF-8; UTF-16 and UTF-32 are recognised.
 
     Returns:
         An input.
 
     Raises:
-        MixtureError: There is no path, the format is unknown, or the separator is not one ASCII character.
+        MixtureError: There is no path, or the format, the dialect or the encoding is unknown, or the separator is not
+            one ASCII character.
 
     Example:
         >>> files("lima.json", "alpaca").format
@@ -297,71 +270,17 @@ def files(
         raise MixtureError("files() takes at least one path")
     if separator is not None and (len(separator) != 1 or separator in '"\r\n' or not separator.isascii()):
         raise MixtureError(f"separator={separator!r} is not a single ASCII character")
-    how = Delimiting(None if columns is None else tuple(columns), quoted, separator, unescape)
+    try:
+        described = None if dialect is None else dialect_of(dialect)
+    except ValueError as error:
+        raise MixtureError(f"dialect={dialect!r}: {error}") from error
+    try:
+        encoding = None if encoding is None else codecs.lookup(encoding).name
+    except LookupError as error:
+        raise MixtureError(f"encoding={encoding!r} is none that Python knows; UTF-8 needs no name") from error
+    names = None if columns is None else tuple(columns)
+    how = ReadOptions(names, quoted, separator, unescape, described, encoding)
     return Files(format=named(format), id=id, paths=tuple(os.fspath(path) for path in several), how=how)
-
-
-def frame(data: pl.DataFrame, format: FormatName | Format = "auto", *, id: str | None = "id") -> Input:  # noqa: A002
-    """Rows of a polars frame; nulls count as absent.
-
-    Args:
-        data: The frame; collect a lazy one first.
-        format: As in `files`.
-        id: As in `files`.
-
-    Returns:
-        An input.
-
-    Raises:
-        MixtureError: `data` is not a `polars.DataFrame`, or the format is unknown.
-
-    Example:
-        >>> opened = frame(pl.DataFrame({"question": ["2+2?"], "answer": ["4"]})).open()
-        >>> opened.describe()
-        'question_answer() (auto: 1 of the first 1 rows have answer, question as it reads them)'
-    """
-    if not isinstance(data, pl.DataFrame):
-        hint = "; call .collect() on it" if isinstance(data, pl.LazyFrame) else ""
-        raise MixtureError(f"frame() takes a polars.DataFrame, not {type(data).__name__}{hint}")
-    return Frame(
-        format=named(format), id=id, name="frame", batches=lambda: iter(data.to_arrow().to_batches()), rows=data.height
-    )
-
-
-def dataset(data: Dataset | IterableDataset, format: FormatName | Format = "auto", *, id: str | None = "id") -> Input:  # noqa: A002
-    """Rows of one split of a Hugging Face `datasets` object, streamed or not; nulls count as absent.
-
-    Args:
-        data: The dataset; of a `DatasetDict`, choose a split.
-        format: As in `files`.
-        id: As in `files`.
-
-    Returns:
-        An input.
-
-    Raises:
-        MixtureError: `data` is not a dataset, or the format is unknown.
-
-    Example:
-        >>> from datasets import Dataset
-        >>> dataset(Dataset.from_dict({"question": ["2+2?"], "answer": ["4"]})).open().rows
-        1
-    """
-    if not (hasattr(data, "with_format") and hasattr(data, "iter")):
-        hint = f"; choose a split: {', '.join(map(str, data))}" if isinstance(data, dict) else ""
-        raise MixtureError(f"dataset() takes a datasets.Dataset, not {type(data).__name__}{hint}")
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        for table in data.with_format("arrow").iter(batch_size=1000):
-            yield from table.to_batches()
-
-    return Frame(
-        format=named(format),
-        id=id,
-        name="dataset",
-        batches=batches,
-        rows=len(data) if isinstance(data, Sized) else None,
-    )
 
 
 @runtime_checkable

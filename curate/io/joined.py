@@ -16,7 +16,7 @@ import pyarrow as pa
 from msgspec import Raw
 
 from curate.errors import MixtureError
-from curate.io.blocks import BLOCK, Block, Delimiting, JsonItems, Refused
+from curate.io.blocks import BLOCK, Block, JsonItems, ReadOptions, Refused
 from curate.io.detect import Detected
 from curate.io.formats.base import Fields, Format, json_fields
 from curate.io.formats.rated import ScoredFormat, rated, scored
@@ -79,13 +79,13 @@ class Joined(Input):
 
     def open(self, root: str | None = None) -> Opened:
         """Resolve the files, and hold the fields against their first rows; raises the errors of `Input.open`."""
-        single = Files(format=self.part, id=self.id, paths=self.paths, how=Delimiting()).open(root)
+        single = Files(format=self.part, id=self.id, paths=self.paths, how=ReadOptions()).open(root)
         return Opened(self, self.parts(root), single.found._replace(format=rated()))
 
     def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:  # noqa: ARG002
         """Read all files, yielding unreadable rows at once, then the joined rows as JSON objects."""
         answers: dict[str, list[Answer]] = {}
-        source = Files(format=self.part, id=self.id, paths=self.paths, how=Delimiting())
+        source = Files(format=self.part, id=self.id, paths=self.paths, how=ReadOptions())
         total = 0
         for file in parts:
             opened = Opened(source, (file,), Detected(self.part, "as declared"))

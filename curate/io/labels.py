@@ -10,13 +10,14 @@ from typing import Any, Final
 import msgspec
 
 from curate.errors import FormatError, did_you_mean
-from curate.io.containers import chunks, container_of, reading
+from curate.io.containers import container_of
 from curate.io.formats.base import Format
 from curate.io.formats.columns import Columns, canonical
 from curate.io.formats.stored import inside
 from curate.io.parse import parse_objects
 from curate.io.paths import File
 from curate.io.row_collector import visible
+from curate.io.unpack import chunks, reading, stored
 
 FEEDBACK: Final = frozenset(
     {"label", "tag", "kto_tag", "kto_label", "feedback", "desirable", "is_desirable", "thumbs_up"}
@@ -56,15 +57,16 @@ WINNERS: Final = frozenset(
 _BETWEEN: Final = re.compile(r"[\s,]*")
 
 
-def first_items(file: File, most: int, size: int) -> list[Any]:
+def first_items(file: File, encoding: str | None, most: int, size: int) -> list[Any]:
     """Return the first values of a JSON array, of its first `size` bytes alone; none if the file is another one.
 
     Splitting all of a JSON array to see 100 rows would cost 0.9 s for 100 MB.
     """
     with reading(file):
-        if container_of(file) != "json":
+        how = stored(file, encoding)
+        if container_of(file, how) != "json":
             return []
-    start = next((bytes(chunk) for chunk, _ in chunks(file, size)), b"").decode("utf-8", "ignore").lstrip()
+    start = next((bytes(chunk) for chunk, _ in chunks(file, how, size)), b"").decode("utf-8", "ignore").lstrip()
     found: list[Any] = []
     place, decoder = 1, json.JSONDecoder()
     while start.startswith("[") and len(found) < most:

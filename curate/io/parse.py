@@ -18,7 +18,9 @@ from msgspec import Raw, Struct
 from numpy.typing import NDArray
 
 from curate.io.formats.base import Fields, FileRow, Format, Row, json_fields, present
+from curate.io.json_text import has_constants, without_nan
 from curate.io.row_collector import Collector, Parsed, excerpt_of, meta_of
+from curate.io.unpack import BOM
 from curate.kernels.compile import kernel
 from curate.rows.validate import Fault, check_text, refuse
 
@@ -67,11 +69,17 @@ def parse_lines(
     layout = _decoder(form.layout)
 
     def read(i: int) -> tuple[Any, Fields, str | None]:
-        line = lines[i]
+        line = lines[i].removeprefix(BOM)
         _check_size(line)
         if _LIST.match(line) and form.list_column is not None:
             line = msgspec.json.encode({form.list_column: Raw(line)})
-        found = json_fields(line)
+        try:
+            found = json_fields(line)
+        except msgspec.DecodeError:
+            if not has_constants(line):
+                raise
+            line = without_nan(line)
+            found = json_fields(line)
         fields = form.prepare(found)
         row = layout.decode(line if fields is found else msgspec.json.encode(fields))
         return row, fields, own[i] if own is not None else own_id(fields, id_field)

@@ -18,7 +18,7 @@ from msgspec import Struct, field
 from curate.errors import FormatError, SourceNotFoundError
 
 SUFFIXES: Final = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".ipc")
-PACKED: Final = (".gz", ".zst")
+PACKED: Final = (".gz", ".zst", ".xz", ".bz2")
 _MAGIC: Final = frozenset("*?[")
 T = TypeVar("T")
 

@@ -16,7 +16,8 @@ import pytest
 from curate.classify.train_classifier import Trained, train_classifier
 from curate.classify.training_data import MOST_COPIES, inputs_of, read_side, split
 from curate.errors import CallError, ShortageError, SourceNotFoundError
-from curate.io.inputs import Input, files, frame
+from curate.io.inputs import Input, files
+from curate.io.tables import frame
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
 from curate.steps.classifier_card import read_card

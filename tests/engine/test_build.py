@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from curate.errors import BuildFolderError, CallError, LargeDropError, MixtureError, QuarantineError
-from curate.io.inputs import files, frame
+from curate.io.inputs import files
+from curate.io.tables import frame
 from curate.mix.spec import Fraction, Repeat, Rows
 from curate.result.build import Build
 from curate.steps.dedup.exact_dedup import exact_dedup

@@ -12,7 +12,8 @@ import pytest
 
 from curate.engine.manifest import canonical, fingerprint
 from curate.errors import MixtureError
-from curate.io.inputs import files, frame
+from curate.io.inputs import files
+from curate.io.tables import frame
 from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Tokens
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape

@@ -21,7 +21,8 @@ import pytest
 
 from curate.io.formats.columns import columns
 from curate.io.formats.oasst import oasst_messages
-from curate.io.inputs import Input, dataset, files, frame
+from curate.io.inputs import Input, files
+from curate.io.tables import dataset, frame
 from curate.mix.spec import All, Fraction, Rows, Source, Take
 from curate.mixture import Mixture
 from curate.result.build import Build

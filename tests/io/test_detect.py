@@ -80,7 +80,7 @@ def test_unreadable_rows_are_distinguished_from_rows_of_no_format() -> None:
     with pytest.raises(
         FormatError, match=r"x: its first 1 rows cannot be read: expected valid JSON; .*Repair the file"
     ):
-        detect([b'{"messages": [], "score": NaN}'], "x")
+        detect([b'{"messages": [], "score": nan}'], "x")
     with pytest.raises(FormatError, match=r"cannot be read: a;b: expected a separator.*describe its cells: separator="):
         detect([Fault("a;b", "a separator after the closing quote")], "x.csv")
     with pytest.raises(FormatError, match=r"no format fits its first 1 rows \(fields: none\)"):

@@ -14,8 +14,9 @@ from curate.io.formats.base import Format
 from curate.io.formats.columns import columns
 from curate.io.formats.dialogues import messages
 from curate.io.formats.rated import scored
-from curate.io.inputs import Input, files, frame
+from curate.io.inputs import Input, files
 from curate.io.joined import joined
+from curate.io.tables import frame
 from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.preview.check import check

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import MixtureError, ShortageError
-from curate.io.inputs import Input, frame
+from curate.io.inputs import Input
+from curate.io.tables import frame
 from curate.mix.plan import Share, Stock, largest_remainder, plan
 from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Take, Tokens
 from curate.steps.base import Paired, Pairing

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from curate.errors import CallError, PreflightError
-from curate.io.inputs import frame
+from curate.io.tables import frame
 from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.preflight.chat_template import chat_tokenizer

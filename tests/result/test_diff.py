@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from curate.errors import BuildFolderError, CallError
-from curate.io.inputs import frame
+from curate.io.tables import frame
 from curate.mix.spec import Fraction, Repeat, Rows
 from curate.result.build import Build
 from curate.result.diff import Diff, diff, texts

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from curate.io.inputs import frame
+from curate.io.tables import frame
 from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.result.build import Build

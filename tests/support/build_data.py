@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from curate.errors import EmptyBuildError
-from curate.io.inputs import Input, frame
+from curate.io.inputs import Input
+from curate.io.tables import frame
 from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.result.build import Build

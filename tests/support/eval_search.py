@@ -12,7 +12,7 @@ import pyarrow as pa
 from curate.evalsets.fields import Fields
 from curate.evalsets.items import EvalItems, EvalSet
 from curate.evalsets.origins import Local
-from curate.io.blocks import Delimiting
+from curate.io.blocks import ReadOptions
 from curate.rows.segments import segments
 from curate.steps.base import GroupKeys, Resolved
 from curate.steps.decontaminate.decontaminate import Decontaminate
@@ -40,7 +40,7 @@ class Given(EvalSet):
 
 
 def given(*questions: str | None, answers: tuple[str | None, ...] = (), name: str = "quiz") -> Given:
-    origin = Local(paths=("nowhere",), how=Delimiting())
+    origin = Local(paths=("nowhere",), how=ReadOptions())
     return Given(name=name, origin=origin, fields=(Fields(question="q"),), questions=questions, answers=answers)
 
 

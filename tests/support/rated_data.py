@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.io.inputs import Input, files, frame
+from curate.io.inputs import Input, files
+from curate.io.tables import frame
 from curate.result.build import Build
 from curate.rows.edits import Change, Edits
 from curate.rows.segments import Segments

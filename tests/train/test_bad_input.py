@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from curate.errors import BuildFolderError, CallError, PreflightError
-from curate.io.inputs import frame
+from curate.io.tables import frame
 from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.preflight import hardware as machines

@@ -16,10 +16,11 @@ from curate.io.formats.columns import columns
 from curate.io.formats.dialogues import messages, prompt_completion, sharegpt
 from curate.io.formats.preference import helpsteer3, preference
 from curate.io.formats.rated import rated, scored
-from curate.io.inputs import files, frame
+from curate.io.inputs import files
 from curate.io.jsonl.fast_path import parse_block
 from curate.io.parse import parse_lines, parse_objects
 from curate.io.row_collector import Parsed
+from curate.io.tables import frame
 
 ASK, SAY, NO = (
     {"role": role, "content": text} for role, text in (("user", "q?"), ("assistant", "a"), ("assistant", "b"))

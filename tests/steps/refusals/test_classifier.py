@@ -16,7 +16,7 @@ import pytest
 from curate.classify.train_classifier import train_classifier
 from curate.engine.manifest import canonical
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
-from curate.io.inputs import frame
+from curate.io.tables import frame
 from curate.mix.spec import All, Source
 from curate.mixture import Mixture
 from curate.rows.joined_text import row_texts

@@ -39,7 +39,7 @@ import pytest
 from numpy.typing import NDArray
 
 from curate.classify.train_classifier import train_classifier
-from curate.io.inputs import frame
+from curate.io.tables import frame
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
 from curate.steps.refusals._classifier import SURE
