@@ -22,6 +22,7 @@ from curate.io.unpack import packing, whole_bytes
 from curate.rows.validate import Fault
 
 _BINARY: Final = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary(), pa.string_view(): pa.binary_view()}
+_STREAM_END: Final = b"\xff\xff\xff\xff\0\0\0\0"
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001  a moment without a zone, to which one is given where there is one
 
@@ -48,11 +49,14 @@ def _parquet(source: pa.NativeFile, size: int) -> Iterator[tuple[pa.RecordBatch,
 
 
 def _ipc(source: pa.NativeFile) -> Iterator[tuple[pa.RecordBatch, int]]:
-    stream = source.read(6) != b"ARROW1"
+    head = source.read(6)
     source.seek(0)
-    if stream:
+    if head != b"ARROW1":
         for batch in pyarrow.ipc.open_stream(source):
             yield batch, batch.num_rows
+        source.seek(max(0, source.size() - len(_STREAM_END)))
+        if head.startswith(_STREAM_END[:4]) and source.read() != _STREAM_END:
+            raise pa.ArrowInvalid("truncated: the mark at its end is missing")
         return
     reader = pyarrow.ipc.open_file(source)
     batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]

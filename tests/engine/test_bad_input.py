@@ -98,7 +98,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "gzip with a wrong byte": ("rows.jsonl.gz", PACKED[:200] + b"\0\0\0\0" + PACKED[204:], "cannot be read"),
     "half a JSON array": ("rows.json", b"[" + b",\n".join(GOOD), r"rows\.json is not valid JSON, line 20"),
     "a deeply nested array": ("rows.json", b"[" + b"[" * 100_000 + b"]" * 100_000 + b"]", "nested too deeply"),
-    "UTF-16": ("rows.jsonl", "{}".encode("utf-16"), "is UTF-16"),
+    "half a character of UTF-16": ("rows.jsonl", "{}".encode("utf-16") + b"\0", "cannot be read: .*truncated"),
     "a zip archive": ("rows.jsonl", b"PK\x03\x04" + b"\0" * 50, "is a zip archive"),
     "phase a Parquet file": ("rows.parquet", b"PAR1" + b"\0" * 50, "cannot be read"),
     "no Arrow file": ("rows.arrow", b"ARROW1\0\0", "cannot be read"),

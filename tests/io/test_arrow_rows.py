@@ -248,6 +248,24 @@ def test_parquet_metadata_that_is_damaged_is_refused(tmp_path: Path) -> None:
     assert refused > 100
 
 
+def test_a_stream_that_is_cut_between_two_batches_is_refused(tmp_path: Path) -> None:
+    table = pa.table({"question": ["q"] * 3, "answer": ["a"] * 3})
+    sink = pa.BufferOutputStream()
+    writer = pyarrow.ipc.new_stream(sink, table.schema)
+    places = []
+    for batch in table.to_batches(max_chunksize=1):
+        writer.write_batch(batch)
+        places.append(sink.tell())
+    writer.close()
+    data, path = sink.getvalue().to_pybytes(), tmp_path / "a.arrow"
+    path.write_bytes(data)
+    assert len(metas(files(path))) == 3
+    for place in places:
+        path.write_bytes(data[:place])
+        with pytest.raises(FormatError, match=r"truncated: the mark at its end is missing\. It is cut short"):
+            metas(files(path))
+
+
 def test_a_key_twice_in_a_map_costs_its_row() -> None:
     batch = pa.record_batch({"m": pa.array([[("a", 1), ("a", 2)], [("a", 1)]], pa.map_(pa.string(), pa.int64()))})
     first, second = batch_rows(batch)
