@@ -196,7 +196,7 @@ def _members(raw: pa.NativeFile, packed: str | None, size: int) -> Iterator[byte
             given = _held(member)
             if given is None:
                 given, rest = rest or raw.read(STEP), b""
-            out = member.decompress(given, OUT)
+            out = member.decompress(given, min(OUT, size))
             if not (given or out or member.eof):
                 raise EOFError("truncated: its end is missing")
             if step.write(out) and step.tell() >= size:

@@ -41,7 +41,10 @@ def unreadable(folder: Path) -> dict[str, tuple[Input, str]]:
         "ten rows": (lines(folder, 10, 0, "b.jsonl"), r"10 of 10 rows"),
         "three of five": (lines(folder, 3, 2, "c.jsonl"), r"3 of 5 rows \(60\.0%\)"),
         "the wrong format": (files(folder / "array.json", "alpaca"), r"array\.json:1: instruction: expected a field"),
-        "the wrong separator": (files(folder / "cells.csv", "prompt_completion"), r"2 of 2 rows.*cells\.csv:2"),
+        "the wrong separator": (
+            files(folder / "cells.csv", "prompt_completion", separator=","),
+            r"2 of 2 rows.*cells\.csv:2",
+        ),
         "scores that are words": (
             joined(write_lines(folder / "d.jsonl", answers), on="q", content="a", score="s"),
             r"2 of 2 rows.*d\.jsonl:1: .*s: ",
