@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import polars as pl
@@ -109,13 +112,19 @@ def test_every_row_is_marked_where_its_evidence_says(build: Build) -> None:
     assert spans.height or build.name == "ratings"
     texts = {(row["source"], row["id"]): row for row in build.dropped().to_dicts()}
     expected = []
-    for span in spans.to_dicts():
-        row = texts[span["source"], span["id"]]
-        messages = row["messages" if span["side"] == "dialogue" else span["side"]]
-        expected.append(messages[span["turn"]]["content"][span["start"] : span["end"]])
-    rows = dropped_rows(build, n=1000)
-    marked = [span.text for row in rows for turn in row.turns for span in turn.text if span.titles]
-    assert sorted(marked) == sorted(expected), "spans do not overlap in these builds"
+    for (source, name, side, turn), found in spans.group_by("source", "id", "side", "turn"):
+        messages = texts[source, name]["messages" if side == "dialogue" else side]
+        places = [range(start, end) for start, end in found.select("start", "end").iter_rows()]
+        inside = [any(place in each for each in places) for place in range(len(messages[turn]["content"]))]
+        expected += runs(zip(messages[turn]["content"], inside, strict=True))
+    turns = [turn for row in dropped_rows(build, n=1000) for turn in row.turns]
+    marked = [run for turn in turns for run in runs((span.text, bool(span.titles)) for span in turn.text)]
+    assert sorted(marked) == sorted(expected)
+
+
+def runs(parts: Iterable[tuple[str, bool]]) -> list[str]:
+    """Return the marked parts of a text, neighbours as one: marks may overlap."""
+    return ["".join(text for text, _ in group) for marked, group in groupby(parts, itemgetter(1)) if marked]
 
 
 def test_marks_are_at_the_phrase_whatever_comes_before(nasty: Build) -> None:
