@@ -139,28 +139,28 @@ def batch_rows(batch: pa.RecordBatch | pa.Table) -> list[dict[str, Any] | Fault]
     Moments, times and durations that Python cannot hold (nanoseconds, years after 9999) are text, as ISO 8601 has it.
     """
     try:
+        if not any(map(_needs_care, batch.schema.types)):
+            return batch.to_pylist()
         columns = [_values(column) for column in batch.columns]
     except (UnicodeDecodeError, KeyError) as error:
         if batch.num_rows == 1:
             reason = f"UTF-8; {error.reason}" if isinstance(error, UnicodeDecodeError) else "each key of a map once"
             return [Fault("", reason)]
         return [row for i in range(batch.num_rows) for row in batch_rows(batch.slice(i, 1))]
-    if not columns:
-        return [{} for _ in range(batch.num_rows)]
     return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
-    if _has_moments(column.type):
-        return [_value(scalar) for scalar in column]
-    return column.to_pylist(maps_as_pydicts="strict")
+    return [_value(scalar) for scalar in column] if _needs_care(column.type) else column.to_pylist()
 
 
-def _has_moments(kind: pa.DataType) -> bool:
+def _needs_care(kind: pa.DataType) -> bool:
+    """Return whether values hold moments, which Python may not reach, or maps, which Arrow gives as lists of pairs."""
     inner = [kind.field(i).type for i in range(kind.num_fields)]
     if isinstance(kind, pa.DictionaryType | pa.RunEndEncodedType):
         inner.append(kind.value_type)
-    return (pa.types.is_temporal(kind) and not pa.types.is_interval(kind)) or any(map(_has_moments, inner))
+    own = pa.types.is_map(kind) or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind))
+    return own or any(map(_needs_care, inner))
 
 
 def _value(scalar: pa.Scalar) -> Any:  # noqa: ANN401

@@ -235,7 +235,7 @@ def _header(file: File, data: bytes, cells: Cells, dialect: Dialect) -> tuple[st
             "cells: quoted=False, or dialect="
         )
     try:
-        names = tuple(cell_text(data, cells, k, dialect) for k in range(last))
+        names = tuple(cell_text(data[cells.start[k] : cells.end[k]], int(cells.sort[k]), dialect) for k in range(last))
     except UnicodeDecodeError as error:
         raise FormatError(f"the header of {file.path} is not UTF-8") from error
     if len(set(names)) < len(names):
@@ -280,27 +280,28 @@ def table_rows(table: DelimitedRows, first: int) -> tuple[list[Fields | Fault], 
     cells = split(table.data, table.dialect, longest=MAX_LINE)
     rows: list[Fields | Fault] = []
     raw = [table.data[start:end] for start, end in zip(cells.row_start, cells.row_end, strict=True)]
-    bounds = cells.row_cell.tolist()
-    for begin, end in pairwise(bounds):
+    data, sorts = table.data, cells.sort.tolist()
+    texts = [data[start:end] for start, end in zip(cells.start.tolist(), cells.end.tolist(), strict=True)]
+    for begin, end in pairwise(cells.row_cell.tolist()):
         try:
-            rows.append(_row(table, cells, begin, end))
+            rows.append(_row(table, texts[begin:end], sorts[begin:end]))
         except Fault as fault:
             rows.append(fault)
     return rows, (cells.row_line + first).tolist(), raw
 
 
-def _row(table: DelimitedRows, cells: Cells, begin: int, end: int) -> Fields:
+def _row(table: DelimitedRows, texts: list[bytes], sorts: list[int]) -> Fields:
     """Return a row's cells by column name; raises `Fault` where there are too many or too few, or one is malformed."""
-    if cells.sort[begin] == UNCLOSED:
+    if sorts[0] == UNCLOSED:
         refuse("", "a closing quote: the one that opens on this line is never closed")
-    if end - begin != len(table.header):
-        refuse("", f"{len(table.header)} cells, not {end - begin}")
+    if len(texts) != len(table.header):
+        refuse("", f"{len(table.header)} cells, not {len(texts)}")
     row: Fields = {}
-    for name, k in zip(table.header, range(begin, end), strict=True):
-        if cells.sort[k] & MALFORMED:
+    for name, text, sort in zip(table.header, texts, sorts, strict=True):
+        if sort & MALFORMED:
             refuse(name, "a separator after the closing quote")
         try:
-            row[name] = cell_text(table.data, cells, k, table.dialect, unescape=table.unescape)
+            row[name] = cell_text(text, sort, table.dialect, unescape=table.unescape)
         except UnicodeDecodeError as error:
             raise Fault(name, f"UTF-8; {error.reason}") from error
     return row

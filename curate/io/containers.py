@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from curate.errors import FormatError
@@ -33,6 +34,7 @@ _BY_SUFFIX: Final[dict[str, Container]] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def container_of(file: File, how: Stored) -> Container:
     """Return the container format of a file: by its first bytes, and by its suffix where they say nothing.
 

@@ -101,9 +101,9 @@ def split(data: bytes, dialect: Dialect, *, longest: int, final: bool = True) ->
     >>> cells.start.tolist(), cells.end.tolist(), cells.used
     ([0, 3], [1, 12], 17)
     """
-    ends = data.count(b"\n") + data.count(b"\r")
+    separators, ends = _count_marks(np.frombuffer(data, np.uint8), ord(dialect.separator))
     quote, escape = (ABSENT if mark is None else ord(mark) for mark in (dialect.quote, dialect.escape))
-    most = data.count(dialect.separator.encode()) + ends
+    most = separators + ends
     doubled, skip = np.bool_(dialect.doubled), np.bool_(dialect.skip_spaces)
     places, sorts, row_cell, rows, used, lines = _split(
         np.frombuffer(data, np.uint8),
@@ -120,6 +120,16 @@ def split(data: bytes, dialect: Dialect, *, longest: int, final: bool = True) ->
     start, end = places
     row_start, row_end, row_line = rows
     return Cells(start, end, sorts, row_cell, row_start, row_end, row_line, used, lines)
+
+
+@kernel
+def _count_marks(data: NDArray[np.uint8], separator: int) -> tuple[int, int]:
+    """Count separators and the bytes of line ends: no more cells and rows than these can there be."""
+    separators = ends = 0
+    for byte in data:
+        separators += byte == separator
+        ends += (byte == NEWLINE) | (byte == RETURN)
+    return separators, ends
 
 
 @kernel
@@ -140,11 +150,13 @@ def _split(
     row_cell, rows = np.zeros(most_rows + 1, np.int64), np.empty((3, most_rows), np.int64)
     cell = row = used = lines = i = 0
     several = False
+    marks = np.zeros(ABSENT + 1, np.bool_)
+    marks[separator] = marks[escape] = marks[NEWLINE] = marks[RETURN] = True
     while i < len(data):
         while skip and i < len(data) and data[i] == SPACE:
             i += 1
         first, close, sort = _opening(data, i, quote, escape, doubled, used + longest)
-        stop, escaped = _cell_end(data, max(i, close + 1), separator, escape)
+        stop, escaped = _cell_end(data, max(i, close + 1), marks, escape)
         unclosed = close == OPEN and (final or len(data) > used + longest)
         unclosed |= close >= 0 and stop > close + 1 and stop < len(data) and _has_end(data, first, close)
         if unclosed:
@@ -203,14 +215,17 @@ def _opening(
 
 
 @inline
-def _cell_end(data: NDArray[np.uint8], i: int, separator: int, escape: int) -> tuple[int, int]:
-    """Return where a cell without quotes ends, and whether it has escapes."""
+def _cell_end(data: NDArray[np.uint8], i: int, marks: NDArray[np.bool_], escape: int) -> tuple[int, int]:
+    """Return where a cell without quotes ends, and whether it has escapes; `marks` are the bytes to stop at."""
     sort = PLAIN
-    while i < len(data) and data[i] != separator and data[i] != NEWLINE and data[i] != RETURN:
-        if data[i] == escape:
-            sort = ESCAPED
+    while i < len(data):
+        if not marks[data[i]]:
             i += 1
-        i += 1
+        elif data[i] == escape:
+            sort = ESCAPED
+            i += 2
+        else:
+            break
     return i, sort
 
 
@@ -235,10 +250,8 @@ def _count_ends(data: NDArray[np.uint8], start: int, end: int) -> int:
     return count
 
 
-def cell_text(data: bytes, cells: Cells, k: int, dialect: Dialect, *, unescape: bool = False) -> str:
-    r"""Return the text of cell `k`; `unescape` makes a line end of backslash and n. Raises `UnicodeDecodeError`."""
-    raw = data[cells.start[k] : cells.end[k]]
-    sort = int(cells.sort[k])
+def cell_text(raw: bytes, sort: int, dialect: Dialect, *, unescape: bool = False) -> str:
+    r"""Return the text of a cell; `unescape` makes a line end of backslash and n. Raises `UnicodeDecodeError`."""
     if sort & ESCAPED:
         pair = b"|" + re.escape((dialect.quote or "").encode()) * 2 if sort & DOUBLED else b""
         mark = re.escape((dialect.escape or "").encode())

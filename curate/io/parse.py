@@ -71,7 +71,7 @@ def parse_lines(
     def read(i: int) -> tuple[Any, Fields, str | None]:
         line = lines[i].removeprefix(BOM)
         _check_size(line)
-        if _LIST.match(line) and form.list_column is not None:
+        if form.list_column is not None and _LIST.match(line):
             line = msgspec.json.encode({form.list_column: Raw(line)})
         try:
             found = json_fields(line)

@@ -9,6 +9,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final, NamedTuple
 
@@ -91,6 +92,7 @@ def packing(file: File) -> str | None:
     return next((name for magic, name in _PACKINGS if head.startswith(magic)), None)
 
 
+@lru_cache(maxsize=4096)
 def stored(file: File, encoding: str | None = None) -> Stored:
     """Return how the text of a file is stored.
 

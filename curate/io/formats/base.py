@@ -193,11 +193,7 @@ def fields_of(value: Any, column: str) -> Fields:  # noqa: ANN401
 
 def present(row: Fields) -> Fields:
     """Drop null fields, and those that are NaN: in a table, both are the same as absent."""
-    return {name: value for name, value in row.items() if value is not None and not _is_nan(value)}
-
-
-def _is_nan(value: Any) -> bool:  # noqa: ANN401
-    return isinstance(value, float) and value != value  # noqa: PLR0124
+    return {name: value for name, value in row.items() if value is not None and value == value}  # noqa: PLR0124
 
 
 def as_json(value: Any) -> str:  # noqa: ANN401
