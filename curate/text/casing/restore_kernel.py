@@ -195,7 +195,10 @@ def scan(
                     after += 1
                 stop = after
             elif kind != BLANK:
-                stop, after = _word_ends(data, i, end, marks, shift, known, slots, words, word_offsets)
+                stop = _word_end(data, i, end, marks, shift, known, slots, words, word_offsets)
+                # An abbreviation's stop is part of it or left out: after the sign, a sentence would seem to open.
+                after = stop + is_shortened(data, i, stop, end, marks, shift, known)
+                stop = after if after > stop and seek(data, i, after, slots, words, word_offsets) >= 0 else stop
             if kind != BLANK:
                 starts[count], stops[count] = i, stop
                 count += 1
@@ -211,30 +214,6 @@ def _gap_end(data: Bytes, i: int, end: int, marks: Bytes, shift: int) -> int:
     while i < end and (marks[shift + i] & PROTECTED or data[i] == LINE_FEED):
         i += 1
     return i
-
-
-@inline
-def _word_ends(
-    data: Bytes,
-    start: int,
-    end: int,
-    marks: Bytes,
-    shift: int,
-    known: CaseTables,
-    slots: Int32s,
-    words: Bytes,
-    offsets: Int32s,
-) -> tuple[int, int]:
-    """Return where the word at `start` ends, and where the next token may begin.
-
-    The stop of an abbreviation is part of the word or left out: after the sign, a sentence would seem to open.
-    """
-    stop = after = _word_end(data, start, end, marks, shift, known, slots, words, offsets)
-    if is_shortened(data, start, stop, end, marks, shift, known):
-        after += 1
-        if seek(data, start, after, slots, words, offsets) >= 0:
-            stop = after
-    return stop, after
 
 
 @inline

@@ -332,7 +332,14 @@ def _is_item(data: Bytes, i: int, start: int) -> bool:
 @inline
 def is_shortened(data: Bytes, start: int, i: int, end: int, marks: Bytes, shift: int, known: CaseTables) -> bool:
     """Tell whether the word `data[start:i]` is an abbreviation ("e.g", "inc") with a stop that ends no sentence."""
-    if i + 2 >= end or data[i] != DOT or data[i + 1] != 0x20 or marks[shift + i] & PROTECTED:
+    if i + 2 >= end or data[i] != DOT:
+        return False  # as after most words: the rest is a function of its own, lest it burden the loop over these
+    return _is_abbreviation(data, start, i, end, marks, shift, known)
+
+
+@inline
+def _is_abbreviation(data: Bytes, start: int, i: int, end: int, marks: Bytes, shift: int, known: CaseTables) -> bool:
+    if data[i + 1] != 0x20 or marks[shift + i] & PROTECTED:
         return False
     dotted = i - 2 > start and data[i - 2] == DOT and is_word_byte(data[i - 1])
     if not dotted and not known_for(data, start, i, known) & ABBREVIATION:

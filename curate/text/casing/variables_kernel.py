@@ -7,6 +7,7 @@ from typing import Final
 from curate.kernels.buffers import Bytes
 from curate.kernels.compile import inline
 from curate.kernels.utf8 import is_blank
+from curate.kernels.vector import WIDTH, trailing, within32
 from curate.text.casing.lexicon import (
     COUNTED,
     ENGLISH,
@@ -112,24 +113,54 @@ def is_counter(data: Bytes, i: int, start: int, end: int, known: CaseTables) -> 
 def counts_near(data: Bytes, i: int, start: int, end: int, known: CaseTables) -> bool:
     """Tell whether an "i" around `i`, or that at `i`, plainly counts."""
     first, last = max(start, i - AROUND), min(end, i + AROUND)
-    for k in range(first, last - 1):
-        alone = data[k] == SMALL_I and not is_word_byte(data[k + 1]) and (k == first or not is_word_byte(data[k - 1]))
-        if alone and not apostrophe(data, k + 1, last) and is_counter(data, k, first, last, known):
-            return True
+    for block in range(first, last - 1, WIDTH):
+        found = lone_letters(data, block, last)
+        while found:
+            k = block + trailing(found)
+            lone = data[k] == SMALL_I and k + 1 < last and (k == first or not is_word_byte(data[k - 1]))
+            lone = lone and not is_word_byte(data[k + 1]) and not apostrophe(data, k + 1, last)
+            if lone and is_counter(data, k, first, last, known):
+                return True
+            found &= found - 1
     return False
 
 
 @inline
 def protect_variables(data: Bytes, start: int, end: int, marks: Bytes, known: CaseTables) -> None:
     """Protect small letters by themselves, but for "a", an initial ("f."), and an "i" that does not count."""
-    for i in range(start, end):
-        if not 0x61 <= data[i] <= 0x7A or data[i] == 0x61:
-            continue
-        before = int(data[i - 1]) if i > start else 0x20
-        after = int(data[i + 1]) if i + 1 < end else 0x20
-        if is_word_byte(before) or is_word_byte(after) or before in (APOSTROPHE, HYPHEN, DOT) or after == HYPHEN:
-            continue
-        if after == DOT and i + 3 < end and not marks[i + 3 - start] & OPENS and not is_blank(data[i + 3]):
-            continue
-        if after != APOSTROPHE and (data[i] != 0x69 or counts_near(data, i, start, end, known)):
-            marks[i - start] = PROTECTED
+    for block in range(start, end, WIDTH):
+        found = lone_letters(data, block, end)
+        while found:
+            i = block + trailing(found)
+            if is_variable(data, i, start, end, marks, known):
+                marks[i - start] = PROTECTED
+            found &= found - 1
+
+
+@inline
+def lone_letters(data: Bytes, i: int, end: int) -> int:
+    """Mark, of 32 bytes from `i` and before `end`, small letters beside no other of these that may be in a word.
+
+    The last 32 bytes of the data are all marked.
+    """
+    inside = (1 << min(WIDTH, end - i)) - 1
+    if i + WIDTH > len(data):
+        return inside
+    small = within32(data, i, 0x61, 0x7A)
+    word = small | within32(data, i, 0x41, 0x5A) | within32(data, i, 0x30, 0x39) | within32(data, i, 0x80, 0xFF)
+    word &= inside
+    return small & inside & ~(word << 1 | word >> 1)
+
+
+@inline
+def is_variable(data: Bytes, i: int, start: int, end: int, marks: Bytes, known: CaseTables) -> bool:
+    """Tell whether a small letter by itself that is to be protected is at `i`."""
+    if not 0x62 <= data[i] <= 0x7A:
+        return False
+    before = int(data[i - 1]) if i > start else 0x20
+    after = int(data[i + 1]) if i + 1 < end else 0x20
+    if is_word_byte(before) or is_word_byte(after) or before in (APOSTROPHE, HYPHEN, DOT) or after == HYPHEN:
+        return False
+    if after == DOT and i + 3 < end and not marks[i + 3 - start] & OPENS and not is_blank(data[i + 3]):
+        return False
+    return after != APOSTROPHE and (data[i] != SMALL_I or counts_near(data, i, start, end, known))
