@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-from curate.errors import BuildFolderError, CallError, PreflightError
+from curate.errors import BuildFolderError, CallError, EmptyBuildError, PreflightError
 from curate.io.tables import frame
 from curate.mix.spec import Source
 from curate.mixture import Mixture
@@ -133,6 +133,7 @@ def test_rows_that_lose_everything(chats: Build, model: Path, tmp_path: Path) ->
 
 def test_a_build_without_rows(model: Path, tmp_path: Path) -> None:
     rows = pl.DataFrame({"messages": [[{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}]]})
-    empty = Mixture("empty", [Source("a", frame(rows.clear(), "messages"))]).build(tmp_path / "empty", quiet=True)
+    with pytest.raises(EmptyBuildError, match="mixture 'empty' keeps no row"):
+        Mixture("empty", [Source("a", frame(rows.clear(), "messages"))]).build(tmp_path / "empty", quiet=True)
     with pytest.raises(PreflightError, match="empty has no rows to train on"):
-        call(empty, model, tmp_path / "out")
+        call(Build(tmp_path / "empty"), model, tmp_path / "out")
