@@ -1,39 +1,69 @@
 """Leaks that look clean, and clean rows that look like leaks: labelled rows, and copies planted.
 
 `labelled_rows.csv` names rows of the real data by file and the first letters of their id (their text is not here):
-whether the row holds an item of one of 18 evals, which (or which it only resembles), and in which way. The rows were
-found by two searches, one with the defaults of an earlier version and one much looser, so an item that neither finds is
-not in the set. Shared phrases, partial copies and short questions were read one by one, solutions in a listing of which
-a part was read; of terms, one row for each term was read; a question of nine words or more that is in the row word for
-word, and the rows of the judge of TruthfulQA, which begin with their question, are labelled by that. The default of
-`content` was chosen on these rows: they are no independent test of it.
+whether the row holds an item of one of 18 evals, which (or which it only resembles), in which way, and how the row was
+drawn.
+
+- "our search": two searches, one with the defaults of an earlier version and one much looser, so an item that neither
+  finds is not in this part. Shared phrases, partial copies and short questions were read one by one, solutions in a
+  listing of which a part was read; of terms, one row for each term was read; a question of nine words or more that is
+  in the row word for word, and the rows of the judge of TruthfulQA, which begin with their question, are labelled by
+  that. The default of `content` was chosen on these rows: they are no independent test of it.
+- "common run": another search, of the longest run of letters (25 or more, or the whole item) that an item has in common
+  with a turn, asked or answered. Rows of up to 3,000 characters were drawn from 134,000 over the whole range of shares,
+  a few per file and item, then more of those that hold all letters and digits of an item; all were read and labelled
+  before `decontaminate` saw them (of rows that hold a whole question, the beginning of the answer was read). Most rows
+  that hold an item hold it in the prompt; five do in the answer, of all 134,000. "reworded" rows ask the same question,
+  or state its answer, in other words; they count neither way.
+- "random": seven rows of each of nine groups of files; all were read.
+- "planted in the answer": rows whose answer a test puts the item into. They hold nothing without it.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import curate as c
 from curate.evalsets.items import EvalSet
 from curate.io.inputs import Input
+from curate.rows.schema import BODIES, Kind
 from curate.steps.decontaminate.decontaminate import decontaminate
 from tests.support.eval_search import found, given, searched
-from tests.support.group_resolve import asks
+from tests.support.group_resolve import asks, body
 from tests.support.real_evals import real_evals
 
-LETTERS: Final = 12
 LABELS: Final = Path(__file__).parent / "labelled_rows.csv"
 COLUMNS: Final = {
+    "preference/bpo_val.json": c.columns("instruction", chosen="good_res", rejected="bad_res"),
+    "preference/halueval_qa_multiturn.json": c.columns(
+        "question", chosen="right_answer", rejected="hallucinated_answer"
+    ),
+    "preference/instructgpt_tldr_samples.csv": c.columns("context", "sample"),
     "sft/halueval_general.json": c.columns("user_query", "chatgpt_response"),
     "sft/oasst_questions_guanaco.jsonl": c.columns("input", "output"),
 }
+KINDS: Final = {"preference/tulu1_human_eval_instances.jsonl": "rated"} | dict.fromkeys(
+    [
+        "preference/bpo_val.json",
+        "preference/dpo_en_demo.json",
+        "preference/halueval_qa_multiturn.json",
+        "preference/ultrafeedback_binarized_train_clean.jsonl",
+    ],
+    "preference",
+)
+"""Files of other rows than conversations."""
+
+PLANTED: Final = "planted in the answer"
+UNSEARCHED: Final = "a question in the answer"
+"""In conversations, `on="all"` searches it and the default does not."""
 BEAR: Final = "What colour is a polar bear's skin?"
 
 
@@ -42,39 +72,101 @@ def sets(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Eva
     return real_evals(real_data, tmp_path_factory.mktemp("evals"))
 
 
-def sources(real_data: Path, names: list[str]) -> Iterator[tuple[str, Input]]:
-    for name in names:
-        form = COLUMNS.get(name)
-        yield name, c.files(real_data / name, form) if form else c.files(real_data / name)
+def source(real_data: Path, name: str) -> Input:
+    path = real_data / name
+    if name.startswith("sft/flan_cot"):
+        form = c.columns("question", ("why", "answer"))
+        return c.files(path, form, columns=("question", "answer", "why"), unescape=True)
+    if name.startswith("preference/qlora"):
+        return c.files(path, c.columns("text", "generation"))
+    if KINDS.get(name) == "rated":
+        return c.files(path, id=None)  # its `id` names a prompt
+    return c.files(path, COLUMNS[name]) if name in COLUMNS else c.files(path)
 
 
-def test_labelled_rows(real_data: Path, sets: tuple[EvalSet, ...], tmp_path: Path) -> None:
+class Labelled(NamedTuple):
+    """The labels with `hit`, and the rows of each kind that they name."""
+
+    labels: pl.DataFrame
+    rows: dict[str, pl.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def labelled(real_data: Path, sets: tuple[EvalSet, ...], tmp_path_factory: pytest.TempPathFactory) -> Labelled:
     labels = pl.read_csv(LABELS).with_row_index("label")
-    names = labels["file"].unique().sort().to_list()
-    mixture = c.Mixture(
-        "labelled",
-        [c.Source(f"s{number}", source) for number, (_, source) in enumerate(sources(real_data, names))],
-        [decontaminate(sets, mode="flag")],
-    )
-    build = mixture.build(tmp_path / "build", quiet=True)
-    of = pl.DataFrame({"source": [f"s{number}" for number in range(len(names))], "file": names})
-    rows = pl.read_parquet(tmp_path / "build/data/*.parquet", columns=["source", "id"]).join(of, on="source")
-    rows = labels.join(rows, on="file").filter(
-        (pl.col("id_right") == pl.col("id"))
-        | ((pl.col("id").str.len_chars() == LETTERS) & pl.col("id_right").str.starts_with(pl.col("id")))
-    )
-    assert rows["label"].n_unique() == labels.height
-    hits = build.hits("decontaminate").select("source", id_right="id", hit=True).unique()
-    verdicts = rows.join(hits, on=["source", "id_right"], how="left").unique("label").fill_null(value=False)
-    table = verdicts.group_by("holds", "hit").len().rows()
-    count = {(holds, hit): rows for holds, hit, rows in table}
-    precision = count["item", True] / (count["item", True] + count.get(("none", True), 0))
-    recall = count["item", True] / (count["item", True] + count.get(("item", False), 0))
+    found, rows = [], {}
+    for kind in ("conversation", "preference", "rated"):
+        names = sorted(name for name in set(labels["file"]) if KINDS.get(name, "conversation") == kind)
+        of = pl.DataFrame({"source": [f"s{number}" for number in range(len(names))], "file": names})
+        inputs = [c.Source(place, source(real_data, name)) for place, name in of.rows()]
+        folder = tmp_path_factory.mktemp(kind)
+        build = c.Mixture(kind, inputs, [decontaminate(sets, mode="flag")]).build(folder / "build", quiet=True)
+        hits = build.hits("decontaminate").select("source", "id", hit=True).unique()
+        read = pl.scan_parquet(folder / "build/data/*.parquet").join(of.lazy(), on="source")
+        digest = pl.col("id").str.extract(r"^([0-9a-f]{12})[0-9a-f]+$")
+        read = read.with_columns(whole="id", id=pl.coalesce(digest, "id")).unique(["source", "whole"])
+        rows[kind] = labels.lazy().join(read, on=["file", "id"]).collect()
+        found.append(rows[kind].join(hits, left_on=["source", "whole"], right_on=["source", "id"], how="left"))
+    verdicts = pl.concat([one.select(*labels.columns, "hit") for one in found]).fill_null(value=False)
+    assert verdicts["label"].sort().to_list() == labels["label"].to_list()
+    return Labelled(verdicts, rows)
+
+
+def rates(verdicts: pl.DataFrame) -> tuple[float, float]:
+    """Print and return precision and recall."""
+    count = {(holds, hit): rows for holds, hit, rows in verdicts.group_by("holds", "hit").len().rows()}
+    right = count.get(("item", True), 0)
+    precision, recall = (right / max(1, right + count.get(wrong, 0)) for wrong in (("none", True), ("item", False)))
     print(f"{count}: precision {precision:.4f}, recall {recall:.4f}")  # noqa: T201
-    print(verdicts.filter((pl.col("holds") == "item") != pl.col("hit")).select("file", "id", "item", "kind").rows())  # noqa: T201
-    assert labels["holds"].value_counts().filter(pl.col("count") < 400).is_empty()
+    return precision, recall
+
+
+def test_labelled_rows(labelled: Labelled) -> None:
+    real = labelled.labels.filter(pl.col("drawn") != PLANTED)
+    for name, part in sorted(real.group_by("drawn")):
+        print(*name)  # noqa: T201
+        rates(part)
+    wrong = real.filter((pl.col("holds") == "item") != pl.col("hit"))
+    print(*wrong.select("file", "id", "holds", "item", "kind", "drawn").rows(), sep="\n")  # noqa: T201
+    precision, recall = rates(real)
     assert precision >= 0.98
-    assert recall >= 0.98
+    assert recall >= 0.979
+    unsearched = (pl.col("kind") == UNSEARCHED) & ~pl.col("file").is_in(list(KINDS))
+    assert rates(real.filter(~unsearched))[1] >= 0.98
+
+
+def planted(labelled: Labelled, sets: tuple[EvalSet, ...], kind: Kind) -> tuple[pl.DataFrame, pa.RecordBatch]:
+    """Put the items into the answers of their rows: every other one within the text, the others in their own line."""
+    loaded = [(one.name, one.load()) for one in sets]
+    questions = {
+        f"{name}/{item}": question
+        for name, items in loaded
+        for item, question in zip(items.ids.to_pylist(), items.question.to_pylist(), strict=True)
+    }
+    lines = labelled.rows[kind].filter(pl.col("drawn") == PLANTED).sort("label")
+    rows = []
+    for number, line in enumerate(lines.rows(named=True)):
+        turn = line["messages" if kind == "conversation" else ("chosen", "rejected")[number // 2 % 2]][-1]
+        words = turn["content"].split(" ")
+        half = len(words) // 2 if number % 2 else len(words)
+        middle = questions[line["item"]] if number % 2 else f"\n\n{questions[line['item']]}\n"
+        turn["content"] = " ".join([*words[:half], middle, *words[half:]])
+        rows.append({"meta": line["meta"]} | {name: line[name] for name in BODIES[kind].names if name in line})
+    return lines, body(rows, kind)
+
+
+@pytest.mark.parametrize("kind", ["preference", "conversation"])
+def test_items_planted_in_answers(labelled: Labelled, sets: tuple[EvalSet, ...], kind: Kind) -> None:
+    lines, batch = planted(labelled, sets, kind)
+    assert len(lines) >= 50
+    for on in (None, "all"):
+        hits = found(searched(decontaminate(sets, on=on), [batch]))
+        missed = [line for row, line in enumerate(lines["item"]) if (row, line) not in hits]
+        print(kind, on, f"{1 - len(missed) / len(lines):.3f}", missed)  # noqa: T201
+        if kind == "conversation" and on is None:
+            assert len(missed) == len(lines)  # the answers of conversations are not searched
+        else:
+            assert len(missed) <= 0.02 * len(lines)
 
 
 @pytest.mark.parametrize("rows", [300, 1000, 5000, 10_000])
