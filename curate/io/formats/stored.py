@@ -18,8 +18,10 @@ ROLE_KEYS: Final = frozenset({"role", "from"})
 WRAPPERS: Final = ("messages", "conversations")
 """Fields of an object that holds a list of messages and nothing else of interest."""
 
-_MAYBE: Final = frozenset({b'"[', b'"{', b'" ', b'"\\'})
-"""The first bytes of a JSON string that may hold a list or an object, perhaps behind white space."""
+_MAYBE: Final = frozenset(b"[{ \\")
+"""The first byte within a JSON string that may hold a list or an object, perhaps behind white space."""
+
+QUOTE, OBJECT = b'"{'
 
 _PATH: Final = re.compile(r"\.([^.\[\]]+)|\[([0-9]+)\]")
 
@@ -33,7 +35,10 @@ def unpacked(fields: Fields, *groups: tuple[str, ...], keys: frozenset[str] = RO
     """
     found: Fields = {}
     for group in groups:
-        if all(column in fields for column in group):
+        for column in group:
+            if column not in fields or _is_plain(fields[column]):
+                break
+        else:
             lists = [_messages(fields[column], column, keys) for column in group]
             for each in lists if all(lists) else ():
                 found |= each
@@ -66,15 +71,23 @@ def _messages(value: Any, column: str, keys: frozenset[str]) -> Fields:  # noqa:
     return {column: Raw(msgspec.json.encode(made)) if isinstance(value, Raw) else made}
 
 
-def _start(value: Raw, size: int = 1) -> bytes:
-    return bytes(memoryview(value)[:size])
+def _start(value: Raw) -> bytes:
+    return bytes(memoryview(value)[:1])
+
+
+def _is_plain(value: Any) -> bool:  # noqa: ANN401
+    """Tell at a glance whether a value is a list or a text that holds none: nearly every value is."""
+    if not isinstance(value, Raw):
+        return isinstance(value, list)
+    view = memoryview(value)
+    return view[0] != OBJECT and (view[0] != QUOTE or view[1] not in _MAYBE)
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401
-    """Return a text that may be JSON of a list or an object; None for another value."""
-    if not isinstance(value, Raw):
-        return value if isinstance(value, str) else None
-    return msgspec.json.decode(value, type=str) if _start(value, 2) in _MAYBE else None
+    """Return a text; None for another value."""
+    if isinstance(value, Raw) and _start(value) == b'"':
+        return msgspec.json.decode(value, type=str)
+    return value if isinstance(value, str) else None
 
 
 def _json(text: str) -> Raw | None:
