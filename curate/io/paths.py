@@ -259,6 +259,5 @@ def _listing(path: Path) -> str:
 
 def unreadable(path: Path, error: OSError) -> FormatError:
     """Return the error for a file or folder that the system cannot read."""
-    return FormatError(
-        f"{path} cannot be read: {error.strerror}. Give it read permission, or leave it out of the source."
-    )
+    why = os.strerror(error.errno or 0)
+    return FormatError(f"{path} cannot be read: {why}. Give it read permission, or leave it out of the source.")
