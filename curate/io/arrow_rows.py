@@ -74,7 +74,7 @@ def valid(batch: pa.RecordBatch) -> pa.RecordBatch:
         raise FormatError(f"two columns have one name: {', '.join(sorted(names))}; rename one")
     try:
         batch.validate(full=True)
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         for name, column in zip(names, batch.columns, strict=True):
             _check_buffers(name, column, error)
     return batch

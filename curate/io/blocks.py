@@ -32,9 +32,6 @@ BLOCK: Final = 16 << 20
 
 TOO_LONG: Final = f"a row of at most {MAX_LINE >> 20} MiB"
 
-END: Final = b"\n"
-"""What follows the last step of CSV and TSV: a last row without a line end gets one."""
-
 _SHOWN: Final = 1024
 """Bytes kept of a row that is too long, for its excerpt."""
 
@@ -188,8 +185,9 @@ def _delimited(
     names, dialect = options.columns, None
     carry, line, done = b"", 1, 0
     steps = iter([(whole(file, how), file.size)]) if at_once else chunks(file, how, size)
-    for chunk, place in chain(steps, [(END, file.size)]):
-        data, final = carry + bytes(chunk), chunk is END
+    end = (b"\n", file.size, True)  # a last row without a line end gets one
+    for chunk, place, final in chain(((*step, False) for step in steps), [end]):
+        data = carry + bytes(chunk)
         if dialect is None:
             if not (final or b"\n" in data or b"\r" in data):
                 carry = data

@@ -106,7 +106,8 @@ def _lists(text: bytes, values: dict[str, bytes]) -> list[bytes]:
     names = [_text(name) for name in lists.get("columns", ())]
     if names and None not in names and all(_start(row) == b"[" for row in lists.get("data", [b""])):
         rows = [_items(row) for row in lists["data"]]  # pandas' orient="split"
-        return [_object(dict(zip(names, row, strict=False))) for row in rows]  # type: ignore[arg-type]
+        if all(len(row) == len(names) for row in rows):
+            return [_object(dict(zip(names, row, strict=True))) for row in rows]  # type: ignore[arg-type]
     tables = [items for items in lists.values() if all(_start(item) == b"{" for item in items)]
     if len(tables) == 1:
         return tables[0]

@@ -293,3 +293,10 @@ def test_an_archive_that_is_cut_or_goes_on_says_so(tmp_path: Path, archive: str)
         path.write_bytes(wrong)
         with pytest.raises(FormatError, match="cannot be read"):
             rows_of(path)
+
+
+def test_rows_of_another_length_than_the_columns_are_never_cut(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    path.write_text('{"columns": ["question", "answer"], "index": [0], "data": [["a", "b", "lost"]]}')
+    opened = files(path, "question_answer").open()
+    assert [(parsed.body.num_rows, parsed.bad.num_rows) for parsed in map(opened.parse, opened.blocks())] == [(0, 1)]
