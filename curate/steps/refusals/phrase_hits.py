@@ -69,14 +69,14 @@ def valid(
     turn = hits.place.astype(np.int64) * len(search.unquoted) + family
     good &= ~np.isin(turn, turn[kind == PhraseKind.UNLESS])
     good |= kind == PhraseKind.CERTAIN
+    number = np.unique(turn, return_inverse=True)[1].astype(np.int64) << 32
     of_speaker = np.flatnonzero(kind == PhraseKind.OF_SPEAKER)
     if len(of_speaker):
-        good[of_speaker] = _spoken(text, index, hits, turn, kind == PhraseKind.SPEAKER, of_speaker)
+        good[of_speaker] = _spoken(text, index, hits, number, kind == PhraseKind.SPEAKER, of_speaker)
     if not good.any():
         return good
     spans = np.flatnonzero(kind == PhraseKind.EXCEPT)
     if len(spans):
-        number = np.unique(turn, return_inverse=True)[1].astype(np.int64) << 32
         start, end = number | hits.start, number | hits.end
         spans = spans[np.argsort(start[spans], kind="stable")]
         good &= ~_within(start, start[spans], end[spans])
@@ -101,12 +101,14 @@ def _spoken(
     text: Text,
     index: NDArray[np.int32],
     hits: PhraseHits,
-    turn: NDArray[np.int64],
+    number: NDArray[np.int64],
     speaker: NDArray[np.bool_],
     wanted: NDArray[np.intp],
 ) -> NDArray[np.bool_]:
-    """Mark which of the `wanted` hits come close after a beginning of the `speaker` in their turn and sentence."""
-    number = np.unique(turn, return_inverse=True)[1].astype(np.int64) << 32
+    """Mark which of the `wanted` hits come close after a beginning of the `speaker` in their turn and sentence.
+
+    The upper 32 bits of `number` tell the turns apart.
+    """
     ends = np.sort((number | hits.end)[speaker])
     if not len(ends):
         return np.zeros(len(wanted), np.bool_)
