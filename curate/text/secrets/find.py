@@ -1,7 +1,8 @@
 """Finds e-mail addresses, telephones, public IP addresses, API keys, cards and bank accounts in texts, and masks them.
 
 A necessary pattern for each kind is tested on all texts first, by the regular expressions of Polars, which read a text
-once and release the GIL. The exact patterns read only the texts that pass.
+once and release the GIL. The exact patterns read only the texts that pass. A text with invisible characters is read as
+it is and without them; the places are always those in the text as it is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.kernels.buffers import Text, strings
+from curate.text.invisible import PATTERN, has_invisible
 from curate.text.secrets.layouts import KEY_LAYOUTS
 from curate.text.secrets.patterns import Span, cards, emails, ibans, ip_addresses, keys, phones
 
@@ -32,7 +34,7 @@ READERS: Final[dict[Kind, tuple[str, Callable[[bytes], Iterator[Span]]]]] = {
     "ip": (r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]*:", ip_addresses),
     "key": (rf"(?-u:\b)(?:{_PREFIXES})[0-9A-Za-z_.-]{{10}}|-----BEGIN ", keys),
     "card": (r"[0-9]{4}(?:[ -]?[0-9]){10}", cards),
-    "iban": (r"(?-u:\b)[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]){11}", ibans),
+    "iban": (r"[0-9]{2}(?: ?[0-9A-Z]){11}", ibans),  # without its country: digits are found five times as fast
 }
 """A pattern that every text with a hit of the kind matches (Rust's syntax, without look-around), and the reader."""
 
@@ -52,14 +54,19 @@ class Secrets(NamedTuple):
 def find_secrets(text: Text, index: NDArray[np.int32], kinds: tuple[Kind, ...] = KINDS) -> Secrets:
     """Find hits of these kinds in the strings of `text` at `index`; a null and an empty string have none.
 
-    Hits do not overlap: the longer of two stays, and the first of two equally long ones.
+    Hits do not overlap: the longer of two stays, and the first of two equally long ones. A hit covers the invisible
+    characters within it.
 
     >>> from curate.kernels.buffers import view
     >>> texts = view(pa.array(["Write to ann@pellow.org.", "or call +44 1632 960983", ""]))
     >>> [column.tolist() for column in find_secrets(texts, np.arange(3, dtype=np.int32))]
     [[0, 1], [0, 1], [9, 8], [23, 23]]
     """
-    hits = [(place, *hit) for place, found, some in _candidates(text, index, kinds) for hit in _read(found, some)]
+    hits = [
+        (place, *hit)
+        for place, found, marked, some in _candidates(text, index, kinds)
+        for hit in _read(found, some, marked=marked)
+    ]
     return Secrets(*np.array(hits, np.int32).reshape(-1, 4).T.copy())
 
 
@@ -77,38 +84,60 @@ def mask_secrets(
     ([1], ['Write to [EMAIL], [EMAIL]'])
     """
     masked = {}
-    for place, whole, likely in _candidates(text, index, kinds):
-        hits, left = _read(whole, likely), whole
+    for place, whole, marked, likely in _candidates(text, index, kinds):
+        hits, left = _read(whole, likely, marked=marked), whole
         while hits:
             begins = [0, *(stop for _, _, stop in hits)]
             ends = [*(start for _, start, _ in hits), len(left)]
             masks = [*(MASKS[kind].encode() for kind, _, _ in hits), b""]
             left = b"".join(left[i:j] + mask for i, j, mask in zip(begins, ends, masks, strict=True))
             masked[place] = left
-            hits = _read(left, kinds)
+            hits = _read(left, kinds, marked=marked)
     return np.array(list(masked), np.int32), pa.array(masked.values(), pa.binary()).cast(pa.string())
 
 
 def _candidates(
     text: Text, index: NDArray[np.int32], kinds: tuple[Kind, ...]
-) -> Iterator[tuple[int, bytes, tuple[Kind, ...]]]:
-    """Yield the place and the bytes of each string that may have a hit, and of which kinds."""
+) -> Iterator[tuple[int, bytes, bool, tuple[Kind, ...]]]:
+    """Yield place and bytes of each string that may have a hit, whether it has invisible characters, and the kinds."""
     every = pl.Series(strings(text.data, text.offsets))
     chosen = every if len(index) == len(every) else every.gather(index)
-    likely = np.stack([chosen.str.contains(READERS[kind][0]).to_numpy() for kind in kinds])
+    likely, marked = _likely(chosen, kinds), has_invisible(text, index)
+    if marked.any():
+        likely[:, marked] |= _likely(chosen.filter(pl.Series(marked)).str.replace_all(PATTERN, ""), kinds)
     for place in np.flatnonzero(likely.any(axis=0)).tolist():
         start, stop = text.offsets[index[place] : index[place] + 2]
         some = tuple(kind for kind, may in zip(kinds, likely[:, place], strict=True) if may)
-        yield place, text.data[start:stop].tobytes(), some
+        yield place, text.data[start:stop].tobytes(), bool(marked[place]), some
 
 
-def _read(text: bytes, kinds: tuple[Kind, ...]) -> list[tuple[int, int, int]]:
-    """Return kind, start and stop of the hits in a text, without overlaps."""
+def _likely(texts: pl.Series, kinds: tuple[Kind, ...]) -> NDArray[np.bool_]:
+    """Tell, kind by kind, which texts may have a hit."""
+    return np.stack([texts.str.contains(READERS[kind][0]).to_numpy() for kind in kinds])
+
+
+def _read(text: bytes, kinds: tuple[Kind, ...], *, marked: bool) -> list[tuple[int, int, int]]:
+    """Return kind, start and stop of the hits in a text, without overlaps; if `marked`, it has invisible characters."""
+    spans = [(*span, KINDS.index(kind)) for kind in kinds for span in READERS[kind][1](text)]
+    if marked:
+        visible, places = _visible(text)
+        spans += [
+            (places[start], places[stop - 1] + 1, KINDS.index(kind))
+            for kind in kinds
+            for start, stop in READERS[kind][1](visible)
+        ]
     hits: list[tuple[int, int, int]] = []
-    for start, stop, kind in sorted((*span, KINDS.index(each)) for each in kinds for span in READERS[each][1](text)):
+    for start, stop, kind in sorted(spans):
         first = len(hits)
         while first and hits[first - 1][2] > start:
             first -= 1
         if all(hit[2] - hit[1] < stop - start for hit in hits[first:]):
             hits[first:] = [(kind, start, stop)]
     return hits
+
+
+def _visible(text: bytes) -> tuple[bytes, list[int]]:
+    """Return a text without its invisible characters, and the place in `text` of each byte that stays."""
+    parts = [part.encode() for part in re.split(f"({PATTERN})", text.decode())]
+    stays = np.repeat(np.arange(len(parts)) % 2 == 0, list(map(len, parts)))
+    return b"".join(parts[::2]), np.flatnonzero(stays).tolist()

@@ -7,7 +7,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.kernels.buffers import view
+from curate.text.invisible import invisible as hidden
 from curate.text.secrets.find import KINDS, MASKS, READERS, Kind, find_secrets, mask_secrets
 from tests.support.planted_secrets import planted
 
 PLANTED = 200
+INVISIBLE = ("\u200b", "\u00ad", "\u2060", "\ufeff", "\u034f", "\ufe0f", "\U000e0041")
 NOTHING = (
     "Version 12.0.19.1, v8.34.12.99, 1.2.3.4, §15.12.2.7, 8.8.8.8, 10.11.12.13, 192.168.1.20, 172.16.30.40",
     "203.0.113.77 and 198.51.100.23 and 2001:db8::8a2e:370:7334 and 255.255.255.0 and 999.34.12.99 and 8.34.12.99.5",
@@ -90,6 +92,26 @@ def shown(text: str) -> list[tuple[str, str]]:
 def masked(text: str, kinds: tuple[Kind, ...] = KINDS) -> str:
     places, texts = mask_secrets(view(pa.array([text])), np.zeros(1, np.int32), kinds)
     return str(texts[0]) if len(places) else text
+
+
+def found_slowly(text: str) -> list[tuple[str, int, int]]:
+    """Read a text as it is and without its invisible characters; of spans that overlap, the longer stays."""
+    bare = "".join(sign for sign in text if not hidden()[ord(sign)])
+    place, places = 0, list[int]()
+    for sign in text:
+        width = len(sign.encode())
+        places += [] if hidden()[ord(sign)] else range(place, place + width)
+        place += width
+    spans = set()
+    for number, kind in enumerate(KINDS):
+        spans |= {(start, stop, number) for start, stop in READERS[kind][1](text.encode())}
+        spans |= {(places[start], places[stop - 1] + 1, number) for start, stop in READERS[kind][1](bare.encode())}
+    hits: list[tuple[int, int, int]] = []
+    for start, stop, number in sorted(spans):
+        rivals = [hit for hit in hits if hit[1] > start]
+        if all(hit[1] - hit[0] < stop - start for hit in rivals):
+            hits = [*(hit for hit in hits if hit not in rivals), (start, stop, number)]
+    return [(KINDS[number], start, stop) for start, stop, number in hits]
 
 
 def check_prefilters(texts: Sequence[str]) -> None:
@@ -166,6 +188,52 @@ def test_every_planted_secret_is_found(kind: Kind) -> None:
         expected = [[(kind, start, start + len(secret))] for secret in drawn]
         assert found(texts) == expected
         assert found(texts, (kind,)) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_invisible_character_at_any_place_hides_no_secret(kind: Kind) -> None:
+    for secret in planted(kind, 12):
+        texts, expected = [], []
+        for number, place in product(range(len(INVISIBLE)), range(len(secret) + 1)):
+            sign = INVISIBLE[number] * (1 + place % 2)
+            texts.append(f"It is {secret[:place]}{sign}{secret[place:]}, or so.")
+            within = 0 < place < len(secret)
+            start = 6 + (0 if place else len(sign.encode()))
+            expected.append([(kind, start, start + len(secret) + (len(sign.encode()) if within else 0))])
+        texts.append(f"It is {INVISIBLE[0].join(secret)}, or so.")
+        expected.append([(kind, 6, len(texts[-1].encode()) - 8)])
+        assert found(texts) == expected
+        for text, [(_, start, stop)] in zip(texts, expected, strict=True):
+            raw = text.encode()
+            assert masked(text) == f"{raw[:start].decode()}[{kind.upper()}]{raw[stop:].decode()}"
+
+
+@given(
+    st.lists(TEXTS | DENSE, min_size=1, max_size=3),
+    st.lists(st.tuples(st.integers(0), st.sampled_from(INVISIBLE)), max_size=6),
+)
+def test_hits_in_texts_with_invisible_characters_are_those_of_a_plain_reading(
+    texts: list[str], signs: list[tuple[int, str]]
+) -> None:
+    for number, (place, sign) in enumerate(signs):
+        text = texts[number % len(texts)]
+        cut = place % (len(text) + 1)
+        texts[number % len(texts)] = text[:cut] + sign + text[cut:]
+    assert found(texts) == [found_slowly(text) for text in texts]
+    for text in texts:
+        once = masked(text)
+        assert found([once]) == [[]]
+        assert (once == text) == (found([text]) == [[]])
+        between = [re.escape(part) for part in re.split("|".join(map(re.escape, MASKS)), once)]
+        assert re.fullmatch(".+?".join(between), text, re.DOTALL)
+
+
+def test_invisible_characters_next_to_a_secret_hide_none() -> None:
+    """Without them the next word would be a part of it."""
+    assert shown("4539578763621486\u200b7 and x\u200bDE68210501700012345678") == [
+        ("card", "4539578763621486"),
+        ("iban", "DE68210501700012345678"),
+    ]
 
 
 @pytest.mark.parametrize("text", NOTHING)
