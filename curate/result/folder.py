@@ -167,7 +167,9 @@ class BuildFolder:
         if step is None and len(known) == 1:
             return known[0]
         if step is None and known:
-            raise CallError(f"{len(known)} steps of this build have {what}; name one: {', '.join(known)}")
+            raise CallError(
+                f"{len(known)} steps of this build have {what}: {', '.join(known)}; choose one, as in step={known[0]!r}"
+            )
         if step is None:
             raise CallError(f"no step of this build has {what}; its steps: {', '.join(self.steps) or 'none'}")
         if step not in known:

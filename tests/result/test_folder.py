@@ -18,7 +18,8 @@ from curate.rows.segments import segments
 from curate.steps.base import GroupKeys
 from curate.steps.decontaminate.decontaminate import decontaminate
 from curate.steps.dedup.dedup import dedup
-from curate.steps.dedup.exact_dedup import exact_dedup
+from curate.steps.dedup.exact_dedup import exact_dedup, exclude_prompts_of
+from curate.steps.pairs.balance_length import balance_length
 from curate.steps.refusals.refusals import refusals
 from curate.text.minhash import signatures
 from tests.support.build_data import Row, built, built_empty, chat, hashes, of_rows, source, write_lines
@@ -232,12 +233,26 @@ def test_of_several_steps_with_a_finding_one_is_named(tmp_path: Path) -> None:
     steps = (decontaminate(pellow), exact_dedup(), decontaminate(pellow, on="all"), exact_dedup("prompt"))
     done = built(tmp_path / "out", source("a", rows_of(range(30))), steps=steps)
     labels = done.steps_with("contamination")
+    asked = f"2 steps of this build have contamination: {', '.join(labels)}; choose one, as in step='{labels[0]}'"
     for read in (done.hits, done.coverage, done.contamination):
-        with pytest.raises(CallError, match=f"2 steps of this build have contamination; name one: {', '.join(labels)}"):
+        with pytest.raises(CallError, match=asked):
             read()
         assert read(labels[1]).height >= 0
-    with pytest.raises(CallError, match="2 steps of this build have duplicates; name one: exact_dedup"):
-        done.overlap()
+    for find in (done.overlap, done.clusters):
+        with pytest.raises(CallError, match=r"have duplicates: exact_dedup, .*choose one, as in step='exact_dedup'"):
+            find()
+
+
+def test_of_several_steps_on_pairs_one_is_named(tmp_path: Path, deduped: Build) -> None:
+    pair = [{"prompt": f"Who is {i}?", "chosen": "A long answer.", "rejected": "Short."} for i in range(8)]
+    shared, balanced = exclude_prompts_of(deduped, mode="flag"), balance_length(0.5, allow_large_drop=True)
+    given = files(write_lines(tmp_path / "pairs.jsonl", pair))
+    done = built(tmp_path / "out", source("a", given), steps=(shared, balanced, shared, balanced))
+    for read, view in ((done.shared_prompts, "shared prompts"), (done.length_cost, "length cost")):
+        first, second = done.steps_with("shared_prompts" if view == "shared prompts" else "length_cost")
+        with pytest.raises(CallError, match=f"have {view}: {first}, {second}; choose one, as in step='{first}'"):
+            read()
+        assert read(second).columns == read(first).columns
 
 
 def test_a_verdict_is_on_the_rows_that_earlier_steps_left(tmp_path: Path) -> None:
