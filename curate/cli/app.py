@@ -338,7 +338,7 @@ def mixtures_in(place: str) -> list[declared.Mixture]:
         return list({id(mixture): mixture for mixture in found.values()}.values())
     chosen = found.get(name) or next((mixture for mixture in found.values() if mixture.name == name), None)
     if chosen is None:
-        known = [*found, *(mixture.name for mixture in found.values())]
+        known = {*found, *(mixture.name for mixture in found.values())}
         raise CallError(f"{path} declares no mixture {name!r}; {did_you_mean(name, known)}")
     return [chosen]
 

@@ -89,8 +89,7 @@ class Running:
         where = f"{self.path}, line {line}" if line is not None else str(self.path)
         if isinstance(error, CurateError):
             raise type(error)(f"{where}: {error}") from error
-        reason = error.msg if isinstance(error, SyntaxError) else error
-        raise CallError(f"{where}: {kind.__name__}: {reason}") from error
+        raise CallError(f"{where}: {kind.__name__}: {_reason(error)}") from error
 
     def _line(self, error: BaseException, trace: TracebackType | None) -> int | None:
         """Return the line of the file that failed; for an error in an imported module, the import."""
@@ -98,3 +97,10 @@ class Running:
             return error.lineno
         lines = [frame.lineno for frame in traceback.extract_tb(trace) if frame.filename == self.file]
         return lines[-1] if lines else None
+
+
+def _reason(error: BaseException) -> str:
+    """Return what is wrong; for a name that a module does not have, with the nearest one that it has."""
+    if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
+        return f"module {error.obj.__name__} has no {error.name!r}; {did_you_mean(error.name or '', dir(error.obj))}"
+    return error.msg if isinstance(error, SyntaxError) else str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Literal, TypeAlias
 
 from curate.errors import MixtureError, check_number, check_whole, is_number
@@ -124,6 +125,10 @@ class Source:
 
     def __post_init__(self) -> None:
         _check_name("source", self.name)
+        if not isinstance(self.input, Input):
+            given, files = type(self.input).__name__, isinstance(self.input, str | PathLike)
+            call = f"files({str(self.input)!r})" if files else "files(...), frame(...) or another function that reads"
+            raise MixtureError(f"source {self.name!r}: its rows come from {call}, not from a {given}")
         object.__setattr__(self, "steps", _steps(self.steps, f"source {self.name!r}"))
         _check_pairings(self.steps, f"source {self.name!r}")
         if not isinstance(self.take, Take):

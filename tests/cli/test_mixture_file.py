@@ -82,6 +82,10 @@ def test_a_file_runs_under_a_name_of_its_own_with_its_folder_on_the_path(
         ("import gone_from_here\n", r"^mix\.py, line 1: ModuleNotFoundError: No module named 'gone_from_here'$"),
         ("\nimport broken_beside\n", r"^mix\.py, line 2: SyntaxError: "),
         ("def f():\n    raise KeyError('k')\n\n\nf()\n", r"^mix\.py, line 2: KeyError: 'k'$"),
+        (
+            "import curate as c\nc.refusal()\n",
+            r"^mix\.py, line 2: AttributeError: module curate has no 'refusal'; did you mean 'refusals'\?$",
+        ),
         ("raise SystemExit(0)\n", r"^mix\.py, line 1: SystemExit: 0$"),
     ],
 )

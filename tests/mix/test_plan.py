@@ -107,6 +107,8 @@ def test_weights_may_have_any_scale(scale: float) -> None:
         (lambda: Fraction(0), "a number above 0, at most 1"),
         (lambda: Repeat(70_000), "a whole number from 1 to 65,535"),
         (lambda: Source("a b", nothing()), "letters, digits"),
+        (lambda: Source("a", "b.jsonl"), "its rows come from files('b.jsonl'), not from a str"),  # type: ignore[arg-type]
+        (lambda: Source("a", {}), "files(...), frame(...) or another function that reads, not from a dict"),  # type: ignore[arg-type]
         (lambda: Source("a", nothing(), take=5), "take=5 is none of All"),  # type: ignore[arg-type]
         (lambda: Source("a", nothing(), steps=(len,)), "is not a step; call it"),  # type: ignore[arg-type]
         (lambda: Source("a", nothing(), max_quarantine="1%"), "a number from 0 to 1"),  # type: ignore[arg-type]
