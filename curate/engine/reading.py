@@ -28,6 +28,9 @@ from curate.steps.base import Group
 NOTHING = Block("", 1, JsonItems([], None), 0)
 """The block of a source without rows: every source has a partition, with the columns of its steps."""
 
+SHOWN = 100
+"""Characters of an invalid row that a message quotes."""
+
 ALWAYS_QUARANTINED = 10
 """Up to this many invalid rows of a source, and half of it, never stop a build; above, `max_quarantine` decides."""
 
@@ -147,7 +150,8 @@ def bad_rows(lines: pa.Table | pa.RecordBatch, most: int) -> list[str]:
     found = []
     for file, line, column, expected, excerpt in zip(*bad.slice(0, most).to_pydict().values(), strict=True):
         where = f" {column}:" if column else ""
-        found.append(f"{file}:{line}:{where} expected {expected}, found {excerpt!r:.120}")
+        shown = excerpt if len(excerpt) <= SHOWN else f"{excerpt[:SHOWN]}..."
+        found.append(f"{file}:{line}:{where} expected {expected}, found {shown!r}")
     return found
 
 

@@ -35,9 +35,6 @@ CHECKED: Final = 2_000
 SHOWN: Final = 5
 """Rows in quarantine that are shown for each source."""
 
-REASONS: Final = 3
-"""Reasons that are named for each step."""
-
 WORTH_A_LOOK: Final = 0.25
 """The share of rows that a step may drop without a warning; from `SUSPICIOUS_SHARE` on it stops the build."""
 
@@ -221,8 +218,8 @@ def _step(view: PhasePreview, number: int, stage: Stage) -> StepCheck:
 def _reasons(reason: pl.Series) -> tuple[tuple[str, int], ...]:
     """Return the reasons of dropped rows, with how many each dropped, the most frequent first."""
     counted = reason.rename("reason").to_frame().group_by("reason").len()
-    top = counted.sort(["len", "reason"], descending=[True, False]).head(REASONS)
-    return tuple((str(name), int(count)) for name, count in top.rows())
+    counted = counted.sort(["len", "reason"], descending=[True, False])
+    return tuple((str(name), int(count)) for name, count in counted.rows())
 
 
 def _shares(

@@ -66,14 +66,15 @@ def _steps(source: SourceCheck) -> Table:
     heads = map(Text, ("  step", "reached", "drops", "share", "reasons"))
     rows = []
     for step in source.steps:
-        dropped = (f"{step.rows:,}", f"{step.rows / step.reached:.1%}") if step.rows else ("·", "·")
+        drops = step.rows and step.kind != "edit"
+        dropped = (f"{step.rows:,}", f"{step.rows / step.reached:.1%}") if drops else ("·", "·")
         rows.append([Text(cell) for cell in (f"  {step.label}", f"{step.reached:,}", *dropped, _reasons(step))])
     return plain_table(heads, rows, left={"  step", "reasons"}, edge=True)
 
 
 def _reasons(step: StepCheck) -> str:
     if step.kind == "edit":
-        return "changes text; drops nothing" if step.rows else ""
+        return f"changes {counted(step.rows)}" if step.rows else ""
     return ", ".join(f"{reason} {count:,}" for reason, count in step.reasons)
 
 

@@ -127,8 +127,11 @@ def duplicate_lines(build: Build, step: str) -> list[str]:
     found = build.overlap(step).sort(["rows", "source", "kept_source"], descending=[True, False, False])
     lines = []
     for line in found.head(PAIRS).to_dicts():
-        where = "within the source" if line["kept_source"] == line["source"] else f"of rows in {line['kept_source']}"
-        lines.append(f"{line['source']}: {line['rows']:,} ({of_all(line['share'])} of its rows) are duplicates {where}")
+        one = line["rows"] == 1
+        within, other = line["kept_source"] == line["source"], "a row" if one else "rows"
+        where = "within the source" if within else f"of {other} in {line['kept_source']}"
+        dropped = f"{counted(line['rows'])} ({of_all(line['share'])}) {'is a duplicate' if one else 'are duplicates'}"
+        lines.append(f"{line['source']}: {dropped} {where}")
     rest = found.slice(PAIRS)
     if rest.height:
         lines.append(f"and {counted(int(rest['rows'].sum()))} of {counted(rest.height, 'more pair')} of sources")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions
 from rich.table import Table
 from rich.text import Text
 
@@ -25,14 +27,28 @@ LONG, BREAK = 10, re.compile(r"(?<=[_:-])| (?=\S+$)")
 """A longer column name takes two lines, broken here."""
 
 
-def funnel_table(build: Build) -> Table:
-    """Return the funnel: one row per source, thousands separated, a dot for 0."""
+class FirstToFit(NamedTuple):
+    """Shows the first of some tables that is no wider than the terminal; without any, the first, with broken words."""
+
+    tables: tuple[Table, ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        """Give the table; Rich calls this."""
+        free = options.update(width=sys.maxsize)
+        fit = (table for table in self.tables if console.measure(table, options=free).maximum <= options.max_width)
+        yield next(fit, self.tables[0])
+
+
+def funnel_table(build: Build) -> FirstToFit:
+    """Return the funnel, thousands separated, a dot for 0: one row per source, in a narrow terminal one column."""
     heads = [_head(name) for name in build.funnel.columns]
     rows = [_cells(row) for row in build.funnel.rows()]
-    columns = zip(heads, *rows, strict=True)
+    sources, *counts = columns = list(zip(heads, *rows, strict=True))
     width = sum(max(len(line) for cell in column for line in cell.plain.split("\n")) for column in columns)
     gap = 1 if width + 2 * (len(heads) - 1) <= WIDTH else 0
-    return plain_table(heads, rows, left={"source"}, gap=gap, total=True)
+    by_step = [(Text(name), *cells) for name, (_, *cells) in zip(build.funnel.columns[1:], counts, strict=True)]
+    turned = plain_table([Text(""), *sources[1:]], by_step, left={""}, gap=1)
+    return FirstToFit((plain_table(heads, rows, left={"source"}, gap=gap, total=True), turned))
 
 
 def notes(build: Build) -> Iterator[Text]:

@@ -39,7 +39,7 @@ def test_build_ends_with_what_was_found(quiz: Path) -> None:
     output = run("build", "mix.py", "--out", "here").stdout
     found = """
 exact_dedup
-  a: 1 (3.1% of its rows) are duplicates within the source
+  a: 1 row (3.1%) is a duplicate within the source
 
 decontaminate
   quiz: 2 items, 2 matchable
@@ -58,9 +58,9 @@ def test_show_ends_with_what_was_found(quiz: Path) -> None:
     assert "decontaminate: overlap (1, at most 0.5)\n  contains quiz/0\n" in output
     assert "Tell me: »Which of the seven bridges of [bold]Pellow[/bold] was" in output
     assert "a contains 1 item of quiz (50.0%) in 1 of 31 rows (3.2%): contaminated\n" in output
-    assert "duplicates within the source" in output
+    assert "is a duplicate within the source" in output
     one = run("show", "here", "--step", "exact_dedup").stdout
-    assert one.endswith("\nexact_dedup\n  a: 1 (3.1% of its rows) are duplicates within the source\n")
+    assert one.endswith("\nexact_dedup\n  a: 1 row (3.1%) is a duplicate within the source\n")
     assert "quiz" not in one
     assert "contaminated" not in run("show", "here", "--fate", "kept").stdout
     assert "contaminated" not in run("show", "here", "--source", "a").stdout

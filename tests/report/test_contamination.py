@@ -227,10 +227,10 @@ def test_a_terminal_shows_each_step_that_found_something(searched: Build, nasty:
     text = printed(searched)
     assert re.findall(r"^\S+$", text, re.MULTILINE) == ["exact_dedup", "dedup", "decontaminate"]
     assert printed(searched, "dedup") == (
-        "\ndedup\n  one: 4 (11.1% of its rows) are duplicates within the source\n"
-        "  two: 4 (21.1% of its rows) are duplicates of rows in one\n"
+        "\ndedup\n  one: 4 rows (11.1%) are duplicates within the source\n"
+        "  two: 4 rows (21.1%) are duplicates of rows in one\n"
     )
-    assert printed(nasty) == "\nexact_dedup\n  second: 2 (5.9% of its rows) are duplicates of rows in first\n"
+    assert printed(nasty) == "\nexact_dedup\n  second: 2 rows (5.9%) are duplicates of rows in first\n"
     assert printed(nasty, "refusals") == ""
 
 

@@ -142,8 +142,8 @@ def test_lines_for_a_terminal_name_the_pairs_with_the_most_rows(
     searched: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert lines_of(monkeypatch, searched, ("two", "one", 1200, 0.0001), ("one", "one", 5000, 0.9999)) == [
-        "one: 5,000 (>99.9% of its rows) are duplicates within the source",
-        "two: 1,200 (<0.1% of its rows) are duplicates of rows in one",
+        "one: 5,000 rows (>99.9%) are duplicates within the source",
+        "two: 1,200 rows (<0.1%) are duplicates of rows in one",
     ]
     many = [("two", f"s{n}", n + 1, 0.5) for n in range(PAIRS + 3)]
     lines = lines_of(monkeypatch, searched, *many)
@@ -178,4 +178,4 @@ def test_a_duplicate_of_a_row_outside_the_build_says_so(tmp_path: Path) -> None:
         ("new-1", "which the step compares with"),
     ]
     assert "duplicate of against/old.jsonl/old-0, which the step compares with" in show(build)[0].plain
-    assert duplicate_lines(build, "dedup") == ["new: 2 (18.2% of its rows) are duplicates of rows in against"]
+    assert duplicate_lines(build, "dedup") == ["new: 2 rows (18.2%) are duplicates of rows in against"]

@@ -34,6 +34,17 @@ def test_funnel_of_four_sources_and_four_steps_fits(demo: Build, width: int) -> 
     assert len({len(line.rstrip()) for line in lines if line.startswith(("assistant", "forum", "total"))}) == 1
 
 
+def test_in_a_narrow_terminal_the_funnel_has_a_column_for_each_source(demo: Build) -> None:
+    lines = printed(funnel_table(demo), 64)
+    names = ("read", *demo.funnel.columns[2:])
+    assert lines[0].split() == [*demo.sources, "total"]
+    for name in names:
+        cells = [name, *(f"{value:,}" if value else "·" for value in demo.funnel[name])]
+        assert sum(line.split() == cells for line in lines) == 1, "a line for each step, whole"
+    assert all(len(line) <= 64 for line in lines)
+    assert all(len(line) <= 30 for line in printed(funnel_table(demo), 30))
+
+
 def test_numbers_are_aligned_right_with_thousands_separated(demo: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     many = demo.funnel.with_columns(read=demo.funnel["read"].cast(int) * 10_000)
     monkeypatch.setattr(Build, "funnel", property(lambda _: many))
