@@ -10,6 +10,7 @@ and changes nothing the second time. A Group decides over rows and not over batc
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,8 +25,9 @@ from curate.engine.manifest import canonical
 from curate.engine.pipeline import Stage, run, score_columns
 from curate.rows.edits import apply_edits
 from curate.rows.identity import content_hashes
-from curate.rows.schema import BODIES, Kind
+from curate.rows.schema import BODIES, FULL, Kind
 from curate.rows.segments import segments
+from curate.rows.take import take
 from curate.steps.base import Edit, Filter, Group, Pairing, Step
 
 Row = dict[str, Any]
@@ -76,8 +78,8 @@ def check_step(step: Step, *, kinds: Sequence[Kind] = tuple(BODIES), batches: in
     for kind in ("rated",) if isinstance(step, Pairing) else kinds:
         one = rows(kind, chance, 1)
         no_rows_and_one_row(step, one)
-        for _ in range(batches):
-            body = rows(kind, chance, chance.randrange(8))
+        for batch in range(batches):
+            body = rows(kind, chance, chance.randrange(8), parts=batch % 4 == 3)
             order = chance.sample(range(body.num_rows), body.num_rows)
             parts = split(body, chance.randint(1, 4))
             judged_by_itself(step, body, parts, order)
@@ -90,33 +92,51 @@ def check_step(step: Step, *, kinds: Sequence[Kind] = tuple(BODIES), batches: in
                 decided_over_rows(step, body, parts, chance.sample(parts, len(parts)))
 
 
-def rows(kind: Kind, chance: random.Random, count: int) -> pa.RecordBatch:
-    """Return made-up rows of one kind: turns of any role in any order, texts at the edge, with and without scores."""
+def rows(kind: Kind, chance: random.Random, count: int, *, parts: bool = False) -> pa.RecordBatch:
+    """Return made-up rows of one kind: turns of any role in any order, texts at the edge, with and without scores.
+
+    With `parts`, messages may have reasoning, calls, names and no content, and rows tools and template arguments.
+    """
 
     def text() -> str:
         return " ".join(chance.choices(TEXTS, k=chance.randrange(4)))
 
     def turns() -> list[Row]:
         roles = chance.choices(("system", "user", "assistant", "tool"), k=chance.randrange(7))
-        return [{"role": role, "content": text()} for role in roles]
+        return [{"role": role, "content": text(), **some_parts()} for role in roles]
+
+    def thought() -> str | None:
+        return text() if parts and chance.random() < 0.3 else None
+
+    def some_parts() -> Row:
+        calls = [
+            {"id": chance.choice((None, "1")), "name": text(), "arguments": json.dumps({"a": text()})}
+            for _ in range(chance.randrange(3))
+        ]
+        found = {"content": None, "reasoning": text(), "tool_calls": calls, "tool_call_id": "1", "name": text()}
+        return {name: value for name, value in found.items() if parts and chance.random() < 0.3}
 
     def row() -> Row:
         scores = [[{"name": "s", "value": chance.choice((0.0, 1.5))}] for _ in range(chance.randrange(4))]
         return {
             "messages": turns(),
             "completions": [
-                {"content": text(), "model": chance.choice((None, "m")), "scores": each} for each in scores
+                {"content": text(), "model": chance.choice((None, "m")), "scores": each, "reasoning": thought()}
+                for each in scores
             ],
             "prompt": turns(),
             "chosen": turns(),
             "rejected": turns(),
             "chosen_score": chance.choice((None, 0.5)),
             "rejected_score": None,
+            "tools": chance.choice((None, json.dumps([{"name": text()}]))),
+            "chat_template_kwargs": chance.choice((None, "{}")),
             "meta": chance.choice(("{}", '{"a":1}')),
         }
 
-    made = [{name: value for name, value in row().items() if name in BODIES[kind].names} for _ in range(count)]
-    return pa.RecordBatch.from_pylist(made, BODIES[kind])
+    schema = (FULL if parts else BODIES)[kind]
+    made = [{name: value for name, value in row().items() if name in schema.names} for _ in range(count)]
+    return take(pa.RecordBatch.from_pylist(made, schema), np.arange(count, dtype=np.int32))
 
 
 def split(body: pa.RecordBatch, size: int) -> list[pa.RecordBatch]:
@@ -177,9 +197,9 @@ def edits_or_drops(step: Step, body: pa.RecordBatch) -> None:
 
 def nothing_left_to_edit(step: Edit, body: pa.RecordBatch) -> None:
     """An Edit changes nothing the second time."""
-    seen = segments(body, step.reads)
+    seen = segments(body, step.reads, step.reads_parts)
     once, _ = apply_edits(body, seen, step.edit(seen))
-    again = segments(once, step.reads)
+    again = segments(once, step.reads, step.reads_parts)
     twice, changed = apply_edits(once, again, step.edit(again))
     _hold(not changed.any(), f"{step.name} changes its own result: {once.to_pylist()}")
     _hold(twice.equals(once), f"{step.name} changes its own result: {once.to_pylist()}")
@@ -212,7 +232,9 @@ def decided_over_rows(
 
 def decisions(step: Group, body: pa.RecordBatch, parts: Sequence[pa.RecordBatch]) -> dict[int, tuple[int, float]]:
     """Return the dropped rows, by content, each with the row that it duplicates (-1: none) and its score."""
-    sheets = [MemoryKeys(part.num_rows, {"": step.sign(segments(part, step.reads))}) for part in parts]
+    sheets = [
+        MemoryKeys(part.num_rows, {"": step.sign(segments(part, step.reads, step.reads_parts))}) for part in parts
+    ]
     columns = pl.concat([pl.DataFrame(dict(sheet.by_label[""].columns)) for sheet in sheets])
     hashes = np.concatenate([content_hashes(part).low for part in parts])
     known = content_hashes(body).low.tolist()

@@ -22,7 +22,7 @@ from curate.kernels.buffers import frozen
 from curate.kernels.compile import kernel
 from curate.kernels.hashing import Hashes
 from curate.rows.identity import content_hash, identities, names
-from curate.rows.segments import segments, select
+from curate.rows.segments import segments
 from curate.rows.take import take_array
 from curate.steps.base import Group, GroupKeys, Resolved
 
@@ -259,7 +259,7 @@ def read_references(place: GroupPlace) -> Iterator[Reference]:
                 first = f"{block.file}:{line}: expected {f'{column}: {expected}' if column else expected}"
             good, bad = good + parsed.body.num_rows, bad + parsed.bad.num_rows
             found = identities(parsed.body, parsed.ids)
-            signed = place.group.sign(select(segments(parsed.body), place.group.reads))
+            signed = place.group.sign(segments(parsed.body, place.group.reads, place.group.reads_parts))
             keys = MemoryKeys(parsed.body.num_rows, {place.label: signed})
             ids = pc.binary_join_element_wise(block.file, pc.coalesce(parsed.ids, names(found.content)), "/")
             yield Reference(keys, number, ids, found.key.high ^ np.uint64(number), found.content)

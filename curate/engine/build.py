@@ -38,6 +38,7 @@ from curate.engine.reading import ReadResult, open_sources, read
 from curate.engine.resolve import delivered, order, paired, relocated_copies, resolve, sample
 from curate.engine.shards import RowStore, Shard, SpillFile, cut, relocate, write_shard
 from curate.engine.source_lines import SourceLines
+from curate.engine.spill import schema_of
 from curate.engine.state import Partition, RowStates
 from curate.engine.workspace import MANIFEST, Workspace, check_target, workspace
 from curate.io.atomic import read_ipc, write_text
@@ -45,7 +46,7 @@ from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
 from curate.mix.spec import MixtureSpec
 from curate.rows.identity import content_hash
-from curate.rows.schema import BODIES, Kind
+from curate.rows.schema import Kind
 
 
 def build(
@@ -263,12 +264,17 @@ def _write(
     splits = {"train": order(mixture, states, test=False)}
     if mixture.test is not None:
         splits["test"] = order(mixture, states, test=True)
-    spills = [SpillFile(one.paths.rows, one.first, one.rows) for one in inputs.partitions if one.paths.rows.is_file()]
+    spills = [
+        SpillFile(one.paths.rows, one.first, one.rows, schema_of(one.paths.rows))
+        for one in inputs.partitions
+        if one.paths.rows.is_file()
+    ]
     progress.start("writing", None)
     moving = partial(relocate, moving=relocated_copies(splits.values(), relocated), size=states.bytes)
     spills += [spill for found in run_all(moving, spills if relocated.any() else [], threads) for spill in found]
     names = pa.array(inputs.names, pa.string())
-    store = RowStore(inputs.lines, tuple(spills), BODIES[kind], names, states.source, states.occurrence, relocated)
+    parts = states.parts_of(states.copies > 0)
+    store = RowStore(inputs.lines, tuple(spills), kind, parts, names, states.source, states.occurrence, relocated)
     shards = {name: cut(name, found, states.bytes[found.row]) for name, found in splits.items() if len(found.row)}
     shards = shards or {"train": cut("train", splits["train"], states.bytes[:0])}
     tasks: list[Callable[[], Any]] = [

@@ -22,6 +22,7 @@ from curate.engine.state import Fate, Partition, RowStates
 from curate.io.atomic import read_ipc, replacing
 from curate.io.parquet import parquet_options
 from curate.rows.identity import numbered
+from curate.rows.parts import conform, together, with_null_calls
 from curate.rows.schema import kind_of, row_schema
 from curate.rows.take import take
 
@@ -226,7 +227,7 @@ def _dropped(inputs: LedgerInputs, partition: Partition) -> pa.RecordBatch:
     parts += [
         with_names(found.body, found.ids, row[found.place]) for found in read_again(inputs.lines, partition.first + row)
     ]
-    batch = pa.concat_batches(parts)
+    batch = together(parts)
     row = np.asarray(batch["row"])
     order = np.argsort(row, kind="stable")
     order = order[states.fate[partition.first + row[order]] == Fate.DROPPED]
@@ -234,4 +235,7 @@ def _dropped(inputs: LedgerInputs, partition: Partition) -> pa.RecordBatch:
     row = partition.first + row[order]
     source = pa.repeat(pa.scalar(inputs.names[partition.source], pa.string()), len(row))
     ids = numbered(picked["id"], states.occurrence[row])
-    return pa.RecordBatch.from_arrays([source, ids, *picked.columns[3:]], schema=row_schema(kind_of(batch.schema)))
+    names = ["source", "id", *picked.schema.names[3:]]
+    whole = pa.RecordBatch.from_arrays([source, ids, *picked.columns[3:]], names=names)
+    schema = row_schema(kind_of(batch.schema), states.parts_of(states.fate == Fate.DROPPED))
+    return with_null_calls(conform(whole, schema))

@@ -18,7 +18,7 @@ from curate.io.inputs import Opened
 from curate.io.row_collector import Collector, Parsed
 from curate.kernels.hashing import Hashes, combine
 from curate.rows.identity import numbered
-from curate.rows.schema import BODIES, Kind
+from curate.rows.schema import Kind
 from curate.rows.take import take, text_bytes
 
 
@@ -86,8 +86,7 @@ class PairInput(Opened):
         nothing = Collector(self.kind).parsed()
         if not isinstance(block.data, pa.RecordBatch):
             return nothing
-        schema = BODIES[self.kind]
-        body = pa.RecordBatch.from_arrays([block.data[name] for name in schema.names], schema=schema)
+        body = block.data.drop_columns(["id", "line", "high", "low"])
         key = Hashes(block.data["high"].to_numpy(), block.data["low"].to_numpy())
         return Parsed(body, block.data["id"], block.data["line"].to_numpy(), nothing.bad, key=key)
 

@@ -25,8 +25,8 @@ from curate.io.inputs import Block, Opened, Parsed
 from curate.kernels.hashing import ranks
 from curate.mix.tokens import Tokenizer, tokens
 from curate.rows.identity import Identities, identities, names
-from curate.rows.schema import BODIES
-from curate.rows.segments import Segments, select
+from curate.rows.parts import parts_used
+from curate.rows.segments import CONTENT, Segments, select
 from curate.rows.sides import best_scores, row_hashes
 from curate.rows.take import take, text_bytes
 from curate.steps.base import Bound, Filter, Paired, Pairing
@@ -124,7 +124,7 @@ def rows_of_whole(place: PartitionPaths) -> RowCount | None:
 
 def pairs_batch(pairs: Paired) -> pa.RecordBatch:
     """Return pairs as a partition stores them: the number of their row in the partition, then the pair."""
-    schema = pa.schema([ROW, *BODIES["preference"]])
+    schema = pa.schema([ROW, *pairs.body.schema])
     return pa.RecordBatch.from_arrays([pa.array(pairs.row), *pairs.body.columns], schema=schema)
 
 
@@ -177,14 +177,17 @@ def keys(job: SourceJob, done: ProcessedBlock) -> pa.RecordBatch:
     best = best_scores(passed.body)
     if best is not None:
         columns["best_score"] = best
+    parts = parts_used(passed.body)
+    if parts.any():
+        columns["parts"] = parts
     if job.test_split:
         columns["prompt"] = _prompts(passed.segments, found)
     return pa.RecordBatch.from_arrays([pa.array(column) for column in columns.values()], names=list(columns))
 
 
 def _prompts(every: Segments, found: Identities) -> NDArray[np.uint64]:
-    """Return a key for each row's prompt, equal where `exact_dedup` finds prompts equal; an empty one equals none."""
-    high = row_hashes(select(every, "prompt")).high
+    """Return a key for each row's prompt, equal where its texts are, whatever the tools; an empty one equals none."""
+    high = row_hashes(select(every, "prompt", CONTENT)).high
     return np.where(high == 0, found.content.low, high).astype(np.uint64)
 
 

@@ -119,14 +119,14 @@ def run(
     rows = body.num_rows
     scores: dict[str, Column] = {}
     context = Context(source, pa.nulls(rows, pa.string()) if ids is None else ids, scores)
-    whole, versions, version = segments(body)._replace(context=context), [body], np.zeros(rows, np.int32)
+    whole, versions, version = segments(body, parts=None)._replace(context=context), [body], np.zeros(rows, np.int32)
     dropped_by, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
     signed: dict[str, GroupKeys] = {}
     edited: list[tuple[str, NDArray[np.bool_]]] = []
     hits: list[tuple[Stage, Evidence]] = []
     pairs: Paired | None = None
     for stage in found:
-        seen = select(whole, stage.step.reads)
+        seen = select(whole, stage.step.reads, stage.step.reads_parts)
         match stage.step:
             case Filter() as step:
                 measured = step.score(seen)
@@ -139,7 +139,7 @@ def run(
                 bound[newly], score[newly] = decision.bound[newly], decision.score[newly]
             case Edit() as step:
                 body, changed = apply_edits(body, seen, step.edit(seen))
-                whole = segments(body)._replace(context=context)
+                whole = segments(body, parts=None)._replace(context=context)
                 versions.append(body)
                 version[dropped_by < 0] = len(versions) - 1
                 edited.append((stage.label, changed & (dropped_by < 0)))
@@ -149,7 +149,7 @@ def run(
                 pairs = _pair(step, stage.place, body, dropped_by, bound)
     if (version < len(versions) - 1).any():
         body = _of_versions(versions, version)
-        whole = segments(body)
+        whole = segments(body, parts=None)
     return PipelineOutput(
         body, whole, dropped_by, bound, score, scores, signed, _edited(edited, rows), _evidence(hits, rows), pairs
     )

@@ -23,7 +23,8 @@ from curate.io.atomic import replacing
 from curate.io.parquet import parquet_options
 from curate.kernels.hashing import order_of
 from curate.rows.identity import numbered
-from curate.rows.schema import kind_of, row_schema
+from curate.rows.parts import conform, with_null_calls
+from curate.rows.schema import Kind, body_schema, row_schema
 from curate.rows.take import take
 
 SHARD_BYTES = 128 << 20
@@ -79,19 +80,24 @@ COPY_BITS = 16
 
 
 class SpillFile(NamedTuple):
-    """A spill file of a partition whose first row in the build is `first`."""
+    """A spill file of a partition whose first row in the build is `first`; `schema` is that of the file."""
 
     path: Path
     first: int
     rows: int
+    schema: pa.Schema
 
 
 class RowStore(NamedTuple):
-    """Everything that finished rows are made from; `source`, `occurrence` and `relocated` run over all rows."""
+    """Everything that finished rows are made from; `source`, `occurrence` and `relocated` run over all rows.
+
+    `parts` are those that some of the finished rows use, as bits.
+    """
 
     lines: SourceLines
     spills: tuple[SpillFile, ...]
-    schema: pa.Schema
+    kind: Kind
+    parts: int
     sources: pa.StringArray
     source: NDArray[np.int16]
     occurrence: NDArray[np.uint64]
@@ -128,7 +134,7 @@ def _relocated_file(spill: SpillFile, batch: pa.RecordBatch, want: Order, number
     rows = rows.set_column(2, rows.schema.field(2), pa.array(want.copy.astype(np.int32)))
     path = spill.path.with_name(spill.path.name.replace(".rows.", f".relocated-{number}."))
     write_spill(path, rows, np.arange(rows.num_rows, dtype=np.int32), want.rank)
-    return SpillFile(path, spill.first, spill.rows)
+    return SpillFile(path, spill.first, spill.rows, spill.schema)
 
 
 Loaded = dict[int, Bucket]
@@ -160,15 +166,16 @@ def _from_spills(store: RowStore, order: Order, place: NDArray[np.int64], loaded
             loaded[number] = _load(number, store)
         mine = np.flatnonzero(bucket == number)
         rows = _pick(loaded[number], order.pick(mine), store.relocated)
-        yield FetchedRows(place[mine], rows["id"], pa.RecordBatch.from_arrays(rows.columns[3:], schema=store.schema))
+        yield FetchedRows(place[mine], rows["id"], rows.drop_columns(rows.schema.names[:3]))
 
 
 def _load(number: int, store: RowStore) -> Bucket:
     """Read one bucket of every spill file."""
     batches, keys = [], []
+    schema = spill_schema(body_schema(store.kind, store.parts))
     for spill in store.spills:
-        batch = read_bucket(spill.path, number, spill_schema(store.schema))
-        batches.append(batch)
+        batch = read_bucket(spill.path, number, spill.schema)
+        batches.append(conform(batch, schema))
         keys.append(_row_keys(np.asarray(batch["row"]) + spill.first, np.asarray(batch["copy"])))
     key = np.concatenate(keys)
     by_key = order_of(key)
@@ -189,8 +196,9 @@ def _finished(store: RowStore, order: Order, part: FetchedRows) -> pa.RecordBatc
     row = order.row[part.place]
     source = store.sources.take(pa.array(store.source[row]))
     ids = numbered(part.ids, store.occurrence[row])
-    return pa.RecordBatch.from_arrays([source, ids, *part.body.columns], schema=_schema(store))
+    body = conform(part.body, body_schema(store.kind, store.parts))
+    return with_null_calls(pa.RecordBatch.from_arrays([source, ids, *body.columns], schema=_schema(store)))
 
 
 def _schema(store: RowStore) -> pa.Schema:
-    return row_schema(kind_of(store.schema))
+    return row_schema(store.kind, store.parts)

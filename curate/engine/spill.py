@@ -55,6 +55,11 @@ def write_spill(path: Path, rows: pa.RecordBatch, which: NDArray[np.int32], rank
         sink.write(places.tobytes())
 
 
+def schema_of(path: Path) -> pa.Schema:
+    """Return the schema of a spill file."""
+    return pa.ipc.open_stream(pa.memory_map(str(path))).schema
+
+
 def read_bucket(path: Path, number: int, schema: pa.Schema) -> pa.RecordBatch:
     """Return one bucket of a spill file with this schema, memory-mapped."""
     source = pa.memory_map(str(path))

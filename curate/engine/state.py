@@ -33,6 +33,7 @@ class RowStates:
 
     `place` is the position in its source's pipeline of the step that dropped a row (-1: none), and `grouped` whether
     that step is a group. `kept` is the row that a duplicate repeats, or whose id it shares (-1: none).
+    `parts` are the parts beyond plain chat that a row uses, as bits (`curate.rows.parts`).
     """
 
     source: NDArray[np.int16]
@@ -46,6 +47,7 @@ class RowStates:
     test: NDArray[np.bool_]
     tokens: NDArray[np.int64]
     bytes: NDArray[np.int64]
+    parts: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -56,6 +58,10 @@ class RowStates:
     def relocated(self) -> NDArray[np.bool_]:
         """Whether a row has copies outside the bucket that its partition put it into."""
         return (self.copies > 1) | ((self.copies > 0) & (self.occurrence > 0))
+
+    def parts_of(self, rows: NDArray[np.bool_]) -> int:
+        """Return the parts that some of these rows use, as bits."""
+        return int(np.bitwise_or.reduce(self.parts[rows], initial=0))
 
 
 class Order(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-REPEATED: Final = ("source", "role", "name", "model")
+REPEATED: Final = ("source", "role", "name", "model", "tools", "chat_template_kwargs")
 """Columns with few distinct values, at any depth: they are written with a dictionary."""
 
 

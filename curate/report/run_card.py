@@ -13,7 +13,6 @@ from curate.report.finding_tables import finding_tables, table_line
 from curate.report.formatting import counted, percent, settings
 from curate.report.highlights import plain
 from curate.result.build import Build
-from curate.rows.schema import row_schema
 
 LICENCES: Final = {
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0"),
@@ -141,7 +140,7 @@ def _opening(build: Build) -> str:
 
 def _load(build: Build) -> str:
     first = _written(build)[0]
-    columns = ", ".join(f"`{name}`" for name in row_schema(build.kind).names)
+    columns = ", ".join(f"`{name}`" for name in build.kept().collect_schema().names())
     return f"""## Load
 
 ```python

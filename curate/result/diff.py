@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import polars as pl
+import pyarrow as pa
 
 from curate.errors import CallError
 from curate.result.build import Build
 from curate.result.folder import named_rows, reading
-from curate.rows.schema import BODIES, Kind
+from curate.rows.schema import BODIES, FULL, row_schema
 
 Change: TypeAlias = Literal["entered", "left", "changed"]
 CHANGES: Final[tuple[Change, ...]] = ("entered", "left", "changed")
@@ -65,7 +66,8 @@ def diff(a: Build, b: Build) -> Diff:
         raise CallError(
             f"{a.path} holds {a.kind} rows, {b.path} holds {b.kind} rows; only rows of one kind can be compared"
         )
-    before, after = _kept(a), _kept(b)
+    plain = all(pl.Schema(row_schema(a.kind)) == build.kept().collect_schema() for build in (a, b))
+    before, after = (_kept(build, (BODIES if plain else FULL)[a.kind]) for build in (a, b))
     with reading(a.path, b.path):
         both = before.join(after, on=ROW, suffix="_after")
         entered = _absent(after, before, a, b, "entered")
@@ -124,10 +126,12 @@ def _data(a: Build, b: Build) -> Iterator[str]:
     yield from (name for name in after if name in before and before[name] != after[name])
 
 
-def _kept(build: Build) -> pl.LazyFrame:
-    """Return a line for each row in the data files: its copies, its split and a hash of what it says."""
-    kind: Kind = build.manifest["kind"]
-    said = build.kept().select(*ROW, said=pl.struct(BODIES[kind].names).hash())
+def _kept(build: Build, schema: pa.Schema) -> pl.LazyFrame:
+    """Return a line for each row in the data files: its copies, its split and a hash of what it says, in `schema`."""
+    kept, types = build.kept(), pl.Schema(schema)
+    there = kept.collect_schema()
+    body = [(pl.col(name) if name in there else pl.lit(None)).cast(types[name]).alias(name) for name in types]
+    said = kept.select(*ROW, said=pl.struct(body).hash())
     edits = pl.col("edited").list.join(", ").alias("edits")
     lines = build.lines.filter(pl.col("fate") == "kept").select(*ROW, "copies", "split", edits)
     return lines.join(said.unique(ROW), on=ROW)

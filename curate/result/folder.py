@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -18,9 +17,10 @@ from curate.engine.group_results import table_path
 from curate.engine.manifest import file_hash
 from curate.engine.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
-from curate.rows.schema import BODIES, Kind
+from curate.rows.parts import body_of
+from curate.rows.schema import Kind
 from curate.rows.segments import On, check_on, segments
-from curate.rows.shingles import joined, row_sets
+from curate.rows.shingles import COMPARED, joined, row_sets
 from curate.steps.base import FindingView
 from curate.text.minhash import lean_minhashes, signatures
 
@@ -256,8 +256,8 @@ def kept_signatures(files: list[Path], kind: Kind, step: Mapping[str, Any]) -> S
     for path in files:
         for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
             names.append(pl.DataFrame(batch.select(["source", "id"])))
-            body = pa.RecordBatch.from_arrays([batch[name] for name in BODIES[kind].names], schema=BODIES[kind])
-            _, sets = joined(list(row_sets(segments(body, on), int(step["ngram"]), ignore)))
+            seen = segments(body_of(batch, kind), on, COMPARED)
+            _, sets = joined(list(row_sets(seen, int(step["ngram"]), ignore)))
             hashes.append(signatures(sets, int(step["num_perm"])))
     rows = pl.concat(names) if names else pl.DataFrame(schema={"source": pl.String, "id": pl.String})
     return Signatures(rows, np.concatenate(hashes))

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.rows.schema import kind_of
-from curate.rows.segments import Segments, Side
+from curate.rows.segments import Segments
 from curate.rows.take import take_array
 
 
@@ -18,7 +18,7 @@ class Change(NamedTuple):
 
     Args:
         place: The places of the segments within the part, from 0.
-        text: The new text of each, in the same order.
+        text: The new text of each, in the same order; never null.
     """
 
     place: NDArray[np.int32]
@@ -45,9 +45,9 @@ def apply_edits(body: pa.RecordBatch, segments: Segments, edits: Edits) -> tuple
     changed = np.zeros(body.num_rows, np.bool_)
     for part, change in zip(segments.parts, edits.changes, strict=False):
         if len(change.place):
-            name = _column(body, part.side)
-            lists = _with_text(body[name], part.index[change.place], change.text)
-            body = body.set_column(body.schema.get_field_index(name), body.schema.field(name), lists)
+            name, *fields = part.path
+            column = _with_text(body[name], fields, part.index[change.place], change.text)
+            body = body.set_column(body.schema.get_field_index(name), body.schema.field(name), column)
             changed[part.row[change.place]] = True
     if edits.turns is None or not (edits.turns >= 0).any():
         return body, changed
@@ -60,23 +60,19 @@ def apply_edits(body: pa.RecordBatch, segments: Segments, edits: Edits) -> tuple
     return body.set_column(0, body.schema.field(0), _first_items(messages, keep)), changed
 
 
-def _column(body: pa.RecordBatch, side: Side) -> str:
-    if side == "dialogue" or (side == "prompt" and kind_of(body.schema) == "rated"):
-        return "messages"
-    return "completions" if side == "completion" else side
-
-
-def _with_text(lists: pa.ListArray, index: NDArray[np.int32], text: pa.StringArray) -> pa.ListArray:
-    """Return `lists` with the content of its flat items at `index` replaced."""
-    items = lists.values
-    fields = [field.name for field in items.type]
-    old = items.field("content")
-    pick = np.arange(len(old), dtype=np.int32)
-    pick[index] = len(old) + np.arange(len(index), dtype=np.int32)
-    new = pa.concat_arrays([old, text]).take(pa.array(pick))
-    columns = [new if name == "content" else items.field(name) for name in fields]
-    struct = pa.StructArray.from_arrays(columns, fields=list(items.type))
-    return pa.ListArray.from_arrays(lists.offsets, struct, type=lists.type)
+def _with_text(array: pa.Array, path: list[str], index: NDArray[np.int32], text: pa.StringArray) -> pa.Array:
+    """Return an array of strings, or of lists of structs with strings at `path`, with those at `index` replaced."""
+    if pa.types.is_list(array.type):
+        return pa.ListArray.from_arrays(array.offsets, _with_text(array.values, path, index, text), type=array.type)
+    if path:
+        columns = [
+            _with_text(array.field(field.name), path[1:], index, text) if field.name == path[0] else array.field(i)
+            for i, field in enumerate(array.type)
+        ]
+        return pa.StructArray.from_arrays(columns, fields=list(array.type))
+    pick = np.arange(len(array), dtype=np.int32)
+    pick[index] = len(array) + np.arange(len(index), dtype=np.int32)
+    return pa.concat_arrays([array, text]).take(pa.array(pick))
 
 
 def _first_items(lists: pa.ListArray, keep: NDArray[np.int32]) -> pa.ListArray:

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import strings, view
 from curate.kernels.hashing import GOLDEN, Hashes, combine, fold_lists, hash_strings
+from curate.rows.parts import conform, is_full, parts_used
+from curate.rows.schema import BODIES, kind_of
+from curate.rows.take import take
 
 OWN_ID_SEED = 1
 """Own ids are hashed with another seed than content, so that an id never passes for a content hash."""
@@ -52,7 +55,20 @@ def identities(body: pa.RecordBatch, ids: pa.StringArray) -> Identities:
 
 
 def content_hashes(body: pa.RecordBatch) -> Hashes:
-    """Hash each row over all its columns, in the order of the schema."""
+    """Hash each row over all its columns, in the order of the schema.
+
+    Parts beyond plain chat count where a row uses them, so a row without any has the same hash in every batch.
+    """
+    if not is_full(body.schema):
+        return _column_hashes(body)
+    plain = _column_hashes(conform(body, BODIES[kind_of(body.schema)]))
+    rich = np.flatnonzero(parts_used(body)).astype(np.int32)
+    for word, full in zip(plain, _column_hashes(take(body, rich)), strict=True):
+        word[rich] = full
+    return plain
+
+
+def _column_hashes(body: pa.RecordBatch) -> Hashes:
     start = np.full(body.num_rows, len(body.schema), np.uint64)
     hashes = Hashes(start, start)
     for column in body.columns:

@@ -6,7 +6,7 @@ together with the row, side, turn and role it belongs to. A step reads segments 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.kernels.buffers import Text, frozen, view
 from curate.kernels.compile import kernel
-from curate.rows.schema import ASSISTANT, ROLES, USER, Kind, Role, kind_of
+from curate.rows.schema import ASSISTANT, COMPLETION, MESSAGE, ROLES, SYSTEM, USER, Kind, Role, kind_of
 
 Side: TypeAlias = Literal["dialogue", "prompt", "completion", "chosen", "rejected"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -25,6 +25,13 @@ SIDES: Final[tuple[Side, ...]] = get_args(Side)
 DIALOGUE: Final = SIDES.index("dialogue")
 SIDE_CODE: Final = {side: DIALOGUE if side == "prompt" else code for code, side in enumerate(SIDES)}
 """A conversation's dialogue and the prompt of other kinds count as one side, so their prompts can be equal."""
+
+TextPart: TypeAlias = Literal["content", "reasoning", "call", "tools"]
+"""What a text is to its message or row: its content, the reasoning before it, a call that it makes (the name of the
+tool and the arguments are a text each), or the tools on offer."""
+
+TEXT_PARTS: Final[tuple[TextPart, ...]] = get_args(TextPart)
+CONTENT: Final[frozenset[TextPart]] = frozenset({"content"})
 
 Scope: TypeAlias = Literal["prompt", "first_user", "response", "all", "chosen", "rejected"]
 On: TypeAlias = Scope | frozenset[Role]
@@ -35,7 +42,8 @@ class Part(NamedTuple):
     """The selected segments of one flat string array; the arrays after `text` run side by side.
 
     `index` is the place of a segment in `text`, `turn` is its message (or completion) number from 0 within its side,
-    and `role` its code in `ROLES`. Segments come in row order, and in turn order within a row.
+    and `role` its code in `ROLES`. Segments come in row order, and in turn order within a row. `of` is what the texts
+    are to their messages, and `path` the way to them in a batch: a column, then fields. Tools are turn 0 of the system.
     """
 
     side: Side
@@ -44,6 +52,8 @@ class Part(NamedTuple):
     row: NDArray[np.int32]
     turn: NDArray[np.int32]
     role: NDArray[np.uint8]
+    of: TextPart = "content"
+    path: tuple[str, ...] = ()
 
 
 class Context(NamedTuple):
@@ -74,6 +84,21 @@ class Segments(NamedTuple):
     context: Context | None = None
 
 
+def check_parts(parts: str | Iterable[str], where: str) -> frozenset[TextPart]:
+    """Return kinds of text in their one shape; raises `MixtureError` for an unknown one, or none.
+
+    >>> sorted(check_parts("content", "step")), len(check_parts("all", "step"))
+    (['content'], 4)
+    """
+    if parts == "all":
+        return frozenset(TEXT_PARTS)
+    found = frozenset([parts] if isinstance(parts, str) else parts)
+    unknown = sorted(found - set(TEXT_PARTS))
+    if unknown or not found:
+        raise MixtureError(f"{where}(parts={sorted(found)}): parts are 'all', or some of {', '.join(TEXT_PARTS)}")
+    return found  # type: ignore[return-value]
+
+
 def check_on(on: str | frozenset[str] | set[str] | tuple[str, ...] | list[str]) -> On:
     """Return `on` in its one shape; raises `MixtureError` for an unknown scope or role.
 
@@ -91,8 +116,10 @@ def check_on(on: str | frozenset[str] | set[str] | tuple[str, ...] | list[str]) 
     return roles  # type: ignore[return-value]
 
 
-def segments(body: pa.RecordBatch, on: On = "all") -> Segments:
+def segments(body: pa.RecordBatch, on: On = "all", parts: frozenset[TextPart] | None = CONTENT) -> Segments:
     """Return the segments of `body` (a batch with a kind's body columns) that `on` selects, without copying text.
+
+    Of messages and rows, only `parts` are read, by default the content alone; None is all of them.
 
     - `all`: every message and completion.
     - `prompt`: a conversation's turns before the first assistant turn; the prompt of rated and preference rows.
@@ -100,6 +127,8 @@ def segments(body: pa.RecordBatch, on: On = "all") -> Segments:
     - `response`: a conversation's assistant turns; a rated row's completions; both answers of a preference row.
     - `chosen`, `rejected`: one answer of a preference row; no segment of other kinds.
     - a set of roles: messages of these roles; completions count as assistant turns.
+
+    Reasoning and calls belong to the side, turn and role of their message, tools to the system of the prompt.
 
     >>> from curate.rows.schema import BODIES
     >>> rows = [
@@ -109,30 +138,75 @@ def segments(body: pa.RecordBatch, on: On = "all") -> Segments:
     >>> [(part.side, part.turn.tolist()) for part in found.parts]
     [('dialogue', [1])]
     """
-    return select(Segments(body.num_rows, tuple(_sides(body, kind_of(body.schema))), body), on)
+    return select(Segments(body.num_rows, tuple(_sides(body, kind_of(body.schema))), body), on, parts)
 
 
-def select(every: Segments, on: On) -> Segments:
-    """Return those of all segments of a batch that `on` selects; for a step that reads whole rows."""
-    parts = (_select(part, on) for part in every.parts)
-    return every._replace(parts=tuple(part for part in parts if len(part.index)))
+def select(every: Segments, on: On, parts: frozenset[TextPart] | None = None) -> Segments:
+    """Return those of the segments of a batch that `on` and `parts` select; for a step that reads whole rows."""
+    found = (_select(part, on) for part in every.parts if parts is None or part.of in parts)
+    return every._replace(parts=tuple(part for part in found if len(part.index)))
 
 
-def _sides(body: pa.RecordBatch, kind: Kind) -> list[Part]:
-    if kind == "conversation":
-        return [_part(body["messages"], "dialogue")]
-    if kind == "rated":
-        return [_part(body["messages"], "prompt"), _part(body["completions"], "completion")]
-    return [_part(body[side], side) for side in ("prompt", "chosen", "rejected")]
+def _sides(body: pa.RecordBatch, kind: Kind) -> Iterator[Part]:
+    """Yield the parts of each side: contents, then reasoning and calls where there are any; and last the tools."""
+    sides: dict[Kind, dict[str, Side]] = {
+        "conversation": {"messages": "dialogue"},
+        "rated": {"messages": "prompt", "completions": "completion"},
+        "preference": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+    }
+    for column, side in sides[kind].items():
+        lists = body[column]
+        content = _part(lists, column, side)
+        yield content
+        if lists.type.value_type.num_fields > PLAIN_FIELDS[side]:
+            yield from _of_messages(content, lists.values, column)
+    if "tools" in body.schema.names:
+        yield from _of_rows(body, "tools", next(iter(sides[kind].values())))
 
 
-def _part(lists: pa.ListArray, side: Side) -> Part:
+PLAIN_FIELDS: Final = {side: COMPLETION.num_fields if side == "completion" else MESSAGE.num_fields for side in SIDES}
+
+
+def _part(lists: pa.ListArray, column: str, side: Side) -> Part:
     row, turn, index = _spread(frozen(lists.offsets.to_numpy(zero_copy_only=True)))
     if side == "completion":
         role = np.full(len(index), ASSISTANT, np.uint8)
     else:
         role = role_codes(view(lists.values.field("role")))[index]
-    return Part(side, view(lists.values.field("content")), index, row, turn, role)
+    return Part(side, view(lists.values.field("content")), index, row, turn, role, "content", (column, "content"))
+
+
+def _of_rows(body: pa.RecordBatch, column: str, side: Side) -> Iterator[Part]:
+    row = np.flatnonzero(np.asarray(body[column].is_valid())).astype(np.int32)
+    if len(row):
+        turn, role = np.zeros(len(row), np.int32), np.full(len(row), SYSTEM, np.uint8)
+        yield Part(side, view(body[column]), row, row, turn, role, "tools", (column,))
+
+
+def _of_messages(content: Part, messages: pa.StructArray, column: str) -> Iterator[Part]:
+    """Yield the reasoning and the calls of messages, those that there are."""
+    reasoning = messages.field("reasoning")
+    there = np.flatnonzero(np.asarray(reasoning.is_valid())[content.index])
+    if len(there):
+        yield _at(content, there)._replace(text=view(reasoning), of="reasoning", path=(column, "reasoning"))
+    if messages.type.get_field_index("tool_calls") < 0:
+        return
+    calls = messages.field("tool_calls")
+    lengths = np.asarray(calls.value_lengths().fill_null(0))[content.index]
+    place = np.repeat(np.arange(len(lengths)), lengths)
+    if not len(place):
+        return
+    first = calls.offsets.to_numpy(zero_copy_only=True)[:-1][content.index]
+    within = np.arange(len(place)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    index = (first[place] + within).astype(np.int32)
+    for field in ("name", "arguments"):
+        text = view(calls.values.field(field))
+        yield _at(content, place)._replace(text=text, index=index, of="call", path=(column, "tool_calls", field))
+
+
+def _at(part: Part, places: NDArray[np.integer]) -> Part:
+    """Return the segments of `part` at these places."""
+    return part._replace(index=part.index[places], row=part.row[places], turn=part.turn[places], role=part.role[places])
 
 
 @kernel
@@ -152,7 +226,7 @@ def _select(part: Part, on: On) -> Part:
     mask = _mask(part, on)
     if mask is None:
         return part
-    return Part(part.side, part.text, part.index[mask], part.row[mask], part.turn[mask], part.role[mask])
+    return _at(part, np.flatnonzero(mask))
 
 
 def _mask(part: Part, on: On) -> NDArray[np.bool_] | None:

@@ -16,8 +16,11 @@ from curate.kernels.compile import inline, kernel
 from curate.kernels.hash_table import key_slot, slots_of
 from curate.kernels.hashing import GOLDEN, mix
 from curate.rows.left_out import leave_out
-from curate.rows.segments import SIDE_CODE, Segments
+from curate.rows.segments import SIDE_CODE, Segments, TextPart
 from curate.text.ngrams import hash_words, ngrams
+
+COMPARED: Final[frozenset[TextPart]] = frozenset({"content", "reasoning", "call"})
+"""The parts of rows that are near duplicates of each other: all but tools, which many different rows share."""
 
 SLICE: Final = 1 << 20
 """Bytes of text taken at once: the n-grams and sets of a slice stay in the processor's cache."""

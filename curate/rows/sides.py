@@ -12,7 +12,7 @@ from curate.kernels.buffers import Text, frozen
 from curate.kernels.compile import kernel
 from curate.kernels.hashing import Hashes, combine, fold_lists, mix, rotate
 from curate.rows.schema import kind_of
-from curate.rows.segments import SIDE_CODE, Part, Segments, Side
+from curate.rows.segments import SIDE_CODE, TEXT_PARTS, Part, Segments, Side
 from curate.text.normal import blank, hash_normal
 from curate.text.words import count_characters, count_words
 
@@ -32,9 +32,9 @@ class SideTurns(NamedTuple):
 
 
 def side(segments: Segments, name: Side) -> Part:
-    """Return the part of this side; one without a segment where no row has any."""
+    """Return the contents of this side; a part without a segment where no row has any."""
     for part in segments.parts:
-        if part.side == name:
+        if part.side == name and part.of == "content":
             return part
     none = np.zeros(0, np.int32)
     return Part(name, NO_TEXT, none, none, none, np.zeros(0, np.uint8))
@@ -47,8 +47,10 @@ def turns(part: Part, rows: int) -> SideTurns:
     return SideTurns(part.text.data, part.text.offsets, frozen(part.index), frozen(part.role), frozen(begins))
 
 
-def side_hashes(part: Part, rows: int) -> Hashes:
-    """Hash for each row the turns of `part`, roles and texts in normal form; all rows without a turn hash alike.
+def side_hashes(segments: Segments, name: Side) -> Hashes:
+    """Hash for each row the turns of one side, roles and texts in normal form; all rows without a turn hash alike.
+
+    Calls, and reasoning or tools where they are among the segments, count with the turns.
 
     >>> import pyarrow as pa
     >>> from curate.rows.schema import BODIES
@@ -58,10 +60,20 @@ def side_hashes(part: Part, rows: int) -> Hashes:
     ...     "rejected": [{"role": "assistant", "content": "YES. "}],
     ... }
     >>> seen = segments(pa.RecordBatch.from_pylist([pair | {"prompt": [], "meta": "{}"}], BODIES["preference"]))
-    >>> one, other = (side_hashes(side(seen, name), 1) for name in ("chosen", "rejected"))
+    >>> one, other = (side_hashes(seen, name) for name in ("chosen", "rejected"))
     >>> bool(one.high[0] == other.high[0]), bool(one.low[0] == other.low[0])
     (True, True)
     """
+    hashes = _turn_hashes(side(segments, name), segments.rows)
+    for part in segments.parts:
+        if part.side == name and part.of != "content":
+            own, there = _turn_hashes(part, segments.rows), np.bincount(part.row, minlength=segments.rows) > 0
+            more = combine(hashes, own)
+            hashes = Hashes(np.where(there, more.high, hashes.high), np.where(there, more.low, hashes.low))
+    return hashes
+
+
+def _turn_hashes(part: Part, rows: int) -> Hashes:
     role = part.role.astype(np.uint64)
     items = combine(hash_normal(part.text, part.index), Hashes(role, role))
     return fold_lists(turns(part, rows).begins, items)
@@ -74,12 +86,16 @@ def side_sizes(part: Part, rows: int, unit: Unit) -> NDArray[np.int64]:
 
 
 def row_hashes(segments: Segments) -> Hashes:
-    """Return the hash of each row's segments with their sides and roles; 0 for a row with no text but white space."""
+    """Return the hash of each row's segments with their sides and roles; 0 for a row with no text but white space.
+
+    Reasoning, calls and tools count as such if they are among the segments.
+    """
     high, low = np.zeros((2, segments.rows), np.uint64)
     full = np.zeros(segments.rows, np.bool_)
     for part in segments.parts:
         hashes = hash_normal(part.text, part.index)
-        _fold(part.row, part.role, np.uint64(SIDE_CODE[part.side]), hashes.high, hashes.low, high, low)
+        where = np.uint64(SIDE_CODE[part.side] | TEXT_PARTS.index(part.of) << 10)
+        _fold(part.row, part.role, where, hashes.high, hashes.low, high, low)
         full[part.row[~blank(part.text, part.index)]] = True
     high[~full] = low[~full] = 0
     return Hashes(high, low)

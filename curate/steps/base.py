@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from curate.evalsets.items import EvalSet
 from curate.io.inputs import Input
 from curate.rows.edits import Edits
-from curate.rows.segments import On, Segments
+from curate.rows.segments import CONTENT, On, Segments, TextPart
 
 
 class Bound(NamedTuple):
@@ -120,6 +120,11 @@ class Step(ABC):
     def reads(self) -> On:
         """The segments that the step is given: those of `on`, unless it needs more to decide."""
         return self.on
+
+    @property
+    def reads_parts(self) -> frozenset[TextPart]:
+        """The parts of messages that the step is given; content alone, unless a class says otherwise."""
+        return CONTENT
 
     @property
     def eval_sets(self) -> tuple[EvalSet, ...]:

@@ -11,6 +11,7 @@ from curate.io.formats.base import FastPath, Format
 from curate.io.jsonl.scan import Scanned, scan_lines
 from curate.io.parse import MAX_LINE, parse_lines
 from curate.io.row_collector import Parsed, quarantined
+from curate.rows.parts import together
 from curate.rows.schema import BODIES, MESSAGE
 from curate.rows.take import take
 
@@ -77,7 +78,7 @@ def _merged(
     line = np.concatenate([fast.line[kept], second.line])
     order = np.argsort(line, kind="stable").astype(np.int32)
     ids = pa.concat_arrays([fast.ids.take(pa.array(kept)), second.ids]).take(pa.array(order))
-    rows = take(pa.concat_batches([take(fast.body, kept), second.body]), order)
+    rows = take(together([take(fast.body, kept), second.body]), order)
     bad = second.bad.set_column(0, second.bad.schema.field(0), pc.add(second.bad["line"], first))
     span = np.concatenate([scanned.span[kept], np.full((len(second.line), 2), -1, np.int64)])
     return Parsed(rows, ids, line[order] + first, bad, span[order])

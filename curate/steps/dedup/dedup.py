@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError
 from curate.io.inputs import Input, Stored, rows_of
 from curate.kernels.buffers import frozen
-from curate.rows.segments import On, Segments, check_on, select
-from curate.rows.shingles import Sets, joined, row_sets, set_hashes
+from curate.rows.segments import On, Segments, TextPart, check_on, select
+from curate.rows.shingles import COMPARED, Sets, joined, row_sets, set_hashes
 from curate.steps._settings import check_choice
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup._candidates import Candidates, nearest
@@ -46,6 +46,11 @@ class Dedup(Group):
     def reads(self) -> On:
         """The compared text, or whole rows if their length decides."""
         return "all" if self.keep in {"longest", "shortest"} else self.on
+
+    @property
+    def reads_parts(self) -> frozenset[TextPart]:
+        """All but tools, which many different rows share."""
+        return COMPARED
 
     @property
     def bound(self) -> float:
@@ -126,8 +131,9 @@ def dedup(
 
     A row is the set of the word n-grams of its segments, in normal form. N-grams do not cross segments; a segment of
     fewer than `ngram` words gives one n-gram of all its words, so short prompts are compared too. Roles and turns do
-    not count, sides do: swapped answers are not duplicates. A row without words (an emoji, white space) is always kept.
-    In Chinese, Japanese, Thai and similar scripts each character is a word.
+    not count, sides do: swapped answers are not duplicates. Reasoning and calls count like content, the tools on offer
+    do not. A row without words (an emoji, white space) is always kept. In Chinese, Japanese, Thai and similar scripts
+    each character is a word.
 
     Similarity is the Jaccard similarity of two sets: shared n-grams over all n-grams of both. A row is dropped only if
     it reaches `threshold` with a row that is kept; the ledger names the most similar one and the similarity. Duplicates

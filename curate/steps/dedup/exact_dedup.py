@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from curate.errors import MixtureError
 from curate.io.inputs import Input, Stored, rows_of
-from curate.rows.segments import On, Segments, check_on, select
+from curate.rows.segments import TEXT_PARTS, On, Segments, TextPart, check_on, select
 from curate.rows.sides import row_hashes
 from curate.rows.visible import visible
 from curate.steps._settings import check_choice
@@ -35,6 +35,11 @@ class ExactDedup(Group):
     def reads(self) -> On:
         """Whole rows."""
         return "all"
+
+    @property
+    def reads_parts(self) -> frozenset[TextPart]:
+        """Every part: rows that differ in a call, in reasoning or in their tools are not the same."""
+        return frozenset(TEXT_PARTS)
 
     def sign(self, segments: Segments) -> GroupKeys:
         """Return the hash of the compared text, `high` and `low`, both 0 if there is none.
@@ -65,9 +70,10 @@ def exact_dedup(
 
     Normal form is Unicode's NFKC_Casefold: letter case, white space, apostrophe shape, compatibility characters and
     what is invisible (zero-width spaces, soft hyphens) do not count. Sides, roles and turn boundaries do: turns "a" and
-    "b" differ from the turn "ab". A row without text, or with white space only, has no duplicates. Texts are compared
-    by 128-bit hashes, of which any two of a billion collide with a probability below 10^-20. Of equal rows, that of the
-    earliest source is kept; protected rows come before all others and are never dropped. Input order does not count.
+    "b" differ from the turn "ab". So do reasoning, calls and the tools on offer. A row without text, or with only
+    white space, has no duplicates. Texts are compared by 128-bit hashes, of which any two of a billion collide with a
+    probability below 10^-20. Of equal rows, that of the earliest source is kept; protected rows come before all others
+    and are never dropped. Input order does not count.
 
     Args:
         on: The text to compare: a scope such as "prompt" or "response", or a set of roles.
@@ -106,6 +112,11 @@ class ExcludePrompts(Group):
     def against(self) -> tuple[Input, ...]:
         """Return the inputs whose prompts are excluded."""
         return self.others
+
+    @property
+    def reads_parts(self) -> frozenset[TextPart]:
+        """Contents and calls, whatever the tools on offer."""
+        return frozenset({"content", "call"})
 
     def sign(self, segments: Segments) -> GroupKeys:
         """Return the hash of each prompt, `high` and `low`, both 0 if there is none."""

@@ -52,7 +52,7 @@ class BalanceLength(Group):
         """Return a hash of each prompt, the length of both answers (0 for rows of other kinds), and the margin."""
         rows = segments.rows
         nothing = np.zeros(rows, np.int64)
-        prompt = side_hashes(side(segments, "prompt"), rows)
+        prompt = side_hashes(segments, "prompt")
         keys = {"prompt_high": prompt.high, "prompt_low": prompt.low, "chosen": nothing, "rejected": nothing}
         margin = np.full(rows, NO_MARGIN)
         if segments.body is not None and kind_of(segments.body.schema) == "preference":

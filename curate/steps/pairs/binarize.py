@@ -20,7 +20,8 @@ from curate.errors import MixtureError, check_number, is_number
 from curate.kernels.buffers import frozen, view
 from curate.kernels.hashing import Hashes, hash_strings, ranks
 from curate.rows.identity import content_hashes
-from curate.rows.schema import BODIES, MESSAGE, MESSAGES, kind_of
+from curate.rows.parts import conform, is_full
+from curate.rows.schema import BODIES, FULL, kind_of
 from curate.rows.take import take_array
 from curate.steps._settings import check_choice
 from curate.steps.base import Paired, Pairing
@@ -115,11 +116,13 @@ class Binarize(Pairing):
         reason[different < 2] = _ONE
         columns = [
             take_array(body["messages"], pairs.row),
-            *(_answers(contents, place[side]) for side in (pairs.chosen, pairs.rejected)),
+            *(_answers(values, place[side]) for side in (pairs.chosen, pairs.rejected)),
             *(pa.array(ranked.score[side]) for side in (pairs.chosen, pairs.rejected)),
-            body["meta"].take(pa.array(pairs.row)),
+            *(body[name].take(pa.array(pairs.row)) for name in body.schema.names[2:]),
         ]
-        return Paired(pa.RecordBatch.from_arrays(columns, schema=BODIES["preference"]), pairs.row, reason)
+        names = [*BODIES["preference"].names[:-1], *body.schema.names[2:]]
+        made = pa.RecordBatch.from_arrays(columns, names=names)
+        return Paired(conform(made, (FULL if is_full(body.schema) else BODIES)["preference"]), pairs.row, reason)
 
     def _ranked(
         self,
@@ -176,11 +179,13 @@ def _distinct(row: NDArray[np.int32], texts: Hashes, rows: int) -> tuple[NDArray
     return text, np.bincount(row[order[begins]], minlength=rows)
 
 
-def _answers(contents: pa.StringArray, places: NDArray[np.int64]) -> pa.ListArray:
-    """Return a list with one assistant message for each of `places`."""
+def _answers(completions: pa.StructArray, places: NDArray[np.int64]) -> pa.ListArray:
+    """Return a list with one assistant message for each of `places`: its content, and its reasoning if there is any."""
+    names = [name for name in ("content", "reasoning") if completions.type.get_field_index(name) >= 0]
     roles = pa.array(["assistant"]).take(pa.array(np.zeros(len(places), np.int8)))
-    flat = pa.StructArray.from_arrays([roles, contents.take(pa.array(places))], fields=list(MESSAGE))
-    return pa.ListArray.from_arrays(pa.array(np.arange(len(places) + 1, dtype=np.int32)), flat, type=MESSAGES)
+    texts = [completions.field(name).take(pa.array(places)) for name in names]
+    flat = pa.StructArray.from_arrays([roles, *texts], names=["role", *names])
+    return pa.ListArray.from_arrays(pa.array(np.arange(len(places) + 1, dtype=np.int32)), flat)
 
 
 def binarize(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from curate.kernels.hashing import Hashes, combine
 from curate.rows.schema import kind_of
-from curate.rows.segments import Segments
-from curate.rows.sides import side, side_hashes
+from curate.rows.segments import Segments, TextPart
+from curate.rows.sides import side_hashes
 from curate.steps._settings import check_choice
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 
@@ -35,6 +35,11 @@ class Contradictions(Group):
     findings: ClassVar[tuple[Finding, ...]] = (Finding("table", "Contradictions", table="contradictions"),)
     mode: Mode = "drop"
 
+    @property
+    def reads_parts(self) -> frozenset[TextPart]:
+        """Contents and calls, which both say what an answer does."""
+        return frozenset({"content", "call"})
+
     def sign(self, segments: Segments) -> GroupKeys:
         """Return a 128-bit hash of the prompt and the unordered answers, and `way`, which of the answers is chosen.
 
@@ -45,9 +50,7 @@ class Contradictions(Group):
         if segments.body is None or kind_of(segments.body.schema) != "preference":
             nothing = np.zeros(rows, np.uint64)
             return GroupKeys({"high": nothing, "low": nothing, "way": way})
-        prompt, chosen, rejected = (
-            side_hashes(side(segments, name), rows) for name in ("prompt", "chosen", "rejected")
-        )
+        prompt, chosen, rejected = (side_hashes(segments, name) for name in ("prompt", "chosen", "rejected"))
         above = (chosen.high > rejected.high) | ((chosen.high == rejected.high) & (chosen.low > rejected.low))
         below = (chosen.high < rejected.high) | ((chosen.high == rejected.high) & (chosen.low < rejected.low))
         way[above], way[below] = 1, -1

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from curate.errors import MixtureError, did_you_mean
 from curate.rows.schema import kind_of
-from curate.rows.segments import Segments
+from curate.rows.segments import CONTENT, Segments, TextPart, select
 from curate.rows.sides import Unit, side, side_hashes, turns
 from curate.rows.visible import visible
 from curate.steps._evidence import sort_and_trim
@@ -65,8 +65,14 @@ class LintPairs(Filter):
         """Return the sha256 of the language model's file, if languages are detected."""
         return Language(model=self.language_model).data_hashes() if self.languages else {}
 
+    @property
+    def reads_parts(self) -> frozenset[TextPart]:
+        """Contents, and calls, in which answers may differ."""
+        return frozenset({"content", "call"})
+
     def score(self, segments: Segments) -> Scores:
         """Return a column of counts for each lint, 0 where it does not apply, and how far both answers begin alike."""
+        calls, segments = segments, select(segments, "all", CONTENT)
         none = np.zeros(segments.rows, np.int32)
         columns: Columns = dict.fromkeys((*LINTS, *SIZES), none)
         kind = kind_of(segments.body.schema) if segments.body is not None else "conversation"
@@ -79,17 +85,17 @@ class LintPairs(Filter):
         if kind == "rated":
             hits += self._rated(segments, segments.body, columns)
         else:
-            self._pairs(segments, segments.body, columns)
+            self._pairs(segments, calls, segments.body, columns)
         return Scores(columns, sort_and_trim(hits))
 
-    def _pairs(self, segments: Segments, body: pa.RecordBatch, columns: Columns) -> None:
+    def _pairs(self, segments: Segments, calls: Segments, body: pa.RecordBatch, columns: Columns) -> None:
         """Compare chosen and rejected: their scores, their texts in normal form and up to the cut, their languages."""
         rows = segments.rows
         chosen_score, rejected_score, bad = pair_scores(body)
         columns["score_inverted"] = (chosen_score < rejected_score).astype(np.int32)
         columns["bad_rating"] = bad.astype(np.int32)
         chosen, rejected = side(segments, "chosen"), side(segments, "rejected")
-        one, other = side_hashes(chosen, rows), side_hashes(rejected, rows)
+        one, other = side_hashes(calls, "chosen"), side_hashes(calls, "rejected")
         columns["equal_answers"] = ((one.high == other.high) & (one.low == other.low)).astype(np.int32)
         first, second = (turns(visible(part), rows) for part in (chosen, rejected))
         characters, words, same = shared_start(first, second, classes())
