@@ -211,14 +211,26 @@ def evidence_is_where_it_says(step: Filter, body: pa.RecordBatch) -> None:
     side_of = {"dialogue": "messages", "completion": "completions"}
     for answer, row in zip(answers(step, body), body.to_pylist(), strict=True):
         for hit in answer["evidence"]:
-            side = side_of.get(hit["side"], hit["side"])
-            text = row[side if side in row else "messages"][hit["turn"]]["content"]
-            _hold(0 <= hit["start"] <= hit["end"] <= len(text), f"{step.name} points outside the text: {hit} in {row}")
+            side, _, part = hit["side"].partition(".")
+            side = side_of.get(side, side)
+            texts = texts_of(row, side if side in row else "messages", hit["turn"], part)
+            within = 0 <= hit["start"] <= hit["end"] <= max(map(len, texts))
+            _hold(within, f"{step.name} points outside the text: {hit} in {row}")
             _hold(hit["reason"] in reasons, f"{step.name} gives a reason that is not in bounds(): {hit}")
         _hold(
             answer["dropped"] == (0 if answer["bound"] >= 0 else -1),
             f"{step.name} dropped a row without a reason: {row}",
         )
+
+
+def texts_of(row: Row, side: str, turn: int, part: str) -> list[str]:
+    """Return the texts of one turn: its content, or what `part` names."""
+    if part == "tools":
+        return [row["tools"]]
+    message = row[side][turn]
+    if part == "call":
+        return [text for call in message["tool_calls"] for text in (call["name"], call["arguments"])]
+    return [message[part or "content"] or ""]
 
 
 def decided_over_rows(

@@ -86,12 +86,19 @@ def test_06_a_short_question_in_many_rows(case: Any, tmp_path: Path) -> None:  #
     assert done.dropped().height == 8
 
 
-def test_08_calls_of_tools_get_an_error_that_says_so(case: Any, tmp_path: Path) -> None:  # noqa: ANN401
-    for name in ("null", "absent", "empty", "mix"):
-        with pytest.raises(CurateError, match=r"(?i)tool"):
-            built(tmp_path / name, c.files(case("08") / f"{name}.jsonl", "messages"))
-        with pytest.raises(CurateError, match=r"(?i)tool"):
-            built(tmp_path / name, c.files(case("08") / f"{name}.jsonl"))
+@pytest.mark.parametrize("form", ["messages", "auto"])
+def test_08_calls_of_tools(case: Any, tmp_path: Path, form: str) -> None:  # noqa: ANN401
+    for name, rows in (("null", 1), ("absent", 1), ("empty", 1), ("mix", 100)):
+        path = case("08") / f"{name}.jsonl"
+        raw = [json.loads(line) for line in path.read_text().splitlines()]
+        made = built(tmp_path / name, c.files(path, form), c.shape()).kept().collect().to_dicts()
+        assert len(made) == len(raw) == rows
+        given = [call["function"] for row in raw for turn in row["messages"] for call in turn.get("tool_calls") or ()]
+        assert given
+        found = [call for row in made for turn in row["messages"] for call in turn["tool_calls"] or ()]
+        assert sorted((call["name"], call["arguments"]) for call in found) == sorted(
+            (call["name"], call["arguments"]) for call in given
+        )
 
 
 def test_09_invisible_characters(case: Any, tmp_path: Path) -> None:  # noqa: ANN401

@@ -19,7 +19,6 @@ from curate.errors import FormatError, MixtureError, did_you_mean
 from curate.io import formats as room
 from curate.io.formats.base import Format, json_fields, present
 from curate.io.formats.columns import TIED, Columns
-from curate.io.formats.messages_common import NO_CALLS
 from curate.io.guess import guesses, texts_of
 from curate.io.labels import check_fields, refuse_binary_feedback, unused_labels, values_of
 from curate.io.parse import parse_lines, parse_objects
@@ -222,8 +221,6 @@ def _fix(rows: Sequence[Any], values: Sequence[dict[str, Any]], near: Sequence[T
         limit = math.ceil(100 * near[0].bad.num_rows / len(rows)) + 1
         most = f", and Source(..., max_quarantine={limit / 100:g})"
         return f"To read the {near[0].good} and leave the others out: format={call(near[0].format)}{most}"
-    if any(NO_CALLS in _fault(one)[0] for one in near):
-        return "Leave such rows out until then."
     texts = ", ".join(repr(visible(name)) for name in texts_of(values))
     if ", " in texts:
         return f"Map the columns yourself: format=columns(prompt=..., response=...), with two of {texts}"

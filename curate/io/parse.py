@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 from numpy.typing import NDArray
 
 from curate.io.formats.base import Fields, FileRow, Format, Row, json_fields, present
+from curate.io.formats.calls import row_parts
 from curate.io.json_text import has_constants, without_nan
 from curate.io.row_collector import Collector, Parsed, excerpt_of, meta_of
 from curate.io.unpack import BOM
@@ -128,12 +129,12 @@ def _parse(
 
     def add(i: int, make: Callable[[], Iterable[Row]], own: str | None) -> None:
         try:
-            made = [(one, meta_of(one)) for one in make()]
+            made = [(one, row_parts(one.meta), meta_of(one)) for one in make()]
         except _BAD as fault:
             bad(i, fault)
             return
-        for one, meta in made:
-            into.add(one, meta, numbers[i], own)
+        for one, parts, meta in made:
+            into.add(one, parts, meta, numbers[i], own)
 
     for i in range(len(numbers)):
         try:

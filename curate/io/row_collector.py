@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from curate.io.formats.base import Completion, Conversation, Preference, RatedAnswers, Row, as_json
 from curate.kernels.hashing import Hashes
-from curate.rows.schema import BODIES, COMPLETION, MESSAGE, SCORE, Kind
-from curate.rows.validate import Turn
+from curate.rows.parts import conform
+from curate.rows.schema import BODIES, CALL, COMPLETION, FULL, FULL_MESSAGE, MESSAGE, ROW_PARTS, SCORE, Kind
+from curate.rows.validate import RichTurn, Turn
 
 QUARANTINED = pa.schema(
     [("line", pa.int64()), ("column", pa.string()), ("expected", pa.string()), ("excerpt", pa.string())]
@@ -33,10 +35,11 @@ _INVISIBLE: Final = re.compile(
 class Parsed(NamedTuple):
     """The rows of a block.
 
-    `body` has the schema `BODIES[kind]`, without a null in roles and contents; `ids` is the source's own id, null where
-    it has none; `line` is each row's line, from 1; `bad` has the schema `QUARANTINED`, in line order. `span` has
-    two columns, where in the block the line of each row starts and ends, or -1 for a row that is not one whole plain
-    line; None if no row is. `key` is given if rows are not identified by the hash of their id.
+    `body` has the schema `BODIES[kind]`, or `FULL[kind]` if a row has more parts; no role is null, and no content
+    but of a message with calls or reasoning. `ids` is the source's own id, null where it has none; `line` is each
+    row's line, from 1; `bad` has the schema `QUARANTINED`, in line order. `span` has two columns, where in the block
+    the line of each row starts and ends, or -1 for a row that is not one whole plain line; None if no row is. `key` is
+    given if rows are not identified by the hash of their id.
     """
 
     body: pa.RecordBatch
@@ -48,23 +51,40 @@ class Parsed(NamedTuple):
 
 
 class MessageLists:
-    """Turns of one column of messages, flat."""
+    """Turns of one column of messages, flat; `rich` has those with parts beyond their text, by their place."""
 
     def __init__(self) -> None:
         self.roles: list[str] = []
-        self.contents: list[str] = []
+        self.contents: list[str | None] = []
         self.ends = [0]
+        self.rich: dict[int, RichTurn] = {}
 
     def add(self, turns: list[Turn]) -> None:
         """Take one row's messages."""
-        for role, content in turns:
-            self.roles.append(role)
-            self.contents.append(content)
+        for turn in turns:
+            if len(turn) > 2:
+                self.rich[len(self.roles)] = turn
+            self.roles.append(turn[0])
+            self.contents.append(turn[1])
         self.ends.append(len(self.roles))
 
-    def array(self) -> pa.ListArray:
-        """Return them as Arrow."""
-        return lists(self.ends, MESSAGE, strings(self.roles), strings(self.contents))
+    def array(self, *, full: bool) -> pa.ListArray:
+        """Return them as Arrow, in full with the parts of all."""
+        plain = (strings(self.roles), strings(self.contents))
+        return lists(self.ends, FULL_MESSAGE, *plain, *self._parts()) if full else lists(self.ends, MESSAGE, *plain)
+
+    def _parts(self) -> list[pa.Array]:
+        none = RichTurn("", None)
+        turns = [self.rich.get(place, none) for place in range(len(self.roles))]
+        calls = [call for turn in turns for call in turn.tool_calls]
+        ends = [0, *accumulate(len(turn.tool_calls) for turn in turns)]
+        columns = (strings([call[place] for call in calls]) for place in range(CALL.num_fields))
+        return [
+            strings([turn.reasoning for turn in turns]),
+            lists(ends, CALL, *columns),
+            strings([turn.tool_call_id for turn in turns]),
+            strings([turn.name for turn in turns]),
+        ]
 
 
 class Answers:
@@ -117,13 +137,14 @@ class Collector:
         self.lists = [MessageLists() for _ in range(3 if kind == "preference" else 1)]
         self.answers = Answers()
         self.scores: tuple[list[float | None], list[float | None]] = ([], [])
+        self.parts: tuple[list[str | None], ...] = tuple([] for _ in ROW_PARTS)
         self.meta: list[str] = []
         self.ids: list[str | None] = []
         self.lines: list[int] = []
         self.bad: list[tuple[int, str, str, str]] = []
 
-    def add(self, row: Row, meta: str, line: int, own: str | None) -> None:
-        """Take one row, with what `meta_of` made of its leftovers."""
+    def add(self, row: Row, parts: tuple[str | None, ...], meta: str, line: int, own: str | None) -> None:
+        """Take one row, with its tools and template arguments and what `meta_of` made of its leftovers."""
         match row:
             case Conversation():
                 self.lists[0].add(row.messages)
@@ -135,6 +156,8 @@ class Collector:
                     lists.add(turns)
                 self.scores[0].append(row.chosen_score)
                 self.scores[1].append(row.rejected_score)
+        for values, value in zip(self.parts, parts, strict=True):
+            values.append(value)
         self.meta.append(meta)
         self.ids.append(own)
         self.lines.append(line)
@@ -145,12 +168,17 @@ class Collector:
 
     def parsed(self) -> Parsed:
         """Return everything as Arrow."""
-        arrays = [lists.array() for lists in self.lists]
+        full = any(lists.rich for lists in self.lists) or any(any(values) for values in self.parts)
+        arrays = [lists.array(full=full) for lists in self.lists]
         if self.kind == "rated":
             arrays.append(self.answers.array())
         if self.kind == "preference":
             arrays += [floats(scores) for scores in self.scores]
-        body = pa.RecordBatch.from_arrays([*arrays, strings(self.meta)], schema=BODIES[self.kind])
+        if full:
+            arrays += map(strings, self.parts)
+        names = [*BODIES[self.kind].names[:-1], *(part.name for part in ROW_PARTS if full), "meta"]
+        body = pa.RecordBatch.from_arrays([*arrays, strings(self.meta)], names=names)
+        body = conform(body, (FULL if full else BODIES)[self.kind])
         return Parsed(body, strings(self.ids), np.array(self.lines, np.int64), quarantined(self.bad))
 
 

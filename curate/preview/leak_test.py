@@ -19,7 +19,8 @@ from curate.kernels.buffers import strings, view
 from curate.kernels.hashing import hash_strings
 from curate.result.folder import GENERIC
 from curate.rows.edits import Change, Edits, apply_edits
-from curate.rows.schema import kind_of
+from curate.rows.parts import conform
+from curate.rows.schema import BODIES, kind_of
 from curate.rows.segments import On, segments, select
 from curate.rows.take import take, text_bytes
 from curate.steps.base import Group
@@ -144,7 +145,9 @@ def _replaced(body: pa.RecordBatch, on: On, texts: pa.StringArray) -> pa.RecordB
 
 def _third(body: pa.RecordBatch, on: On, texts: pa.StringArray) -> pa.RecordBatch | None:
     """Make each text the third and last turn of its row's dialogue or prompt; None where `on` does not read it."""
-    name = "prompt" if kind_of(body.schema) == "preference" else "messages"
+    kind = kind_of(body.schema)
+    body = conform(body, BODIES[kind])
+    name = "prompt" if kind == "preference" else "messages"
     lists = body[name]
     old = lists.values
     length = np.diff(lists.offsets.to_numpy())

@@ -103,6 +103,7 @@ def _changed(old: str, new: str) -> tuple[Hit, Hit]:
 
 
 def _who(side: str, role: str) -> str:
+    side = side.partition(".")[0]
     return role if side == "dialogue" else f"{side} {role}".strip()
 
 

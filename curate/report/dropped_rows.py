@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -210,12 +210,18 @@ def matched_items(line: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([line["match"], *items]))
 
 
-def every_turn(kind: str, row: dict[str, Any]) -> list[tuple[str, int, str, str]]:
-    """Return side, number, role and text of each turn of a row, named as evidence names them."""
+ShownTurn: TypeAlias = tuple[str, int, str, str]
+"""Side, number, role and text of a turn, or of a part of one."""
+
+
+def every_turn(kind: str, row: dict[str, Any]) -> list[ShownTurn]:
+    """Return side, number, role and text of each turn of a row, its parts and tools, named as evidence names them."""
+    tools = _tools("dialogue" if kind == "conversation" else "prompt", row)
     if kind == "conversation":
-        return _messages("dialogue", row["messages"])
+        return [*tools, *_messages("dialogue", row["messages"])]
     if kind == "preference":
-        return [turn for side in ("prompt", "chosen", "rejected") for turn in _messages(side, row[side])]
+        sides = ("prompt", "chosen", "rejected")
+        return [*tools, *(turn for side in sides for turn in _messages(side, row[side]))]
     answers = [
         (
             "completion",
@@ -225,13 +231,25 @@ def every_turn(kind: str, row: dict[str, Any]) -> list[tuple[str, int, str, str]
         )
         for number, answer in enumerate(row["completions"] or [])
     ]
-    return [*_messages("prompt", row["messages"]), *answers]
+    return [*tools, *_messages("prompt", row["messages"]), *answers]
 
 
-def _messages(side: str, messages: list[dict[str, Any]] | None) -> list[tuple[str, int, str, str]]:
-    return [
-        (side, number, message["role"] or "", message["content"] or "") for number, message in enumerate(messages or [])
-    ]
+def _tools(side: str, row: dict[str, Any]) -> list[ShownTurn]:
+    return [(f"{side}.tools", 0, "tools", row["tools"])] if row.get("tools") else []
+
+
+def _messages(side: str, messages: list[dict[str, Any]] | None) -> list[ShownTurn]:
+    """Return the turns of messages: reasoning before content, calls after it."""
+    shown: list[ShownTurn] = []
+    for number, message in enumerate(messages or []):
+        role, calls = message["role"] or "", message.get("tool_calls") or []
+        if message.get("reasoning") is not None:
+            shown.append((f"{side}.reasoning", number, f"{role}, reasoning", message["reasoning"]))
+        if message["content"] or not calls:
+            name = f"{role}, {message['name']}" if message.get("name") else role
+            shown.append((side, number, name, message["content"] or ""))
+        shown += [(f"{side}.call", number, f"{role}, call of {call['name']}", call["arguments"]) for call in calls]
+    return shown
 
 
 def _turn(side: str, number: int, role: str, text: str, hits: Sequence[dict[str, Any]], whole: int | None) -> Turn:
@@ -240,7 +258,7 @@ def _turn(side: str, number: int, role: str, text: str, hits: Sequence[dict[str,
     spans = [Hit(hit["start"], hit["end"], _title(hit)) for hit in own if hit["start"] < hit["end"]]
     flags = tuple(dict.fromkeys(_title(hit) for hit in own if hit["start"] >= hit["end"]))
     shown = cut(text, spans) if whole is None else cut(text, spans, whole=whole)
-    return Turn("" if side == "dialogue" else side, role, tuple(shown), flags)
+    return Turn("" if side.startswith("dialogue") else side.partition(".")[0], role, tuple(shown), flags)
 
 
 def _title(hit: dict[str, Any]) -> str:

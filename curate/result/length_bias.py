@@ -128,7 +128,8 @@ def _sizes(frame: pl.DataFrame, tokenizer: Tokenizer | None) -> pl.DataFrame:
 def _side(frame: pl.DataFrame, side: Literal["chosen", "rejected"], tokenizer: Tokenizer | None) -> pl.DataFrame:
     """Return the characters, words and tokens of one answer of each pair, all its turns together."""
     counts = frame[side].list.len().fill_null(0).to_numpy()
-    texts = frame[side].list.eval(pl.element().struct.field("content")).explode(empty_as_null=False, keep_nulls=False)
+    contents = pl.element().struct.field("content").fill_null("")
+    texts = frame[side].list.eval(contents).explode(empty_as_null=False, keep_nulls=False)
     text = view(texts.to_arrow().cast(pa.string()).fill_null(""))
     index = np.arange(len(text), dtype=np.int32)
     row = np.repeat(np.arange(frame.height, dtype=np.int32), counts)

@@ -37,6 +37,8 @@ MESSAGE_PARTS: Final = (
 """What a message may have beside its role and content: the reasoning before it, the calls that it makes, and, where it
 is the result of one, the id of that call and the name of the tool. A message with calls may have no content (null)."""
 
+FULL_MESSAGE: Final = pa.struct([*MESSAGE, *MESSAGE_PARTS])
+
 ROW_PARTS: Final = (pa.field("tools", pa.string()), pa.field("chat_template_kwargs", pa.string()))
 """What a row may have beside its messages: the tools on offer and arguments of the chat template, both JSON text."""
 

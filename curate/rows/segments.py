@@ -33,6 +33,9 @@ tool and the arguments are a text each), or the tools on offer."""
 TEXT_PARTS: Final[tuple[TextPart, ...]] = get_args(TextPart)
 CONTENT: Final[frozenset[TextPart]] = frozenset({"content"})
 
+PLACES: Final = tuple(side if part == "content" else f"{side}.{part}" for part in TEXT_PARTS for side in SIDES)
+"""Where a text can be, as evidence says it: "chosen", "chosen.reasoning". The first are `SIDES`, with their codes."""
+
 Scope: TypeAlias = Literal["prompt", "first_user", "response", "all", "chosen", "rejected"]
 On: TypeAlias = Scope | frozenset[Role]
 """Which segments a step reads: a scope, or the turns of a set of roles."""
@@ -54,6 +57,11 @@ class Part(NamedTuple):
     role: NDArray[np.uint8]
     of: TextPart = "content"
     path: tuple[str, ...] = ()
+
+    @property
+    def place_code(self) -> int:
+        """The place of its texts, as an index into `PLACES`."""
+        return TEXT_PARTS.index(self.of) * len(SIDES) + SIDES.index(self.side)
 
 
 class Context(NamedTuple):

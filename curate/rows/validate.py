@@ -7,10 +7,30 @@ faults: `shape()` scores them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, NamedTuple, NoReturn, TypeAlias
 
-Turn: TypeAlias = tuple[str, str]
-"""A role and its text."""
+
+class Call(NamedTuple):
+    """A call of a tool; `arguments` is JSON text."""
+
+    id: str | None
+    name: str
+    arguments: str
+
+
+class RichTurn(NamedTuple):
+    """A turn with parts beyond its text; one with calls or reasoning may have no text."""
+
+    role: str
+    content: str | None
+    reasoning: str | None = None
+    tool_calls: tuple[Call, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+
+
+Turn: TypeAlias = tuple[str, str] | RichTurn
+"""A role and its text, or more."""
 
 WORD: Final = 40
 """Characters of an unknown role that are shown."""

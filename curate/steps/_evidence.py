@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.rows.segments import SIDES, Part
+from curate.rows.segments import Part
 from curate.steps.base import Evidence
 
 SHOWN: Final = 8
@@ -28,7 +28,7 @@ def part_hits(
     return Evidence(
         row=part.row[place],
         reason=np.full(len(place), reason, np.int16),
-        side=np.full(len(place), SIDES.index(part.side), np.uint8),
+        side=np.full(len(place), part.place_code, np.uint8),
         turn=part.turn[place],
         start=start.astype(np.int32, copy=False),
         end=end.astype(np.int32, copy=False),

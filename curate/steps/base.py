@@ -46,8 +46,8 @@ class Evidence(NamedTuple):
     Args:
         row: The row in the batch.
         reason: The bound it counts for, as an index into `Filter.bounds()`.
-        side: The side of the row, as an index into `curate.rows.segments.SIDES`.
-        turn: The turn within that side.
+        side: The side of the row and the part, as an index into `curate.rows.segments.PLACES`.
+        turn: The turn within that side; of calls, the turn that makes them.
         start: The first character of the hit in its segment, in Unicode code points.
         end: The character after its last.
         match: The phrase or name that matched.

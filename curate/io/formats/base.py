@@ -58,14 +58,14 @@ Row: TypeAlias = Conversation | RatedAnswers | Preference
 class FastPath(NamedTuple):
     """How the JSON Lines scanner can read a format: the keys of its plain rows, and the role of each plain spelling.
 
-    A row with another spelling, or with the field `unless`, goes to the full parser.
+    A row with another spelling, or with a field of `unless`, goes to the full parser.
     """
 
     list_key: str
     role_key: str
     text_key: str
     roles: Mapping[str, str]
-    unless: str | None = None
+    unless: tuple[str, ...] = ()
 
 
 class FileRow(NamedTuple):

@@ -23,6 +23,9 @@ from curate.io.formats.stored import unpacked
 from curate.rows.schema import Kind
 from curate.rows.validate import Turn, check_text, check_turns, refuse
 
+UNSEEN: Final = ("tools", "chat_template_kwargs")
+"""Fields that the scanner does not read: rows with one go to the full parser."""
+
 
 @dataclass(frozen=True)
 class DialogueFormat(Format):
@@ -64,7 +67,7 @@ class Messages(ListFormat):
     @property
     def fast_path(self) -> FastPath:
         """Plain messages."""
-        return FastPath(self.column, self.role, self.content, _plain(self._spelling))
+        return FastPath(self.column, self.role, self.content, _plain(self._spelling), UNSEEN)
 
     @property
     def _spelling(self) -> Spelling:
@@ -145,7 +148,7 @@ class ShareGPT(ListFormat):
     @property
     def fast_path(self) -> FastPath:
         """Plain `from` and `value`; a row with `system` begins with another turn."""
-        return FastPath(self.column, "from", "value", _plain(spelling("sharegpt", self.roles)), "system")
+        return FastPath(self.column, "from", "value", _plain(spelling("sharegpt", self.roles)), ("system", *UNSEEN))
 
     def prepare(self, fields: Fields) -> Fields:
         """Read a list that is stored as JSON text, or as an object of lists."""
@@ -303,9 +306,9 @@ class QuestionAnswer(DialogueFormat):
 
     def rows(self, row: _QuestionRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
-        turns = [("user", check_text(row.question, "question")), ("assistant", check_text(row.answer, "answer"))]
+        question, answer = check_text(row.question, "question"), check_text(row.answer, "answer")
         del fields["question"], fields["answer"]
-        yield Conversation(turns, fields)
+        yield Conversation([("user", question), ("assistant", answer)], fields)
 
 
 def question_answer() -> QuestionAnswer:

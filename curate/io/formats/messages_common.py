@@ -10,10 +10,17 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from curate.errors import MixtureError, did_you_mean
 from curate.io.formats.base import Fields, keep, objects
+from curate.io.formats.calls import calls_in_text, listed, with_parts
 from curate.rows.schema import ROLES
-from curate.rows.validate import Turn, check_text, refuse, role_of
+from curate.rows.validate import Call, RichTurn, Turn, check_text, refuse, role_of
 
-MESSAGES_ROLES: Final[dict[str, str]] = {role: role for role in ROLES}
+MESSAGES_ROLES: Final[dict[str, str]] = {role: role for role in ROLES} | {
+    "developer": "system",
+    "environment": "tool",
+    "ipython": "tool",
+    "observation": "tool",
+    "function": "tool",
+}
 
 SHAREGPT_ROLES: Final[dict[str, str]] = {
     "system": "system",
@@ -37,9 +44,6 @@ SHAREGPT_ROLES: Final[dict[str, str]] = {
 PLAIN: Final = frozenset({"system", "human", "user", "gpt", "assistant", "tool"})
 """Spellings that say no more than the role, in any case; any other is kept in `meta`."""
 
-NO_CALLS: Final = "content; tool calls are not read yet, a coming version will read them"
-"""What is expected of a message that has nothing but calls of tools: as an empty answer, it would be trained on."""
-
 RoleWords: TypeAlias = tuple[tuple[str, str], ...]
 """Words that a user maps to roles."""
 
@@ -62,6 +66,10 @@ class Message(Struct, gc=False):
     content: Content | UnsetType = UNSET
     tool_calls: Any = None
     function_call: Any = None
+    function_calls: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    thinking: Any = None
 
 
 class AnyMessage(Struct, gc=False):
@@ -73,6 +81,10 @@ class AnyMessage(Struct, gc=False):
     content: Content = None
     tool_calls: Any = None
     function_call: Any = None
+    function_calls: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    thinking: Any = None
 
 
 class Spelling(NamedTuple):
@@ -106,18 +118,11 @@ def role_words(roles: Mapping[str, str] | None, function: str) -> RoleWords:
     return tuple((roles or {}).items())
 
 
-def content_of(content: Content, column: str) -> str:
-    """Return a message's text; text parts are joined unchanged. Raises `Fault` for null and for other parts."""
-    if not isinstance(content, list):
-        return check_text(content, column)
-    for i, part in enumerate(content):
-        if part.type != "text" or (part.text is None) == (part.value is None):
-            refuse(f"{column}[{i}]", f"a part of text, not content that is not text ({part.type})")
-    return check_text("".join(part.text if part.text is not None else part.value or "" for part in content), column)
-
-
 def turn_of(message: Message | AnyMessage, column: str, spelt: Spelling | None = None) -> Turn:
-    """Return the turn of one message; raises `Fault` for an unknown role, no text, or calls of tools alone."""
+    """Return the turn of one message; raises `Fault` for an unknown role, or nothing that it says.
+
+    Its parts beyond text are read by `curate.io.formats.calls`; here they only excuse that it has no text.
+    """
     spelt = spelt or (SHAREGPT if isinstance(message, AnyMessage) else MESSAGES)
     word, name, content = message.role, spelt.text, message.content
     where = f"{column}.{spelt.role}"
@@ -127,17 +132,48 @@ def turn_of(message: Message | AnyMessage, column: str, spelt: Spelling | None =
         elif word is None:
             refuse(column, "fields from and value, or role and content")
     role = role_of(word or "", spelt.roles, where)
-    if not content:
-        if _calls(message.tool_calls) or _calls(message.function_call):
-            refuse(f"{column}.{name}", NO_CALLS)
-        if content is UNSET:
-            refuse(f"{column}.{name}", "a field of this name")
-    return role, content_of(content, f"{column}.{name}")
+    if not content and _has_parts(message):
+        return RichTurn(role, "" if content == "" else None)
+    if content is UNSET:
+        refuse(f"{column}.{name}", "a field of this name")
+    if isinstance(content, list):
+        return _of_parts(role, content, f"{column}.{name}")
+    text = check_text(content, f"{column}.{name}")
+    if name == "value" and word == "function_call" and (calls := calls_in_text(text)):
+        return RichTurn(role, None, tool_calls=calls)
+    return role, text
 
 
-def _calls(value: Any) -> bool:  # noqa: ANN401
-    """Tell whether a message holds calls: some tables give every message a list of them, empty or as text."""
-    return bool(value) and value not in ("[]", "{}", "null")
+def _has_parts(message: Message | AnyMessage) -> bool:
+    """Tell whether a message holds calls or reasoning: some tables give every message both, empty or as text."""
+    given = (message.tool_calls, message.function_call, message.function_calls, *_reasonings(message))
+    return any(value and value not in ("[]", "{}", "null") for value in given)
+
+
+def _reasonings(message: Message | AnyMessage) -> tuple[Any, ...]:
+    return message.reasoning_content, message.reasoning, message.thinking
+
+
+def _of_parts(role: str, content: list[ContentPart], column: str) -> Turn:
+    """Return a turn of parts, each kind joined; raises `Fault` for one that is neither text, reasoning nor a call."""
+    texts: list[str] = []
+    thoughts: list[str] = []
+    calls: list[Call] = []
+    for i, part in enumerate(content):
+        text = part.text if part.text is not None else part.value
+        if part.type not in {"text", "reasoning", "tool_call"} or text is None or None not in {part.text, part.value}:
+            refuse(f"{column}[{i}]", f"a part of text, not content that is not text ({part.type})")
+        if part.type == "tool_call":
+            found = calls_in_text(text)
+            if not found:
+                refuse(f"{column}[{i}]", "a call as JSON, with the name of a tool and its arguments")
+            calls += found
+        else:
+            (thoughts if part.type == "reasoning" else texts).append(text)
+    whole = check_text("".join(texts), column)
+    if not thoughts and not calls:
+        return role, whole
+    return RichTurn(role, whole if texts else None, check_text("".join(thoughts), column) or None, tuple(calls))
 
 
 def turns_of(messages: Sequence[Message | AnyMessage], column: str, spelt: Spelling | None = None) -> list[Turn]:
@@ -150,9 +186,24 @@ def take_turns(
 ) -> list[Turn]:
     """Return the turns of `messages`, and leave in `fields[column]` only what they hold beyond role and text."""
     turns = turns_of(messages, column, spelt)
-    pairs = zip(objects(fields.pop(column), column), messages, strict=True)
-    keep(fields, column, [_beyond(raw, one, f"{column}[{i}]", spelt) for i, (raw, one) in enumerate(pairs)])
+    rest = []
+    for i, (raw, one) in enumerate(zip(objects(fields.pop(column), column), messages, strict=True)):
+        more = _beyond(raw, one, f"{column}[{i}]", spelt)
+        if more:
+            turns[i] = with_parts(turns[i], more, f"{column}[{i}]")
+            _take_functions(fields, more, first=i == 0)
+        rest.append(more)
+    keep(fields, column, rest)
     return turns
+
+
+def _take_functions(fields: Fields, message: Fields, *, first: bool) -> None:
+    """Give a row without tools those of a message, from which they are taken if it is the first."""
+    functions = message.get("functions")
+    if "tools" not in fields and functions is not None and listed(functions):
+        fields["tools"] = functions
+        if first:
+            del message["functions"]
 
 
 def take_turn(fields: Fields, column: str, message: Message | AnyMessage, raw: Fields) -> Turn:
@@ -160,6 +211,8 @@ def take_turn(fields: Fields, column: str, message: Message | AnyMessage, raw: F
     turn = turn_of(message, column)
     rest = _beyond(raw, message, column, None)
     del fields[column]
+    if rest:
+        turn = with_parts(turn, rest, column)
     if rest:
         fields[column] = rest
     return turn
@@ -172,8 +225,8 @@ def _beyond(raw: Fields, message: Message | AnyMessage, column: str, spelt: Spel
     word, text = (spelt.role, spelt.text) if sender is None else ("from", "value")
     if (sender or message.role or "").lower() in spelt.plain:
         del raw[word]
-    if not _says_more(message.content if sender is None else "", raw[text], f"{column}.{text}"):
-        del raw[text]
+    if not _says_more(message.content if sender is None else "", raw.get(text), f"{column}.{text}"):
+        raw.pop(text, None)
     return raw
 
 

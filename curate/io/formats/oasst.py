@@ -62,7 +62,7 @@ class Node(NamedTuple):
     column: str
     fields: Fields
 
-    def turn(self) -> Turn:
+    def turn(self) -> tuple[str, str]:
         """Return its turn; raises `Fault` for an unknown role."""
         role = role_of(self.message.role, _ROLES, f"{self.column}.role".lstrip("."))
         return role, check_text(self.message.text, f"{self.column}.text".lstrip("."))
@@ -191,7 +191,7 @@ class RankedTrees(Format):
         root, made = _root(row, fields), []
         for path, replies in _walk(root, _replies):
             turns = [(node, node.turn()) for node in replies]
-            answers = [(node, text) for node, (role, text) in turns if role == "assistant"]
+            answers = [(node, turn[1]) for node, turn in turns if turn[0] == "assistant"]
             if answers and path[-1].turn[0] == "user":
                 made.append((path, answers))
         if not made:

@@ -112,7 +112,7 @@ def _explicit(
     """Split the prompt off answers that include it, and drop a `prompt` that says the same."""
     parts = split_prompt(chosen, rejected)
     if isinstance(row.prompt, str):
-        if [text for role, text in parts[0] if role == "user"][-1:] == [row.prompt]:
+        if [turn[1] for turn in parts[0] if turn[0] == "user"][-1:] == [row.prompt]:
             del fields["prompt"]
     elif row.prompt is not None:
         left: Fields = {"prompt": fields["prompt"]}

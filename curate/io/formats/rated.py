@@ -137,9 +137,9 @@ class UltraFeedback(Format):
 
     def rows(self, row: _UltraRow, fields: Fields) -> Iterator[RatedAnswers]:
         """Make one rated row."""
-        turns = [("user", check_text(row.instruction, "instruction"))]
+        instruction = check_text(row.instruction, "instruction")
         del fields["instruction"]
-        yield RatedAnswers(turns, _answers(fields, row.completions, _annotated), fields)
+        yield RatedAnswers([("user", instruction)], _answers(fields, row.completions, _annotated), fields)
 
 
 def ultrafeedback() -> UltraFeedback:

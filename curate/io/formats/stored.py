@@ -47,21 +47,21 @@ def unpacked(fields: Fields, *groups: tuple[str, ...], keys: frozenset[str] = RO
 
 def _messages(value: Any, column: str, keys: frozenset[str]) -> Fields:  # noqa: ANN401
     """Return the list of messages that a value holds, and what an object holds around it; nothing for other values."""
-    text = _text(value)
+    text = text_of(value)
     if text is not None:
-        inner = _json(text)
+        inner = json_in(text)
         if inner is None:
             return {}
         held = {column: inner} if _is_messages(inner, keys) else _messages(inner, column, keys)
         return held if isinstance(value, Raw) else msgspec.json.decode(msgspec.json.encode(held))
-    if not _is_object(value):
+    if not is_object(value):
         return {}
     within = fields_of(value, column)
     for name in WRAPPERS:
         if _is_messages(within.get(name), keys):
             rest = {f"{column}.{other}": one for other, one in within.items() if other != name}
             return {column: within[name], **rest}
-    lists = {name: one for name, one in ((name, _items(one)) for name, one in within.items()) if one is not None}
+    lists = {name: one for name, one in ((name, items_of(one)) for name, one in within.items()) if one is not None}
     if len(lists) < len(within) or not keys & lists.keys():
         return {}
     if len({len(one) for one in lists.values()}) > 1:
@@ -83,14 +83,14 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401
     return view[0] != OBJECT and (view[0] != QUOTE or view[1] not in _MAYBE)
 
 
-def _text(value: Any) -> str | None:  # noqa: ANN401
+def text_of(value: Any) -> str | None:  # noqa: ANN401
     """Return a text; None for another value."""
     if isinstance(value, Raw) and _start(value) == b'"':
         return msgspec.json.decode(value, type=str)
     return value if isinstance(value, str) else None
 
 
-def _json(text: str) -> Raw | None:
+def json_in(text: str) -> Raw | None:
     """Return a text as undecoded JSON, if it is a list or an object."""
     if text.lstrip()[:1] not in {"[", "{"}:
         return None
@@ -100,11 +100,13 @@ def _json(text: str) -> Raw | None:
         return None
 
 
-def _is_object(value: Any) -> bool:  # noqa: ANN401
+def is_object(value: Any) -> bool:  # noqa: ANN401
+    """Tell whether a value, undecoded or not, is an object."""
     return _start(value) == b"{" if isinstance(value, Raw) else isinstance(value, dict)
 
 
-def _items(value: Any) -> list[Any] | None:  # noqa: ANN401
+def items_of(value: Any) -> list[Any] | None:  # noqa: ANN401
+    """Return the items of a list, undecoded if it was; None for another value."""
     if isinstance(value, Raw):
         return json_items(value) if _start(value) == b"[" else None
     return value if isinstance(value, list) else None
@@ -112,8 +114,8 @@ def _items(value: Any) -> list[Any] | None:  # noqa: ANN401
 
 def _is_messages(value: Any, keys: frozenset[str]) -> bool:  # noqa: ANN401
     """Tell whether a value is a list of objects, each with the field of a message's role."""
-    items = _items(value)
-    return bool(items) and all(_is_object(one) and keys & fields_of(one, "").keys() for one in items or ())
+    items = items_of(value)
+    return bool(items) and all(is_object(one) and keys & fields_of(one, "").keys() for one in items or ())
 
 
 def inside(fields: Fields, path: str) -> Any:  # noqa: ANN401
@@ -129,10 +131,10 @@ def inside(fields: Fields, path: str) -> Any:  # noqa: ANN401
     value = fields.get(first[0])
     for name, place in (step.groups() for step in steps):
         if place is not None:
-            items = _items(value) or []
+            items = items_of(value) or []
             value = items[int(place)] if int(place) < len(items) else None
         else:
-            value = fields_of(value, path).get(name) if _is_object(value) else None
+            value = fields_of(value, path).get(name) if is_object(value) else None
     return None if isinstance(value, Raw) and _start(value) == b"n" else value
 
 

@@ -34,8 +34,8 @@ def parse_block(data: bytes | pa.Buffer, first: int, form: Format, id_field: str
     scanned = scan_lines(data, list_key=path.list_key, role_key=path.role_key, text_key=path.text_key, id_key=id_field)
     place = pc.index_in(scanned.roles, pa.array(list(path.roles)))
     plain = _plain(scanned, place)
-    if path.unless is not None:
-        plain &= ~pc.match_substring(scanned.meta, f'"{path.unless}":').to_numpy(zero_copy_only=False)
+    for field in path.unless:
+        plain &= ~pc.match_substring(scanned.meta, f'"{field}":').to_numpy(zero_copy_only=False)
     fast = _fast(scanned, path, place)
     if plain.all() and not len(scanned.odd):
         return fast._replace(line=scanned.line + first)

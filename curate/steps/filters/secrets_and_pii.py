@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.kernels.utf8 import character_places
 from curate.rows.edits import Change, Edits
-from curate.rows.segments import SIDES, On, Part, Segments, check_on
+from curate.rows.segments import On, Part, Segments, check_on
 from curate.steps.base import Bound, Edit, Evidence, Filter, Scores
 from curate.text.secrets.find import KINDS, Kind, find_secrets, mask_secrets
 
@@ -67,7 +67,7 @@ def _evidence(part: Part, kinds: tuple[Kind, ...]) -> tuple[NDArray[np.int32], .
     hits = find_secrets(part.text, part.index, kinds)
     start, end = character_places(part.text, part.index[hits.place], hits.start, hits.stop)
     reason = np.array([kinds.index(kind) if kind in kinds else -1 for kind in KINDS], np.int32)[hits.kind]
-    side = np.full(len(start), SIDES.index(part.side), np.int32)
+    side = np.full(len(start), part.place_code, np.int32)
     return part.row[hits.place], reason, side, part.turn[hits.place], start, end
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from curate.errors import check_whole
 from curate.rows.schema import ASSISTANT, ROLES, SYSTEM, TOOL, UNKNOWN_ROLE, USER
-from curate.rows.segments import On, Part, Segments, check_on, select
+from curate.rows.segments import CONTENT, On, Part, Segments, TextPart, check_on, select
 from curate.steps._evidence import part_hits, sort_and_trim
 from curate.steps._settings import check_order
 from curate.steps.base import Bound, Evidence, Filter, Scores
@@ -57,6 +57,11 @@ class Shape(Filter):
         """Whole rows."""
         return "all"
 
+    @property
+    def reads_parts(self) -> frozenset[TextPart]:
+        """Contents, and calls: a turn that makes one is not empty."""
+        return frozenset({"content", "call"})
+
     def bounds(self) -> tuple[Bound, ...]:
         """Return the limits: form first, then sizes."""
         form = (
@@ -73,9 +78,10 @@ class Shape(Filter):
     def score(self, segments: Segments) -> Scores:
         """Measure turns, characters and words of the measured segments, and the form of whole rows."""
         rows = segments.rows
-        measured = select(segments, self.on).parts
+        measured = select(segments, self.on, CONTENT).parts
         sizes = [measure(part.text, part.index) for part in measured]
-        empty = [blank(part.text, part.index) for part in segments.parts]
+        calls, segments = segments, select(segments, "all", CONTENT)
+        empty = [blank(part.text, part.index) & ~_with_calls(part, calls) for part in segments.parts]
         order = _misplaced(segments)
         columns: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {
             "turns": _turns(measured, rows),
@@ -132,7 +138,8 @@ def shape(
         max_characters: More are `too_many_characters`.
         min_words: Fewer words (`curate.text.words`), summed over the row, are `too_few_words`.
         max_words: More are `too_many_words`.
-        empty_turns: Allow turns of nothing but white space and invisible characters; otherwise `empty_turn`.
+        empty_turns: Allow turns of nothing but white space and invisible characters; otherwise `empty_turn`. A turn
+            with a call is not empty.
         unanswered: Allow a last turn that is not the assistant's, a rated row without a completion, and a preference
             row with an answer that does not end with the assistant; otherwise `unanswered`.
         role_order: Drop rows with a turn out of order (`role_order`). A system turn comes first or nowhere; user and
@@ -180,6 +187,15 @@ def _sum(
     for part, count in zip(parts, counts, strict=True):
         total += np.bincount(part.row, weights=count, minlength=rows)
     return total.astype(np.int32)
+
+
+def _with_calls(part: Part, segments: Segments) -> NDArray[np.bool_]:
+    """Mark the segments of `part` whose turn makes a call."""
+    calls = [each for each in segments.parts if each.side == part.side and each.of == "call"]
+    if not calls:
+        return np.zeros(len(part.row), np.bool_)
+    making = np.concatenate([each.row.astype(np.int64) << 32 | each.turn for each in calls])
+    return np.isin(part.row.astype(np.int64) << 32 | part.turn, making)
 
 
 def _turns(parts: tuple[Part, ...], rows: int) -> NDArray[np.int32]:

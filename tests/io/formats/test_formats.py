@@ -11,12 +11,15 @@ from curate.errors import MixtureError
 from curate.io.formats.base import Format
 from curate.io.formats.columns import columns
 from curate.io.formats.dialogues import alpaca, messages, prompt_completion, question_answer, sharegpt
+from curate.io.formats.messages_common import MESSAGES_ROLES
 from curate.io.formats.oasst import oasst, oasst_messages
 from curate.io.formats.preference import hh, preference
 from curate.io.formats.rated import rated, ultrafeedback
 from curate.io.parse import parse_lines, parse_objects
 
 USER, BOT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}
+
+A_ROLE = f"a role: {', '.join(MESSAGES_ROLES)}; not "
 
 
 def turn(role: str, content: str) -> dict[str, str]:
@@ -81,7 +84,11 @@ def test_one_text_part_is_taken_unchanged_and_several_are_joined() -> None:
         ({"messages": []}, "messages", "at least one message"),
         ({"messages": None}, "messages", ""),
         ({}, "messages", "a field of this name"),
-        ({"messages": [turn("human", "Hi")]}, "messages[0].role", "a role: system, user, assistant, tool; not 'human'"),
+        (
+            {"messages": [turn("human", "Hi")]},
+            "messages[0].role",
+            f"{A_ROLE}'human'",
+        ),
         ({"messages": [USER, {"role": "assistant", "content": None}]}, "messages[1].content", "text, not null"),
         ({"messages": [{"role": "user"}]}, "messages[0].content", "a field of this name"),
         ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content", "str | array | null, not int"),

@@ -48,9 +48,11 @@ def read(source: Input) -> tuple[str, list[dict[str, Any]], list[dict[str, Any]]
 
 
 def texts(value: Any) -> list[str]:  # noqa: ANN401
-    """Return every text of messages, completions or answers."""
+    """Return every text of messages, completions or answers; calls as the JSON that they came in."""
     if isinstance(value, str):
         return [value]
+    if isinstance(value, dict) and value.get("tool_calls"):
+        return [f'{{"name": "{call["name"]}", "arguments": {call["arguments"]}}}' for call in value["tool_calls"]]
     if isinstance(value, dict):
         return [value["content"]] if "content" in value else [value["value"]]
     return [text for one in value for text in texts(one)]
