@@ -147,12 +147,11 @@ def fetch(store: RowStore, order: Order, loaded: Loaded) -> pa.Table:
     here, away = np.flatnonzero(start >= 0), np.flatnonzero(start < 0)
     found = [*_from_spills(store, order.pick(away), away, loaded)]
     found += [part._replace(place=here[part.place]) for part in read_again(store.lines, order.row[here])]
-    rows = pa.Table.from_batches([_finished(store, order, part) for part in found], _schema(store))
+    rows = [_finished(store, order, part) for part in found]
     place = np.concatenate([part.place for part in found]) if found else here
-    if (np.diff(place) > 0).all():
-        return rows
-    whole = pa.concat_batches(rows.to_batches())
-    return pa.Table.from_batches([take(whole, np.argsort(place).astype(np.int32))])
+    if not (np.diff(place) > 0).all():
+        rows = [take(pa.concat_batches(rows), np.argsort(place).astype(np.int32))]
+    return pa.Table.from_batches(map(with_null_calls, rows), _schema(store))
 
 
 def _from_spills(store: RowStore, order: Order, place: NDArray[np.int64], loaded: Loaded) -> Iterator[FetchedRows]:
@@ -197,7 +196,7 @@ def _finished(store: RowStore, order: Order, part: FetchedRows) -> pa.RecordBatc
     source = store.sources.take(pa.array(store.source[row]))
     ids = numbered(part.ids, store.occurrence[row])
     body = conform(part.body, body_schema(store.kind, store.parts))
-    return with_null_calls(pa.RecordBatch.from_arrays([source, ids, *body.columns], schema=_schema(store)))
+    return pa.RecordBatch.from_arrays([source, ids, *body.columns], schema=_schema(store))
 
 
 def _schema(store: RowStore) -> pa.Schema:

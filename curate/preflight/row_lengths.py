@@ -14,7 +14,7 @@ from jinja2 import TemplateError
 from curate.errors import CallError, PreflightError
 from curate.preflight.chat_template import ChatTokenizer, TokenIds, TokenizedChat, TokenizedPair, conversations, pairs
 from curate.result.build import Build, Split
-from curate.rows.schema import Kind
+from curate.rows.schema import Kind, row_schema
 
 Outcome: TypeAlias = Literal["whole", "cut", "lost", "equal"]
 """A row is trained whole, or cut at the limit, or left out: nothing trainable is left of it, or the sides of a pair are
@@ -72,6 +72,11 @@ def measured(build: Build, tokenizer: ChatTokenizer, limit: int, split: Split = 
     if limit < 1:
         raise CallError(f"a limit of {limit} tokens leaves nothing to train on; give a whole number from 1")
     for path in data_files(build, split):
+        if pq.read_schema(path) != row_schema(build.kind):
+            raise PreflightError(
+                "rows with tool calls, reasoning or tools are not trained on yet: as plain messages they would be "
+                "trained without what they call. Leave such rows out of the mixture"
+            )
         for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
             try:
                 yield _measure(batch, tokenizer, limit)

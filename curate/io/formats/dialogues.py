@@ -97,10 +97,16 @@ def messages(
 ) -> Messages:
     """Rows with a list of `{"role", "content"}` in `column`; roles are system, user, assistant and tool, in any case.
 
-    Content is text, or a list of text parts `{"type": "text", "text" | "value": ...}`, which are joined unchanged. Rows
-    with another part, null content or an unknown role are quarantined, and so are messages with calls of tools and no
-    text: such calls are not read yet. Other fields of a message (`name`, `tool_calls`) are kept in `meta` under the
-    column's name, one object per message. The list may be stored as JSON text, or as an object of lists
+    `developer` is a system turn; `environment`, `ipython`, `observation` and `function` are tool turns. Content is
+    text, or a list of text parts `{"type": "text", "text" | "value": ...}`, which are joined unchanged; reasoning and
+    calls may be parts too. Rows with another part, an unknown role, or null content without calls or reasoning are
+    quarantined.
+
+    Calls of tools are read from `tool_calls` (OpenAI's spelling, or flat), `function_call`, or `function_calls`
+    (Python, whose text is kept in `meta`), with their arguments as JSON text; reasoning from `reasoning_content`, `reasoning` or
+    `thinking`; `tool_call_id` and the `name` of a tool turn as they are. Of the row, `tools` (or `functions` of a
+    message) and `chat_template_kwargs` are parts, too. Other fields of a message are kept in `meta` under the column's
+    name, one object per message. The list may be stored as JSON text, or as an object of lists
     (`{"role": [...], "content": [...]}`), and a row may be the list itself.
 
     Args:
@@ -165,9 +171,10 @@ def sharegpt(column: str = "conversations", *, roles: Mapping[str, str] | None =
     """Rows with a list of `{"from", "value"}` or `{"role", "content"}` messages, and perhaps a `system` text.
 
     human, user and prompter are user turns; gpt, assistant, chatgpt, bing, bard, model and function_call assistant
-    turns; tool, function, function_response and observation tool turns; all in any case. A spelling that says more than
-    the role (`function_call`, `bing`, `observation`, ...) is kept in `meta`, as are other fields of a message. Lists
-    may be stored as in `messages`.
+    turns; tool, function, function_response and observation tool turns; all in any case. A `function_call` whose text
+    is JSON with a name and arguments, or a list of such, is a call. A spelling that says more than the role
+    (`function_call`, `bing`, `observation`, ...) is kept in `meta`, as are other fields of a message. Calls, reasoning
+    and tools are read, and lists may be stored, as in `messages`.
 
     Args:
         column: The field that holds the list.
