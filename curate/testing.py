@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -103,40 +103,47 @@ def rows(kind: Kind, chance: random.Random, count: int, *, parts: bool = False) 
 
     def turns() -> list[Row]:
         roles = chance.choices(("system", "user", "assistant", "tool"), k=chance.randrange(7))
-        return [{"role": role, "content": text(), **some_parts()} for role in roles]
-
-    def thought() -> str | None:
-        return text() if parts and chance.random() < 0.3 else None
-
-    def some_parts() -> Row:
-        calls = [
-            {"id": chance.choice((None, "1")), "name": text(), "arguments": json.dumps({"a": text()})}
-            for _ in range(chance.randrange(3))
-        ]
-        found = {"content": None, "reasoning": text(), "tool_calls": calls, "tool_call_id": "1", "name": text()}
-        return {name: value for name, value in found.items() if parts and chance.random() < 0.3}
+        return [{"role": role, "content": text()} for role in roles]
 
     def row() -> Row:
         scores = [[{"name": "s", "value": chance.choice((0.0, 1.5))}] for _ in range(chance.randrange(4))]
         return {
             "messages": turns(),
             "completions": [
-                {"content": text(), "model": chance.choice((None, "m")), "scores": each, "reasoning": thought()}
-                for each in scores
+                {"content": text(), "model": chance.choice((None, "m")), "scores": each} for each in scores
             ],
             "prompt": turns(),
             "chosen": turns(),
             "rejected": turns(),
             "chosen_score": chance.choice((None, 0.5)),
             "rejected_score": None,
-            "tools": chance.choice((None, json.dumps([{"name": text()}]))),
-            "chat_template_kwargs": chance.choice((None, "{}")),
             "meta": chance.choice(("{}", '{"a":1}')),
         }
 
-    schema = (FULL if parts else BODIES)[kind]
-    made = [{name: value for name, value in row().items() if name in schema.names} for _ in range(count)]
+    schema, more = BODIES[kind], _some_parts(text, chance) if parts else dict
+    if parts:
+        schema = FULL[kind]
+    made = [{name: value for name, value in (row() | more()).items() if name in schema.names} for _ in range(count)]
+    for turn in (turn for each in made for value in each.values() if isinstance(value, list) for turn in value):
+        turn.update(more())
     return take(pa.RecordBatch.from_pylist(made, schema), np.arange(count, dtype=np.int32))
+
+
+def _some_parts(text: Callable[[], str], chance: random.Random) -> Callable[[], Row]:
+    """Return a function that makes up some parts of a message or a row; each takes those that it can have."""
+
+    def parts() -> Row:
+        calls = [
+            {"id": chance.choice((None, "1")), "name": text(), "arguments": json.dumps({"a": text()})}
+            for _ in range(chance.randrange(3))
+        ]
+        found: Row = {"reasoning": text(), "tool_calls": calls, "tool_call_id": "1", "name": text()}
+        found |= {"tools": json.dumps([{"name": text()}]), "chat_template_kwargs": "{}"}
+        if calls:
+            found["content"] = None
+        return {name: value for name, value in found.items() if chance.random() < 0.3}
+
+    return parts
 
 
 def split(body: pa.RecordBatch, size: int) -> list[pa.RecordBatch]:

@@ -66,9 +66,9 @@ def diff(a: Build, b: Build) -> Diff:
         raise CallError(
             f"{a.path} holds {a.kind} rows, {b.path} holds {b.kind} rows; only rows of one kind can be compared"
         )
-    plain = all(pl.Schema(row_schema(a.kind)) == build.kept().collect_schema() for build in (a, b))
-    before, after = (_kept(build, (BODIES if plain else FULL)[a.kind]) for build in (a, b))
     with reading(a.path, b.path):
+        plain = all(pl.Schema(row_schema(a.kind)) == build.kept().collect_schema() for build in (a, b))
+        before, after = (_kept(build, (BODIES if plain else FULL)[a.kind]) for build in (a, b))
         both = before.join(after, on=ROW, suffix="_after")
         entered = _absent(after, before, a, b, "entered")
         left = _absent(before, after, b, a, "left")

@@ -65,8 +65,10 @@ BODIES: Final[dict[Kind, pa.Schema]] = {
 def body_schema(kind: Kind, parts: int) -> pa.Schema:
     """Return the body of rows that use these parts, a mask of bits: `BODIES` for 0. `meta` is the last column.
 
-    >>> body_schema("conversation", 0b10000).names, str(body_schema("conversation", 0b1)["messages"].type.value_type)
-    (['messages', 'tools', 'meta'], 'struct<role: string, content: string, reasoning: string>')
+    >>> body_schema("conversation", 0b10000).names
+    ['messages', 'tools', 'meta']
+    >>> str(body_schema("conversation", 0b1).field("messages").type.value_type)
+    'struct<role: string, content: string, reasoning: string>'
     """
     used = [name for place, name in enumerate(PARTS) if parts >> place & 1]
     message = pa.struct([*MESSAGE, *(field for field in MESSAGE_PARTS if field.name in used)])

@@ -108,7 +108,7 @@ def test_plain_rows_are_the_same_beside_others_and_alone(mixed: Path, tmp_path: 
 
 
 def test_threads_copies_and_edits_change_no_byte(mixed: Path, tmp_path: Path) -> None:
-    takes = {"s": Repeat(3), "t": Rows(7)}
+    takes: dict[str, Repeat | Rows] = {"s": Repeat(3), "t": Rows(7)}
     sources = [Source(name, files(mixed, messages()), take=take) for name, take in takes.items()]
     builds = [built(tmp_path / f"b{n}", sources, [truecase()], threads=n) for n in (1, 2)]
     assert [split["shards"] for split in builds[0].manifest["splits"].values()] == [

@@ -103,10 +103,10 @@ def messages(
     quarantined.
 
     Calls of tools are read from `tool_calls` (OpenAI's spelling, or flat), `function_call`, or `function_calls`
-    (Python, whose text is kept in `meta`), with their arguments as JSON text; reasoning from `reasoning_content`, `reasoning` or
-    `thinking`; `tool_call_id` and the `name` of a tool turn as they are. Of the row, `tools` (or `functions` of a
-    message) and `chat_template_kwargs` are parts, too. Other fields of a message are kept in `meta` under the column's
-    name, one object per message. The list may be stored as JSON text, or as an object of lists
+    (Python, whose text is kept in `meta`), with their arguments as JSON text; reasoning from `reasoning_content`,
+    `reasoning` or `thinking`; `tool_call_id` and the `name` of a tool turn as they are. Of the row, `tools` (or
+    `functions` of a message) and `chat_template_kwargs` are parts, too. Other fields of a message are kept in `meta`
+    under the column's name, one object per message. The list may be stored as JSON text, or as an object of lists
     (`{"role": [...], "content": [...]}`), and a row may be the list itself.
 
     Args:
