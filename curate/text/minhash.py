@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datasketch import LeanMinHash
 
 SEED: Final = 1
-"""The seed of datasketch's permutations."""
+"""The default seed of datasketch's permutations."""
 
 RECALL: Final = 0.995
 """Share of the pairs at the threshold that meet in a band; more of those above it."""
@@ -51,9 +51,9 @@ class Bands(NamedTuple):
 
 
 @functools.cache
-def permutations(num_perm: int, seed: int = SEED) -> Permutations:
+def permutations(num_perm: int) -> Permutations:
     """Return the permutations that datasketch 2.0 draws for its scheme "affine32"."""
-    chance = np.random.RandomState(seed)
+    chance = np.random.RandomState(SEED)
     factor = chance.randint(0, 1 << 31, num_perm, np.uint32) * np.uint32(2) + np.uint32(1)
     return Permutations(frozen(factor), frozen(chance.randint(0, 1 << 32, num_perm, np.uint32)))
 
@@ -85,7 +85,7 @@ def bands_for(threshold: float, num_perm: int) -> Bands:
     )
 
 
-def signatures(sets: pa.ListArray, num_perm: int = 128, seed: int = SEED) -> NDArray[np.uint32]:
+def signatures(sets: pa.ListArray, num_perm: int = 128) -> NDArray[np.uint32]:
     """Return the signature of each set: rows of `num_perm` uint32.
 
     `sets` is `list<uint64>`; order and repetition within a list do not matter. An empty or null list has
@@ -98,10 +98,10 @@ def signatures(sets: pa.ListArray, num_perm: int = 128, seed: int = SEED) -> NDA
     sets = sets.fill_null(pa.scalar([], sets.type)) if sets.null_count else sets
     offsets = sets.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
     values = frozen(sets.values.to_numpy(zero_copy_only=False))
-    return _signatures(values, frozen(offsets), *permutations(num_perm, seed))
+    return _signatures(values, frozen(offsets), *permutations(num_perm))
 
 
-def lean_minhashes(rows: NDArray[np.uint32], seed: int = SEED) -> list[LeanMinHash]:
+def lean_minhashes(rows: NDArray[np.uint32]) -> list[LeanMinHash]:
     """Return signatures as objects of datasketch, ready for its indexes (`MinHashLSH`, `MinHashLSHForest`).
 
     >>> first, second = lean_minhashes(signatures(pa.array([[1, 2, 3], [2, 3]], pa.list_(pa.uint64()))))
@@ -110,7 +110,7 @@ def lean_minhashes(rows: NDArray[np.uint32], seed: int = SEED) -> list[LeanMinHa
     """
     from datasketch import LeanMinHash
 
-    return [LeanMinHash(seed=seed, hashvalues=row, scheme="affine32") for row in rows]
+    return [LeanMinHash(seed=SEED, hashvalues=row, scheme="affine32") for row in rows]
 
 
 def band_hashes(values: UInt64s, offsets: Int64s, bands: Bands, num_perm: int) -> NDArray[np.uint32]:

@@ -75,7 +75,7 @@ def normalise(texts: pa.StringArray) -> pa.StringArray:
     return pa.concat_arrays([normal, _normalise_composing(texts.take(pa.array(left)))]).take(pa.array(order))
 
 
-def hash_normal(text: Text, index: Int32s, seed: int = 0) -> Hashes:
+def hash_normal(text: Text, index: Int32s) -> Hashes:
     """Hash the normal form of the strings of `text` at `index`, without keeping it.
 
     Equals `hash_strings` of what `normalise` gives.
@@ -85,11 +85,11 @@ def hash_normal(text: Text, index: Int32s, seed: int = 0) -> Hashes:
     (True, True)
     """
     table = tables()
-    high, low, unsettled = _hash_normal(text.data, text.offsets, index, table.normal, table.extra, np.uint64(seed))
+    high, low, unsettled = _hash_normal(text.data, text.offsets, index, table.normal, table.extra)
     left = np.flatnonzero(unsettled)
     if len(left):
         rest = strings(text.data, text.offsets).take(pa.array(index[left]))
-        high[left], low[left] = hash_strings(view(_normalise_composing(rest)), seed)
+        high[left], low[left] = hash_strings(view(_normalise_composing(rest)))
     return Hashes(high, low)
 
 
@@ -134,7 +134,7 @@ def _rewrite(texts: pa.StringArray, table: Int32s, *, lenient: bool) -> tuple[pa
 
 @kernel
 def _hash_normal(
-    data: Bytes, offsets: Int32s, index: Int32s, table: Int32s, extra: Bytes, seed: np.uint64
+    data: Bytes, offsets: Int32s, index: Int32s, table: Int32s, extra: Bytes
 ) -> tuple[UInt64s, UInt64s, Flags]:
     longest = 0
     for place in index:
@@ -149,7 +149,7 @@ def _hash_normal(
         if size == UNSETTLED:
             unsettled[i] = True
         else:
-            high[i], low[i] = hash_bytes(scratch, 0, size, seed)
+            high[i], low[i] = hash_bytes(scratch, 0, size, np.uint64(0))
     return high, low, unsettled
 
 
