@@ -57,7 +57,7 @@ def _source(source: SourceCheck) -> Text:
         for line in source.bad:
             text.append(f"    {plain(line)}\n")
     if source.pairs is not None:
-        text.append(f"  they give {source.pairs:,} {'pair' if source.pairs == 1 else 'pairs'}\n")
+        text.append(f"  they give {counted(source.pairs, 'pair')}\n")
     text.rstrip()
     return text
 

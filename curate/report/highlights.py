@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 
 from markupsafe import Markup, escape
 
+from curate.report.formatting import counted
+
 WHOLE: Final = 700
 """Characters: a text up to here is shown whole."""
 
@@ -57,8 +59,8 @@ class Span(NamedTuple):
     @property
     def gap(self) -> str:
         """Say what is left out."""
-        hits = f" and {self.hits:,} {'mark' if self.hits == 1 else 'marks'}" if self.hits else ""
-        return f"{self.left_out:,} {'character' if self.left_out == 1 else 'characters'}{hits} left out"
+        hits = f" and {counted(self.hits, 'mark')}" if self.hits else ""
+        return f"{counted(self.left_out, 'character')}{hits} left out"
 
 
 def cut(text: str, hits: Sequence[Hit] = (), *, whole: int = WHOLE) -> list[Span]:

@@ -124,7 +124,7 @@ def quoted(text: str) -> str:
 def _opening(build: Build) -> str:
     counts = ", ".join(f"{split['rows']:,} in {name}" for name, split in build.manifest["splits"].items())
     total = build.funnel.row(-1, named=True)
-    sources = "1 source" if len(build.sources) == 1 else f"{len(build.sources)} sources"
+    sources = counted(len(build.sources), "source")
     kept = f"of which {total['kept']:,} were kept"
     lines = "`ledger/` has one line for each row read"
     if build.paired:

@@ -16,7 +16,7 @@ from rich.text import Text
 from curate.errors import CallError, did_you_mean
 from curate.report.contamination import staying
 from curate.report.dropped_rows import DroppedRow, Turn, dropped_rows, turns_of
-from curate.report.formatting import number
+from curate.report.formatting import counted, number
 from curate.report.highlights import Span, plain
 from curate.result.build import Build
 from curate.result.folder import check_known, named_rows, reading
@@ -140,7 +140,7 @@ def _reason(row: DroppedRow) -> str:
 def _add_turns(text: Text, turns: Sequence[Turn]) -> None:
     for turn in turns:
         if turn.left_out:
-            text.append(f"  … {turn.left_out} turns without a hit left out …\n", style=DIM)
+            text.append(f"  … {counted(turn.left_out, 'turn')} without a hit left out …\n", style=DIM)
             continue
         text.append(f"  {plain(f'{turn.side} {turn.role}'.strip())}: ", style=WHO)
         for flag in turn.flags:

@@ -67,6 +67,14 @@ def test_a_long_turn_is_cut_around_the_evidence(tmp_path: Path) -> None:
     assert len(text) < 1_200
 
 
+def test_one_turn_left_out_is_one_turn(tmp_path: Path) -> None:
+    words = ["Why?", "So.", "And?", *[PHRASE, "Why?"] * 6, PHRASE]
+    made = built(tmp_path / "out", source("a", [chat(*words), *chats(20)]), steps=[refusals()])
+    text = printed(show(made))
+    assert "… 1 turn without a hit left out …" in text
+    assert "1 turns" not in text
+
+
 def test_a_duplicate_is_shown_with_the_row_that_it_duplicates(demo: Build) -> None:
     text = printed(show(demo, step="exact_dedup", source="forum", n=1))
     assert text.startswith("forum/thread-")
