@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
-import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.kernels.buffers import strings, view
+from curate.kernels.buffers import Text, strings, view
 from curate.kernels.utf8 import Places
 from curate.rows.segments import Part
-from curate.text.invisible import PATTERN, has_invisible, places_among_all
+from curate.text.invisible import has_invisible, places_among_all, stripped
+
+
+class Visible(NamedTuple):
+    """Segments of a part to be searched: string `index[i]` of `text` is the one at `places[i]` of the part.
+
+    `stripped`: it has no more invisible characters, and so `text` is not that of the part.
+    """
+
+    text: Text
+    index: NDArray[np.int32]  # type: ignore[assignment]  # a tuple has a method of this name
+    places: NDArray[np.int32]
+    stripped: bool
+
+
+def without_invisible(part: Part, places: NDArray[np.int32]) -> Iterator[Visible]:
+    """Give the segments of `part` at `places`: as they are, then those that have invisible characters without them."""
+    index = part.index[places]
+    marked = has_invisible(part.text, index)
+    if not marked.any():
+        yield Visible(part.text, index, places, stripped=False)
+        return
+    bare = stripped(part.text, index[marked])
+    yield Visible(part.text, index[~marked], places[~marked], stripped=False)
+    yield Visible(bare, np.arange(len(bare), dtype=np.int32), places[marked], stripped=True)
 
 
 def visible(part: Part) -> Part:
@@ -29,11 +55,10 @@ def visible(part: Part) -> Part:
     marked = has_invisible(part.text, part.index)
     if not marked.any():
         return part
-    texts = strings(part.text.data, part.text.offsets)
-    bare = pl.Series(texts.take(pa.array(part.index[marked]))).str.replace_all(PATTERN, "")
+    texts, bare = strings(*part.text), strings(*stripped(part.text, part.index[marked]))
     index = part.index.copy()
     index[marked] = len(texts) + np.arange(len(bare), dtype=np.int32)
-    return part._replace(text=view(pa.concat_arrays([texts, bare.to_arrow().cast(pa.string())])), index=index)
+    return part._replace(text=view(pa.concat_arrays([texts, bare])), index=index)
 
 
 def places_as_they_are(

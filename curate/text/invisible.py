@@ -59,36 +59,71 @@ def has_invisible(text: Text, index: Int32s) -> Flags:
     >>> has_invisible(view(pa.array(["so", "s\u200bo", ""])), np.arange(3, dtype=np.int32)).tolist()
     [False, True, False]
     """
-    if not _any_invisible(text.data, text.offsets[0], text.offsets[-1], invisible()):
-        return np.zeros(len(index), np.bool_)
-    return _has_invisible(text.data, text.offsets, frozen(index), invisible())
+    found = _has_invisible(text.data, text.offsets, invisible())
+    return found[index] if found.any() else np.zeros(len(index), np.bool_)
 
 
 @kernel
-def _has_invisible(data: Bytes, offsets: Int32s, index: Int32s, table: Flags) -> Flags:
-    answer = np.zeros(len(index), np.bool_)
-    for i in range(len(index)):
-        answer[i] = _any_invisible(data, offsets[index[i]], offsets[index[i] + 1], table)
+def _has_invisible(data: Bytes, offsets: Int32s, table: Flags) -> Flags:
+    """Tell which strings have one; the others are read as if they were one string."""
+    answer = np.zeros(len(offsets) - 1, np.bool_)
+    string, end = 0, int(offsets[-1])
+    at = next_invisible(data, int(offsets[0]), end, table)
+    while at < end:
+        while offsets[string + 1] <= at:
+            string += 1
+        answer[string] = True
+        at = next_invisible(data, int(offsets[string + 1]), end, table)
     return answer
 
 
+def stripped(text: Text, index: Int32s) -> Text:
+    r"""Return the strings of `text` at `index` without invisible characters.
+
+    >>> import pyarrow as pa
+    >>> from curate.kernels.buffers import view
+    >>> bytes(stripped(view(pa.array(["s\u200bo", "", "\ufeffa"])), np.arange(3, dtype=np.int32)).data)
+    b'soa'
+    """
+    data, offsets = _stripped(text.data, text.offsets, frozen(index), invisible())
+    return Text(frozen(data), frozen(offsets))
+
+
 @kernel
-def _any_invisible(data: Bytes, start: int, end: int, table: Flags) -> bool:
-    """Tell whether there is one in `data[start:end]`."""
-    at, safe = start, min(end, len(data) - 2 * WIDTH - 2)  # `likely` reads two bytes past its 32
+def _stripped(data: Bytes, offsets: Int32s, index: Int32s, table: Flags) -> tuple[Bytes, Int32s]:
+    total = 0
+    for place in index:
+        total += offsets[place + 1] - offsets[place]
+    copy, ends, written = np.empty(total, np.uint8), np.zeros(len(index) + 1, np.int32), 0
+    for i in range(len(index)):
+        at, end = int(offsets[index[i]]), int(offsets[index[i] + 1])
+        while at < end:
+            stop = min(next_invisible(data, at, end, table), end)
+            for k in range(at, stop):
+                copy[written + k - at] = data[k]
+            written += stop - at
+            at = stop + (code_point(data, stop, end)[1] if stop < end else 0)
+        ends[i + 1] = written
+    return copy[:written], ends
+
+
+@inline
+def next_invisible(data: Bytes, at: int, end: int, table: Flags) -> int:
+    """Return where the next one from `at` on begins, or a place from `end` on."""
+    safe = min(end, len(data) - 2 * WIDTH - 2)  # `likely` reads two bytes past its 32
     while at < safe:
         if within32(data, at, 0xC2, 0xF3) | within32(data, at + WIDTH, 0xC2, 0xF3):
             marks = likely(data, at) | likely(data, at + WIDTH) << WIDTH
             while marks and at + trailing(marks) < end:
                 if table[code_point(data, at + trailing(marks), end)[0]]:
-                    return True
+                    return at + trailing(marks)
                 marks &= marks - 1
         at += 2 * WIDTH
     while at < end:  # the last bytes of the data are read one by one
         if data[at] >= 0xC2 and table[code_point(data, at, end)[0]]:
-            return True
+            return at
         at += 1
-    return False
+    return at
 
 
 @inline

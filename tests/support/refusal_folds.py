@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import view
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
-from curate.steps.refusals.phrase_files import PhraseKind, compiled
+from curate.steps.refusals.phrase_files import MORALISING, PhraseKind, compiled
 from curate.steps.refusals.phrase_hits import count_lines, hits_in
 from curate.text.phrases.matching import find
 from tests.support.refusal_hits import lines_of
@@ -45,7 +45,9 @@ class Lines(NamedTuple):
 
 def counts(texts: list[str]) -> NDArray[np.int32]:
     """Return the counts of moralising lines."""
-    return count_lines(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)).lines
+    search = compiled("default", (MORALISING,), ())
+    hits = find(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32), search.automaton)
+    return count_lines(hits, len(texts)).lines
 
 
 def line_hits(texts: list[str], family: str, *, exact: bool = False) -> Lines:
@@ -67,7 +69,6 @@ def line_hits(texts: list[str], family: str, *, exact: bool = False) -> Lines:
 def made_up(texts: list[str]) -> Marks:
     """Mark the answers with a phrase that rules out a doubtful refusal: "he is a fictional character"."""
     search = compiled("default", ("cannot_help",), ())
-    assert search.automaton is not None
     hits = find(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32), search.automaton)
     mark = np.zeros(len(texts), np.bool_)
     mark[hits.place[search.kind[hits.phrase] == PhraseKind.UNLESS]] = True

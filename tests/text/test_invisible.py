@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.kernels.buffers import view
-from curate.text.invisible import PATTERN, has_invisible, invisible, places_among_all
+from curate.kernels.buffers import strings, view
+from curate.text.invisible import PATTERN, has_invisible, invisible, places_among_all, stripped
 from tests.reference.normal import INVISIBLE
 
 EVERY = [chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000]
@@ -41,6 +41,13 @@ def test_texts_with_one_are_detected(texts: list[str], data: st.DataObject) -> N
     index = data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=8))
     found = has_invisible(view(pa.array(texts, pa.string())), np.array(index, np.int32))
     assert found.tolist() == [bool(INVISIBLE.search(texts[i])) for i in index]
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=8), st.data())
+def test_they_are_left_out(texts: list[str], data: st.DataObject) -> None:
+    index = data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=8))
+    shown = strings(*stripped(view(pa.array(texts, pa.string())), np.array(index, np.int32)))
+    assert shown.to_pylist() == [INVISIBLE.sub("", texts[i]) for i in index]
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=5))

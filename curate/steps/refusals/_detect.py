@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
+from curate.kernels.utf8 import Places
 from curate.rows.segments import SIDES, On, Part, Segments, select
 from curate.rows.visible import places_as_they_are, visible
 from curate.steps.base import Evidence, Step
@@ -110,9 +111,8 @@ def has_harmful_phrase(part: Part, places: NDArray[np.int32], phrases: tuple[str
     search = harmful_phrases(phrases)
     index = part.index[places]
     marked = np.zeros(len(places), np.bool_)
-    if search.automaton is not None:
-        hits = find(part.text, index, search.automaton)
-        marked[hits.place[valid(part.text, index, hits, search, 0)]] = True
+    hits = find(part.text, index, search.automaton)
+    marked[hits.place[valid(part.text, index, hits, search, 0)]] = True
     return marked
 
 
@@ -186,17 +186,20 @@ class RefusalSettings(Step):
 
     def detect(self, segments: Segments) -> DetectedRefusals:
         """Search a batch of the segments that `reads` names, without their invisible characters."""
-        seen = segments._replace(parts=tuple(map(visible, segments.parts)))
+        parts = map(visible, segments.parts) if self.model or self.keep_safety else segments.parts
+        seen = segments._replace(parts=tuple(parts))
         points = np.zeros(segments.rows, np.int32)
         probability, request_harm = (np.full(segments.rows, np.nan) for _ in range(2))
         chunks = [BatchHits(*(np.zeros(0, np.int32) for _ in BatchHits._fields))]
         chosen, shown = (each if self.reads == self.on else select(each, self.on) for each in (segments, seen))
         for whole, part in zip(chosen.parts, shown.parts, strict=True):
-            hits = hits_in(part, self.search, self.where)
+            hits = hits_in(whole, self.search, self.where)
             refusal = np.full(len(part.index), np.nan)
             if self.model is not None:
                 refusal, read = judge_answers(seen, part, places_in(part, self.where), self.model)
-                hits = self._with_model(hits, np.flatnonzero(refusal >= SURE).astype(np.int32), read)
+                place = np.flatnonzero(refusal >= SURE).astype(np.int32)
+                spans = places_as_they_are(whole, part, place, np.zeros(len(place), np.int32), read[place])
+                hits = self._with_model(hits, place, spans)
             refused, entry = np.unique(hits.place, return_inverse=True)
             safe, chance = harmful_requests(seen, part, refused, self.keep_safety)
             np.fmax.at(request_harm, part.row[refused], chance)
@@ -207,8 +210,7 @@ class RefusalSettings(Step):
             reason = np.where(safe[entry], np.int32(len(self.reasons) - 1), hits.family)
             side = np.full(len(hits.place), SIDES.index(part.side), np.int32)
             row, turn = part.row[hits.place], part.turn[hits.place]
-            start, end = places_as_they_are(whole, part, hits.place, hits.start, hits.end)
-            chunks.append(BatchHits(row, reason, side, turn, start, end, hits.phrase))
+            chunks.append(BatchHits(row, reason, side, turn, hits.start, hits.end, hits.phrase))
         return DetectedRefusals(
             BatchHits(*(np.concatenate(column) for column in zip(*chunks, strict=True))),
             points,
@@ -216,11 +218,11 @@ class RefusalSettings(Step):
             request_harm,
         )
 
-    def _with_model(self, hits: CountedHits, place: NDArray[np.int32], read: NDArray[np.int32]) -> CountedHits:
+    def _with_model(self, hits: CountedHits, place: NDArray[np.int32], read: Places) -> CountedHits:
         """Replace the moralising hits by one hit, over what was read, for each segment at `place`."""
         left = hits.family != self.search.moralising
         family, match = (np.full(len(place), code, np.int32) for code in (len(self.families), len(self.matches) - 1))
-        own = (place, family, np.zeros(len(place), np.int32), read[place], match)
+        own = (place, family, *read, match)
         place, family, start, end, phrase = (
             np.concatenate([column[left], more]) for column, more in zip(hits[:5], own, strict=True)
         )

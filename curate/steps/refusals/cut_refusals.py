@@ -12,7 +12,6 @@ from curate.kernels.compile import kernel
 from curate.rows.edits import Edits
 from curate.rows.schema import ASSISTANT, USER
 from curate.rows.segments import Part, Segments
-from curate.rows.visible import visible
 from curate.steps.base import Edit
 from curate.steps.refusals.phrase_files import PRESETS, Preset, Where, check_families, compiled
 from curate.steps.refusals.phrase_hits import hits_in
@@ -36,7 +35,7 @@ class CutRefusals(Edit):
         for part in segments.parts:
             if part.side == "dialogue":
                 hit = np.zeros(len(part.index), np.bool_)
-                hit[hits_in(visible(part), search, self.where).place] = True
+                hit[hits_in(part, search, self.where).place] = True
                 hit &= self._read(part)
                 _cut(part.row, part.turn, part.role, hit, turns)
         return Edits(turns=turns)

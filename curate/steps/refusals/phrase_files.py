@@ -104,12 +104,12 @@ PRESETS: Final[dict[Preset, PhrasePreset]] = {
 class PhraseSearch(NamedTuple):
     """Compiled phrases; the arrays have one entry per phrase.
 
-    `automaton` is None if only moralising is looked for. `family` is an index into the step's families, `kind` a
-    `PhraseKind`. `unquoted` has one entry per family. `ruled`: some phrase does not simply count. `moralising` is the
-    index of that family (-1: not looked for), `lines` its phrases, numbered after the others.
+    `family` is an index into the step's families, `kind` a `PhraseKind`. `unquoted` has one entry per family. `ruled`:
+    some phrase does not simply count. `moralising` is the index of that family (-1: not looked for), `lines` its
+    phrases, which the automaton numbers after the others.
     """
 
-    automaton: Automaton | None
+    automaton: Automaton
     family: NDArray[np.int16]
     kind: NDArray[np.uint8]
     text: pa.StringArray
@@ -180,11 +180,8 @@ def compiled(preset: Preset, families: tuple[str, ...], phrases: tuple[str, ...]
         for place, family in enumerate(families)
         if family != MORALISING
     }
-    search = compile_rules(rules, len(families), words=chosen.words, loose=chosen.loose)
-    if MORALISING not in families:
-        return search
-    lines = [phrase.text for group in moralising_file() for line in group.lines for phrase in line]
-    return search._replace(moralising=families.index(MORALISING), lines=pa.array(lines))
+    moralising = families.index(MORALISING) if MORALISING in families else -1
+    return compile_rules(rules, len(families), moralising, words=chosen.words, loose=chosen.loose)
 
 
 def plain_rules(phrases: tuple[str, ...]) -> PhraseRules:
@@ -194,22 +191,24 @@ def plain_rules(phrases: tuple[str, ...]) -> PhraseRules:
 
 
 def compile_rules(
-    rules: dict[int, PhraseRules], families: int, *, words: bool = True, loose: bool = True
+    rules: dict[int, PhraseRules], families: int, moralising: int = -1, *, words: bool = True, loose: bool = True
 ) -> PhraseSearch:
-    """Compile rules, each for the family of that index among so many `families`."""
+    """Compile rules, each for the family of that index among so many `families`, and the lines of `moralising`."""
     phrases = tuple(phrase for each in rules.values() for phrase in each.phrases)
     kinds = np.array([kind for each in rules.values() for kind in each.kinds], np.uint8)
     unquoted = np.zeros(families, np.bool_)
     unquoted[list(rules)] = [each.unquoted for each in rules.values()]
+    groups = moralising_file() if moralising >= 0 else ()
+    lines = tuple(phrase for group in groups for line in group.lines for phrase in line)
     return PhraseSearch(
-        automaton=compile_phrases(phrases, words=words, loose=loose) if phrases else None,
+        automaton=compile_phrases(phrases, lines, words=words, loose=loose),
         family=np.repeat(np.array(list(rules), np.int16), [len(each.phrases) for each in rules.values()]),
         kind=kinds,
         text=pa.array([phrase.text for phrase in phrases], pa.string()),
         unquoted=unquoted,
         ruled=bool((kinds != PhraseKind.COUNTS).any() or unquoted.any()),
-        moralising=-1,
-        lines=pa.array([], pa.string()),
+        moralising=moralising,
+        lines=pa.array([phrase.text for phrase in lines], pa.string()),
     )
 
 

@@ -13,17 +13,22 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.kernels.buffers import Text, frozen, grown
-from curate.kernels.compile import kernel
-from curate.kernels.utf8 import code_point, is_blank
+from curate.kernels.buffers import Bytes, Int32s, Text, frozen, grown
+from curate.kernels.compile import inline, kernel
+from curate.kernels.utf8 import character_places, code_point, is_blank, skip_characters
+from curate.kernels.vector import WIDTH, trailing, within32
 from curate.rows.schema import ASSISTANT
 from curate.rows.segments import Part
+from curate.rows.visible import Visible, without_invisible
 from curate.steps.refusals.phrase_files import PhraseKind, PhraseSearch, Where, moralising_file
-from curate.text.phrases.automaton import SPACE, WORD, Automaton, compile_phrases, kinds
-from curate.text.phrases.matching import PhraseHits, find
+from curate.text.invisible import places_among_all
+from curate.text.phrases.automaton import SPACE, WORD, kinds
+from curate.text.phrases.matching import PhraseHits, find, last_character
 
 OPENING: Final = 100
 """Characters: a hit in the opening of a turn starts before this one."""
+
+LAST: Final = np.iinfo(np.int32).max
 
 
 class CountedHits(NamedTuple):
@@ -69,7 +74,8 @@ def valid(
     turn = hits.place.astype(np.int64) * len(search.unquoted) + family
     good &= ~np.isin(turn, turn[kind == PhraseKind.UNLESS])
     good |= kind == PhraseKind.CERTAIN
-    number = np.unique(turn, return_inverse=True)[1].astype(np.int64) << 32
+    rank = np.cumsum(np.diff(hits.place, prepend=-1) > 0)
+    number = (rank * len(search.unquoted) + family) << 32
     of_speaker = np.flatnonzero(kind == PhraseKind.OF_SPEAKER)
     if len(of_speaker):
         good[of_speaker] = _spoken(text, index, hits, number, kind == PhraseKind.SPEAKER, of_speaker)
@@ -82,7 +88,8 @@ def valid(
         good &= ~_within(start, start[spans], end[spans])
     unquoted = np.flatnonzero(good & search.unquoted[family])
     if len(unquoted):
-        quotes = quotations(text, index, np.unique(hits.place[unquoted]))
+        within = hits.place[unquoted]
+        quotes = quotations(text, index, within[np.diff(within, prepend=-1) > 0])
         place, of_quote = hits.place[unquoted].astype(np.int64) << 32, quotes.place.astype(np.int64) << 32
         good[unquoted] = ~_within(place | hits.start[unquoted], of_quote | quotes.start, of_quote | quotes.end)
     return good
@@ -115,6 +122,7 @@ def _spoken(
     start = (number | hits.start)[wanted]
     last = ends[np.maximum(np.searchsorted(ends, start, side="right") - 1, 0)]
     near = np.flatnonzero((last <= start) & (start - last <= NEAR))
+    near = near[np.argsort(last[near], kind="stable")]
     place = hits.place[wanted[near]]
     bounds = (last[near].astype(np.int32), start[near].astype(np.int32))  # the lower 32 bits are the character
     spoken = np.zeros(len(wanted), np.bool_)
@@ -130,16 +138,23 @@ def _in_one_sentence(
     start: NDArray[np.int32],
     end: NDArray[np.int32],
 ) -> NDArray[np.bool_]:
-    """Mark the stretches of characters, one of each of the `texts`, in which no line and no sentence ends."""
+    """Mark the stretches of characters, one of each of the `texts`, in which no line and no sentence ends.
+
+    Linear where those of a text are neighbours, in order of start.
+    """
     same = np.ones(len(texts), np.bool_)
+    text, at, count = -1, 0, 0
     for k in range(len(texts)):
-        i, stop, count = int(offsets[texts[k]]), int(offsets[texts[k] + 1]), 0
-        while i < stop and count < end[k]:
+        stop = int(offsets[texts[k] + 1])
+        if texts[k] != text or start[k] < count:
+            text, at, count = texts[k], int(offsets[texts[k]]), 0
+        at, count = skip_characters(data, at, stop, start[k] - count), start[k]
+        i = at
+        for _ in range(end[k] - start[k]):
             point, size = code_point(data, i, stop)
             i += size
-            count += 1
             ends = point == LINE_END or (point in SENTENCE_ENDS and i < stop and is_blank(data[i]))
-            same[k] &= not ends or count <= start[k]
+            same[k] &= not ends
     return same
 
 
@@ -155,39 +170,49 @@ def quotations(text: Text, index: NDArray[np.int32], places: NDArray[np.int32]) 
     >>> [column.tolist() for column in quotations(text, np.arange(2, dtype=np.int32), np.arange(2, dtype=np.int32))]
     [[0], [10], [13]]
     """
-    return Quotes(*_quotations(text.data, text.offsets, index, places, kinds()).T.copy())
+    place, start, end = _quotations(text.data, text.offsets, index, places, kinds()).T.copy()
+    return Quotes(place, *character_places(text, index[place], start, end))
+
+
+@inline
+def next_mark(data: Bytes, i: int, end: int) -> int:
+    """Return the next byte from `i` on that may begin a quotation mark or ends a line, or `end`."""
+    while i < min(end, len(data) - WIDTH):
+        marks = within32(data, i, STRAIGHT, STRAIGHT) | within32(data, i, LINE_END, LINE_END)
+        marks |= within32(data, i, 0xC2, 0xC2) | within32(data, i, 0xE2, 0xE2)
+        if marks:
+            return min(end, i + trailing(marks))
+        i += WIDTH
+    while i < end and data[i] not in (STRAIGHT, LINE_END, 0xC2, 0xE2):
+        i += 1
+    return min(end, i)
 
 
 @kernel
-def _quotations(
-    data: NDArray[np.uint8],
-    offsets: NDArray[np.int32],
-    index: NDArray[np.int32],
-    places: NDArray[np.int32],
-    kind: NDArray[np.uint8],
-) -> NDArray[np.int32]:
-    """Return (place, start, end) of each quotation."""
+def _quotations(data: Bytes, offsets: Int32s, index: Int32s, places: Int32s, kind: Bytes) -> Int32s:
+    """Return (place, start, end) of each quotation, in bytes."""
     spans, found = np.empty((ROOM, 3), np.int32), 0
     for place in places:
-        i, end = int(offsets[index[place]]), int(offsets[index[place] + 1])
-        count, opened, before, blank = 0, -1, 0, True
+        begin, end = int(offsets[index[place]]), int(offsets[index[place] + 1])
+        opened, blank = -1, begin
+        while blank < end and kind[code_point(data, blank, end)[0]] == SPACE:
+            blank += code_point(data, blank, end)[1]
+        i = next_mark(data, begin, end)
         while i < end:
             point, size = code_point(data, i, end)
+            before = kind[code_point(data, last_character(data, begin, i), i)[0]] if i > begin else 0
             if point == LINE_END:
                 opened = -1
             elif opened == -1 and (point in OPENS or (point == STRAIGHT and before != WORD)):
-                opened = -2 if blank else count + 1
+                opened = -2 if i == blank else i + size
             elif opened != -1 and point in CLOSES:
                 if opened >= 0:
                     if found == len(spans):
                         spans = grown(spans)
-                    spans[found, 0], spans[found, 1], spans[found, 2] = place, opened, count
+                    spans[found, 0], spans[found, 1], spans[found, 2] = place, opened - begin, i - begin
                     found += 1
                 opened = -1
-            before = int(kind[point])
-            blank = blank and before == SPACE
-            count += 1
-            i += size
+            i = next_mark(data, i + size, end)
     return spans[:found]
 
 
@@ -202,16 +227,18 @@ MOST: Final = 4
 
 
 class PointTable(NamedTuple):
-    """The file compiled: the line of each phrase, the group of each line, the points of each column of `LineCounts`."""
+    """The file: the line of each phrase, the group of each line, the points of each column of `LineCounts`."""
 
-    automaton: Automaton
     line: NDArray[np.int64]
     group: NDArray[np.int64]
     points: NDArray[np.int32]
 
 
 class LineCounts(NamedTuple):
-    """The distinct lines in each text, at most four of a group: column `2 * group`; the next column: in the opening."""
+    """The distinct lines in each text, at most four of a group: column `2 * group`; the next column: in the opening.
+
+    The `phrase` of each of the hits is an index into the phrases of the file.
+    """
 
     lines: NDArray[np.int32]
     hits: PhraseHits
@@ -219,35 +246,35 @@ class LineCounts(NamedTuple):
 
 @lru_cache(maxsize=1)
 def point_table() -> PointTable:
-    """Compile the file; the result is cached."""
+    """Return the points of the file; the result is cached."""
     groups = moralising_file()
     lines = [(number, phrases) for number, group in enumerate(groups) for phrases in group.lines]
     return PointTable(
-        compile_phrases(tuple(phrase for _, phrases in lines for phrase in phrases)),
         np.repeat(np.arange(len(lines)), [len(phrases) for _, phrases in lines]),
         frozen(np.array([number for number, _ in lines], np.int64)),
         np.array([points for group in groups for points in (group.anywhere, group.opening)], np.int32),
     )
 
 
-def count_lines(text: Text, index: NDArray[np.int32], *, opening: int | None = None) -> LineCounts:
-    """Count the lines of each group in the texts at `index`, or in their first `opening` characters.
+def count_lines(hits: PhraseHits, texts: int) -> LineCounts:
+    """Count the lines of each group in so many texts.
 
     >>> import pyarrow as pa
     >>> from curate.kernels.buffers import view
+    >>> from curate.steps.refusals.phrase_files import compiled
     >>> texts = view(pa.array(["It is never acceptable to hit. Violence is wrong.", "Here is a recipe.", ""]))
-    >>> counts = count_lines(texts, np.arange(3, dtype=np.int32))
+    >>> lines = compiled("default", ("moralising",), ()).automaton
+    >>> counts = count_lines(find(texts, np.arange(3, dtype=np.int32), lines), 3)
     >>> counts.lines.tolist()[0][:2], points_of(counts).tolist()
     ([4, 4], [84, 0, 0])
     """
     table = point_table()
-    hits = find(text, index, table.automaton, opening=opening)
     groups = len(table.points) // 2
-    lines = np.zeros((len(index), 2 * groups), np.int32)
+    lines = np.zeros((texts, 2 * groups), np.int32)
     for column, counted in ((0, slice(None)), (1, hits.start < EARLY)):
         keys = np.unique(hits.place[counted].astype(np.int64) * len(table.group) + table.line[hits.phrase[counted]])
         place, group = keys // len(table.group), table.group[keys % len(table.group)]
-        counts = np.bincount(place * groups + group, minlength=len(index) * groups).reshape(-1, groups)
+        counts = np.bincount(place * groups + group, minlength=texts * groups).reshape(-1, groups)
         lines[:, column::2] = np.minimum(counts, MOST)
     return LineCounts(lines, hits)
 
@@ -266,28 +293,41 @@ def shown(counts: LineCounts, points: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 
 def hits_in(part: Part, search: PhraseSearch, where: Where) -> CountedHits:
-    """Return the hits in `part` that count, and its moralising points."""
-    places = places_in(part, where)
-    index = part.index[places]
+    """Return the hits in `part` that count, searched without its invisible characters, and its moralising points."""
     opening = OPENING if where == "opening" else None
     chunks: list[tuple[NDArray[np.signedinteger[Any]], ...]] = []
     points = np.zeros(len(part.index), np.int32)
-    if search.automaton is not None:
-        hits = find(part.text, index, search.automaton, opening=None if search.ruled else opening)
-        good = valid(part.text, index, hits, search, OPENING)
-        if opening is not None:
-            good &= hits.start < opening
-        family = search.family[hits.phrase[good]].astype(np.int32)
-        chunks.append((places[hits.place[good]], family, hits.start[good], hits.end[good], hits.phrase[good]))
-    if search.moralising >= 0:
-        counts = count_lines(part.text, index, opening=opening)
-        points[places] = points_of(counts)
-        hits, good = counts.hits, shown(counts, points[places])
-        family = np.full(int(good.sum()), search.moralising, np.int32)
-        phrase = hits.phrase[good] + len(search.text)
-        chunks.append((places[hits.place[good]], family, hits.start[good], hits.end[good], phrase))
+    for seen in without_invisible(part, places_in(part, where)):
+        found = find(seen.text, seen.index, search.automaton, opening=None if search.ruled else opening)
+        line = found.phrase >= len(search.kind)
+        early = found.start < (LAST if opening is None else opening)
+        hits = _chosen(found, ~line)
+        good = valid(seen.text, seen.index, hits, search, OPENING) & early[~line]
+        chunks.append(_counted(part, seen, _chosen(hits, good), search.family[hits.phrase[good]]))
+        if search.moralising >= 0:
+            hits = _chosen(found, line & early)
+            texts, text = np.unique(hits.place, return_inverse=True)
+            own = hits._replace(place=text.astype(np.int32), phrase=hits.phrase - np.int32(len(search.kind)))
+            counts = count_lines(own, len(texts))
+            points[seen.places[texts]] = points_of(counts)
+            hits = _chosen(hits, shown(counts, points_of(counts)))
+            chunks.append(_counted(part, seen, hits, np.full(len(hits.place), search.moralising)))
     place, family, start, end, phrase = (np.concatenate(column, dtype=np.int32) for column in zip(*chunks, strict=True))
     return CountedHits(place, family, start, end, phrase, points)
+
+
+def _chosen(hits: PhraseHits, mark: NDArray[np.bool_]) -> PhraseHits:
+    return PhraseHits(*(column[mark] for column in hits))
+
+
+def _counted(
+    part: Part, seen: Visible, hits: PhraseHits, family: NDArray[np.signedinteger[Any]]
+) -> tuple[NDArray[np.signedinteger[Any]], ...]:
+    """Return the columns of `CountedHits` for hits in visible segments."""
+    place, start, end = seen.places[hits.place], hits.start, hits.end
+    if seen.stripped:
+        start, end = places_among_all(part.text, part.index[place], start, end)
+    return place, family, start, end, hits.phrase
 
 
 def places_in(part: Part, where: Where) -> NDArray[np.int32]:

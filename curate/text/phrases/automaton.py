@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from curate.errors import MixtureError
-from curate.kernels.buffers import Bytes, Int32s, Int64s, frozen
+from curate.kernels.buffers import Bytes, Int32s, Int64s, UInt32s, frozen
 from curate.kernels.compile import kernel
 from curate.text import normal
 from curate.text.words import LETTER, MARK, UNSEEN, classes
@@ -32,6 +32,9 @@ OTHER, SPACE, APOSTROPHE, WORD = range(4)
 ANY: Final = frozenset(range(256))
 CONTINUATION: Final = frozenset(range(0x80, 0xC0))
 """Bytes of a UTF-8 character after its first."""
+
+PAIRS: Final = 1 << 16
+"""Entries of a table over two bytes."""
 
 LONGEST: Final = 250
 """Symbols in the longest spelling; the kernel remembers the places of the last 256."""
@@ -71,12 +74,13 @@ class Phrase(NamedTuple):
 class Automaton(NamedTuple):
     """A compiled set of phrases, as flat arrays for the kernel.
 
-    A state is a place in `table`: `table[state + class]` is the next state, and `table[state + width - 1]` the first of
-    the state's outputs (-1: none); states up to `shallow` hold at most one symbol. A phrase may begin with the bytes
-    b0 to b5 where `first[b0 | b1 << 8] & second[b2 | b3 << 8] & third[b4 | b5 << 8]` is not 0; `past_ascii` and `signs`
-    tell whether one may begin with a character past ASCII, and with an ASCII one of no word. `kinds` has the kind of
-    each code point. An output is a spelling and the next output; a spelling is a phrase, a length in symbols, and for
-    an exact one its bytes.
+    A state is twice a place in `table`, plus one if it has outputs: `table[place + class]` is the next state, and
+    `table[place + width - 1]` the first of the state's outputs (-1: none); states up to `shallow` hold at most one
+    symbol. A phrase may begin with the bytes b0 to b7 where `starts[b0 | b1 << 8] & starts[PAIRS + (b2 | b3 << 8)] &
+    ...` is not 0; `past_ascii` and `signs` tell whether one may begin with a character past ASCII, and with an ASCII
+    one of no word. `kinds` has the kind of each code point. An output is a spelling and the next output. A spelling is
+    a phrase, a length in symbols, a place in `known` and a length there: if that is 0, the bytes of an exact one (place
+    -1: it is none), and else the bytes that come before those that are searched for.
     """
 
     words: bool
@@ -85,18 +89,13 @@ class Automaton(NamedTuple):
     kinds: Bytes
     past_ascii: bool
     signs: bool
-    first: Bytes
-    second: Bytes
-    third: Bytes
+    starts: UInt32s
     table: Int32s
     width: int
     shallow: int
-    output_spelling: Int32s
-    output_next: Int32s
-    phrase: Int32s
-    symbols: Int32s
-    exact: Int32s
-    exact_bytes: Bytes
+    outputs: Int32s
+    spellings: Int32s
+    known: Bytes
 
 
 def alternatives(pattern: str) -> Iterator[str]:
@@ -159,35 +158,44 @@ def kinds() -> Bytes:
 
 
 @functools.lru_cache(maxsize=32)
-def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: bool = True) -> Automaton:
+def compile_phrases(
+    phrases: tuple[Phrase, ...], more: tuple[Phrase, ...] = (), *, words: bool = True, loose: bool = True
+) -> Automaton:
     """Compile phrases; the answer is kept, so asking again costs nothing.
 
     `words`: a phrase begins and ends at the border of a word. `loose`: runs of white space are one space, all
     apostrophes are the same, and contractions are spelled out; without it a phrase matches as it is written. ASCII
     letters are folded either way; letters outside ASCII match as they are written. A spelling that two phrases share
-    belongs to the first. Raises `MixtureError` for a phrase of less than two or more than 250 symbols, and for one that
-    begins with an apostrophe.
+    belongs to the first; those of `more`, which are numbered after `phrases`, share none with them. Raises
+    `MixtureError` for a phrase of less than two or more than 250 symbols, and for one that begins with an apostrophe.
 
     >>> automaton = compile_phrases((Phrase("I cannot help"), Phrase("as an AI")))
-    >>> len(automaton.symbols), automaton.table.size // automaton.width
+    >>> len(automaton.spellings), automaton.table.size // automaton.width
     (5, 44)
     """
-    owner: dict[tuple[str, bool], int] = {}
-    for number, phrase in enumerate(phrases):
+    owner: dict[tuple[str, bool, bool], int] = {}
+    for number, phrase in enumerate((*phrases, *more)):
         for spelling in spellings(phrase) if loose else [phrase.text if phrase.exact else phrase.text.lower()]:
-            owner.setdefault((spelling, phrase.exact), number)
-    symbols = [_symbols(spelling, loose=loose) for spelling, _ in owner]
-    byte_classes = _classes(sorted(set(b"".join(symbols)) - (SHARED_SYMBOLS if loose else set())), loose=loose)
+            owner.setdefault((spelling, phrase.exact, number >= len(phrases)), number)
+    symbols = [_symbols(spelling, loose=loose) for spelling, *_ in owner]
+    apart = words and loose
+    before = [_before(line) if apart and not key[1] else 0 for line, key in zip(symbols, owner, strict=True)]
+    known = [
+        spelling.encode() if exact else line[:length]
+        for line, length, (spelling, exact, _) in zip(symbols, before, owner, strict=True)
+    ]
+    searched = [line[length:] for line, length in zip(symbols, before, strict=True)]
+    byte_classes = _classes(sorted(set(b"".join(searched)) - (SHARED_SYMBOLS if loose else set())), loose=loose)
     spelled = byte_classes.copy()
     if loose:
         spelled[[BLANK, QUOTE]] = SPACE, APOSTROPHE
-    lines = [line.translate(spelled.tobytes()) for line in symbols]
+    lines = [line.translate(spelled.tobytes()) for line in searched]
     width = int(byte_classes.max()) + 2
-    table, shallow, output_spelling, output_next = _build(lines, width)
-    first, second, third = _starts(symbols, loose=loose)
-    begins = frozenset(np.flatnonzero(first) & 0xFF)
-    exact = [spelling.encode() if is_exact else b"" for spelling, is_exact in owner]
-    starts = np.cumsum([0, *(len(word) for word in exact)])[:-1]
+    table, shallow, outputs = _build(lines, width)
+    starts = _starts(searched, loose=loose)
+    begins = frozenset(np.flatnonzero(starts[:PAIRS]) & 0xFF)
+    sizes = np.array([len(word) for word in known], np.int32)
+    places = np.where(sizes > 0, np.cumsum(sizes) - sizes, -1)
     return Automaton(
         words=words,
         loose=loose,
@@ -195,19 +203,26 @@ def compile_phrases(phrases: tuple[Phrase, ...], *, words: bool = True, loose: b
         kinds=kinds(),
         past_ascii=max(begins, default=0) >= 0x80,
         signs=any(byte < 0x80 and kinds()[byte] != WORD for byte in begins),
-        first=first,
-        second=second,
-        third=third,
+        starts=starts,
         table=table,
         width=width,
         shallow=shallow,
-        output_spelling=output_spelling,
-        output_next=output_next,
-        phrase=np.array(list(owner.values()), np.int32),
-        symbols=np.array([len(line) for line in lines], np.int32),
-        exact=np.where([len(word) > 0 for word in exact], starts, -1).astype(np.int32),
-        exact_bytes=np.frombuffer(b"".join(exact) or b"\0", np.uint8),
+        outputs=outputs,
+        spellings=np.array([list(owner.values()), list(map(len, lines)), places, before], np.int32).T.copy(),
+        known=np.frombuffer(b"".join(known) or b"\0", np.uint8),
     )
+
+
+def _before(symbols: bytes) -> int:
+    """Return how many bytes, all past ASCII or white space, come before a word of ASCII in a spelling; 0 if it is none.
+
+    "我是 ChatGPT" is searched for at its C: in Chinese text, every character would be a place where it may begin.
+    """
+    found = re.match(rb"(?s)([\x80-\xff\x01]+)[a-z0-9].", symbols)
+    if found is None:
+        return 0
+    letter = found[1].decode()[-1]
+    return len(found[1]) if letter == chr(BLANK) or kinds()[ord(letter)] != WORD else 0
 
 
 def _symbols(spelling: str, *, loose: bool) -> bytes:
@@ -241,35 +256,33 @@ def _bytes(symbol: int) -> frozenset[int]:
     return frozenset((symbol, ord(chr(symbol).upper()) if symbol < 0x80 else symbol))
 
 
-def _starts(lines: list[bytes], *, loose: bool) -> tuple[Bytes, Bytes, Bytes]:
-    """Return the tables `first`, `second` and `third`: the buckets whose spellings have two bytes in that place.
+def _starts(lines: list[bytes], *, loose: bool) -> UInt32s:
+    """Return four tables in one: the buckets whose spellings have two bytes in the first, second, third, fourth place.
 
-    Five buckets take spellings as they are mostly written, with one byte for each white space and apostrophe; where a
-    spelling ends, every byte may follow. In the last three, one of them takes several bytes (two spaces, a typeset
-    apostrophe), and any may follow: a bucket each for the second symbol and the third, one for the fourth and fifth.
+    26 buckets take spellings as they are mostly written, with one byte for each white space and apostrophe; where a
+    spelling ends, every byte may follow. In the last six, one of them takes several bytes (two spaces, a typeset
+    apostrophe), and any may follow: a bucket for each place of that symbol, the second to the seventh.
     """
-    tables = np.zeros((3, 256, 256), np.uint8)
+    tables = np.zeros((4, 256, 256), np.uint32)
     named = {BLANK: -SPACE, QUOTE: -APOSTROPHE} if loose else {}
-    words = sorted(tuple(named.get(symbol, symbol) for symbol in word) for word in {line[:6] for line in lines})
-    written = {word: 1 << number * 5 // len(words) for number, word in enumerate(words)}
-    longer = {
-        (word[: at + 1], 0x10 << min(at, 3)) for word in words for at in range(1, min(5, len(word))) if word[at] < 0
-    }
+    words = sorted(tuple(named.get(symbol, symbol) for symbol in word) for word in {line[:8] for line in lines})
+    written = {word: 1 << number * 26 // len(words) for number, word in enumerate(words)}
+    longer = {(word[: at + 1], 1 << 25 + at) for word in words for at in range(1, min(7, len(word))) if word[at] < 0}
     patterns = [([_bytes(symbol) for symbol in word], bucket) for word, bucket in written.items()]
     patterns += [
         ([_bytes(symbol) for symbol in word] + [_bytes(word[-1]) | CONTINUATION], bucket) for word, bucket in longer
     ]
     for sets, bucket in patterns:
-        padded = sets + [ANY] * (6 - len(sets))
+        padded = sets + [ANY] * (8 - len(sets))
         for table, low, high in zip(tables, padded[::2], padded[1::2], strict=True):
-            table[np.ix_(sorted(high), sorted(low))] |= bucket
-    return tables[0].reshape(-1), tables[1].reshape(-1), tables[2].reshape(-1)
+            table[np.ix_(sorted(high), sorted(low))] |= np.uint32(bucket)
+    return tables.reshape(-1)
 
 
-def _build(lines: list[bytes], width: int) -> tuple[Int32s, int, Int32s, Int32s]:
+def _build(lines: list[bytes], width: int) -> tuple[Int32s, int, Int32s]:
     """Build the table: a trie of the spellings in breadth-first order, each missing edge led to the longest suffix.
 
-    Returns the table, the last shallow state, and spelling and next of each output. 12,000 spellings take 10 ms.
+    Returns the table, the last shallow state, and the outputs. 12,000 spellings take 10 ms.
     """
     flat = np.frombuffer(b"".join(lines), np.uint8)
     ends = np.cumsum([len(line) for line in lines])
@@ -277,7 +290,8 @@ def _build(lines: list[bytes], width: int) -> tuple[Int32s, int, Int32s, Int32s]
     by_state = np.argsort(last, kind="stable")
     outputs = np.zeros((len(lines), 2), np.int32)
     table = _automaton(children, by_state, last[by_state], outputs, width)
-    return table.reshape(-1), int((children[0] > 0).sum()) * width, outputs[:, 0].copy(), outputs[:, 1].copy()
+    shallow = 2 * int((children[0] > 0).sum()) * width + 1
+    return table.reshape(-1), shallow, outputs
 
 
 @kernel
@@ -329,5 +343,6 @@ def _automaton(children: Int32s, lines: Int64s, at: Int64s, outputs: Int32s, wid
                 table[state, symbol] = child
     for state in range(len(children)):
         for symbol in range(width - 1):
-            table[state, symbol] *= width
+            following = table[state, symbol]
+            table[state, symbol] = 2 * following * width + (table[following, -1] >= 0)
     return table

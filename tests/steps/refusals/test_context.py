@@ -95,7 +95,6 @@ RULES = {
 def matches(text: str) -> list[str]:
     """The phrases of a text that count."""
     search = compile_rules(RULES, 2)
-    assert search.automaton is not None
     said, index = view(pa.array(["I cannot help but", text, "fictional"])), np.arange(3, dtype=np.int32)
     hits = find(said, index, search.automaton)
     good = valid(said, index, hits, search, 20)

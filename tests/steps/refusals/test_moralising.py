@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.kernels.buffers import view
-from curate.steps.refusals.phrase_files import moralising_file
-from curate.steps.refusals.phrase_hits import EARLY, LIMIT, MOST, count_lines, point_table, points_of, shown
+from curate.steps.refusals.phrase_files import MORALISING, compiled, moralising_file
+from curate.steps.refusals.phrase_hits import EARLY, LIMIT, MOST, LineCounts, count_lines, point_table, points_of, shown
+from curate.text.phrases.matching import find
 from tests.reference import phrases as reference
 
 GROUPS = moralising_file()
@@ -17,10 +18,13 @@ LINES = [(number, line[0].text) for number, group in enumerate(GROUPS) for line 
 SENTENCES = st.sampled_from([text for _, text in LINES] + ["x" * EARLY, "Here is a recipe.", "你好", '"', "\n\n"])
 
 
+def lines_in(texts: list[str | None]) -> LineCounts:
+    text, lines = view(pa.array(texts, pa.string())), compiled("default", (MORALISING,), ()).automaton
+    return count_lines(find(text, np.arange(len(texts), dtype=np.int32), lines), len(texts))
+
+
 def counted(texts: list[str | None]) -> list[list[int]]:
-    lines: list[list[int]] = count_lines(
-        view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32)
-    ).lines.tolist()
+    lines: list[list[int]] = lines_in(texts).lines.tolist()
     return lines
 
 
@@ -49,10 +53,8 @@ def test_every_line_matches_and_counts_for_its_group() -> None:
 
 def test_points_are_those_of_the_file() -> None:
     assert point_table().points.tolist() == [points for group in GROUPS for points in (group.anywhere, group.opening)]
-    said = view(
-        pa.array(["Discriminatory.", "x" * EARLY + " Discriminatory.", "Discriminatory, discriminatory.", "", None])
-    )
-    points = points_of(count_lines(said, np.arange(5, dtype=np.int32)))
+    said = ["Discriminatory.", "x" * EARLY + " Discriminatory.", "Discriminatory, discriminatory.", "", None]
+    points = points_of(lines_in(said))
     rights = next(group for group in GROUPS if group.name == "rights")
     assert points.tolist() == [
         rights.anywhere + rights.opening,
@@ -64,10 +66,9 @@ def test_points_are_those_of_the_file() -> None:
 
 
 def test_what_is_made_up_counts_against_it() -> None:
-    said = view(
-        pa.array(["He is fictional. It is a joke, in the movie.", "It is never acceptable to hit. Violence is wrong."])
+    counts = lines_in(
+        ["He is fictional. It is a joke, in the movie.", "It is never acceptable to hit. Violence is wrong."]
     )
-    counts = count_lines(said, np.arange(2, dtype=np.int32))
     points = points_of(counts)
     assert points[0] == 0
     assert 0 < points[1] < LIMIT
@@ -77,4 +78,4 @@ def test_what_is_made_up_counts_against_it() -> None:
 def test_a_long_answer_does_not_moralise_by_its_length() -> None:
     text = "It is important to use butter. " * 500
     assert counted([text])[0] == definition(text)
-    assert points_of(count_lines(view(pa.array([text])), np.zeros(1, np.int32)))[0] < LIMIT
+    assert points_of(lines_in([text]))[0] < LIMIT

@@ -31,6 +31,9 @@ PHRASES = (
     Phrase("作为AI"),
     Phrase("été"),
     Phrase("AI"),
+    Phrase("作为 AI"),
+    Phrase("été AI"),
+    Phrase("是模型GPT-3"),
 )
 WORDS = "I do don't dont not have opinions as an AI ai Ai, language model cannot can can't help it's it is its"
 FRAGMENTS = st.sampled_from(
@@ -44,6 +47,7 @@ FRAGMENTS = st.sampled_from(
         "Open AI",
         "open ai",
         "作为",
+        "是模型",
         "AI",
         "été",
         "É",
@@ -90,6 +94,23 @@ def test_a_hit_that_starts_later_is_out_though_an_earlier_one_holds_it() -> None
     said = ["as an AI language model"]
     assert hits([*said], PHRASES, 9) == [{(1, 0, 8), (2, 0, 23), (14, 6, 8)}]
     assert hits([*said], PHRASES, 10) == [{(1, 0, 8), (2, 0, 23), (14, 6, 8), (3, 9, 23)}]
+
+
+def test_phrases_of_two_sets_may_be_spelled_alike() -> None:
+    text = view(pa.array(["I can't help you, I said."]))
+    automaton = compile_phrases(
+        (Phrase("I cannot help"), Phrase("help you")), (Phrase("I can't help"), Phrase("I said"))
+    )
+    found = find(text, np.zeros(1, np.int32), automaton)
+    assert sorted(found.phrase.tolist()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("text", ["x ", "我是", "AI我是 ", "，我是　	 "])
+def test_chinese_text_is_searched_at_the_names_in_it(text: str) -> None:
+    automaton = compile_phrases((Phrase("我是ChatGPT"), Phrase("我是 ChatGPT"), Phrase("作为AI")))
+    assert not automaton.past_ascii
+    expected = {(int(text[-1] != "是"), text.index("我"), len(text) + 7)} if "我" in text else set()
+    assert hits([f"{text}chatgpt。"], (Phrase("我是ChatGPT"), Phrase("我是 ChatGPT"), Phrase("作为AI"))) == [expected]
 
 
 @pytest.mark.parametrize("phrase", [Phrase("I am"), Phrase("I do"), Phrase("it is"), Phrase("a b c"), Phrase("abc is")])
