@@ -6,6 +6,8 @@ import json
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+
 from curate.errors import FormatError
 from curate.io.formats.base import json_fields, json_items
 from curate.io.json_text import BAD, has_constants, without_nan
@@ -64,7 +66,7 @@ def _json_container(head: bytes, suffix: str, *, cut: bool) -> Container | None:
     """
     if head.lstrip()[:1] not in {b"{", b"["}:
         return None
-    lines = [line for line in head.split(b"\n")[: _PROBE + 1] if line.strip()]
+    lines = [line for line in head.split(b"\n", _PROBE + 1)[: _PROBE + 1] if line.strip()]
     if cut and len(lines) <= _PROBE and len(lines) > 1:
         lines.pop()
     faults = [_fault(line.strip()) for line in lines]
@@ -92,13 +94,14 @@ def _goes_on(head: bytes, *, cut: bool) -> bool:
 
 def _fault(line: bytes) -> str:
     """Return why a line is not a JSON object or array; an empty text if it is one."""
+    split = json_items if line.startswith(b"[") else json_fields
     try:
-        if has_constants(line):
-            line = without_nan(line)
-        if line.startswith(b"["):
-            json_items(line)
-        else:
-            json_fields(line)
+        try:
+            split(line)
+        except msgspec.DecodeError:
+            if not has_constants(line):
+                raise
+            split(without_nan(line))
     except Fault:  # a repeated key, or Infinity: its row will be quarantined
         return ""
     except BAD as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -67,13 +67,13 @@ def parse_lines(
     >>> parsed.ids.to_pylist(), parsed.bad.to_pylist()
     (['7'], [{'line': 2, 'column': '', 'expected': 'valid JSON; it ends early', 'excerpt': '{'}])
     """
-    layout = _decoder(form.layout)
+    layout, prepare, list_column = _decoder(form.layout), form.prepare, form.list_column
 
     def read(i: int) -> tuple[Any, Fields, str | None]:
         line = lines[i].removeprefix(BOM)
         _check_size(line)
-        if form.list_column is not None and _LIST.match(line):
-            line = msgspec.json.encode({form.list_column: Raw(line)})
+        if list_column is not None and _LIST.match(line):
+            line = msgspec.json.encode({list_column: Raw(line)})
         try:
             found = json_fields(line)
         except msgspec.DecodeError:
@@ -81,7 +81,7 @@ def parse_lines(
                 raise
             line = without_nan(line)
             found = json_fields(line)
-        fields = form.prepare(found)
+        fields = prepare(found)
         row = layout.decode(line if fields is found else msgspec.json.encode(fields))
         return row, fields, own[i] if own is not None else own_id(fields, id_field)
 
@@ -99,12 +99,13 @@ def parse_objects(
 
     Types are those of JSON: a number is no text. Null fields count as absent. `raw` is for excerpts.
     """
+    layout, prepare = form.layout, form.prepare
 
     def read(i: int) -> tuple[Any, Fields, str | None]:
         if isinstance(rows[i], Fault):
             raise rows[i]
-        fields = form.prepare(present(rows[i]))
-        row = msgspec.convert(fields, form.layout)
+        fields = prepare(present(rows[i]))
+        row = msgspec.convert(fields, layout)
         return row, fields, own_id(fields, id_field)
 
     def shown(i: int) -> bytes:
@@ -121,47 +122,49 @@ def _parse(
 ) -> Parsed:
     """Read every row, make rows of it, and collect them; a format that needs the whole file makes them at the end."""
     into = Collector(form.kind)
-    owned: list[tuple[FileRow, str | None]] = []
+    owned: list[FileRow] = []
+    ids: dict[int, str | None] = {}
+    make, whole_file = form.rows, form.whole_file
 
     def bad(i: int, fault: BaseException) -> None:
         text = raw(i)
         into.refuse(numbers[i], *_expectation(fault, text), excerpt_of(text))
 
-    def add(i: int, make: Callable[[], Iterable[Row]], own: str | None) -> None:
-        try:
-            made = [(one, row_parts(one.meta), meta_of(one)) for one in make()]
-        except _BAD as fault:
-            bad(i, fault)
-            return
+    def add(i: int, rows: Iterable[Row], own: str | None) -> None:
+        made = [(one, row_parts(one.meta), meta_of(one)) for one in rows]
         for one, parts, meta in made:
             into.add(one, parts, meta, numbers[i], own)
 
     for i in range(len(numbers)):
         try:
             row, fields, own = read(i)
+            if whole_file:
+                owned.append(FileRow(i, row, fields))
+                ids[i] = own
+            else:
+                add(i, make(row, fields), own)
         except _BAD as fault:
             bad(i, fault)
-            continue
-        if form.whole_file:
-            owned.append((FileRow(i, row, fields), own))
-        else:
-            add(i, partial(form.rows, row, fields), own)
-    if form.whole_file:
-        ids = {row.number: own for row, own in owned}
-        for i, made in form.file_rows([row for row, _ in owned], bad):
-            add(i, partial(tuple, (made,)), ids[i])
+    if whole_file:
+        for i, one in form.file_rows(owned, bad):
+            try:
+                add(i, (one,), ids[i])
+            except _BAD as fault:
+                bad(i, fault)
     return into.parsed()
 
 
 def own_id(fields: Fields, name: str | None) -> str | None:
     """Take a row's own id out of its fields: non-empty text, or an integer as its digits; others stay."""
-    value = fields.get(name) if name is not None else None
+    if name is None or name not in fields:
+        return None
+    value = fields[name]
     if isinstance(value, Raw):
         raw = bytes(value)
         found = _text.decode(raw) if raw[:1] == b'"' else raw.decode() if _INTEGER.fullmatch(raw) else ""
     else:
         found = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-    if not found or name is None:
+    if not found:
         return None
     del fields[name]
     return check_text(found, name)
@@ -170,6 +173,8 @@ def own_id(fields: Fields, name: str | None) -> str | None:
 def _check_size(line: bytes) -> None:
     if len(line) > MAX_LINE:
         refuse("", f"a row of at most {MAX_LINE >> 20} MiB")
+    if line.find(b"{", 1) < 0 and b"[" not in line:  # flat: 0.2 us instead of 0.6 for 750 bytes
+        return
     if line.count(b"[") + line.count(b"{") > MAX_NESTING and _nesting(np.frombuffer(line, np.uint8)) > MAX_NESTING:
         refuse("", f"at most {MAX_NESTING} levels of lists and objects")
 

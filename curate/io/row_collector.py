@@ -61,12 +61,13 @@ class MessageLists:
 
     def add(self, turns: list[Turn]) -> None:
         """Take one row's messages."""
+        roles, contents = self.roles, self.contents
         for turn in turns:
             if len(turn) > 2:
-                self.rich[len(self.roles)] = turn
-            self.roles.append(turn[0])
-            self.contents.append(turn[1])
-        self.ends.append(len(self.roles))
+                self.rich[len(roles)] = turn
+            roles.append(turn[0])
+            contents.append(turn[1])
+        self.ends.append(len(roles))
 
     def array(self, *, full: bool) -> pa.ListArray:
         """Return them as Arrow, in full with the parts of all."""
@@ -152,8 +153,10 @@ class Collector:
                 self.lists[0].add(row.messages)
                 self.answers.add(row.completions)
             case Preference():
-                for lists, turns in zip(self.lists, (row.prompt, row.chosen, row.rejected), strict=True):
-                    lists.add(turns)
+                prompt, chosen, rejected = self.lists
+                prompt.add(row.prompt)
+                chosen.add(row.chosen)
+                rejected.add(row.rejected)
                 self.scores[0].append(row.chosen_score)
                 self.scores[1].append(row.rejected_score)
         for values, value in zip(self.parts, parts, strict=True):

@@ -110,7 +110,7 @@ def stored(file: File, encoding: str | None = None) -> Stored:
 def first_bytes(file: File, packed: str | None, most: int) -> bytes:
     """Return the first `most` bytes of a file, unpacked and as they are."""
     head = b""
-    for chunk in _unpacked(file, packed, min(most, STEP)):
+    for chunk in _unpacked(file, packed, most if packed is None else min(most, STEP)):
         head += chunk
         if len(head) >= most:
             break
@@ -144,6 +144,9 @@ def chunks(file: File, how: Stored, size: int) -> Iterator[tuple[bytes | memoryv
 
 def whole(file: File, how: Stored) -> bytes:
     """Return all of a file's text as UTF-8."""
+    if how.plain:
+        with reading(file):
+            return file.path.read_bytes()[how.mark :]
     return b"".join(chunk for chunk, _ in chunks(file, how, 16 << 20))
 
 
@@ -162,11 +165,14 @@ def _plain(file: File, size: int, mark: int) -> Iterator[tuple[memoryview, int]]
             yield memoryview(chunk)[: end or len(chunk)], raw.tell()
 
 
-def _decoded(chunks: Iterator[bytes], how: Stored) -> Iterator[bytes]:
+def _decoded(chunks: Iterator[bytes | memoryview], how: Stored) -> Iterator[bytes | memoryview]:
     """Decode a text, without its mark; a character that UTF-8 cannot hold stays one that is not valid."""
     mark = how.mark
     decoder = None if how.encoding == "utf-8" else codecs.getincrementaldecoder(how.encoding)("surrogatepass")
     held = b""
+    if decoder is None and not mark:
+        yield from chunks
+        return
     for chunk in chunks:
         data = held + chunk
         if len(data) < mark:
@@ -178,13 +184,16 @@ def _decoded(chunks: Iterator[bytes], how: Stored) -> Iterator[bytes]:
         yield decoder.decode(held, final=True).encode("utf-8", "surrogatepass")
 
 
-def _unpacked(file: File, packed: str | None, size: int) -> Iterator[bytes]:
+def _unpacked(file: File, packed: str | None, size: int) -> Iterator[bytes | memoryview]:
     with pa.OSFile(str(file.path)) as raw:
         yield from _members(raw, packed, size)
 
 
-def _members(raw: pa.NativeFile, packed: str | None, size: int) -> Iterator[bytes]:
-    """Unpack a file in steps of about `size` bytes; several packed files, one after the other, are one."""
+def _members(raw: pa.NativeFile, packed: str | None, size: int) -> Iterator[bytes | memoryview]:
+    """Unpack a file in steps of about `size` bytes; several packed files, one after the other, are one.
+
+    Steps end with a line, where there is a line end in them: to carry a part over costs two copies of every byte.
+    """
     if packed is None or packed == "zstd":
         with raw if packed is None else pa.CompressedInputStream(raw, packed) as text:
             while chunk := text.read(size):
@@ -202,8 +211,11 @@ def _members(raw: pa.NativeFile, packed: str | None, size: int) -> Iterator[byte
             if not (given or out or member.eof):
                 raise EOFError("truncated: its end is missing")
             if step.write(out) and step.tell() >= size:
-                yield step.getvalue()  # without a copy
+                text = step.getvalue()  # without a copy
+                end = text.rfind(b"\n") + 1 or len(text)
+                yield memoryview(text)[:end]
                 step = BytesIO()
+                step.write(text[end:])
         rest = member.unused_data
         while not rest.strip(b"\0") and (more := raw.read(STEP)):  # zero bytes pad an archive
             rest = more

@@ -326,7 +326,7 @@ def test_a_long_file_streams(tmp_path: Path) -> None:
     rows = 0
     tracemalloc.start()
     for block in opened.blocks():
-        rows += block.data.data.count(b"\n")  # type: ignore[union-attr]
+        rows += blocks.count_lines(block.data.data)  # type: ignore[union-attr]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert rows == 60_000

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import call
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import msgspec
@@ -147,21 +148,22 @@ class Key:
         self.name = name
 
 
-def _key(_type: type, name: str) -> Key:
-    return Key(name)
-
-
-_OBJECT = msgspec.json.Decoder(dict[Key, Raw], dec_hook=_key)
-_OBJECTS = msgspec.json.Decoder(list[dict[Key, Raw]], dec_hook=_key)
+_OBJECT = msgspec.json.Decoder(dict[Key, Raw], dec_hook=call)
+_OBJECTS = msgspec.json.Decoder(list[dict[Key, Raw]], dec_hook=call)
 _LIST = msgspec.json.Decoder(list[Raw])
 
 
-def _named(pairs: dict[Key, Raw], column: str) -> Fields:
+def at(column: str, place: int | None) -> str:
+    """Return the column of one value of a list; of the only value without a place."""
+    return column if place is None else f"{column}[{place}]"
+
+
+def _named(pairs: dict[Key, Raw], column: str, place: int | None = None) -> Fields:
     fields = {key.name: raw for key, raw in pairs.items()}
     if len(fields) != len(pairs):
         names = [key.name for key in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        refuse(f"{column}.{twice}" if column else twice, "a key once, not twice")
+        refuse(f"{at(column, place)}.{twice}" if column else twice, "a key once, not twice")
     return fields
 
 
@@ -182,7 +184,7 @@ def json_items(text: bytes | Raw) -> list[Raw]:
 def objects(value: Any, column: str) -> list[Fields]:  # noqa: ANN401
     """Return the fields of each object in a list, undecoded if they were; null fields of Python values are dropped."""
     if isinstance(value, Raw):
-        return [_named(pairs, f"{column}[{i}]") for i, pairs in enumerate(_OBJECTS.decode(value))]
+        return [_named(pairs, column, i) for i, pairs in enumerate(_OBJECTS.decode(value))]
     return [present(item) for item in value]
 
 

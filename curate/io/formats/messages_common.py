@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from msgspec import UNSET, Struct, UnsetType, field
 
 from curate.errors import MixtureError, did_you_mean
-from curate.io.formats.base import Fields, keep, objects
+from curate.io.formats.base import Fields, at, keep, objects
 from curate.io.formats.calls import calls_in_text, listed, with_parts
 from curate.rows.schema import ROLES
 from curate.rows.validate import Call, RichTurn, Turn, check_text, refuse, role_of
@@ -118,20 +118,27 @@ def role_words(roles: Mapping[str, str] | None, function: str) -> RoleWords:
     return tuple((roles or {}).items())
 
 
-def turn_of(message: Message | AnyMessage, column: str, spelt: Spelling | None = None) -> Turn:
+def turn_of(message: Message | AnyMessage, column: str, place: int | None, spelt: Spelling | None) -> Turn:
     """Return the turn of one message; raises `Fault` for an unknown role, or nothing that it says.
 
     Its parts beyond text are read by `curate.io.formats.calls`; here they only excuse that it has no text.
     """
     spelt = spelt or (SHAREGPT if isinstance(message, AnyMessage) else MESSAGES)
-    word, name, content = message.role, spelt.text, message.content
-    where = f"{column}.{spelt.role}"
+    key, name, word, content = spelt.role, spelt.text, message.role, message.content
     if isinstance(message, AnyMessage):
         if message.sender is not None:
-            word, name, content, where = message.sender, "value", message.value, f"{column}.from"
+            key, name, word, content = "from", "value", message.sender, message.value
         elif word is None:
-            refuse(column, "fields from and value, or role and content")
-    role = role_of(word or "", spelt.roles, where)
+            refuse(at(column, place), "fields from and value, or role and content")
+    word = word or ""
+    role = spelt.roles.get(word) or role_of(word, spelt.roles, f"{at(column, place)}.{key}")
+    if isinstance(content, str) and content and word != "function_call" and "\0" not in content:
+        return role, content
+    return _unusual(message, role, content, at(column, place), name)
+
+
+def _unusual(message: Message | AnyMessage, role: str, content: Content | UnsetType, column: str, name: str) -> Turn:
+    """Return the turn of a message with no text, with parts, or with a call in its text."""
     if not content and _has_parts(message):
         return RichTurn(role, "" if content == "" else None)
     if content is UNSET:
@@ -139,7 +146,7 @@ def turn_of(message: Message | AnyMessage, column: str, spelt: Spelling | None =
     if isinstance(content, list):
         return _of_parts(role, content, f"{column}.{name}")
     text = check_text(content, f"{column}.{name}")
-    if name == "value" and word == "function_call" and (calls := calls_in_text(text)):
+    if isinstance(message, AnyMessage) and message.sender == "function_call" and (calls := calls_in_text(text)):
         return RichTurn(role, None, tool_calls=calls)
     return role, text
 
@@ -178,7 +185,7 @@ def _of_parts(role: str, content: list[ContentPart], column: str) -> Turn:
 
 def turns_of(messages: Sequence[Message | AnyMessage], column: str, spelt: Spelling | None = None) -> list[Turn]:
     """Return the turns of a list of messages."""
-    return [turn_of(message, f"{column}[{i}]", spelt) for i, message in enumerate(messages)]
+    return [turn_of(message, column, i, spelt) for i, message in enumerate(messages)]
 
 
 def take_turns(
@@ -188,9 +195,9 @@ def take_turns(
     turns = turns_of(messages, column, spelt)
     rest = []
     for i, (raw, one) in enumerate(zip(objects(fields.pop(column), column), messages, strict=True)):
-        more = _beyond(raw, one, f"{column}[{i}]", spelt)
+        more = _beyond(raw, one, column, i, spelt)
         if more:
-            turns[i] = with_parts(turns[i], more, f"{column}[{i}]")
+            turns[i] = with_parts(turns[i], more, at(column, i))
             _take_functions(fields, more, first=i == 0)
         rest.append(more)
     keep(fields, column, rest)
@@ -208,8 +215,8 @@ def _take_functions(fields: Fields, message: Fields, *, first: bool) -> None:
 
 def take_turn(fields: Fields, column: str, message: Message | AnyMessage, raw: Fields) -> Turn:
     """Return the turn of the one message at `column`, whose fields are `raw`; what is left stays in `fields`."""
-    turn = turn_of(message, column)
-    rest = _beyond(raw, message, column, None)
+    turn = turn_of(message, column, None, None)
+    rest = _beyond(raw, message, column, None, None)
     del fields[column]
     if rest:
         turn = with_parts(turn, rest, column)
@@ -218,18 +225,22 @@ def take_turn(fields: Fields, column: str, message: Message | AnyMessage, raw: F
     return turn
 
 
-def _beyond(raw: Fields, message: Message | AnyMessage, column: str, spelt: Spelling | None) -> Fields:
-    """Take role and text out of a message's fields, unless they say more than the turn does."""
+def _beyond(
+    raw: Fields, message: Message | AnyMessage, column: str, place: int | None, spelt: Spelling | None
+) -> Fields:
+    """Take role and text out of a message's fields, unless they say more than the turn does.
+
+    Parts of text lose something by being joined if there are several, or if they hold other fields.
+    """
     spelt = spelt or MESSAGES
-    sender = message.sender if isinstance(message, AnyMessage) else None
-    word, text = (spelt.role, spelt.text) if sender is None else ("from", "value")
-    if (sender or message.role or "").lower() in spelt.plain:
-        del raw[word]
-    if not _says_more(message.content if sender is None else "", raw.get(text), f"{column}.{text}"):
-        raw.pop(text, None)
+    key, text, word, content = spelt.role, spelt.text, message.role or "", message.content
+    if isinstance(message, AnyMessage) and message.sender is not None:
+        key, text, word, content = "from", "value", message.sender, ""
+    if word in spelt.plain or word.lower() in spelt.plain:
+        del raw[key]
+    if isinstance(content, list):
+        parts = objects(raw[text], f"{at(column, place)}.{text}")
+        if [len(part) for part in parts] != [2]:
+            return raw
+    raw.pop(text, None)
     return raw
-
-
-def _says_more(content: Content | UnsetType, raw: Any, column: str) -> bool:  # noqa: ANN401
-    """Tell whether parts of text lose anything by being joined: there are several, or they hold other fields."""
-    return isinstance(content, list) and [len(part) for part in objects(raw, column)] != [2]

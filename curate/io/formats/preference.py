@@ -139,16 +139,19 @@ def split_prompt(chosen: list[Turn], rejected: list[Turn]) -> tuple[list[Turn], 
 
 def _scores(fields: Fields, row: _PreferenceRow) -> list[float | None]:
     """Take both scores out of the first of their fields that is given, or read them in `metadata`, which stays."""
-    found: list[float | None] = []
-    within = _within(fields["metadata"]) if "metadata" in fields else _Scores()
-    for spellings in SCORES:
-        name = next((name for name in spellings if getattr(row, name) is not None), None)
-        if name is not None:
+    within = _within(fields["metadata"]) if "metadata" in fields else None
+    return [_score(fields, row, spellings, within) for spellings in SCORES]
+
+
+def _score(fields: Fields, row: _PreferenceRow, spellings: tuple[str, str], within: _Scores | None) -> float | None:
+    for name in spellings:
+        value = getattr(row, name)
+        if value is not None:
             del fields[name]
-            found.append(rating(getattr(row, name), name))
-        else:
-            found.append(next((s for one in spellings if (s := score_of(getattr(within, one))) is not None), None))
-    return found
+            return rating(value, name)
+    if within is None:
+        return None
+    return next((score for name in spellings if (score := score_of(getattr(within, name))) is not None), None)
 
 
 def _within(metadata: Any) -> _Scores:  # noqa: ANN401

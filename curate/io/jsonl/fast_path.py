@@ -27,10 +27,9 @@ def parse_block(data: bytes | pa.Buffer, first: int, form: Format, id_field: str
     """
     path = form.fast_path
     if len(data) > MAX_LINE or path is None:
-        lines = [(number, line.strip()) for number, line in enumerate(bytes(data).split(b"\n"), first)]
-        return parse_lines(
-            [line for _, line in lines if line], [number for number, line in lines if line], form, id_field
-        )
+        lines = [line.strip() for line in bytes(data).split(b"\n")]
+        numbers = [number for number, line in enumerate(lines, first) if line]
+        return parse_lines(list(filter(None, lines)), numbers, form, id_field)
     scanned = scan_lines(data, list_key=path.list_key, role_key=path.role_key, text_key=path.text_key, id_key=id_field)
     place = pc.index_in(scanned.roles, pa.array(list(path.roles)))
     plain = _plain(scanned, place)
