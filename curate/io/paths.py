@@ -53,7 +53,7 @@ def resolve(patterns: tuple[str, ...], root: str | None = None) -> list[File]:
     skipped. A pattern may hold `*`, `?`, `[...]` and `**`; a name that exists is no pattern. Of a folder
     that `datasets` saved, the files are those that its `state.json` names. Relative paths start at `root` (the working
     directory). Raises `SourceNotFoundError` if one of them matches nothing or is a broken link, and `FormatError` for
-    what may not be read, and for a folder that holds several splits.
+    what may not be read, and for a folder that holds several splits or a build of curate.
     """
     fixed: list[Path] = []
     same: dict[tuple[int, int], list[Path]] = {}
@@ -194,6 +194,9 @@ def _matching(folder: Path, part: str, asked: str | None) -> list[tuple[Path, bo
 DICT, STATE, INFO = "dataset_dict.json", "state.json", "dataset_info.json"
 """The files, beside its rows, in a folder that `datasets` saved (`save_to_disk`)."""
 
+MANIFEST, DATA = "manifest.json", "data"
+"""The manifest of a build of curate, and the folder with its rows."""
+
 
 class _DataFile(Struct):
     filename: str
@@ -211,6 +214,13 @@ class _SavedSplits(Struct):
     splits: list[str]
 
 
+class _Build(Struct):
+    """What `MANIFEST` says."""
+
+    fingerprint: str
+    splits: dict[str, msgspec.Raw]
+
+
 def _said(path: Path, layout: type[T]) -> T | None:
     """Return what a JSON file of this layout says; None for any other file."""
     try:
@@ -223,8 +233,11 @@ def _rows_only(folder: Path, entries: dict[str, Path], asked: str | None) -> dic
     """Return the entries of a folder without the state of `datasets`: of what it saved, the files that are named there.
 
     Raises `SourceNotFoundError` if one of them is missing, and `FormatError` if the folder was `asked` for and holds
-    several splits.
+    several splits, or is a build of curate.
     """
+    is_build = {MANIFEST, DATA} <= entries.keys() and _said(folder / MANIFEST, _Build) is not None
+    if is_build and asked is not None:
+        raise FormatError(f"{folder} is a build of curate. Its rows are in files({str(Path(asked) / DATA)!r})")
     saved = _said(folder / STATE, _Saved) if {STATE, INFO} <= entries.keys() else None
     if saved is not None:
         for one in saved.files:

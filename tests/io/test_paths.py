@@ -227,3 +227,14 @@ def test_relative_names_do_not_depend_on_links_above(tmp_path: Path) -> None:
     (tmp_path / "real" / "c.jsonl").symlink_to("b.jsonl")
     found = [[file[:1] + file[4:] for file in resolve((f"{tmp_path}/{name}",))] for name in ("real", "link")]
     assert found[0] == found[1] == [("b.jsonl", ("c.jsonl",)), ("in/a.jsonl", ())]
+
+
+def test_of_a_build_its_rows_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    built(tmp_path / "runs" / "one", source("s", chats(4)))
+    for given in ("runs/one", "runs"):
+        with pytest.raises(FormatError, match=r"is a build of curate\. Its rows are in files\('runs/one/data'\)$"):
+            opened(given)
+    assert sorted(rows_of("runs/one/data")) == sorted(said(chats(4)))
+    lay(tmp_path, "own/manifest.json", "own/data/a.jsonl")
+    assert names("own") == ["data/a.jsonl", "manifest.json"]
