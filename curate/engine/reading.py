@@ -83,7 +83,8 @@ def read(phase: Phase, partitions: Path, threads: int, progress: BuildProgress) 
         progress.advance(bars[task.source], task.block.size, count.rows)
     for i in phase.sources:
         progress.done(bars[i])
-        check_quarantine(phase.mixture.sources[i], RowCount(rows[i], bad[i]), partitions, i, number[i])
+        count = RowCount(rows[i], bad[i])
+        check_quarantine(phase.mixture.sources[i], phase.opened[i], count, partitions, i, number[i])
     result = ReadResult(tuple(number), tuple(RowCount(*pair) for pair in zip(rows, bad, strict=True)))
     write_text(note, msgspec.json.encode(result).decode())
     return result
@@ -120,16 +121,19 @@ def too_many_invalid(source: Source, count: RowCount, rows: int | None = None) -
     )
 
 
-def check_quarantine(source: Source, count: RowCount, partitions: Path, number: int, blocks: int) -> None:
+def check_quarantine(
+    source: Source, opened: Opened, count: RowCount, partitions: Path, number: int, blocks: int
+) -> None:
     """Raise `QuarantineError`, showing the first five, if too many rows of a source are invalid."""
     problem = too_many_invalid(source, count)
     if problem is None:
         return
     shown = list(_first_bad(partitions, number, blocks, 5))
     share = min(1.0, float(f"{count.quarantined / count.rows + 0.01:.2f}"))
+    hint = opened.input.hint(opened.parts) if any(" expected UTF-8;" in line for line in shown) else ""
     raise QuarantineError(
         f"{problem}. The first {len(shown)}:\n"
-        + "\n".join(f"  {line}" for line in shown)
+        + "\n".join([*(f"  {line}" for line in shown), *([f"{hint}."] if hint else [])])
         + "\nCorrect the file or its format, or build without these rows: "
         + f"Source({source.name!r}, ..., max_quarantine={share})"
     )

@@ -235,7 +235,9 @@ def _header(file: File, data: bytes, cells: Cells, dialect: Dialect) -> tuple[st
     try:
         names = tuple(cell_text(data[cells.start[k] : cells.end[k]], int(cells.sort[k]), dialect) for k in range(last))
     except UnicodeDecodeError as error:
-        raise FormatError(f"the header of {file.path} is not UTF-8") from error
+        raise FormatError(
+            f"the header of {file.path} is not UTF-8. Name its encoding: files(..., encoding=)"
+        ) from error
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise FormatError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
@@ -12,16 +13,23 @@ from curate.errors import FormatError
 from curate.io.formats.base import json_fields, json_items
 from curate.io.json_text import BAD, has_constants, without_nan
 from curate.io.paths import File, suffix_of
-from curate.io.unpack import Stored, decoded, first_bytes
+from curate.io.unpack import Stored, chunks, decoded, first_bytes, reading, stored
 from curate.rows.validate import Fault
 
 Container: TypeAlias = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow"]
+
+BINARY: Final = frozenset({"parquet", "arrow"})
 
 _HEAD: Final = 1 << 20
 """Bytes read to distinguish containers."""
 
 _PROBE: Final = 100
 """Lines of these that are parsed."""
+
+LATIN: Final = "cp1252"
+"""Windows-1252, which reads every letter of Latin-1 too."""
+
+_UTF8: Final = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+")
 
 _BY_SUFFIX: Final[dict[str, Container]] = {
     ".jsonl": "jsonl",
@@ -56,6 +64,23 @@ def container_of(file: File, how: Stored) -> Container:
             f"{file.path} is in none of the layouts that curate reads: JSON, JSON lines, CSV, TSV, Parquet, Arrow"
         )
     return found
+
+
+def may_be_latin(file: File, encoding: str | None) -> bool:
+    """Tell whether a file is text, not UTF-8, and perhaps `LATIN`: by the first step of it that is not ASCII.
+
+    Of its other characters at most one in ten may be valid UTF-8, which letters of `LATIN` side by side rarely are.
+    """
+    with reading(file):
+        how = stored(file, encoding)
+        if encoding is not None or how.mark or how.encoding != "utf-8" or container_of(file, how) in BINARY:
+            return False
+    text = next((step for step in (bytes(chunk) for chunk, _ in chunks(file, how, _HEAD)) if not step.isascii()), b"")
+    try:
+        text.decode(LATIN)
+    except UnicodeDecodeError:
+        return False
+    return text.decode("utf-8", "replace").count("\ufffd") > 10 * len(_UTF8.findall(text))
 
 
 def _json_container(head: bytes, suffix: str, *, cut: bool) -> Container | None:

@@ -7,13 +7,13 @@ import csv
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import pyarrow as pa
 
-from curate.errors import MixtureError, SourceNotFoundError
+from curate.errors import FormatError, MixtureError, SourceNotFoundError
 from curate.io.arrow_rows import batch_rows
 from curate.io.blocks import (
     BLOCK,
@@ -27,6 +27,7 @@ from curate.io.blocks import (
     raw_rows,
     table_rows,
 )
+from curate.io.containers import LATIN, may_be_latin
 from curate.io.delimited import dialect_of
 from curate.io.detect import (
     CANDIDATES,
@@ -112,6 +113,10 @@ class Input(ABC):
     def label(self, parts: tuple[File, ...]) -> str:
         """Return the name that errors use: the first file's path."""
         return str(parts[0].path)
+
+    def hint(self, parts: tuple[File, ...]) -> str:  # noqa: ARG002
+        """Return how to read what is not UTF-8; an empty text if that is not known."""
+        return ""
 
 
 @dataclass(frozen=True)
@@ -200,9 +205,32 @@ class Files(Input):
     paths: tuple[str, ...] = field(metadata=PLACE)
     how: ReadOptions
 
+    def open(self, root: str | None = None) -> Opened:
+        """See `Input.open`; where another encoding reads the rows, the error says so."""
+        try:
+            return super().open(root)
+        except FormatError as error:
+            hint = self.hint(self.parts(root))
+            if not hint:
+                raise
+            try:
+                replace(self, how=self.how._replace(encoding=LATIN)).open(root)
+            except FormatError as second:
+                hint = f"{hint}. Read so, {second}"
+            raise FormatError(hint) from error
+
     def parts(self, root: str | None) -> tuple[File, ...]:
         """Return the files, sorted by name."""
         return tuple(resolve(self.paths, root))
+
+    def hint(self, parts: tuple[File, ...]) -> str:
+        """Return the call that reads the first file which may be Windows-1252."""
+        file = next((file for file in parts if may_be_latin(file, self.how.encoding)), None)
+        return (
+            f"{file.path} is not UTF-8. If it is Windows-1252 or Latin-1, read it with files(..., encoding={LATIN!r})"
+            if file
+            else ""
+        )
 
     def glance(self, parts: tuple[File, ...], declared: Format) -> list[Any]:
         """Return some of the first rows; of a JSON array, only its first bytes are read."""

@@ -19,9 +19,11 @@ from typing import Any, Final
 import pyarrow as pa
 import pytest
 
-from curate.errors import FormatError, MixtureError
+from curate.errors import FormatError, MixtureError, QuarantineError
 from curate.io.formats.columns import columns
 from curate.io.inputs import files
+from curate.mix.spec import Source
+from tests.support.build_data import built
 
 CELLS: Final = (
     "",
@@ -300,3 +302,77 @@ def test_rows_of_another_length_than_the_columns_are_never_cut(tmp_path: Path) -
     path.write_text('{"columns": ["question", "answer"], "index": [0], "data": [["a", "b", "lost"]]}')
     opened = files(path, "question_answer").open()
     assert [(parsed.body.num_rows, parsed.bad.num_rows) for parsed in map(opened.parse, opened.blocks())] == [(0, 1)]
+
+
+# --- text that is not UTF-8 ----------------------------------------------------------------------------------------
+
+GERMAN: Final = [{"question": f"Was heißt „{i}“?", "answer": f"Schön – {i}"} for i in range(300)]
+
+
+def as_csv(rows: list[dict[str, str]], *names: str) -> str:
+    sink = io.StringIO()
+    csv.writer(sink).writerows([names or ("question", "answer"), *(row.values() for row in rows)])
+    return sink.getvalue()
+
+
+def as_lines(rows: list[dict[str, str]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def as_array(rows: list[dict[str, str]]) -> str:
+    return json.dumps(rows, ensure_ascii=False)
+
+
+WRITERS: Final[dict[str, Callable[[list[dict[str, str]]], str]]] = {
+    "a.csv": as_csv,
+    "header.csv": lambda rows: as_csv([{**row, "size": "1"} for row in rows], "question", "answer", "größe"),
+    "a.jsonl": as_lines,
+    "a.json": as_array,
+}
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_that_may_be_windows_1252_names_the_call_that_reads_it(tmp_path: Path, name: str, encoding: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(WRITERS[name](GERMAN).encode(encoding, "ignore"))
+    call = rf"{name} is not UTF-8\. If it is Windows-1252 or Latin-1, read it with files\(\.\.\., encoding='cp1252'\)$"
+    with pytest.raises(FormatError, match=call):
+        files(path).open()
+    opened = files(path, encoding="cp1252").open()
+    answers = [
+        turns[1]["content"] for block in opened.blocks() for turns in opened.parse(block).body["messages"].to_pylist()
+    ]
+    assert answers == [row["answer"].encode(encoding, "ignore").decode(encoding) for row in GERMAN]
+
+
+def test_bytes_that_are_not_text_at_the_end_of_a_build_name_the_call_too(tmp_path: Path) -> None:
+    rows = [{"question": f"Ask {i}?", "answer": "plain" if i < 200 else "schön"} for i in range(300)]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(as_lines(rows).encode("cp1252"))
+    with pytest.raises(QuarantineError, match=r"(?s)first 5:.*a\.jsonl is not UTF-8\..*encoding='cp1252'\)\.\nCorrect"):
+        built(tmp_path / "out", Source("s", files(path)))
+    assert built(tmp_path / "out", Source("s", files(path, encoding="cp1252"))).kept().collect().height == 300
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        as_lines(GERMAN[:5]).encode() + b"\xff\xfe\xfd\n" * 20,
+        b"\x81\x8d\n" * 20,
+        as_lines(GERMAN).replace("question", "frage").encode(),
+    ],
+    ids=["mostly UTF-8", "no Windows-1252", "UTF-8"],
+)
+def test_another_fault_names_no_encoding(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=r"\A(?!.*encoding=)"):
+        files(path).open()
+
+
+def test_two_faults_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(as_csv(GERMAN, "größe", "antwort").encode("cp1252"))
+    with pytest.raises(FormatError, match=r"encoding='cp1252'\)\. Read so, .*no format fits.*'größe', 'antwort'"):
+        files(path).open()

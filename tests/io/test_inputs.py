@@ -264,7 +264,8 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "a.json.zip": (b"PK\x03\x04 and so on", "zip archive; unpack it"),
     "a.bin": (b"\x00\x01", "in none of the layouts"),
     "twice.csv": (b"question,question\n1,2\n", "column 'question' twice"),
-    "header.csv": (b"\xff,a\n1,2\n", "header of .* is not UTF-8"),
+    "header.csv": (b"\xff,a\n1,2\n", "header.csv is not UTF-8"),
+    "second.csv": (b"\x81,a\n1,2\n", r"header of .* is not UTF-8\. Name its encoding"),
 }
 
 
