@@ -118,13 +118,23 @@ def rows(kind: Kind, chance: random.Random, count: int, *, parts: bool = False) 
             "chosen_score": chance.choice((None, 0.5)),
             "rejected_score": None,
             "meta": chance.choice(("{}", '{"a":1}')),
+            **(judged() if kind in {"unpaired", "prompt"} else {}),
+        }
+
+    def judged() -> Row:
+        rewards = [{"name": "answer", "value": json.dumps(text())}, {"name": "n", "value": "1"}]
+        return {
+            "completion": turns(),
+            "label": chance.choice((True, False)),
+            "rewards": rewards[: chance.randrange(3)],
         }
 
     schema, more = BODIES[kind], _some_parts(text, chance) if parts else dict
     if parts:
         schema = FULL[kind]
     made = [{name: value for name, value in (row() | more()).items() if name in schema.names} for _ in range(count)]
-    for turn in (turn for each in made for value in each.values() if isinstance(value, list) for turn in value):
+    turns_of = (value for each in made for name, value in each.items() if isinstance(value, list) and name != "rewards")
+    for turn in (turn for several in turns_of for turn in several):
         turn.update(more())
     return take(pa.RecordBatch.from_pylist(made, schema), np.arange(count, dtype=np.int32))
 
@@ -215,7 +225,10 @@ def nothing_left_to_edit(step: Edit, body: pa.RecordBatch) -> None:
 def evidence_is_where_it_says(step: Filter, body: pa.RecordBatch) -> None:
     """Evidence points into a text of its row, and names one of the step's reasons; a dropped row has a reason."""
     reasons = [bound.reason for bound in step.bounds()]
-    side_of = {"dialogue": "messages", "completion": "completions"}
+    side_of = {
+        "dialogue": "messages",
+        "completion": "completions" if "completions" in body.schema.names else "completion",
+    }
     for answer, row in zip(answers(step, body), body.to_pylist(), strict=True):
         for hit in answer["evidence"]:
             side, _, part = hit["side"].partition(".")

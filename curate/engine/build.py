@@ -5,6 +5,7 @@ A mixture with a Pairing reads and resolves twice: first its rated rows, then th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +32,7 @@ from curate.engine.guards import (
 from curate.engine.ledger import LedgerInputs, write_source
 from curate.engine.manifest import VERSIONS, Json, SourceCounts, canonical, file_hash, manifest
 from curate.engine.pair_input import PairInput
-from curate.engine.partition import FILE, partition_paths
+from curate.engine.partition import FILE, REWARD_TYPES, partition_paths
 from curate.engine.pipeline import Phase, all_stages, final_phase, pairing_sources, rated_phase, score_columns
 from curate.engine.progress import BuildProgress, showing_progress
 from curate.engine.reading import ReadResult, open_sources, read
@@ -46,6 +47,7 @@ from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
 from curate.mix.spec import MixtureSpec
 from curate.rows.identity import content_hash
+from curate.rows.layout import Layout
 from curate.rows.schema import Kind
 
 
@@ -215,8 +217,9 @@ def _partitions(folder: Path, reading: ReadResult) -> tuple[Partition, ...]:
         for block in range(count):
             place = partition_paths(folder, source, block)
             keys = pa.ipc.open_file(pa.OSFile(str(place.keys), "rb"))
-            rows, file = keys.get_batch(0).num_rows, keys.schema.metadata[FILE].decode()
-            found.append(Partition(place, source, first, rows, file))
+            rows, told = keys.get_batch(0).num_rows, keys.schema.metadata
+            rewards = json.loads(told[REWARD_TYPES])
+            found.append(Partition(place, source, first, rows, told[FILE].decode(), rewards))
             first += rows
     return tuple(found)
 
@@ -273,8 +276,8 @@ def _write(
     moving = partial(relocate, moving=relocated_copies(splits.values(), relocated), size=states.bytes)
     spills += [spill for found in run_all(moving, spills if relocated.any() else [], threads) for spill in found]
     names = pa.array(inputs.names, pa.string())
-    parts = states.parts_of(states.copies > 0)
-    store = RowStore(inputs.lines, tuple(spills), kind, parts, names, states.source, states.occurrence, relocated)
+    layout = Layout(kind, states.parts_of(states.copies > 0), inputs.rewards)
+    store = RowStore(inputs.lines, tuple(spills), layout, names, states.source, states.occurrence, relocated)
     shards = {name: cut(name, found, states.bytes[found.row]) for name, found in splits.items() if len(found.row)}
     shards = shards or {"train": cut("train", splits["train"], states.bytes[:0])}
     tasks: list[Callable[[], Any]] = [

@@ -22,8 +22,10 @@ from curate.engine.state import Fate, Partition, RowStates
 from curate.io.atomic import read_ipc, replacing
 from curate.io.parquet import parquet_options
 from curate.rows.identity import numbered
-from curate.rows.parts import conform, together, with_null_calls
-from curate.rows.schema import kind_of, row_schema
+from curate.rows.layout import Layout
+from curate.rows.parts import together
+from curate.rows.rewards import reward_columns
+from curate.rows.schema import kind_of
 from curate.rows.take import take
 
 LEDGER = pa.schema(
@@ -93,6 +95,11 @@ class LedgerInputs:
     results: GroupResults
     kept: RowNames
     score_types: dict[str, pa.DataType]
+
+    @property
+    def rewards(self) -> dict[str, str]:
+        """The reward columns of all rows, by name, each with its type."""
+        return reward_columns(partition.rewards for partition in self.partitions)
 
 
 def write_source(inputs: LedgerInputs, section: Section, out: Path, number: int) -> dict[str, int]:
@@ -237,5 +244,5 @@ def _dropped(inputs: LedgerInputs, partition: Partition) -> pa.RecordBatch:
     ids = numbered(picked["id"], states.occurrence[row])
     names = ["source", "id", *picked.schema.names[3:]]
     whole = pa.RecordBatch.from_arrays([source, ids, *picked.columns[3:]], names=names)
-    schema = row_schema(kind_of(batch.schema), states.parts_of(states.fate == Fate.DROPPED))
-    return with_null_calls(conform(whole, schema))
+    layout = Layout(kind_of(batch.schema), states.parts_of(states.fate == Fate.DROPPED), inputs.rewards)
+    return layout.finished(whole)

@@ -26,6 +26,7 @@ from curate.kernels.hashing import ranks
 from curate.mix.tokens import Tokenizer, tokens
 from curate.rows.identity import Identities, identities, names
 from curate.rows.parts import parts_used
+from curate.rows.rewards import reward_types
 from curate.rows.segments import CONTENT, Segments, select
 from curate.rows.sides import best_scores, row_hashes
 from curate.rows.take import take, text_bytes
@@ -36,6 +37,9 @@ ROW = pa.field("row", pa.int32())
 
 FILE = b"file"
 """The metadata of a partition's keys with the name of its file."""
+
+REWARD_TYPES = b"rewards"
+"""The metadata of a partition's keys with the types of its reward columns, as JSON."""
 
 SIZES = b"sizes"
 """The metadata of a partition's lines with the bytes of its other files, as JSON."""
@@ -102,7 +106,8 @@ def make_partition(job: SourceJob, block: Block, place: PartitionPaths) -> RowCo
         write_ipc(place.signed, [keys_batch(passed.signed)])
     if passed.pairs is not None:
         write_ipc(place.pairs, [pairs_batch(passed.pairs)])
-    write_ipc(place.keys, [_with_places(keys(job, done), block, span)])
+    rewards = reward_types(passed.body) if "rewards" in passed.body.schema.names else {}
+    write_ipc(place.keys, [_with_places(keys(job, done), block, span, rewards)])
     others = {name: path.stat().st_size for name, path in place._asdict().items() if path.is_file()}
     others.pop("lines", None)
     sizes = {SIZES: json.dumps(others)}
@@ -147,12 +152,17 @@ def _unchanged_lines(parsed: Parsed, passed: PipelineOutput) -> NDArray[np.int64
     return np.where(stays[:, None], parsed.span, -1)
 
 
-def _with_places(batch: pa.RecordBatch, block: Block, span: NDArray[np.int64]) -> pa.RecordBatch:
-    """Add to the keys of a partition the file, and the place of each row's line in it (-1: in the spill file)."""
+def _with_places(
+    batch: pa.RecordBatch, block: Block, span: NDArray[np.int64], rewards: dict[str, list[str]]
+) -> pa.RecordBatch:
+    """Add to the keys of a partition the file, and the place of each row's line in it (-1: in the spill file).
+
+    `rewards` has the types of the reward columns (`curate.rows.rewards`).
+    """
     start = np.where(span[:, 0] >= 0, span[:, 0] + (block.start or 0), -1)
     length = (span[:, 1] - span[:, 0]).astype(np.int32)
     placed = batch.append_column("start", pa.array(start)).append_column("length", pa.array(length))
-    return placed.replace_schema_metadata({FILE: block.file})
+    return placed.replace_schema_metadata({FILE: block.file, REWARD_TYPES: json.dumps(rewards)})
 
 
 def with_names(body: pa.RecordBatch, ids: pa.StringArray, row: NDArray[np.int64]) -> pa.RecordBatch:

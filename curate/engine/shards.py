@@ -23,8 +23,8 @@ from curate.io.atomic import replacing
 from curate.io.parquet import parquet_options
 from curate.kernels.hashing import order_of
 from curate.rows.identity import numbered
-from curate.rows.parts import conform, with_null_calls
-from curate.rows.schema import Kind, body_schema, row_schema
+from curate.rows.layout import Layout
+from curate.rows.parts import conform
 from curate.rows.take import take
 
 SHARD_BYTES = 128 << 20
@@ -66,7 +66,7 @@ def _group_ends(size: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def write_shard(shard: Shard, store: RowStore, path: Path) -> None:
     """Write one shard as Parquet (zstd), whole or not at all."""
-    schema, loaded = _schema(store), Loaded()
+    schema, loaded = store.layout.schema, Loaded()
     with replacing(path) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema)) as writer:
         for start, end in pairwise([0, *shard.ends.tolist()]):
             rows = fetch(store, shard.order.pick(slice(start, end)), loaded)
@@ -91,13 +91,12 @@ class SpillFile(NamedTuple):
 class RowStore(NamedTuple):
     """Everything that finished rows are made from; `source`, `occurrence` and `relocated` run over all rows.
 
-    `parts` are those that some of the finished rows use, as bits.
+    `layout` has the columns of the finished rows.
     """
 
     lines: SourceLines
     spills: tuple[SpillFile, ...]
-    kind: Kind
-    parts: int
+    layout: Layout
     sources: pa.StringArray
     source: NDArray[np.int16]
     occurrence: NDArray[np.uint64]
@@ -151,7 +150,7 @@ def fetch(store: RowStore, order: Order, loaded: Loaded) -> pa.Table:
     place = np.concatenate([part.place for part in found]) if found else here
     if not (np.diff(place) > 0).all():
         rows = [take(pa.concat_batches(rows), np.argsort(place).astype(np.int32))]
-    return pa.Table.from_batches(map(with_null_calls, rows), _schema(store))
+    return pa.Table.from_batches(map(store.layout.finished, rows), store.layout.schema)
 
 
 def _from_spills(store: RowStore, order: Order, place: NDArray[np.int64], loaded: Loaded) -> Iterator[FetchedRows]:
@@ -171,7 +170,7 @@ def _from_spills(store: RowStore, order: Order, place: NDArray[np.int64], loaded
 def _load(number: int, store: RowStore) -> Bucket:
     """Read one bucket of every spill file."""
     batches, keys = [], []
-    schema = spill_schema(body_schema(store.kind, store.parts))
+    schema = spill_schema(store.layout.body)
     for spill in store.spills:
         batch = read_bucket(spill.path, number, spill.schema)
         batches.append(conform(batch, schema))
@@ -195,9 +194,5 @@ def _finished(store: RowStore, order: Order, part: FetchedRows) -> pa.RecordBatc
     row = order.row[part.place]
     source = store.sources.take(pa.array(store.source[row]))
     ids = numbered(part.ids, store.occurrence[row])
-    body = conform(part.body, body_schema(store.kind, store.parts))
-    return pa.RecordBatch.from_arrays([source, ids, *body.columns], schema=_schema(store))
-
-
-def _schema(store: RowStore) -> pa.Schema:
-    return row_schema(store.kind, store.parts)
+    body = conform(part.body, store.layout.body)
+    return pa.RecordBatch.from_arrays([source, ids, *body.columns], names=["source", "id", *body.schema.names])

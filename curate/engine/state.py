@@ -6,6 +6,7 @@ state is a new one; `curate.engine.build` makes `Partition` once its files are w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from pathlib import Path
@@ -93,10 +94,14 @@ class PartitionPaths(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A finished partition: its files, source, first row in the build, number of rows, and input file."""
+    """A finished partition: its files, source, first row in the build, number of rows, and input file.
+
+    `rewards` are the types of its reward columns, by name.
+    """
 
     paths: PartitionPaths
     source: int
     first: int
     rows: int
     file: str
+    rewards: Mapping[str, list[str]]

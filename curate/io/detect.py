@@ -195,7 +195,7 @@ def _refusal(
         is_lines = all(isinstance(row, bytes) for row in rows)
         cells = "" if is_lines else ", or describe its cells: separator=, quoted=, columns="
         return f"{where}: its first {len(rows)} rows cannot be read: {_fault(plain)[0]}. Repair the file{cells}."
-    near = [one for one in tried if one.good or one.likeness(fields)]
+    near = [one for one in tried if one.good or (one.likeness(fields) and fields.keys() >= {*one.format.named()})]
     near.sort(key=lambda one: (-one.good, -one.likeness(fields), call(one.format)))
     lines = [f"{call(one.format)} reads {one.good} of them ({_faults(one)})." for one in near[:2]]
     return " ".join(

@@ -131,10 +131,12 @@ def refuse_binary_feedback(form: Format, rows: Sequence[dict[str, Any]], where: 
         return
     name, good = found
     kept = f"pl.col({name!r})" if good is True else f"pl.col({name!r}) == {good!r}"
+    first = f"{form.list_column!r}, " if form.list_column is not None else ""
     raise FormatError(
-        f"{where}: its rows are binary feedback (KTO), which is not read yet: {name!r} says whether an answer is good, "
-        "and as plain conversations the bad answers would be trained on. Take the good ones, with the rows as a Polars "
-        f"frame `data`: frame(data.filter({kept}).drop({name!r}))"
+        f"{where}: its rows are binary feedback (KTO): {name!r} says whether an answer is good, and as plain "
+        f"conversations the bad answers would be trained on. Read them as unpaired rows, format=unpaired({first}"
+        f"label={name!r}), or take the good ones, with the rows as a Polars frame `data`: "
+        f"frame(data.filter({kept}).drop({name!r}))"
     )
 
 

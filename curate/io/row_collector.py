@@ -11,10 +11,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.io.formats.base import Completion, Conversation, Preference, RatedAnswers, Row, as_json
+from curate.io.formats.base import Completion, Conversation, Preference, Prompt, RatedAnswers, Row, Unpaired, as_json
 from curate.kernels.hashing import Hashes
 from curate.rows.parts import conform
-from curate.rows.schema import BODIES, CALL, COMPLETION, FULL, FULL_MESSAGE, MESSAGE, ROW_PARTS, SCORE, Kind
+from curate.rows.schema import (
+    BODIES,
+    CALL,
+    COMPLETION,
+    FULL,
+    FULL_MESSAGE,
+    MESSAGE,
+    MESSAGES,
+    REWARDS,
+    ROW_PARTS,
+    SCORE,
+    Kind,
+)
 from curate.rows.validate import RichTurn, Turn
 
 QUARANTINED = pa.schema(
@@ -135,8 +147,11 @@ class Collector:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.lists = [MessageLists() for _ in range(3 if kind == "preference" else 1)]
+        columns = [field.name for field in BODIES[kind] if field.type == MESSAGES]
+        self.lists = [MessageLists() for _ in columns]
         self.answers = Answers()
+        self.labels: list[bool] = []
+        self.rewards: list[list[tuple[str, str]]] = []
         self.scores: tuple[list[float | None], list[float | None]] = ([], [])
         self.parts: tuple[list[str | None], ...] = tuple([] for _ in ROW_PARTS)
         self.meta: list[str] = []
@@ -159,6 +174,13 @@ class Collector:
                 rejected.add(row.rejected)
                 self.scores[0].append(row.chosen_score)
                 self.scores[1].append(row.rejected_score)
+            case Unpaired():
+                self.lists[0].add(row.prompt)
+                self.lists[1].add(row.completion)
+                self.labels.append(row.label)
+            case Prompt():
+                self.lists[0].add(row.prompt)
+                self.rewards.append([(name, as_json(value)) for name, value in row.rewards.items()])
         for values, value in zip(self.parts, parts, strict=True):
             values.append(value)
         self.meta.append(meta)
@@ -177,6 +199,10 @@ class Collector:
             arrays.append(self.answers.array())
         if self.kind == "preference":
             arrays += [floats(scores) for scores in self.scores]
+        if self.kind == "unpaired":
+            arrays.append(pa.array(self.labels, pa.bool_()))
+        if self.kind == "prompt":
+            arrays.append(pa.array(self.rewards, REWARDS))
         if full:
             arrays += map(strings, self.parts)
         names = [*BODIES[self.kind].names[:-1], *(part.name for part in ROW_PARTS if full), "meta"]

@@ -93,4 +93,8 @@ def stage_of(kind: Kind) -> Stage:
     """Return the stage that trains on rows of a kind; raises `CallError` for rated rows."""
     if kind == "rated":
         raise CallError("the build holds rated rows, which cannot be trained on; make pairs of them with binarize()")
+    if kind in {"unpaired", "prompt"}:
+        raise CallError(
+            f"curate trains on conversations and pairs, and the build holds {kind} rows; load its data files with TRL"
+        )
     return "sft" if kind == "conversation" else "dpo"

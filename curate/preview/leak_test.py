@@ -147,7 +147,7 @@ def _third(body: pa.RecordBatch, on: On, texts: pa.StringArray) -> pa.RecordBatc
     """Make each text the third and last turn of its row's dialogue or prompt; None where `on` does not read it."""
     kind = kind_of(body.schema)
     body = conform(body, BODIES[kind])
-    name = "prompt" if kind == "preference" else "messages"
+    name = "messages" if "messages" in body.schema.names else "prompt"
     lists = body[name]
     old = lists.values
     length = np.diff(lists.offsets.to_numpy())

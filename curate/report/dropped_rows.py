@@ -17,6 +17,7 @@ from curate.report.highlights import Hit, Span, cut
 from curate.result.build import Build
 from curate.result.folder import check_known, named_rows
 from curate.rows.schema import Kind
+from curate.rows.segments import SIDES
 
 SHOWN: Final = 10
 """Rows shown for each step and reason."""
@@ -219,8 +220,8 @@ def every_turn(kind: str, row: dict[str, Any]) -> list[ShownTurn]:
     tools = _tools("dialogue" if kind == "conversation" else "prompt", row)
     if kind == "conversation":
         return [*tools, *_messages("dialogue", row["messages"])]
-    if kind == "preference":
-        sides = ("prompt", "chosen", "rejected")
+    if kind != "rated":
+        sides = [side for side in SIDES if side in row]
         return [*tools, *(turn for side in sides for turn in _messages(side, row[side]))]
     answers = [
         (

@@ -5,16 +5,15 @@ A row is known by its source and id. Only ids, fates and hashes meet here; texts
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import polars as pl
-import pyarrow as pa
 
 from curate.errors import CallError
 from curate.result.build import Build
 from curate.result.folder import named_rows, reading
-from curate.rows.schema import BODIES, FULL, row_schema
+from curate.rows.schema import BODIES, FULL, Kind, row_schema
 
 Change: TypeAlias = Literal["entered", "left", "changed"]
 CHANGES: Final[tuple[Change, ...]] = ("entered", "left", "changed")
@@ -67,8 +66,8 @@ def diff(a: Build, b: Build) -> Diff:
             f"{a.path} holds {a.kind} rows, {b.path} holds {b.kind} rows; only rows of one kind can be compared"
         )
     with reading(a.path, b.path):
-        plain = all(pl.Schema(row_schema(a.kind)) == build.kept().collect_schema() for build in (a, b))
-        before, after = (_kept(build, (BODIES if plain else FULL)[a.kind]) for build in (a, b))
+        types = _body_types(a.kind, [build.kept().collect_schema() for build in (a, b)])
+        before, after = (_kept(build, types) for build in (a, b))
         both = before.join(after, on=ROW, suffix="_after")
         entered = _absent(after, before, a, b, "entered")
         left = _absent(before, after, b, a, "left")
@@ -126,9 +125,21 @@ def _data(a: Build, b: Build) -> Iterator[str]:
     yield from (name for name in after if name in before and before[name] != after[name])
 
 
-def _kept(build: Build, schema: pa.Schema) -> pl.LazyFrame:
-    """Return a line for each row in the data files: its copies, its split and a hash of what it says, in `schema`."""
-    kept, types = build.kept(), pl.Schema(schema)
+def _body_types(kind: Kind, schemas: Sequence[pl.Schema]) -> pl.Schema:
+    """Return columns and types in which the bodies of two builds can be compared: parts that one lacks are null."""
+    plain = pl.Schema(row_schema(kind))
+    if all(schema == plain for schema in schemas):
+        return pl.Schema(BODIES[kind])
+    own = {name: dtype for schema in schemas for name, dtype in schema.items() if name not in {"source", "id"}}
+    same = {
+        name: dtype if all(s.get(name, dtype) == dtype for s in schemas) else pl.String() for name, dtype in own.items()
+    }
+    return pl.Schema({**same, **{name: dtype for name, dtype in pl.Schema(FULL[kind]).items() if name != "rewards"}})
+
+
+def _kept(build: Build, types: pl.Schema) -> pl.LazyFrame:
+    """Return a line for each row in the data files: its copies, its split and a hash of what it says."""
+    kept = build.kept()
     there = kept.collect_schema()
     body = [(pl.col(name) if name in there else pl.lit(None)).cast(types[name]).alias(name) for name in types]
     said = kept.select(*ROW, said=pl.struct(body).hash())

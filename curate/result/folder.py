@@ -55,7 +55,7 @@ class BuildFolder:
 
     @property
     def kind(self) -> Kind:
-        """The kind of its rows: conversation, rated or preference."""
+        """The kind of its rows: conversation, rated, preference, unpaired or prompt."""
         kind: Kind = self.manifest["kind"]
         return kind
 

@@ -32,7 +32,7 @@ def row_frame(segments: Segments, columns: Iterable[str] = COLUMNS) -> pl.DataFr
     """Return some columns of the rows of a batch; only these are computed.
 
     - `source`, `id`: strings; the id is the source's own or a hash of the content. Null where a step is called by hand.
-    - `kind`: "conversation", "rated" or "preference".
+    - `kind`: "conversation", "rated", "preference", "unpaired" or "prompt".
     - `prompt`, `response`, `chosen`, `rejected`: the text of that scope (`curate.rows.segments.segments`), one space
       between two turns; empty where the row has none.
     - `turns`, `characters`, `words`: counts over all turns and completions. Int64.

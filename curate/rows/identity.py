@@ -92,6 +92,9 @@ def _hash_array(array: pa.Array) -> Hashes:
     if pa.types.is_float64(array.type):
         bits = np.asarray(array.fill_null(0.0)).view(np.uint64)
         return _with_nulls(array, Hashes(bits, bits))
+    if pa.types.is_boolean(array.type):
+        words = np.asarray(array.fill_null(False)).astype(np.uint64)  # noqa: FBT003  Arrow's argument
+        return _with_nulls(array, Hashes(words, words))
     raise TypeError(f"no hash is defined for {array.type}")
 
 

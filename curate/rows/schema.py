@@ -1,4 +1,4 @@
-"""What a row is: the three kinds, their Arrow schemas, the roles of a message, and the parts that few rows have.
+"""What a row is: the five kinds, their Arrow schemas, the roles of a message, and the parts that few rows have.
 
 A row of plain chat has the columns of `BODIES`. Rows with tool calls or reasoning have more: a batch holds all of them
 (`FULL`) or none, and the files of a build those that some row uses (`curate.rows.parts`).
@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 import pyarrow as pa
 
-Kind: TypeAlias = Literal["conversation", "rated", "preference"]
+Kind: TypeAlias = Literal["conversation", "rated", "preference", "unpaired", "prompt"]
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 ROLES: Final[tuple[Role, ...]] = ("system", "user", "assistant", "tool")
@@ -24,6 +24,9 @@ SCORE: Final = pa.struct([pa.field("name", pa.string()), pa.field("value", pa.fl
 COMPLETION: Final = pa.struct(
     [pa.field("content", pa.string()), pa.field("model", pa.string()), pa.field("scores", pa.list_(SCORE))]
 )
+
+REWARDS: Final = pa.list_(pa.struct([("name", pa.string()), ("value", pa.string())]))
+"""What reward functions read of a row: the names of its columns and their values, as JSON text."""
 
 CALL: Final = pa.struct([("id", pa.string()), ("name", pa.string()), ("arguments", pa.string())])
 """A call of a tool. `arguments` is JSON text, byte for byte as it came; `id` is null where none was given."""
@@ -58,6 +61,10 @@ BODIES: Final[dict[Kind, pa.Schema]] = {
             ("meta", pa.string()),
         ]
     ),
+    "unpaired": pa.schema(
+        [("prompt", MESSAGES), ("completion", MESSAGES), ("label", pa.bool_()), ("meta", pa.string())]
+    ),
+    "prompt": pa.schema([("prompt", MESSAGES), ("rewards", REWARDS), ("meta", pa.string())]),
 }
 """A row without its names: what a source says, and what an Edit may change. `meta` is a JSON object, never read."""
 
@@ -98,7 +105,7 @@ def kind_of(schema: pa.Schema) -> Kind:
     >>> kind_of(row_schema("preference"))
     'preference'
     """
-    for kind in ("preference", "rated", "conversation"):
+    for kind in ("preference", "unpaired", "rated", "prompt", "conversation"):
         if set(BODIES[kind].names) <= set(schema.names):
             return kind
     raise ValueError(f"no row kind has the columns {schema.names}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.kernels.buffers import Text, frozen, view
 from curate.kernels.compile import kernel
-from curate.rows.schema import ASSISTANT, COMPLETION, MESSAGE, ROLES, SYSTEM, USER, Kind, Role, kind_of
+from curate.rows.schema import ASSISTANT, ROLES, SYSTEM, USER, Kind, Role, kind_of
 
 Side: TypeAlias = Literal["dialogue", "prompt", "completion", "chosen", "rejected"]
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
@@ -130,9 +130,10 @@ def segments(body: pa.RecordBatch, on: On = "all", parts: frozenset[TextPart] | 
     Of messages and rows, only `parts` are read, by default the content alone; None is all of them.
 
     - `all`: every message and completion.
-    - `prompt`: a conversation's turns before the first assistant turn; the prompt of rated and preference rows.
+    - `prompt`: a conversation's turns before the first assistant turn; the prompt of rows of other kinds.
     - `first_user`: the first user turn of the prompt.
-    - `response`: a conversation's assistant turns; a rated row's completions; both answers of a preference row.
+    - `response`: a conversation's assistant turns; the completions of a rated or unpaired row; both answers of a
+      preference row.
     - `chosen`, `rejected`: one answer of a preference row; no segment of other kinds.
     - a set of roles: messages of these roles; completions count as assistant turns.
 
@@ -161,23 +162,22 @@ def _sides(body: pa.RecordBatch, kind: Kind) -> Iterator[Part]:
         "conversation": {"messages": "dialogue"},
         "rated": {"messages": "prompt", "completions": "completion"},
         "preference": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+        "unpaired": {"prompt": "prompt", "completion": "completion"},
+        "prompt": {"prompt": "prompt"},
     }
     for column, side in sides[kind].items():
         lists = body[column]
         content = _part(lists, column, side)
         yield content
-        if lists.type.value_type.num_fields > PLAIN_FIELDS[side]:
+        if lists.type.value_type.get_field_index("reasoning") >= 0:
             yield from _of_messages(content, lists.values, column)
     if "tools" in body.schema.names:
         yield from _of_rows(body, "tools", next(iter(sides[kind].values())))
 
 
-PLAIN_FIELDS: Final = {side: COMPLETION.num_fields if side == "completion" else MESSAGE.num_fields for side in SIDES}
-
-
 def _part(lists: pa.ListArray, column: str, side: Side) -> Part:
     row, turn, index = _spread(frozen(lists.offsets.to_numpy(zero_copy_only=True)))
-    if side == "completion":
+    if lists.type.value_type.get_field_index("role") < 0:
         role = np.full(len(index), ASSISTANT, np.uint8)
     else:
         role = role_codes(view(lists.values.field("role")))[index]

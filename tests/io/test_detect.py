@@ -15,7 +15,15 @@ USER, BOT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": 
 HH = "\n\nHuman: Hi\n\nAssistant: a"
 
 KNOWN: dict[str, dict[str, Any]] = {
-    "messages()": {"messages": [USER, BOT], "label": True},
+    "messages()": {"messages": [USER, BOT], "label": "sport"},
+    "unpaired()": {"prompt": "Hi", "completion": "a", "label": True},
+    "unpaired(column='messages')": {"messages": [USER, BOT], "label": False},
+    "unpaired(label='kto_tag', column='conversations')": {
+        "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "a"}],
+        "kto_tag": True,
+    },
+    "prompts()": {"messages": [USER], "ground_truth": "4", "dataset": "math"},
+    "prompts(column='prompt')": {"prompt": "2+2?", "ground_truth": ["4"]},
     "messages(column='input')": {"input": [USER, BOT]},
     "messages(column='prompt')": {"prompt": [USER]},
     "sharegpt()": {"conversations": [{"from": "human", "value": "Hi"}]},

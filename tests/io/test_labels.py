@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from curate.io.formats.base import Format
 from curate.io.formats.columns import columns
 from curate.io.formats.dialogues import messages
 from curate.io.formats.rated import scored
+from curate.io.formats.unpaired import unpaired
 from curate.io.inputs import Input, files
 from curate.io.joined import joined
 from curate.io.tables import frame
@@ -67,23 +69,37 @@ FEEDBACK: dict[str, tuple[str, list[dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("name", FEEDBACK)
-def test_binary_feedback_is_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_binary_feedback_is_never_read_as_conversations(tmp_path: Path, name: str) -> None:
     form, rows = FEEDBACK[name]
     path = save(tmp_path / "kto.jsonl", rows)
-    for how in ("auto", form):
-        with pytest.raises(
-            FormatError, match=r"kto\.jsonl: its rows are binary feedback \(KTO\), which is not read yet"
-        ) as caught:
-            files(path, how).open()
+    with pytest.raises(FormatError, match=r"kto\.jsonl: its rows are binary feedback \(KTO\): ") as caught:
+        files(path, form).open()
     offered = str(caught.value).rpartition("`data`: ")[2]
     good, bad = read(eval(offered, {"frame": frame, "pl": pl, "data": pl.DataFrame(rows)}))  # noqa: S307  our own call
-    marks = [
-        value for row in rows for key, value in row.items() if key.lower() in {"label", "tag", "kto_tag", "thumbs_up"}
-    ]
-    assert len(good) == sum(str(mark).lower() in {"true", "1", "good", "desirable"} for mark in marks)
+    names = {"label", "tag", "kto_tag", "thumbs_up"}
+    marks = [value for row in rows for key, value in row.items() if key.lower() in names]
+    truths = [str(mark).lower() in {"true", "1", "good", "desirable"} for mark in marks]
+    assert len(good) == sum(truths)
     assert bad == []
     with pytest.raises(FormatError, match="binary feedback"):
         frame(pl.DataFrame(rows), form).open()
+    if form in {"alpaca", "question_answer"}:
+        return
+    offered = re.search(r"format=(unpaired\(.*?\)), or", str(caught.value))[1]  # type: ignore[index]
+    made, bad = read(files(path, eval(offered, {"unpaired": unpaired})))  # noqa: S307  our own call
+    assert [row["label"] for row in made] == [
+        truth for truth, mark in zip(truths, marks, strict=True) if mark is not None
+    ]
+    assert all(row["completion"][0]["role"] == "assistant" for row in made)
+    assert len(bad) == marks.count(None)
+
+
+@pytest.mark.parametrize("name", ["TRL", "TRL, messages", "LLaMA-Factory", "messages"])
+def test_binary_feedback_is_detected(tmp_path: Path, name: str) -> None:
+    _, rows = FEEDBACK[name]
+    opened = files(save(tmp_path / "kto.jsonl", rows)).open()
+    assert opened.kind == "unpaired"
+    assert read(files(tmp_path / "kto.jsonl"))[1] == []
 
 
 @pytest.mark.parametrize(
@@ -122,18 +138,18 @@ def test_columns_that_the_user_maps_are_read_with_a_note(tmp_path: Path) -> None
 
 
 def test_real_sources_are_not_taken_for_feedback(real_data: Path) -> None:
-    refused = []
+    found = []
     for path in [
         *real_data.glob("sft/*.json*"),
         *real_data.glob("preference/**/*.[jc]*"),
         real_data / "sft/t0_train_50k",
     ]:
         try:
-            files(path).open()
+            kind = files(path).open().kind
         except FormatError as error:
-            if "binary feedback" in str(error):
-                refused.append(path.name)
-    assert refused == ["kto_en_demo.json"]
+            kind = "unpaired" if "binary feedback" in str(error) else ""  # type: ignore[assignment]
+        found += [path.name] if kind in {"unpaired", "prompt"} else []
+    assert found == ["kto_en_demo.json"]
 
 
 JUDGED: list[dict[str, Any]] = [

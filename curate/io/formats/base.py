@@ -53,7 +53,24 @@ class Preference(NamedTuple):
     meta: Fields
 
 
-Row: TypeAlias = Conversation | RatedAnswers | Preference
+class Unpaired(NamedTuple):
+    """The body of an unpaired row; `label` says whether the completion is good."""
+
+    prompt: list[Turn]
+    completion: list[Turn]
+    label: bool
+    meta: Fields
+
+
+class Prompt(NamedTuple):
+    """The body of a prompt row; `rewards` is what reward functions read, by name."""
+
+    prompt: list[Turn]
+    rewards: Fields
+    meta: Fields
+
+
+Row: TypeAlias = Conversation | RatedAnswers | Preference | Unpaired | Prompt
 
 
 class FastPath(NamedTuple):

@@ -101,10 +101,11 @@ def _completion(found: _RatedCompletion, left: Fields, column: str) -> Completio
         left.pop(taken, None)
     values = {check_text(word, f"{column}.scores"): rating(value, f"{column}.scores.{word}") for word, value in pairs}
     scores = {word: value for word, value in values.items() if value is not None}
-    return Completion(check_text(getattr(found, name), f"{column}.{name}"), _model(found.model, column), scores)
+    return Completion(check_text(getattr(found, name), f"{column}.{name}"), model_of(found.model, column), scores)
 
 
-def _model(model: str | None, column: str) -> str | None:
+def model_of(model: str | None, column: str) -> str | None:
+    """Return the name of a model, if there is one; raises `Fault` for one with NUL."""
     return None if model is None else check_text(model, f"{column}.model")
 
 
@@ -169,7 +170,7 @@ def _annotated(found: _UltraCompletion, left: Fields, column: str) -> Completion
     scores = {aspect: value for aspect, value in values.items() if value is not None}
     for taken in ("response", "model", "overall_score", "fine-grained_score"):
         left.pop(taken, None)
-    return Completion(check_text(found.response, f"{column}.response"), _model(found.model, column), scores)
+    return Completion(check_text(found.response, f"{column}.response"), model_of(found.model, column), scores)
 
 
 def rating(value: str | float | None, column: str) -> float | None:

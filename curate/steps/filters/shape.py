@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import check_whole
-from curate.rows.schema import ASSISTANT, ROLES, SYSTEM, TOOL, UNKNOWN_ROLE, USER
+from curate.rows.schema import ASSISTANT, ROLES, SYSTEM, TOOL, UNKNOWN_ROLE, USER, kind_of
 from curate.rows.segments import CONTENT, On, Part, Segments, TextPart, check_on, select
 from curate.steps._evidence import part_hits, sort_and_trim
 from curate.steps._settings import check_order
@@ -140,8 +140,9 @@ def shape(
         max_words: More are `too_many_words`.
         empty_turns: Allow turns of nothing but white space and invisible characters; otherwise `empty_turn`. A turn
             with a call is not empty.
-        unanswered: Allow a last turn that is not the assistant's, a rated row without a completion, and a preference
-            row with an answer that does not end with the assistant; otherwise `unanswered`.
+        unanswered: Allow a last turn that is not the assistant's, a rated or unpaired row without a completion, and a
+            preference row with an answer that does not end with the assistant; otherwise `unanswered`. Rows of kind
+            prompt await an answer.
         role_order: Drop rows with a turn out of order (`role_order`). A system turn comes first or nowhere; user and
             assistant alternate, the user first; tool turns come between two assistant turns.
         allow_large_drop: Let the step drop more than half of a source without stopping the build.
@@ -217,7 +218,9 @@ def _ends(part: Part) -> NDArray[np.bool_]:
 
 
 def _unanswered(segments: Segments) -> NDArray[np.bool_]:
-    """Mark the rows with a dialogue that the assistant does not end."""
+    """Mark the rows with a dialogue that the assistant does not end; prompts await an answer."""
+    if segments.body is not None and kind_of(segments.body.schema) == "prompt":
+        return np.zeros(segments.rows, np.bool_)
     answered = {}
     for part in segments.parts:
         last = _ends(part) & (part.role == ASSISTANT)
@@ -241,7 +244,7 @@ def _misplaced(segments: Segments) -> list[NDArray[np.int8]]:
         ends = _ends(part)
         begins = np.ones(len(part.row), np.bool_)
         begins[1:] = ends[:-1]
-        if part.side == "completion":
+        if part.path[:1] == ("completions",):
             begins[:] = True
         previous = np.empty(len(part.row), np.int8)
         previous[1:] = part.role[:-1]

@@ -76,7 +76,7 @@ class LintPairs(Filter):
         none = np.zeros(segments.rows, np.int32)
         columns: Columns = dict.fromkeys((*LINTS, *SIZES), none)
         kind = kind_of(segments.body.schema) if segments.body is not None else "conversation"
-        if segments.body is None or kind == "conversation":
+        if segments.body is None or kind not in {"rated", "preference"}:
             return Scores(columns, sort_and_trim([]))
         columns["empty_side"] = empty_sides(segments, rated=kind == "rated")
         columns["prompt_repeated"], hits = repeated(segments)
