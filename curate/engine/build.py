@@ -217,9 +217,9 @@ def _partitions(folder: Path, reading: ReadResult) -> tuple[Partition, ...]:
         for block in range(count):
             place = partition_paths(folder, source, block)
             keys = pa.ipc.open_file(pa.OSFile(str(place.keys), "rb"))
-            rows, told = keys.get_batch(0).num_rows, keys.schema.metadata
-            rewards = json.loads(told[REWARD_TYPES])
-            found.append(Partition(place, source, first, rows, told[FILE].decode(), rewards))
+            rows, metadata = keys.get_batch(0).num_rows, keys.schema.metadata
+            rewards = json.loads(metadata[REWARD_TYPES])
+            found.append(Partition(place, source, first, rows, metadata[FILE].decode(), rewards))
             first += rows
     return tuple(found)
 

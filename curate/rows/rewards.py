@@ -30,6 +30,7 @@ _LONG: Final = r"^-?[0-9]{19,}$"
 def reward_types(body: pa.RecordBatch) -> dict[str, list[str]]:
     """Return the names of the reward columns of these rows, each with the types of its values; nulls have none.
 
+    >>> from curate.rows.schema import REWARDS
     >>> rewards = [[{"name": "ground_truth", "value": '"4"'}], [{"name": "ground_truth", "value": "[1]"}]]
     >>> reward_types(pa.RecordBatch.from_pydict({"rewards": pa.array(rewards, REWARDS)}))
     {'ground_truth': ['json', 'text']}
@@ -84,6 +85,7 @@ def reward_fields(columns: Mapping[str, str]) -> list[pa.Field]:
 def spread(body: pa.RecordBatch, columns: Mapping[str, str]) -> pa.RecordBatch:
     """Return rows with a column for each reward in place of `rewards`; null where a row has none.
 
+    >>> from curate.rows.schema import REWARDS
     >>> rewards = pa.array([[{"name": "n", "value": "2"}], []], REWARDS)
     >>> spread(pa.RecordBatch.from_pydict({"rewards": rewards, "meta": ["{}", "{}"]}), {"n": "int"}).to_pydict()
     {'n': [2, None], 'meta': ['{}', '{}']}

@@ -84,7 +84,7 @@ def test_the_answer_of_an_unpaired_row_is_judged(tmp_path: Path) -> None:
     assert "k99" in (build.path / "report.html").read_text()
 
 
-def test_equal_answers_with_other_labels_are_told_apart_by_id_alone(tmp_path: Path) -> None:
+def test_equal_answers_with_other_labels_have_ids_of_their_own(tmp_path: Path) -> None:
     rows = [{**KTO[0], "label": label} for label in (True, False)]
     for row in rows:
         del row["id"]

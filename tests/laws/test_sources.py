@@ -61,6 +61,13 @@ EXAMPLES: Final[dict[str, Callable[[int], Row]]] = {
         "prompt": f"Ask {i}?",
         "completions": [{"content": word, "scores": {"overall": 1.0}} for word in "ab"],
     },
+    "nectar": lambda i: {
+        "prompt": f"\n\nHuman: Ask {i}?\n\nAssistant: ",
+        "answers": [{"answer": word, "model": "m", "rank": rank} for rank, word in enumerate("ab", 1)],
+    },
+    "stepwise": lambda i: {"prompt": f"Ask {i}?", "completions": ["a", "b"], "labels": [True, False]},
+    "unpaired": lambda i: {"prompt": f"Ask {i}?", "completion": f"So {i}.", "label": bool(i % 2)},
+    "prompts": lambda i: {"messages": turns(f"Ask {i}?"), "ground_truth": f"{i}", "dataset": "d"},
 }  # fmt: skip
 """A row of each format that needs no settings, with nothing in quarantine."""
 

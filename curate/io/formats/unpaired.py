@@ -97,7 +97,7 @@ def unpaired(column: str | None = None, *, label: str = "label") -> UnpairedForm
 
     The answer is `completion`, its prompt `prompt`, `question` or `instruction`, each a text or a list of messages.
     With `column`, the row has one list of messages instead (in either spelling), of which the last is the answer. A
-    label is a truth value, or a word or number that stands for one: 1 and 0 or -1, good and bad, desirable and
+    label is a truth value, or a word or number that means one: 1 and 0 or -1, good and bad, desirable and
     undesirable, chosen or accepted and rejected, up and down, like and dislike. Rows with another label are
     quarantined.
 

@@ -39,7 +39,7 @@ def decoded_rewards(row: dict[str, Any]) -> dict[str, Any]:
         ("Good", True), ("bad", False), ("chosen", True), ("rejected", False), ("thumbs_down", False), ("1", True),
     ],
 )  # fmt: skip
-def test_a_label_is_a_truth_value_or_stands_for_one(value: object, good: bool) -> None:  # noqa: FBT001
+def test_a_label_is_a_truth_value_or_means_one(value: object, good: bool) -> None:  # noqa: FBT001
     (row,), _ = both(unpaired(), {**PAIR, "label": value})
     assert row == {"prompt": [ASK], "completion": [SAY], "label": good, "meta": {}}
 
