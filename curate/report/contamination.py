@@ -30,8 +30,8 @@ ROW: Final = ["source", "id"]
 class EvalCoverage(NamedTuple):
     """The coverage of an eval: counts of its items, the unmatchable ones with the reason, and the generic ones.
 
-    A generic item, and one that is no whole sentence, matches only a whole turn or line: `common` are some of them,
-    each with the number of rows that contain it within longer text, and `within` counts those with such rows.
+    A generic item, and one that is no whole sentence, matches only where it is by itself: `common` are some of
+    them, each with the number of rows that contain it elsewhere, and `within` counts those with such rows.
     """
 
     name: str

@@ -29,6 +29,23 @@ BEGINS_TURN: Final = (
 ENDS_TURN: Final = r"^[^\w\n#<\[]*(?:$|\n|#{2,}|<\||</s>|\[/INST\])"
 """What is before and after a turn in the text of a chat: a line, "### Human:", "<|user|>", "[INST]"."""
 
+BEGINS_QUESTION: Final = r"(?:^|[\n.!?:。！？：؟])[\s\p{Ps}\p{Pi}\"'*-]*$"
+ENDS_QUESTION: Final = r"^\s?[?？؟]"
+"""What is before and after a question that is a sentence of its own within a text."""
+
+AROUND: Final = 256
+"""Characters read before and after a text to see its position: marks and labels are shorter."""
+
+COMMON: Final = 0.01
+"""A word in a larger share of rows is not informative about a question."""
+
+PRIOR: Final = 100
+"""Weight, in rows, of the evals' questions as a prior for a word's share of rows: few rows alone say little."""
+
+WITHIN, SENTENCE, ALONE = range(3)
+"""Positions of a short text in a turn: within longer text, as a question that is a sentence of its own, or as a turn or
+line of its own."""
+
 MATCHES: Final = pl.Schema(
     {
         "row": pl.Int32,
@@ -40,7 +57,7 @@ MATCHES: Final = pl.Schema(
         "words": pl.Int32,
         "item_start": pl.Int32,
         "item_end": pl.Int32,
-        "alone": pl.Boolean,
+        "position": pl.Int8,
     }
 )
 """A text that a row of a batch contains: from word `at` on, `words` words of the turn at `place` match the text
@@ -57,7 +74,7 @@ HIT: Final = pa.struct(
         ("end", pa.int32()),
         ("item_start", pa.int32()),
         ("item_end", pa.int32()),
-        ("alone", pa.bool_()),
+        ("position", pa.int8()),
     ]
 )
 """A hit as the build stores it: `start` and `end` are characters of the turn."""
@@ -132,34 +149,75 @@ def overlaps(batch: Batch, index: Index) -> pl.DataFrame:
 
 
 def short_runs(batch: Batch, index: Index, informative: int) -> tuple[pl.DataFrame, dict[str, NDArray[np.int64]]]:
-    """Return the short texts that rows contain, and counts of rows: with each word, each text, each in longer text.
+    """Return the short texts that rows contain, and counts of rows: with each word, and with each text.
 
-    A text of fewer distinct words than `informative` is generic whatever the data: within longer text it only counts.
+    Beside all rows with a text, there are those that have it only within longer text, and only as a sentence there.
+
+    A text of too few distinct words is generic whatever the data, see `required`: then it is only counted.
     """
     table, count, frequency = runs(batch.turns, index.shorts)
     lines = table[:count]
-    alone = _between_marks(batch, lines) | (lines[:, 4] == 1)
-    rows, within = (np.bincount(text, minlength=index.shorts.count) for text in (lines[:, 1], lines[~alone, 1]))
-    worth = np.diff(index.vocabulary.begins) >= informative
-    counts = alone | (worth & ~index.unfinished)[lines[:, 1]]
-    lines, alone = lines[counts], alone[counts]
+    position = _positions(batch, lines)
+    held, within, sentence = (
+        np.bincount(lines[chosen, 1], minlength=index.shorts.count)
+        for chosen in (position <= ALONE, position == WITHIN, position == SENTENCE)
+    )
+    most = np.diff(index.vocabulary.begins).astype(np.int32)
+    counts = position >= required(most, most, index, informative)[lines[:, 1]]
+    lines, position = lines[counts], position[counts]
     score, begin = np.ones(len(lines)), np.zeros(len(lines), np.int32)
-    found = matches(batch, lines[:, 0], index.short[lines[:, 1]], WHOLE, score, lines[:, 2], lines[:, 3], begin, alone)
-    totals = {"df": frequency[:-1], "held": rows, "within": within}
+    found = matches(
+        batch, lines[:, 0], index.short[lines[:, 1]], WHOLE, score, lines[:, 2], lines[:, 3], begin, position
+    )
+    totals = {"df": frequency[:-1], "held": held, "within": within, "sentence": sentence}
     return found, {name: total.astype(np.int64) for name, total in totals.items()}
 
 
-def _between_marks(batch: Batch, lines: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return which runs of words fill a turn of a chat written as one text: "### Human: Who are you? ### ..."."""
+def informative_words(
+    index: Index, df: NDArray[np.int64], held: NDArray[np.int64], rows: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return how many informative words each short text has, and how many of these are rare among questions too.
+
+    An informative word is in at most `COMMON` of the rows without the text. Rows with the text do not count, or many
+    copies of a question would make its own words common. `PRIOR` rows are added, which have the words as often as the
+    questions of the evals do, so that ten rows do not make every word common.
+    """
+    vocabulary = index.vocabulary
+    mine = np.repeat(held, np.diff(vocabulary.begins))
+    share = vocabulary.share[vocabulary.words]
+    rare = df[vocabulary.words] - mine + PRIOR * share <= COMMON * (rows - mine + PRIOR)
+    informative, telling = (
+        np.diff(np.concatenate([[0], np.cumsum(words)])[vocabulary.begins]).astype(np.int32)
+        for words in (rare, rare & (share <= COMMON))
+    )
+    return informative, telling
+
+
+def required(informative: NDArray[np.int32], telling: NDArray[np.int32], index: Index, least: int) -> NDArray[np.int8]:
+    """Return the least position at which short texts count: `WITHIN` with the `least` informative words.
+
+    A whole question says more than a phrase, so that a `SENTENCE` needs one word fewer, but of the `telling` ones that
+    are rare among questions too: "Which of the following statements is true?" is a part of many questions.
+    """
+    position = np.where(telling >= max(least - 1, 1), SENTENCE, ALONE)
+    position[informative >= least] = WITHIN
+    position[index.unfinished] = ALONE
+    return position.astype(np.int8)
+
+
+def _positions(batch: Batch, lines: NDArray[np.int32]) -> NDArray[np.int8]:
+    """Return the positions of runs of words; "### Human: Who are you? ### ..." has a turn of its own within it."""
     inside = np.flatnonzero(lines[:, 4] == 0)
     place = lines[inside, 0]
     start, end = characters(batch, place, lines[inside, 2], lines[inside, 3])
     turns = batch.strings(place)
-    before = turns.str.head(pl.Series(start)).str.replace_all(PATTERN, "").str.contains(BEGINS_TURN)
-    after = turns.str.slice(pl.Series(end)).str.replace_all(PATTERN, "").str.contains(ENDS_TURN)
-    answer = np.zeros(len(lines), np.bool_)
-    answer[inside] = (before & after).fill_null(value=False).to_numpy()
-    return answer
+    before = turns.str.head(pl.Series(start)).str.tail(AROUND).str.replace_all(PATTERN, "")
+    after = turns.str.slice(pl.Series(end), AROUND).str.replace_all(PATTERN, "")
+    turn = (before.str.contains(BEGINS_TURN) & after.str.contains(ENDS_TURN)).fill_null(value=False)
+    sentence = (before.str.contains(BEGINS_QUESTION) & after.str.contains(ENDS_QUESTION)).fill_null(value=False)
+    position = np.full(len(lines), ALONE, np.int8)
+    position[inside] = np.where(turn, ALONE, np.where(sentence, SENTENCE, WITHIN))
+    return position
 
 
 def matches(
@@ -171,7 +229,7 @@ def matches(
     at: NDArray[np.int32],
     words: NDArray[np.int32],
     item_start: NDArray[np.int32],
-    alone: NDArray[np.bool_] | None = None,
+    position: NDArray[np.int8] | None = None,
     item_end: NDArray[np.int32] | None = None,
 ) -> pl.DataFrame:
     """Return hits as a frame of the schema `MATCHES`; without `item_end`, a hit has as many words in the item."""
@@ -185,7 +243,7 @@ def matches(
         "words": words,
         "item_start": item_start,
         "item_end": item_start + words if item_end is None else item_end,
-        "alone": np.zeros(len(text), np.bool_) if alone is None else alone,
+        "position": np.zeros(len(text), np.int8) if position is None else position,
     }
     return pl.DataFrame({name: pl.Series(np.ascontiguousarray(column)) for name, column in columns.items()}).cast(
         MATCHES
@@ -202,7 +260,7 @@ def strongest(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
     return (
         hits.with_columns(size=sizes.gather(hits["text"]))
         .sort(
-            ["row", "reason", "alone", "score", "words", "size", "text"],
+            ["row", "reason", "position", "score", "words", "size", "text"],
             descending=[False, False, True, True, True, True, False],
         )
         .unique(["row", "text"], keep="first", maintain_order=True)

@@ -21,10 +21,13 @@ from curate.steps.decontaminate._search import (
     GENERIC,
     HIT,
     REASONS,
+    SENTENCE,
     WHOLE,
     batch_of,
     hit_lists,
+    informative_words,
     overlaps,
+    required,
     short_runs,
     strongest,
 )
@@ -33,12 +36,6 @@ Mode: TypeAlias = Literal["drop", "flag"]
 Evals: TypeAlias = "EvalSet | Iterable[Evals]"
 
 USERS: Final[On] = frozenset({"user"})
-
-COMMON: Final = 0.01
-"""A word in a larger share of rows is not informative about a question."""
-
-PRIOR: Final = 100
-"""Weight, in rows, of the evals' questions as a prior for a word's share of rows: few rows alone say little."""
 
 MOST: Final = 64
 """Hits kept per row, the strongest ones."""
@@ -74,7 +71,8 @@ ITEMS: Final = pl.Schema(
     }
 )
 """The table `items`: `kind` is long, short, generic or unmatchable, and `rows` counts the rows with a hit. Short items
-have their number of informative words, and `within`, the rows that contain them only within longer text."""
+have their number of informative words, and `within`, the rows that contain them only within longer text (but as a
+sentence of its own where a generic one counts so)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +80,7 @@ class Decontaminate(Group):
     """See `decontaminate`. With `answers`, every turn of completions, chosen and rejected is searched beside `on`."""
 
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     findings: ClassVar[tuple[Finding, ...]] = (Finding("contamination", "Contamination", table="items"),)
     evals: tuple[EvalSet, ...]
     on: On = USERS
@@ -119,7 +117,7 @@ class Decontaminate(Group):
         """Return the number of texts that each row contains, and the positions of the strongest.
 
         Totals are the rows read, the rows with each word of the short questions (`df`), the rows with each short
-        question (`held`), and those with it only within longer text (`within`).
+        question (`held`), and those with it only `within` longer text, or at best as a `sentence` there.
         """
         index = self._index()
         batch = batch_of(segments.rows, self._searched(segments))
@@ -137,14 +135,16 @@ class Decontaminate(Group):
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:
         """Decide which short questions are generic, and drop the rows that contain an item."""
         index = self._index()
-        sizes = {"df": len(index.vocabulary.share), "held": len(index.short), "within": len(index.short), "rows": 1}
-        df, held, within, rows = (totals.get(name, np.zeros(size, np.int64)) for name, size in sizes.items())
-        informative = _informative(index, df, held, int(rows[0]))
+        shorts = dict.fromkeys(("held", "within", "sentence"), len(index.short))
+        sizes = {"rows": 1, "df": len(index.vocabulary.share)} | shorts
+        rows, df, held, within, sentence = (totals.get(name, np.zeros(size, np.int64)) for name, size in sizes.items())
+        informative, telling = informative_words(index, df, held, int(rows[0]))
         generic = np.zeros(len(index.sizes), np.bool_)
         generic[index.short] = informative < self.informative
-        only_alone = generic.copy()
-        only_alone[index.short[index.unfinished]] = True
-        hits = _by_item(_with_generic(_read(keys, lists), generic, only_alone), index)
+        least = np.zeros(len(index.sizes), np.int8)
+        least[index.short] = required(informative, telling, index, self.informative)
+        within = within + np.where(least[index.short] == SENTENCE, 0, sentence)
+        hits = _by_item(_with_generic(_read(keys, lists), generic, least), index)
         drops = pl.DataFrame(schema=DROP_COLUMNS)
         if self.mode == "drop":
             drops = hits.filter(~pl.col("protect")).unique("row", keep="first", maintain_order=True)
@@ -152,7 +152,7 @@ class Decontaminate(Group):
         hits = hits.with_columns(dropped=~pl.col("protect") if self.mode == "drop" else pl.lit(value=False))
         tables = {
             "hits": hits.select(HITS.names()).cast(HITS),
-            "items": _items(index, generic, informative, hits, within),
+            "items": _items(index, generic, least, informative, hits, within),
         }
         return Resolved(drops.cast(DROP_COLUMNS), hits.select(HIT_COLUMNS.names()).cast(HIT_COLUMNS), tables)
 
@@ -165,20 +165,6 @@ class Decontaminate(Group):
         asked = {part.side: part for part in select(segments, self.on).parts}
         parts = (asked.get(part.side) if part.side in {"dialogue", "prompt"} else part for part in segments.parts)
         return tuple(part for part in parts if part is not None)
-
-
-def _informative(index: Index, df: NDArray[np.int64], held: NDArray[np.int64], rows: int) -> NDArray[np.int32]:
-    """Return how many informative words each short text has: words in at most `COMMON` of the rows without the text.
-
-    Rows with the text do not count, or many copies of a question would make its own words common. `PRIOR` rows are
-    added, which have the words as often as the questions of the evals do, so that ten rows do not make every word
-    common.
-    """
-    vocabulary = index.vocabulary
-    mine = np.repeat(held, np.diff(vocabulary.begins))
-    others = df[vocabulary.words] - mine + PRIOR * vocabulary.share[vocabulary.words]
-    rare = np.concatenate([[0], np.cumsum(others <= COMMON * (rows - mine + PRIOR))])
-    return np.diff(rare[vocabulary.begins]).astype(np.int32)
 
 
 def _read(keys: pl.DataFrame, lists: KeyLists) -> pl.DataFrame:
@@ -196,13 +182,12 @@ def _read(keys: pl.DataFrame, lists: KeyLists) -> pl.DataFrame:
     ).unnest("hit")
 
 
-def _with_generic(hits: pl.DataFrame, generic: NDArray[np.bool_], only_alone: NDArray[np.bool_]) -> pl.DataFrame:
-    """Leave out questions that count `only_alone` where they are within longer text; give others their reason."""
-    text = hits["text"].to_numpy()
-    plain = (hits["reason"] == WHOLE) & pl.Series(generic[text])
-    return hits.with_columns(reason=pl.when(plain).then(pl.lit(GENERIC, pl.Int8)).otherwise(pl.col("reason"))).filter(
-        (hits["reason"] != WHOLE) | ~pl.Series(only_alone[text]) | hits["alone"]
-    )
+def _with_generic(hits: pl.DataFrame, generic: NDArray[np.bool_], least: NDArray[np.int8]) -> pl.DataFrame:
+    """Leave out short questions below the `least` position that counts; give generic ones their reason."""
+    whole = pl.col("reason") == WHOLE
+    hits = hits.filter(~whole | (pl.col("position") >= pl.Series(least[hits["text"].to_numpy()])))
+    plain = whole & pl.Series(generic[hits["text"].to_numpy()])
+    return hits.with_columns(reason=pl.when(plain).then(pl.lit(GENERIC, pl.Int8)).otherwise("reason"))
 
 
 def _by_item(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
@@ -231,6 +216,7 @@ def _by_item(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
 def _items(
     index: Index,
     generic: NDArray[np.bool_],
+    least: NDArray[np.int8],
     informative: NDArray[np.int32],
     hits: pl.DataFrame,
     within: NDArray[np.int64],
@@ -257,13 +243,15 @@ def _items(
         }
     )
     short_only = [pl.when(pl.Series(short >= 0)).then(pl.col(name)).alias(name) for name in ("informative", "within")]
+    sentence = pl.Series(np.append(least, 0)[items.question] == SENTENCE)
+    places = pl.when(sentence).then(pl.lit("turn, line or sentence")).otherwise(pl.lit("turn or line"))
     why = (
         pl.when(pl.col("kind") == "unmatchable")
         .then(pl.lit("the question contains no words"))
         .when(pl.col("kind") == "generic")
-        .then(pl.format("{} informative words: it counts where it is a turn or a line of its own", "informative"))
+        .then(pl.format("{} informative words: it counts where it is a {} of its own", "informative", places))
         .when(pl.Series(np.append(index.unfinished, False)[short]))
-        .then(pl.lit("no whole sentence: it counts where it is a turn or a line of its own"))
+        .then(pl.lit("no whole sentence: it counts where it is a turn or line of its own"))
         .otherwise(None)
         .alias("why")
     )
@@ -294,13 +282,13 @@ def decontaminate(
     - `solution`: an answer of `ngram` words or more, in turns of the assistant, by the rule of `overlap`.
     - `fuzzy`: a question of 10 words or more that is similar to part of a turn.
     - `generic`: a question of fewer than `informative` distinct informative words (in at most 1 % of the rows without
-      the question) that is a whole turn, or a line apart from a label ("Q:", "12."), or between marks of a chat
-      ("### Human: ... ###"). Within longer text it is only counted, in the table `items`, and reported.
+      the question) that is a turn, a line apart from a label ("Q:", "12."), between marks of a chat ("### Human"), or a
+      sentence: it ends in "?", begins a line or follows ".", "!", "?" or ":", and has `informative` - 1 such words,
+      at least one, that at most 1 % of the other questions have. Elsewhere it is only counted, in the table `items`.
 
-    Passages and choices are not searched for. The score is the share of the item's words that are matched, or
-    the similarity. The ledger names the item ("gsm8k/17") and its position. The 64 strongest hits of a row are kept.
-    The build folder has the tables `hits` (one line per row and item) and `items` (one per item: its kind, and how many
-    rows contain it). Hits of protected rows are only listed. Eval sets are read when the first rows arrive.
+    Passages and choices are not searched for. The score is the share of the item's words that are matched, or the
+    similarity. The ledger names the item ("gsm8k/17") and its position. The 64 strongest hits of a row are kept, those
+    of protected rows only listed. The tables `hits` and `items` have one line per row and item, and one per item.
 
     Args:
         *evals: Eval sets, or sequences of them such as `evals("tulu3")`.

@@ -23,6 +23,7 @@ from tests.support.group_resolve import asks, body
 LONG = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
 SHORT = "Who invented the light bulb?"
 GENERIC = "Who are you?"
+ALPHA = "What is an alpha particle?"
 SOLUTION = "She sold 24 clips in May, so together she sold 72 clips in April and May."
 QUIZ = given(LONG, SHORT, GENERIC, "", None, "?!", answers=(SOLUTION, "Edison", None, None, None, None))
 
@@ -158,8 +159,30 @@ def test_what_is_generic_is_measured_in_the_data() -> None:
     resolved = searched(step, [asks(common)])
     assert found(resolved) == {}
     assert resolved.tables["items"].select("kind", "informative", "rows", "within", "why").rows() == [
-        ("generic", 2, 0, 1, "2 informative words: it counts where it is a turn or a line of its own")
+        ("generic", 2, 0, 1, "2 informative words: it counts where it is a turn, line or sentence of its own")
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        (f"It emits one. {ALPHA} It is a nucleus.", True),
+        (f"It said: \u201c{ALPHA}\u201d", True),
+        (f"{ALPHA} Tell me.", True),
+        (f"Tell me what it is. ({ALPHA})", True),
+        (f"Do you know what an alpha particle is, and {ALPHA}", False),
+        ("It emits one. What is an alpha particle in a nucleus?", False),
+        ("What is an alpha particle, it said.", False),
+    ],
+)
+def test_a_question_that_is_a_sentence_of_its_own_needs_one_telling_word_less(text: str, counts: bool) -> None:  # noqa: FBT001
+    others = [f"What is an {word}?" for word in ("owl", "oak", "ounce", "uncle")]
+    texts = [text, *(f"What is an item? It is a number: {i}." for i in range(999))]
+    expected = {(0, "quiz/i0"): ("generic", 1.0)} if counts else {}
+    assert found(searched(decontaminate(given(ALPHA, *others)), [asks(texts)])) == expected
+    many = given(ALPHA, *others, "How fast is a particle?")  # a word that two questions have tells less
+    assert found(searched(decontaminate(many), [asks(texts)])) == {}
+    assert found(searched(decontaminate(given(ALPHA, *others), informative=4), [asks(texts)])) == {}
 
 
 def test_every_item_is_matchable_or_named_as_not() -> None:

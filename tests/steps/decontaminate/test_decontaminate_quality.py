@@ -44,7 +44,7 @@ READ: Final[dict[str, dict[str, tuple[str, int, str]]]] = {
         "koala/koala_87": ("overlap", 1, VARIANT),
         "mmlu/nutrition_test/173": ("generic", 1, OPTION),
     },
-    "t0": {},
+    "t0": {"mmlu/high_school_chemistry_test/28": ("generic", 3, ITEM)},
 }
 """Every item found in LIMA, FLAN CoT and T0: why, in how many rows, and what it is, by eye."""
 

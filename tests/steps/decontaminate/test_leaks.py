@@ -130,9 +130,9 @@ def test_labelled_rows(labelled: Labelled) -> None:
     print(*wrong.select("file", "id", "holds", "item", "kind", "drawn").rows(), sep="\n")  # noqa: T201
     precision, recall = rates(real)
     assert precision >= 0.98
-    assert recall >= 0.979
+    assert recall >= 0.98
     unsearched = (pl.col("kind") == UNSEARCHED) & ~pl.col("file").is_in(list(KINDS))
-    assert rates(real.filter(~unsearched))[1] >= 0.98
+    assert rates(real.filter(~unsearched))[1] >= 0.988
 
 
 def planted(labelled: Labelled, sets: tuple[EvalSet, ...], kind: Kind) -> tuple[pl.DataFrame, pa.RecordBatch]:
