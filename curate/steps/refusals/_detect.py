@@ -150,7 +150,7 @@ class DetectedRefusals(NamedTuple):
 class RefusalSettings(Step):
     """The settings, and the detection, that the filter and the group of `refusals` share; see `refusals`."""
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     name: ClassVar[str] = "refusals"
     preset: Preset = "default"
     families: tuple[str, ...] = tuple(PRESETS["default"].families)

@@ -21,7 +21,7 @@ from curate.steps.refusals.phrase_hits import hits_in
 class CutRefusals(Edit):
     """Cuts dialogues before the exchange of their first refusal; see `cut_refusals`."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     name: ClassVar[str] = "cut_refusals"
     preset: Preset = "default"
     families: tuple[str, ...] = tuple(PRESETS["default"].families)
