@@ -131,7 +131,7 @@ def _parse(
         into.refuse(numbers[i], *_expectation(fault, text), excerpt_of(text))
 
     def add(i: int, rows: Iterable[Row], own: str | None) -> None:
-        made = [(one, row_parts(one.meta), meta_of(one)) for one in rows]
+        made = [(one, row_parts(one.meta) if one.meta else None, meta_of(one)) for one in rows]
         for one, parts, meta in made:
             into.add(one, parts, meta, numbers[i], own)
 

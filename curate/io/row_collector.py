@@ -153,13 +153,13 @@ class Collector:
         self.labels: list[bool] = []
         self.rewards: list[list[tuple[str, str]]] = []
         self.scores: tuple[list[float | None], list[float | None]] = ([], [])
-        self.parts: tuple[list[str | None], ...] = tuple([] for _ in ROW_PARTS)
+        self.parts: dict[int, tuple[str | None, ...]] = {}
         self.meta: list[str] = []
         self.ids: list[str | None] = []
         self.lines: list[int] = []
         self.bad: list[tuple[int, str, str, str]] = []
 
-    def add(self, row: Row, parts: tuple[str | None, ...], meta: str, line: int, own: str | None) -> None:
+    def add(self, row: Row, parts: tuple[str | None, ...] | None, meta: str, line: int, own: str | None) -> None:
         """Take one row, with its tools and template arguments and what `meta_of` made of its leftovers."""
         match row:
             case Conversation():
@@ -181,8 +181,8 @@ class Collector:
             case Prompt():
                 self.lists[0].add(row.prompt)
                 self.rewards.append([(name, as_json(value)) for name, value in row.rewards.items()])
-        for values, value in zip(self.parts, parts, strict=True):
-            values.append(value)
+        if parts and any(parts):
+            self.parts[len(self.meta)] = parts
         self.meta.append(meta)
         self.ids.append(own)
         self.lines.append(line)
@@ -193,7 +193,7 @@ class Collector:
 
     def parsed(self) -> Parsed:
         """Return everything as Arrow."""
-        full = any(lists.rich for lists in self.lists) or any(any(values) for values in self.parts)
+        full = any(lists.rich for lists in self.lists) or bool(self.parts)
         arrays = [lists.array(full=full) for lists in self.lists]
         if self.kind == "rated":
             arrays.append(self.answers.array())
@@ -204,7 +204,9 @@ class Collector:
         if self.kind == "prompt":
             arrays.append(pa.array(self.rewards, REWARDS))
         if full:
-            arrays += map(strings, self.parts)
+            none = (None,) * len(ROW_PARTS)
+            found = [self.parts.get(place, none) for place in range(len(self.meta))]
+            arrays += [strings([parts[column] for parts in found]) for column in range(len(ROW_PARTS))]
         names = [*BODIES[self.kind].names[:-1], *(part.name for part in ROW_PARTS if full), "meta"]
         body = pa.RecordBatch.from_arrays([*arrays, strings(self.meta)], names=names)
         body = conform(body, (FULL if full else BODIES)[self.kind])
