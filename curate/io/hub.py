@@ -11,6 +11,7 @@ from curate.io.detect import FormatName, named
 from curate.io.formats.base import Format
 from curate.io.inputs import Files, Input
 from curate.io.paths import PACKED, SUFFIXES, File, resolve
+from curate.io.reasoning import Reasoning
 
 __all__ = ["hub"]
 
@@ -71,6 +72,7 @@ def hub(
     paths: str | Sequence[str] | None = None,
     revision: str | None = None,
     id: str | None = "id",  # noqa: A002
+    reasoning: Reasoning = "text",
 ) -> Input:
     """Rows from the files of a dataset repository on the Hub, as `files` reads them; needs `curate[datasets]`.
 
@@ -84,6 +86,7 @@ def hub(
         revision: A commit, tag or branch. Only a commit always names the same data; the manifest has the content hash
             of what was read either way.
         id: As in `files`.
+        reasoning: As in `files`.
 
     Returns:
         An input. Opening it raises `MixtureError` if the extra is not installed, and `SourceNotFoundError` if the files
@@ -102,6 +105,7 @@ def hub(
     return HubFiles(
         format=named(format),
         id=id,
+        reasoning=reasoning,
         paths=(),
         how=ReadOptions(),
         repository=repository,

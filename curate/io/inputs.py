@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, get_args, runtime_checkable
 
 import pyarrow as pa
 
-from curate.errors import FormatError, MixtureError, SourceNotFoundError
+from curate.errors import FormatError, MixtureError, SourceNotFoundError, did_you_mean
 from curate.io.arrow_rows import batch_rows
 from curate.io.blocks import (
     BLOCK,
@@ -47,6 +47,7 @@ from curate.io.jsonl.fast_path import parse_block
 from curate.io.labels import first_items
 from curate.io.parse import parse_lines, parse_objects
 from curate.io.paths import File, repeated, resolve
+from curate.io.reasoning import Reasoning, split_reasoning
 from curate.io.row_collector import Collector, Parsed, excerpt_of
 from curate.rows.schema import Kind
 
@@ -62,6 +63,13 @@ class Input(ABC):
 
     format: Format | None = None
     id: str | None = "id"
+    reasoning: Reasoning = "text"
+
+    def __post_init__(self) -> None:
+        if self.reasoning not in get_args(Reasoning):
+            raise MixtureError(
+                f"reasoning={self.reasoning!r}: {did_you_mean(str(self.reasoning), get_args(Reasoning))}"
+            )
 
     def open(self, root: str | None = None) -> Opened:
         """Resolve the files, and detect the format; relative paths start at `root` (the working directory).
@@ -171,6 +179,10 @@ class Opened:
 
     def parse(self, block: Block) -> Parsed:
         """Parse a block; bad rows are quarantined. Pure: blocks may go to any thread or machine."""
+        parsed = self._parsed(block)
+        return parsed if self.input.reasoning == "text" else parsed._replace(body=split_reasoning(parsed.body))
+
+    def _parsed(self, block: Block) -> Parsed:
         name = self.format.id_column if self.format.id_column is not None else self.input.id
         data = block.data
         match data:
@@ -260,6 +272,7 @@ def files(
     unescape: bool = False,
     dialect: str | csv.Dialect | type[csv.Dialect] | None = None,
     encoding: str | None = None,
+    reasoning: Reasoning = "text",
 ) -> Input:
     r"""Rows from files: JSON, JSON lines, CSV, TSV, Parquet and Arrow, each also packed by gzip, zstd, xz or bzip2.
 
@@ -281,6 +294,8 @@ def files(
         dialect: A dialect of Python's csv module, by name or as a class, for CSV and TSV with other quotes, or with
             escapes; `quoted` and `separator` change it.
         encoding: The encoding of text files, such as "cp1252". None is UTF-8; UTF-16 and UTF-32 are recognised.
+        reasoning: "split" makes `<think>...</think>` at the start of an answer's text the reasoning of its message, so
+            that steps judge the answer alone; "text" leaves it in the text. An export writes it back as it was.
 
     Returns:
         An input.
@@ -308,7 +323,9 @@ def files(
         raise MixtureError(f"encoding={encoding!r} is none that Python knows; UTF-8 needs no name") from error
     names = None if columns is None else tuple(columns)
     how = ReadOptions(names, quoted, separator, unescape, described, encoding)
-    return Files(format=named(format), id=id, paths=tuple(os.fspath(path) for path in several), how=how)
+    return Files(
+        format=named(format), id=id, reasoning=reasoning, paths=tuple(os.fspath(path) for path in several), how=how
+    )
 
 
 @runtime_checkable

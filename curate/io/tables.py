@@ -17,6 +17,7 @@ from curate.io.detect import FormatName, named
 from curate.io.formats.base import Format
 from curate.io.inputs import PLACE, Input, at_once
 from curate.io.paths import File
+from curate.io.reasoning import Reasoning
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -64,13 +65,20 @@ class Frame(Input):
         return f"the {self.name}"
 
 
-def frame(data: pl.DataFrame, format: FormatName | Format = "auto", *, id: str | None = "id") -> Input:  # noqa: A002
+def frame(
+    data: pl.DataFrame,
+    format: FormatName | Format = "auto",  # noqa: A002
+    *,
+    id: str | None = "id",  # noqa: A002
+    reasoning: Reasoning = "text",
+) -> Input:
     """Rows of a polars frame; nulls count as absent.
 
     Args:
         data: The frame; collect a lazy one first.
         format: As in `files`.
         id: As in `files`.
+        reasoning: As in `files`.
 
     Returns:
         An input.
@@ -91,7 +99,12 @@ def frame(data: pl.DataFrame, format: FormatName | Format = "auto", *, id: str |
         if not _has_arrow_type(name, kind):
             raise MixtureError(f"frame(): column {name!r} is {kind}, which Arrow has not; cast it to text, or drop it")
     return Frame(
-        format=named(format), id=id, name="frame", batches=lambda: iter(data.to_arrow().to_batches()), rows=data.height
+        format=named(format),
+        id=id,
+        reasoning=reasoning,
+        name="frame",
+        batches=lambda: iter(data.to_arrow().to_batches()),
+        rows=data.height,
     )
 
 
@@ -104,13 +117,20 @@ def _has_arrow_type(name: str, kind: pl.DataType) -> bool:
     return kind != pl.Object
 
 
-def dataset(data: Dataset | IterableDataset, format: FormatName | Format = "auto", *, id: str | None = "id") -> Input:  # noqa: A002
+def dataset(
+    data: Dataset | IterableDataset,
+    format: FormatName | Format = "auto",  # noqa: A002
+    *,
+    id: str | None = "id",  # noqa: A002
+    reasoning: Reasoning = "text",
+) -> Input:
     """Rows of one split of a Hugging Face `datasets` object, streamed or not; nulls count as absent.
 
     Args:
         data: The dataset; of a `DatasetDict`, choose a split.
         format: As in `files`.
         id: As in `files`.
+        reasoning: As in `files`.
 
     Returns:
         An input.
@@ -134,6 +154,7 @@ def dataset(data: Dataset | IterableDataset, format: FormatName | Format = "auto
     return Frame(
         format=named(format),
         id=id,
+        reasoning=reasoning,
         name="dataset",
         batches=batches,
         rows=len(data) if isinstance(data, Sized) else None,

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from curate.io.formats.base import Conversation, Fields, Format, Preference, fields_of
-from curate.io.formats.dialogues import text_or_turns
+from curate.io.formats.dialogues import system_turn, text_or_turns
 from curate.io.formats.messages_common import AnyMessage, Message, take_turn, take_turns
 from curate.io.formats.rated import rating, score_of
 from curate.io.formats.stored import unpacked
@@ -23,6 +23,8 @@ class _PreferenceRow(Struct, gc=False):
     chosen: str | list[AnyMessage] | AnyMessage
     rejected: str | list[AnyMessage] | AnyMessage
     prompt: str | list[Message] | None = None
+    question: str | None = None
+    system: str | None = None
     conversations: list[AnyMessage] | None = None
     chosen_score: float | str | None = None
     score_chosen: float | str | None = None
@@ -64,13 +66,16 @@ class Preferences(Format):
         else:
             prompt, chosen, rejected = _explicit(fields, row, chosen, rejected)
         chosen_score, rejected_score = _scores(fields, row)
+        if prompt[0][0] != "system":
+            prompt = [*system_turn(fields, row.system), *prompt]
         yield Preference(prompt, chosen, rejected, chosen_score, rejected_score, fields)
 
 
 def preference() -> Preferences:
     """Rows with `chosen` and `rejected`, each a text, a message or a list of messages, and their `prompt`.
 
-    `prompt` is a text or a list of messages (or `conversations`, in ShareGPT's spelling). If the answers are lists that
+    `prompt` is a text or a list of messages (or `question`, or `conversations` in ShareGPT's spelling); a `system` text
+    comes before it. If the answers are lists that
     include the prompt, the prompt is what both begin with; a `prompt` that differs from it is kept in `meta`.
     Scores come from `chosen_score` or `score_chosen`, and the same for rejected, or else from the same names within
     `metadata`: numbers, also as text; null and "N/A" are no score. Lists may be stored as in `messages`; answers are
@@ -100,8 +105,10 @@ def _prompt(fields: Fields, row: _PreferenceRow) -> list[Turn]:
     if row.prompt is not None:
         return text_or_turns(fields, "prompt", row.prompt, "user")
     fields.pop("prompt", None)
+    if row.question is not None:
+        return text_or_turns(fields, "question", row.question, "user")
     if row.conversations is None:
-        refuse("prompt", "a prompt in prompt or conversations, or at the start of chosen and rejected")
+        refuse("prompt", "a prompt in prompt, question or conversations, or at the start of chosen and rejected")
     check_turns(row.conversations, "conversations")
     return take_turns(fields, "conversations", row.conversations)
 

@@ -328,3 +328,19 @@ def test_columns_maps_anything() -> None:
     for wrong in ({}, {"chosen": "x"}, {"response": "a", "chosen": "x", "rejected": "y"}, {"response": ()}):
         with pytest.raises(MixtureError, match=r"columns\(\) takes"):
             columns("q", **wrong)
+
+
+def test_a_pair_may_have_its_prompt_in_question_and_a_system_text() -> None:
+    row = {"system": "Be brief.", "question": "Hi?", "chosen": "a", "rejected": "b", "n": 1}
+    assert read(preference(), row) == [
+        {
+            "prompt": [turn("system", "Be brief."), turn("user", "Hi?")],
+            "chosen": [turn("assistant", "a")],
+            "rejected": [turn("assistant", "b")],
+            "chosen_score": None,
+            "rejected_score": None,
+            "meta": {"n": 1},
+        }
+    ]
+    (made,) = read(preference(), {**row, "system": ""})
+    assert made["prompt"] == [turn("user", "Hi?")]
