@@ -40,6 +40,9 @@ SHARE: Final = 0.2
 LEEWAY: Final = 0.15
 """How far similarity by words may be below that by characters: changed words still share characters."""
 
+WORD_BITS: Final = 10
+"""Bits of a word's hash that tell it from others before it is aligned."""
+
 MISSED: Final = -(1 << 40)
 MOST: Final = 1024
 """Maximum hits of a text in one turn, so that ten megabytes of one sentence stay cheap."""
@@ -79,7 +82,7 @@ def near(turns: TurnWords, index: RareGrams, least: float) -> tuple[NDArray[np.i
     head, counts, marks = np.empty(texts, np.int64), np.zeros(texts, np.int32), np.zeros(texts, np.int32)
     hits, asked = np.empty((1024, 4), np.int32), np.empty(texts, np.int32)
     costs, froms = np.empty((2, 2 * index.longest + 16), np.int32), np.empty((2, 2 * index.longest + 16), np.int32)
-    out, lines = np.empty((64, 5), np.int32), 0
+    out, lines, seen = np.empty((64, 5), np.int32), 0, np.empty(1 << WORD_BITS, np.bool_)
     n, away = index.n, power(index.n)
     for s in range(len(turns.starts)):
         total, at = opening(turns, s, n)
@@ -98,7 +101,7 @@ def near(turns: TurnWords, index: RareGrams, least: float) -> tuple[NDArray[np.i
             if counts[text] < index.needs[text]:
                 continue
             start = _place(index, text, hits, head[text])
-            if start == MISSED:
+            if start == MISSED or not _may_be_near(turns, s, start, index, text, least, seen):
                 continue
             first, size, edits = _align(turns, s, start, index, text, costs, froms)
             length = index.begins[text + 1] - index.begins[text]
@@ -179,6 +182,22 @@ def _place(index: RareGrams, text: int, hits: NDArray[np.int32], head: int) -> i
             most, start = votes, begin
         anchor = hits[anchor, 2]
     return start if most >= index.needs[text] else MISSED
+
+
+@inline
+def _may_be_near(
+    turns: TurnWords, s: int, start: int, index: RareGrams, text: int, least: float, seen: NDArray[np.bool_]
+) -> bool:
+    """Return whether enough words of the text are near `start`, in any order: each of the others is an edit."""
+    begin, end = index.begins[text], index.begins[text + 1]
+    room = slack(end - begin)
+    seen[:] = False
+    for j in range(max(start - room, turns.starts[s]), min(start + (end - begin) + room, turns.ends[s])):
+        seen[turns.words[j] >> np.uint64(64 - WORD_BITS)] = True
+    missing = 0
+    for i in range(begin, end):
+        missing += not seen[index.words[i] >> np.uint64(64 - WORD_BITS)]
+    return missing <= (1.0 - least) * (end - begin) + 1e-9
 
 
 @inline
