@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, get_args
 
 from msgspec import Struct
 
-from curate.errors import MixtureError
+from curate.errors import MixtureError, did_you_mean
 from curate.io.formats.base import Conversation, FastPath, Fields, Format, renamed, struct_of
 from curate.io.formats.messages_common import (
     AnyMessage,
+    Media,
     Message,
     RoleWords,
     Spelling,
@@ -55,6 +56,7 @@ class Messages(ListFormat):
     column: str = "messages"
     role: str = "role"
     content: str = "content"
+    media: Media = "quarantine"
 
     @property
     def layout(self) -> type[Struct]:
@@ -71,7 +73,7 @@ class Messages(ListFormat):
 
     @property
     def _spelling(self) -> Spelling:
-        return spelling("messages", self.roles, self.role, self.content)
+        return spelling("messages", self.roles, self.role, self.content, self.media)
 
     def prepare(self, fields: Fields) -> Fields:
         """Read a list that is stored as JSON text, or as an object of lists."""
@@ -94,6 +96,7 @@ def messages(
     role: str = "role",
     content: str = "content",
     roles: Mapping[str, str] | None = None,
+    media: Media = "quarantine",
 ) -> Messages:
     """Rows with a list of `{"role", "content"}` in `column`; roles are system, user, assistant and tool, in any case.
 
@@ -115,23 +118,28 @@ def messages(
         content: The field of a message with its text.
         roles: The role of words that are none: `{"narrator": "system"}`. It comes before the words known; a word that
             it maps is kept in `meta`.
+        media: What becomes of rows with an image, audio or video part: "quarantine", or "keep", which puts `<image>`,
+            `<audio>` or `<video>` in its place in the text and keeps the parts in `meta`.
 
     Returns:
         A format that makes conversations.
 
     Raises:
-        MixtureError: `roles` maps a word to what is no role, or `role` and `content` are the same field.
+        MixtureError: `roles` maps a word to what is no role, `role` and `content` are the same field, or `media` is
+            unknown.
 
     Example:
         >>> messages("input")
-        Messages(column='input', roles=(), role='role', content='content')
+        Messages(column='input', roles=(), role='role', content='content', media='quarantine')
         >>> sgd = messages("turns", role="speaker", content="utterance", roles={"SYSTEM": "assistant"})
         >>> sgd.kind
         'conversation'
     """
     if role == content:
         raise MixtureError(f"messages(role={role!r}, content={content!r}): give the names of two fields")
-    return Messages(column, role_words(roles, "messages"), role, content)
+    if media not in get_args(Media):
+        raise MixtureError(f"messages(media={media!r}): {did_you_mean(str(media), get_args(Media))}")
+    return Messages(column, role_words(roles, "messages"), role, content, media)
 
 
 class _ShareGPTRow(Struct, gc=False):

@@ -44,6 +44,15 @@ SHAREGPT_ROLES: Final[dict[str, str]] = {
 PLAIN: Final = frozenset({"system", "human", "user", "gpt", "assistant", "tool"})
 """Spellings that say no more than the role, in any case; any other is kept in `meta`."""
 
+Media: TypeAlias = Literal["quarantine", "keep"]
+
+MEDIA: Final = {
+    kind: f"<{name}>"
+    for name in ("image", "audio", "video")
+    for kind in (name, f"{name}_url", f"input_{name}", f"input_{name}_url")
+}
+"""Types of parts that are no text, and the placeholder of each."""
+
 RoleWords: TypeAlias = tuple[tuple[str, str], ...]
 """Words that a user maps to roles."""
 
@@ -88,12 +97,16 @@ class AnyMessage(Struct, gc=False):
 
 
 class Spelling(NamedTuple):
-    """The names of a message's role and text, the role of each word, and the words that say no more than their role."""
+    """The names of a message's role and text, the role of each word, and the words that say no more than their role.
+
+    With `media`, parts of other media have a placeholder in the text, and are kept in `meta`.
+    """
 
     role: str
     text: str
     roles: Mapping[str, str]
     plain: frozenset[str] = PLAIN
+    media: bool = False
 
 
 MESSAGES: Final = Spelling("role", "content", MESSAGES_ROLES)
@@ -102,12 +115,16 @@ SHAREGPT: Final = Spelling("role", "content", SHAREGPT_ROLES)
 
 @lru_cache(maxsize=64)
 def spelling(
-    of: Literal["messages", "sharegpt"], mapped: RoleWords, role: str = "role", text: str = "content"
+    of: Literal["messages", "sharegpt"],
+    mapped: RoleWords,
+    role: str = "role",
+    text: str = "content",
+    media: Media = "quarantine",
 ) -> Spelling:
     """Return a format's spelling with other names, and with the words that a user maps to roles, in any case."""
     known = MESSAGES if of == "messages" else SHAREGPT
     lower = {word.lower(): to for word, to in mapped}
-    return Spelling(role, text, {**known.roles, **lower, **dict(mapped)}, PLAIN - lower.keys())
+    return Spelling(role, text, {**known.roles, **lower, **dict(mapped)}, PLAIN - lower.keys(), media == "keep")
 
 
 def role_words(roles: Mapping[str, str] | None, function: str) -> RoleWords:
@@ -134,18 +151,20 @@ def turn_of(message: Message | AnyMessage, column: str, place: int | None, spelt
     role = spelt.roles.get(word) or role_of(word, spelt.roles, f"{at(column, place)}.{key}")
     if isinstance(content, str) and content and word != "function_call" and "\0" not in content:
         return role, content
-    return _unusual(message, role, content, at(column, place), name)
+    return _unusual(message, role, content, f"{at(column, place)}.{name}", media=spelt.media)
 
 
-def _unusual(message: Message | AnyMessage, role: str, content: Content | UnsetType, column: str, name: str) -> Turn:
+def _unusual(
+    message: Message | AnyMessage, role: str, content: Content | UnsetType, column: str, *, media: bool
+) -> Turn:
     """Return the turn of a message with no text, with parts, or with a call in its text."""
     if not content and _has_parts(message):
         return RichTurn(role, "" if content == "" else None)
     if content is UNSET:
-        refuse(f"{column}.{name}", "a field of this name")
+        refuse(column, "a field of this name")
     if isinstance(content, list):
-        return _of_parts(role, content, f"{column}.{name}")
-    text = check_text(content, f"{column}.{name}")
+        return _of_parts(role, [_part(part, f"{column}[{i}]", media=media) for i, part in enumerate(content)], column)
+    text = check_text(content, column)
     if isinstance(message, AnyMessage) and message.sender == "function_call" and (calls := calls_in_text(text)):
         return RichTurn(role, None, tool_calls=calls)
     return role, text
@@ -161,22 +180,31 @@ def _reasonings(message: Message | AnyMessage) -> tuple[Any, ...]:
     return message.reasoning_content, message.reasoning, message.thinking
 
 
-def _of_parts(role: str, content: list[ContentPart], column: str) -> Turn:
-    """Return a turn of parts, each kind joined; raises `Fault` for one that is neither text, reasoning nor a call."""
+def _part(part: ContentPart, column: str, *, media: bool) -> tuple[str, str]:
+    """Return the type and the text of a part; raises `Fault` for one that is neither text, reasoning nor a call."""
+    if part.type in MEDIA:
+        if not media:
+            refuse(column, f"text, not content of another medium ({part.type}), which media='keep' of messages() marks")
+        return "text", MEDIA[part.type]
+    text = part.text if part.text is not None else part.value
+    if part.type not in {"text", "reasoning", "tool_call"} or text is None or None not in {part.text, part.value}:
+        refuse(column, f"a part of text, not content that is not text ({part.type})")
+    return part.type, text
+
+
+def _of_parts(role: str, content: list[tuple[str, str]], column: str) -> Turn:
+    """Return a turn of parts (type and text), each kind joined."""
     texts: list[str] = []
     thoughts: list[str] = []
     calls: list[Call] = []
-    for i, part in enumerate(content):
-        text = part.text if part.text is not None else part.value
-        if part.type not in {"text", "reasoning", "tool_call"} or text is None or None not in {part.text, part.value}:
-            refuse(f"{column}[{i}]", f"a part of text, not content that is not text ({part.type})")
-        if part.type == "tool_call":
+    for i, (kind, text) in enumerate(content):
+        if kind == "tool_call":
             found = calls_in_text(text)
             if not found:
                 refuse(f"{column}[{i}]", "a call as JSON, with the name of a tool and its arguments")
             calls += found
         else:
-            (thoughts if part.type == "reasoning" else texts).append(text)
+            (thoughts if kind == "reasoning" else texts).append(text)
     whole = check_text("".join(texts), column)
     if not thoughts and not calls:
         return role, whole
@@ -240,7 +268,7 @@ def _beyond(
         del raw[key]
     if isinstance(content, list):
         parts = objects(raw[text], f"{at(column, place)}.{text}")
-        if [len(part) for part in parts] != [2]:
+        if [len(part) for part in parts] != [2] or content[0].type in MEDIA:
             return raw
     raw.pop(text, None)
     return raw

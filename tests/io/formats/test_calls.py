@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from curate.errors import MixtureError
 from curate.io.formats.base import Format
 from curate.io.formats.calls import python_calls
 from curate.io.formats.dialogues import messages, prompt_completion, sharegpt
@@ -206,7 +207,16 @@ def test_python_that_is_no_call_of_plain_values_is_refused_and_never_run(text: s
         ({"tool_calls": [{"type": "custom", "custom": {}}]}, "messages[1].tool_calls[0].type", "function; calls of"),
         ({"role": "user", "tool_calls": [OPENAI]}, "messages[1]", "calls of an assistant message, not of one by user"),
         ({"content": [{"type": "tool_call", "value": "tide"}]}, "messages[1].content[0]", "a call as JSON"),
-        ({"content": [{"type": "image", "text": "x"}]}, "messages[1].content[0]", "a part of text, not content that"),
+        (
+            {"content": [{"type": "image", "text": "x"}]},
+            "messages[1].content[0]",
+            "text, not content of another medium",
+        ),
+        (
+            {"content": [{"type": "hologram", "text": "x"}]},
+            "messages[1].content[0]",
+            "a part of text, not content that",
+        ),
     ],
 )
 def test_what_is_no_call_is_quarantined(said: dict[str, Any], column: str, expected: str) -> None:
@@ -257,3 +267,19 @@ def test_rows_with_and_without_parts_come_in_line_order() -> None:
     assert parse_block(block.splitlines(keepends=True)[0], 1, messages(), None).body.schema.equals(
         BODIES["conversation"]
     )
+
+
+def test_other_media_are_marked_where_the_user_asks() -> None:
+    parts = [
+        {"type": "text", "text": "What is "},
+        {"type": "image_url", "image_url": {"url": "a.png"}},
+        {"type": "text", "text": "?"},
+    ]
+    for content, text in ((parts, "What is <image>?"), ([{"type": "audio", "path": "a.wav"}], "<audio>")):
+        row = {"messages": [{"role": "user", "content": content}, SAY], "images": ["a.png"]}
+        turns, made = only(messages(media="keep"), row)
+        assert turns[0]["content"] == text
+        assert made["meta"] == {"images": ["a.png"], "messages": [{"content": content}, {}]}
+        assert refused(messages(), row)[0].startswith("messages[0].content[")
+    with pytest.raises(MixtureError, match="media='kep'"):
+        messages(media="kep")  # type: ignore[arg-type]

@@ -96,7 +96,7 @@ def test_one_text_part_is_taken_unchanged_and_several_are_joined() -> None:
         (
             {"messages": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]},
             "messages[0].content[0]",
-            "a part of text, not content that is not text (image)",
+            "text, not content of another medium (image), which media='keep' of messages() marks",
         ),
         ({"id": "a\0", "messages": [USER]}, "id", "text without NUL"),
     ],
