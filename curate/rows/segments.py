@@ -32,6 +32,7 @@ tool and the arguments are a text each), or the tools on offer."""
 
 TEXT_PARTS: Final[tuple[TextPart, ...]] = get_args(TextPart)
 CONTENT: Final[frozenset[TextPart]] = frozenset({"content"})
+EVERY_TEXT: Final = frozenset(TEXT_PARTS)
 
 PLACES: Final = tuple(side if part == "content" else f"{side}.{part}" for part in TEXT_PARTS for side in SIDES)
 """Where a text can be, as evidence says it: "chosen", "chosen.reasoning". The first are `SIDES`, with their codes."""
@@ -62,6 +63,11 @@ class Part(NamedTuple):
     def place_code(self) -> int:
         """The place of its texts, as an index into `PLACES`."""
         return TEXT_PARTS.index(self.of) * len(SIDES) + SIDES.index(self.side)
+
+    @property
+    def is_json(self) -> bool:
+        """Whether its texts are JSON text: the arguments of calls, and tools."""
+        return self.of == "tools" or self.path[-1:] == ("arguments",)
 
 
 class Context(NamedTuple):
@@ -99,7 +105,7 @@ def check_parts(parts: str | Iterable[str], where: str) -> frozenset[TextPart]:
     (['content'], 4)
     """
     if parts == "all":
-        return frozenset(TEXT_PARTS)
+        return EVERY_TEXT
     found = frozenset([parts] if isinstance(parts, str) else parts)
     unknown = sorted(found - set(TEXT_PARTS))
     if unknown or not found:

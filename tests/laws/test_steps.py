@@ -78,6 +78,7 @@ STEPS: Final[dict[str, Step]] = {
     "secrets_and_pii": c.secrets_and_pii(),
     "secrets_and_pii drop": c.secrets_and_pii("drop", kinds=("phone",), on="response"),
     "secrets_and_pii mask": c.secrets_and_pii("mask"),
+    "secrets_and_pii mask calls": c.secrets_and_pii("mask", parts=("call", "tools")),
     "truecase": c.truecase(),
     "truecase full": c.truecase("full", on={"assistant"}),
     "lint_pairs": c.lint_pairs(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, TypeAlias, get_args, overload
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from curate.errors import MixtureError, did_you_mean
 from curate.kernels.utf8 import character_places
 from curate.rows.edits import Change, Edits
-from curate.rows.segments import On, Part, Segments, check_on
+from curate.rows.segments import EVERY_TEXT, On, Part, Segments, TextPart, check_on, check_parts
 from curate.steps.base import Bound, Edit, Evidence, Filter, Scores
 from curate.text.secrets.find import KINDS, Kind, find_secrets, mask_secrets
 
@@ -26,10 +27,16 @@ SHOWN: Final = 8
 class SecretsAndPii(Filter):
     """Counts the hits of each kind and, if `drop`, lets no row with one pass; see `secrets_and_pii`."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     name: ClassVar[str] = "secrets_and_pii"
     kinds: tuple[Kind, ...] = KINDS
+    parts: frozenset[TextPart] = EVERY_TEXT
     drop: bool = False
+
+    @property
+    def reads_parts(self) -> frozenset[TextPart]:
+        """The parts asked for."""
+        return self.parts
 
     def bounds(self) -> tuple[Bound, ...]:
         """Return a bound for each kind; without `drop` it has no limit."""
@@ -53,18 +60,28 @@ class SecretsAndPii(Filter):
 class MaskSecretsAndPii(Edit):
     """Puts a mask in place of each hit; see `secrets_and_pii`."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     name: ClassVar[str] = "secrets_and_pii"
     kinds: tuple[Kind, ...] = KINDS
+    parts: frozenset[TextPart] = EVERY_TEXT
+
+    @property
+    def reads_parts(self) -> frozenset[TextPart]:
+        """The parts asked for."""
+        return self.parts
 
     def edit(self, segments: Segments) -> Edits:
         """Return the texts that have a hit, masked."""
-        return Edits(tuple(Change(*mask_secrets(part.text, part.index, self.kinds)) for part in segments.parts))
+        return Edits(
+            tuple(
+                Change(*mask_secrets(part.text, part.index, self.kinds, values=part.is_json)) for part in segments.parts
+            )
+        )
 
 
 def _evidence(part: Part, kinds: tuple[Kind, ...]) -> tuple[NDArray[np.int32], ...]:
     """Return row, place in `kinds`, side, turn, start and end of each hit."""
-    hits = find_secrets(part.text, part.index, kinds)
+    hits = find_secrets(part.text, part.index, kinds, values=part.is_json)
     start, end = character_places(part.text, part.index[hits.place], hits.start, hits.stop)
     reason = np.array([kinds.index(kind) if kind in kinds else -1 for kind in KINDS], np.int32)[hits.kind]
     side = np.full(len(start), part.place_code, np.int32)
@@ -98,6 +115,7 @@ def secrets_and_pii(
     *,
     kinds: tuple[Kind, ...] | list[Kind] | None = None,
     on: On | set[str] | tuple[str, ...] = "all",
+    parts: str | Iterable[str] = "all",
     allow_large_drop: bool = False,
 ) -> SecretsAndPii: ...
 
@@ -108,6 +126,7 @@ def secrets_and_pii(
     *,
     kinds: tuple[Kind, ...] | list[Kind] | None = None,
     on: On | set[str] | tuple[str, ...] = "all",
+    parts: str | Iterable[str] = "all",
     allow_large_drop: bool = False,
 ) -> MaskSecretsAndPii: ...
 
@@ -117,6 +136,7 @@ def secrets_and_pii(
     *,
     kinds: tuple[Kind, ...] | list[Kind] | None = None,
     on: On | set[str] | tuple[str, ...] = "all",
+    parts: str | Iterable[str] = "all",
     allow_large_drop: bool = False,
 ) -> SecretsAndPii | MaskSecretsAndPii:
     r"""Find personal data and secrets: flag the rows, drop them, or mask each hit.
@@ -148,19 +168,25 @@ def secrets_and_pii(
     you share one. Of 197 hits in 293,000 real texts (127 MB), read by eye, one was wrong ("§15.12.2.7", which no longer
     counts), and six were made-up names.
 
+    Arguments of calls, tools on offer, and any text that is a JSON object or list are read as JSON: string by string,
+    keys among them, with escapes undone, also where a string holds JSON text again. So `"\nann@x.org"` has the mailbox
+    `ann`, and masked JSON text is JSON text. A number that is a card becomes a string: `"[CARD]"`.
+
     Args:
         mode: "flag", the default: a Filter that drops nothing and counts the hits of each kind. "drop": the same, and a
             row with any hit is dropped, with the kind of its first hit as the reason. "mask": an Edit that puts
             `[EMAIL]`, `[PHONE]`, `[IP]`, `[KEY]`, `[CARD]` or `[IBAN]` in place of each hit.
         kinds: The kinds to look for. Default: all.
-        on: The segments to read. Default: all.
+        on: The segments to read. Default: all. Calls and reasoning belong to their turn, tools to the system.
+        parts: What to read of them: "all", the default, or some of "content" (results of tools among it), "reasoning",
+            "call" (the name of the tool and the arguments) and "tools".
         allow_large_drop: Let the step drop more than half of a source without stopping the build.
 
     Returns:
         A Filter, or with "mask" an Edit.
 
     Raises:
-        MixtureError: An unknown mode, kind or scope.
+        MixtureError: An unknown mode, kind, scope or part.
 
     References:
         RFC 2606, 3849, 5737 and 6890 (reserved names and addresses), ITU E.164, ISO 7812 and 13616, and the makers'
@@ -181,10 +207,10 @@ def secrets_and_pii(
     """
     if mode not in get_args(Mode):
         raise MixtureError(f"mode={mode!r} is no mode of secrets_and_pii; {did_you_mean(mode, get_args(Mode))}")
-    chosen = _chosen(kinds)
+    scope, chosen, read = check_on(on), _chosen(kinds), check_parts(parts, "secrets_and_pii")
     if mode == "mask":
-        return MaskSecretsAndPii(on=check_on(on), kinds=chosen, allow_large_drop=allow_large_drop)
-    return SecretsAndPii(on=check_on(on), kinds=chosen, drop=mode == "drop", allow_large_drop=allow_large_drop)
+        return MaskSecretsAndPii(on=scope, kinds=chosen, parts=read, allow_large_drop=allow_large_drop)
+    return SecretsAndPii(on=scope, kinds=chosen, parts=read, drop=mode == "drop", allow_large_drop=allow_large_drop)
 
 
 def _chosen(kinds: tuple[Kind, ...] | list[Kind] | None) -> tuple[Kind, ...]:

@@ -11,8 +11,9 @@ import pytest
 from curate.errors import MixtureError
 from curate.kernels.buffers import view
 from curate.rows.edits import apply_edits
-from curate.rows.schema import BODIES, Kind
-from curate.rows.segments import SIDES, Segments, segments
+from curate.rows.schema import BODIES, FULL, Kind
+from curate.rows.segments import EVERY_TEXT, PLACES, SIDES, Segments, segments
+from curate.rows.take import take
 from curate.steps.base import decide
 from curate.steps.filters.secrets_and_pii import SHOWN, MaskSecretsAndPii, SecretsAndPii, secrets_and_pii
 from curate.text.secrets.find import KINDS, MASKS, find_secrets
@@ -116,6 +117,72 @@ def test_rated_completions_are_masked() -> None:
     assert after[0]["completions"] == [{**answer, "content": "[KEY]"}]
 
 
+def with_parts() -> pa.RecordBatch:
+    mail, card = SAID["email"], SAID["card"]
+    number = "".join(sign for sign in card if sign.isdigit())
+    call = {"id": "1", "name": "send", "arguments": f'{{"to": "\\n{mail}", "card": {number}}}'}
+    result = {"role": "tool", "content": f'{{"sent":\t"\\t{mail}"}}', "tool_call_id": "1"}
+    asked = {"role": "assistant", "content": None, "reasoning": f"To {mail}?", "tool_calls": [call]}
+    row = {
+        "messages": [{"role": "user", "content": "Send it."}, asked, result, {"role": "assistant", "content": "Done."}],
+        "tools": f'[{{"name": "send", "description": "As\\u0020{mail}"}}]',
+        "meta": "{}",
+    }
+    return take(pa.RecordBatch.from_pylist([row], FULL["conversation"]), np.zeros(1, np.int32))
+
+
+def test_every_part_is_masked_and_stays_json() -> None:
+    batch, step = with_parts(), secrets_and_pii("mask")
+    seen = segments(batch, step.reads, step.reads_parts)
+    after, changed = apply_edits(batch, seen, step.edit(seen))
+    assert changed.tolist() == [True]
+    expected = batch.to_pylist()
+    _, asked, result, _ = expected[0]["messages"]
+    asked["reasoning"] = "To [EMAIL]?"
+    asked["tool_calls"][0]["arguments"] = '{"to": "\\n[EMAIL]", "card": "[CARD]"}'
+    result["content"] = '{"sent":\t"\\t[EMAIL]"}'
+    expected[0]["tools"] = '[{"name": "send", "description": "As\\u0020[EMAIL]"}]'
+    assert after.to_pylist() == expected
+
+
+def test_parts_are_counted_where_they_are() -> None:
+    batch = with_parts()
+    scores = secrets_and_pii().score(segments(batch, "all", EVERY_TEXT))
+    assert (scores.columns["email"].tolist(), scores.columns["card"].tolist()) == ([4], [1])
+    found = scores.evidence
+    assert found is not None
+    row = batch.to_pylist()[0]
+    texts = {
+        "dialogue": row["messages"][2]["content"],
+        "dialogue.reasoning": row["messages"][1]["reasoning"],
+        "dialogue.call": row["messages"][1]["tool_calls"][0]["arguments"],
+        "dialogue.tools": row["tools"],
+    }
+    shown = {
+        (PLACES[side], turn, texts[PLACES[side]][start:end])
+        for side, turn, start, end in zip(found.side, found.turn, found.start, found.end, strict=True)
+    }
+    mail, number = SAID["email"], "".join(sign for sign in SAID["card"] if sign.isdigit())
+    assert shown == {
+        ("dialogue", 2, mail),
+        ("dialogue.reasoning", 1, mail),
+        ("dialogue.call", 1, mail),
+        ("dialogue.call", 1, number),
+        ("dialogue.tools", 0, mail),
+    }
+
+
+def test_parts_and_scopes_are_read_as_asked() -> None:
+    def count(**settings: Any) -> int:  # noqa: ANN401
+        step = secrets_and_pii(kinds=("email",), **settings)
+        return int(step.score(segments(with_parts(), step.reads, step.reads_parts)).columns["email"][0])
+
+    assert [count(parts=part) for part in ("content", "reasoning", "call", "tools", ("call", "content"))] == [
+        *(1, 1, 1, 1, 2)
+    ]
+    assert [count(on=on) for on in ("all", "prompt", "response", {"tool"}, {"system"})] == [4, 1, 2, 1, 1]
+
+
 def test_no_rows_and_no_parts() -> None:
     assert {len(column) for column in secrets_and_pii().score(Segments(0, ())).columns.values()} == {0}
     assert list(secrets_and_pii(kinds=("ip",)).score(Segments(0, ())).columns) == ["ip"]
@@ -149,6 +216,7 @@ def test_the_mode_says_which_step() -> None:
         ({"kinds": "email"}, r"give kinds as a tuple, as in kinds=\('email',\)"),
         ({"kinds": ()}, r"nothing to look for; kinds: email, phone"),
         ({"on": "answer"}, "is no scope"),
+        ({"parts": "calls"}, r"secrets_and_pii\(parts=\['calls'\]\): parts are 'all', or some of content"),
     ],
 )
 def test_a_wrong_call_says_so(wrong: dict[str, Any], message: str) -> None:
