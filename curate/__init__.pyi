@@ -4,6 +4,7 @@ from .classify.train_classifier import train_classifier as train_classifier
 from .errors import BuildError as BuildError, CallError as CallError, CurateError as CurateError
 from .evalsets.evals import evals as evals
 from .evalsets.items import EvalSet as EvalSet
+from .export.export import Export as Export
 from .io.formats.columns import columns as columns
 from .io.formats.dialogues import (
     alpaca as alpaca,

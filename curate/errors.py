@@ -12,6 +12,7 @@ CurateError
     ├── EmptyBuildError              a mixture that keeps no row; its folder says why
     ├── ConservationError            fates that do not add up to the rows read (a defect of `curate`)
     ├── BuildFolderError             a build folder that is missing, taken, incomplete or cannot be written
+    ├── ExportError                  rows that a trainer cannot take as they are, or a folder that is taken
     └── PreflightError               training on the build would be silently wrong
 
 A message says what is wrong, where, what exists, and what to do.
@@ -74,6 +75,10 @@ class ConservationError(BuildError):
 
 class BuildFolderError(BuildError):
     """A build folder is missing, taken, incomplete or cannot be written."""
+
+
+class ExportError(BuildError):
+    """A trainer cannot take rows of a build as they are, or the folder of an export is taken."""
 
 
 class PreflightError(BuildError):

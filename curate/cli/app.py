@@ -217,6 +217,38 @@ def diff(
 
 
 @app.command()
+def export(
+    build_folder: Folder,
+    *,
+    to: Annotated[
+        Literal["trl", "axolotl", "llama-factory", "open-instruct", "openai", "jsonl"],
+        typer.Option(help="The trainer; jsonl for everything else."),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The folder. Default: export/NAME-TRAINER.")] = None,
+    split: Annotated[Literal["train", "test"] | None, typer.Option(help="One split. Default: all.")] = None,
+    drop_rows_with: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help="Leave out rows that have this part; repeat for more.")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help="Leave this part out of its rows; repeat for more.")
+    ] = None,
+    flatten: Annotated[
+        list[str] | None, typer.Option(metavar="PART", help="Write reasoning or calls into the text, in tags.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing export.")] = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Write the rows of a build for a trainer, with its settings and a ledger of what became of each row."""
+    made = folder.Build(build_folder).export(
+        to, out, split=split, drop_rows_with=drop_rows_with or (), without=without or (), flatten=flatten or (),
+        overwrite=overwrite,
+    )  # fmt: skip
+    files = ", ".join(made.record["files"])
+    show_parts(terminal.frame_table(made.counts), *map(Text, made.notes))
+    show_parts(Text(f"The export is in {made.path}: {files}"))
+
+
+@app.command()
 def preflight(
     build_folder: Folder,
     *,

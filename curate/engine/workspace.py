@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from curate.engine.manifest import Json
 from curate.errors import BuildFolderError, CurateError
-from curate.io.atomic import write_text
+from curate.io.atomic import replace_folder, write_text
 
 MANIFEST = "manifest.json"
 """The file that marks a folder as a build; written last."""
@@ -56,7 +56,7 @@ def workspace(target: Path, recipe: Json, *, resume: bool, overwrite: bool) -> I
             space = _open(root, recipe, resume=resume)
             yield space
             check_target(target, overwrite=overwrite)
-            _replace(space.out, target)
+            replace_folder(space.out, target)
             shutil.rmtree(root, ignore_errors=True)
         except CurateError:
             _clear(root, absent)
@@ -137,16 +137,6 @@ def _open(root: Path, recipe: Json, *, resume: bool) -> Workspace:
         folder.mkdir(parents=True, exist_ok=True)
     write_text(note, text)
     return space
-
-
-def _replace(out: Path, target: Path) -> None:
-    """Move a finished build into place; an old one steps aside first and goes last."""
-    old = target.with_name(f".{target.name}.old")
-    if target.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        target.replace(old)
-    out.replace(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _unwritable(root: Path, error: OSError) -> BuildFolderError:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from curate.engine.group_results import table_path
 from curate.engine.manifest import file_hash
 from curate.engine.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
+from curate.export.export import Choices, Export, Trainer, export
 from curate.rows.parts import body_of
 from curate.rows.schema import Kind
 from curate.rows.segments import On, check_on, segments
@@ -144,6 +145,48 @@ class BuildFolder:
             kind: One of `kinds`.
         """
         return "dropped" if kind == self.kind else "rated"
+
+    def export(
+        self,
+        to: Trainer,
+        out: str | Path | None = None,
+        *,
+        split: Literal["train", "test"] | None = None,
+        drop_rows_with: Sequence[str] = (),
+        without: Sequence[str] = (),
+        flatten: Sequence[str] = (),
+        overwrite: bool = False,
+    ) -> Export:
+        """Write the rows of the data files for a trainer, with its settings and a ledger of what became of each row.
+
+        What the trainer cannot hold, or would lose without a word, is an error that names the part, how many rows have
+        it and the first of them; each part can be answered by its name.
+
+        Args:
+            to: "trl", "axolotl", "llama-factory", "open-instruct", "openai", or "jsonl" for everything else.
+            out: The folder; by default `export/` and the names of build and trainer.
+            split: "train" or "test"; None, the default, for both.
+            drop_rows_with: Parts whose rows are left out, such as "parallel_calls"; an error names them.
+            without: Parts that are left out of their rows: "reasoning", "call_ids", "names", "tools",
+                "chat_template_kwargs".
+            flatten: Parts that are written into the text of their message: "reasoning" in <think> tags, "calls" in
+                <tool_call> tags.
+            overwrite: Replace an export in `out`; a file there that no export wrote is an error, and nothing is
+                deleted.
+
+        Returns:
+            The finished export: its folder, counts, ledger and notes.
+
+        Raises:
+            CallError: There is no such trainer or part, or the trainer takes no rows of this kind.
+            ExportError: Rows have what the trainer cannot hold, or `out` is taken; nothing is written.
+        """
+        check_known("split", split, list(self.manifest["splits"]))
+        filled = [name for name, found in self.manifest["splits"].items() if found["rows"]]
+        choices = Choices(tuple(drop_rows_with), tuple(without), tuple(flatten))
+        target = Path("export") / f"{self.name}-{to}" if out is None else Path(out)
+        splits = filled if split is None else [split]
+        return export(self.path, self.manifest, to, target, splits=splits, choices=choices, overwrite=overwrite)
 
     def verify(self) -> None:
         """Check that the data files are those that the build wrote; raises `BuildFolderError` where one is not."""

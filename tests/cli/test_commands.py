@@ -371,3 +371,17 @@ def test_a_source_that_brings_nothing_is_said(work: Path) -> None:
 @pytest.mark.parametrize("command", ["build", "check", "diff", "lengths", "preflight", "show", "train"])
 def test_a_wrong_option_points_to_the_help_of_its_command(command: str) -> None:
     assert error(command, "--no-such-option", code=2).endswith(f"; see curate {command} --help")
+
+
+def test_export_writes_a_folder_and_says_what_came_of_the_rows(work: Path) -> None:
+    run("build", "mix.py:first", "--quiet")
+    done = run("export", "build/first-mix", "--to", "llama-factory", "--out", "out/lf")
+    assert "exported" in done.output
+    assert "The export is in out/lf: dataset_info.json, ledger/rows.parquet, train.parquet" in done.output
+    assert (work / "out/lf/train.parquet").is_file()
+    again = run("export", "build/first-mix", "--to", "llama-factory", "--out", "out/lf", code=1)
+    assert "say --overwrite" in again.output
+    run("export", "build/first-mix", "--to", "trl", "--out", "out/lf", "--overwrite")
+    assert run("export", "build/first-mix", "--to", "trt", code=2).output
+    wrong = run("export", "build/first-mix", "--to", "trl", "--without", "content", code=2)
+    assert "'content' is no part for it" in wrong.output

@@ -179,7 +179,8 @@ def sharegpt(column: str = "conversations", *, roles: Mapping[str, str] | None =
     """Rows with a list of `{"from", "value"}` or `{"role", "content"}` messages, and perhaps a `system` text.
 
     human, user and prompter are user turns; gpt, assistant, chatgpt, bing, bard, model and function_call assistant
-    turns; tool, function, function_response and observation tool turns; all in any case. A `function_call` whose text
+    turns; tool, function, function_response, observation, environment and ipython tool turns; system and developer
+    system turns; all in any case. A `function_call` whose text
     is JSON with a name and arguments, or a list of such, is a call. A spelling that says more than the role
     (`function_call`, `bing`, `observation`, ...) is kept in `meta`, as are other fields of a message. Calls, reasoning
     and tools are read, and lists may be stored, as in `messages`.

@@ -22,22 +22,16 @@ MESSAGES_ROLES: Final[dict[str, str]] = {role: role for role in ROLES} | {
     "function": "tool",
 }
 
-SHAREGPT_ROLES: Final[dict[str, str]] = {
-    "system": "system",
+SHAREGPT_ROLES: Final[dict[str, str]] = MESSAGES_ROLES | {
     "human": "user",
-    "user": "user",
     "prompter": "user",
     "gpt": "assistant",
-    "assistant": "assistant",
     "chatgpt": "assistant",
     "bing": "assistant",
     "bard": "assistant",
     "model": "assistant",
     "function_call": "assistant",
-    "tool": "tool",
-    "function": "tool",
     "function_response": "tool",
-    "observation": "tool",
 }
 """A function call is an assistant turn; the result of a function, whatever its name, is a tool turn."""
 

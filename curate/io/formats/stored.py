@@ -29,9 +29,9 @@ _PATH: Final = re.compile(r"\.([^.\[\]]+)|\[([0-9]+)\]")
 def unpacked(fields: Fields, *groups: tuple[str, ...], keys: frozenset[str] = ROLE_KEYS) -> Fields:
     """Return `fields` with plain lists of messages; the same object where no list is stored otherwise.
 
-    A list may be JSON text, within an object (`{"messages": [...]}`), or an object of lists (`{"role": [...],
-    "content": [...]}`). The fields of a group are read so only if all of them can be: one answer of two that happens to
-    be JSON is text.
+    A list may be JSON text, a list of JSON texts (one per message: the type `Json` of `datasets`), within an object
+    (`{"messages": [...]}`), or an object of lists (`{"role": [...], "content": [...]}`). The fields of a group are read
+    so only if all of them can be: one answer of two that happens to be JSON is text.
     """
     found: Fields = {}
     for group in groups:
@@ -48,12 +48,14 @@ def unpacked(fields: Fields, *groups: tuple[str, ...], keys: frozenset[str] = RO
 def _messages(value: Any, column: str, keys: frozenset[str]) -> Fields:  # noqa: ANN401
     """Return the list of messages that a value holds, and what an object holds around it; nothing for other values."""
     text = text_of(value)
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        text = f"[{','.join(value)}]"
     if text is not None:
         inner = json_in(text)
         if inner is None:
             return {}
         held = {column: inner} if _is_messages(inner, keys) else _messages(inner, column, keys)
-        return held if isinstance(value, Raw) else msgspec.json.decode(msgspec.json.encode(held))
+        return held if isinstance(value, Raw) else _decoded(held, column)
     if not is_object(value):
         return {}
     within = fields_of(value, column)
@@ -71,6 +73,17 @@ def _messages(value: Any, column: str, keys: frozenset[str]) -> Fields:  # noqa:
     return {column: Raw(msgspec.json.encode(made)) if isinstance(value, Raw) else made}
 
 
+def _decoded(held: Fields, column: str) -> Fields:
+    """Decode a list of messages but for the arguments of calls: of Python values, null fields count as absent."""
+    found: Fields = msgspec.json.decode(msgspec.json.encode(held))
+    for message in found[column] if isinstance(found.get(column), list) else ():
+        for call in items_of(message.get("tool_calls")) or ():
+            inner = call.get("function", call) if is_object(call) else None
+            if isinstance(inner, dict) and is_object(inner.get("arguments")):
+                inner["arguments"] = msgspec.json.encode(inner["arguments"]).decode()
+    return found
+
+
 def _start(value: Raw) -> bytes:
     return bytes(memoryview(value)[:1])
 
@@ -78,7 +91,7 @@ def _start(value: Raw) -> bytes:
 def _is_plain(value: Any) -> bool:  # noqa: ANN401
     """Tell at a glance whether a value is a list or a text that holds none: nearly every value is."""
     if not isinstance(value, Raw):
-        return isinstance(value, list)
+        return isinstance(value, list) and not (value and isinstance(value[0], str))
     view = memoryview(value)
     return view[0] != OBJECT and (view[0] != QUOTE or view[1] not in _MAYBE)
 

@@ -1,0 +1,63 @@
+"""OpenAI's files for fine-tuning, supervised and by preference (DPO).
+
+A line has nothing but messages and tools: `source` and `id` of each line are in the ledger of the export, `meta` and
+scores are left out. MessageColumn of tools have no name there, and every call and result has an id.
+
+References:
+    https://platform.openai.com/docs/guides/supervised-fine-tuning,
+    https://platform.openai.com/docs/guides/direct-preference-optimization
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from curate.export.flat import FlatRows
+from curate.export.jsonl import body
+from curate.export.target import Columns, Files, KindLayout, Target
+
+_CANNOT: Final = {
+    "reasoning": "has no place for it",
+    "names": "has no name in the message of a tool",
+    "missing_call_ids": "asks for the id of every call, and of the call that a result is of",
+    "flat_tools": 'asks for {"type": "function", "function": {...}}',
+    "chat_template_kwargs": "has no chat template to give them to",
+}
+
+
+def _conversations(rows: FlatRows, _meta: Sequence[str]) -> Columns:
+    return body(rows)
+
+
+def _preferences(rows: FlatRows, _meta: Sequence[str]) -> Columns:
+    columns = body(rows)
+    asked: list[dict[str, Any]] = [{"messages": prompt} for prompt in columns["prompt"]]
+    for one, tools in zip(asked, columns.get("tools", [None] * len(rows)), strict=True):
+        if tools is not None:
+            one["tools"] = tools
+    return {"input": asked, "preferred_output": columns["chosen"], "non_preferred_output": columns["rejected"]}
+
+
+def _settings(method: str) -> Callable[[Files, Sequence[str]], Mapping[str, Any]]:
+    def made(files: Files, _columns: Sequence[str]) -> dict[str, Any]:
+        names = {"train": "training_file", "test": "validation_file"}
+        return {**{names[split]: file for split, file in files.items()}, "method": {"type": method}}
+
+    return made
+
+
+OPENAI: Final = Target(
+    "openai",
+    "jsonl",
+    "openai.json",
+    {
+        "conversation": KindLayout(_conversations, _CANNOT, _settings("supervised"), left=("meta",)),
+        "preference": KindLayout(
+            _preferences,
+            _CANNOT | {"several_turns": "takes one message of the assistant"},
+            _settings("dpo"),
+            left=("scores", "meta"),
+        ),
+    },
+)
