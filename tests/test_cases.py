@@ -131,8 +131,11 @@ def test_12_nan_marks_and_utf_16(case: Any) -> None:  # noqa: ANN401
     assert len(contents(c.files(folder / "utf16le.jsonl"))) == 1
 
 
-READ = ("chosen_string.jsonl", "json_string.jsonl", "list_of_lists.json", "struct_of_lists.parquet", "upper_case.jsonl")
-OFFERED = ("helpsteer.jsonl", "orca_pairs.jsonl", "output_list.jsonl")
+READ = (
+    *("chosen_string.jsonl", "json_string.jsonl", "list_of_lists.json", "orca_pairs.jsonl", "struct_of_lists.parquet"),
+    "upper_case.jsonl",
+)
+OFFERED = ("helpsteer.jsonl", "output_list.jsonl")
 
 
 @pytest.mark.parametrize("name", [*READ, *OFFERED])

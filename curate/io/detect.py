@@ -49,6 +49,9 @@ _META: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 ENOUGH: Final = 0.9
 """Share of these that a format must read; the others will be quarantined, one by one."""
 
+LIKE: Final = 0.1
+"""Share of a format's fields; an error names one that reads no row only if rows have more of its fields."""
+
 SHOWN: Final = 40
 """Characters of a field's name that an error shows: a first row mistaken for a header may be long."""
 
@@ -195,7 +198,9 @@ def _refusal(
         is_lines = all(isinstance(row, bytes) for row in rows)
         cells = "" if is_lines else ", or describe its cells: separator=, quoted=, columns="
         return f"{where}: its first {len(rows)} rows cannot be read: {_fault(plain)[0]}. Repair the file{cells}."
-    near = [one for one in tried if one.good or (one.likeness(fields) and fields.keys() >= {*one.format.named()})]
+    near = [
+        one for one in tried if one.good or (one.likeness(fields) > LIKE and fields.keys() >= {*one.format.named()})
+    ]
     near.sort(key=lambda one: (-one.good, -one.likeness(fields), call(one.format)))
     lines = [f"{call(one.format)} reads {one.good} of them ({_faults(one)})." for one in near[:2]]
     return " ".join(

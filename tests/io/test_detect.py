@@ -29,6 +29,7 @@ KNOWN: dict[str, dict[str, Any]] = {
     "sharegpt()": {"conversations": [{"from": "human", "value": "Hi"}]},
     "alpaca()": {"instruction": "Hi", "input": "", "output": "a"},
     "prompt_completion()": {"prompt": "Hi", "completion": "a"},
+    "prompt_completion(prompt='input', completion='output')": {"input": [USER], "output": "a"},
     "question_answer()": {"question": "Hi", "answer": "a"},
     "oasst()": {"prompt": {"text": "Hi", "role": "prompter", "replies": []}},
     "oasst_messages()": {"message_id": "1", "parent_id": None, "text": "Hi", "role": "prompter"},

@@ -49,9 +49,9 @@ JUDGED = {"model_a": "answer_a", "model_b": "answer_b", "tie": "tie"}
 NUMBERS = {"1": "output_1", "2": "output_2", "0": "tie"}
 PAIR = {"chosen": "a", "rejected": "b"}
 GUESSED: dict[str, tuple[dict[str, Any], str]] = {
-    "Intel's pairs": (
-        {"system": "", "question": "q?", **PAIR},
-        "columns(prompt='question', chosen='chosen', rejected='rejected', system='system')",
+    "pairs and a system text": (
+        {"system": "", "query": "q?", **PAIR},
+        "columns(prompt='query', chosen='chosen', rejected='rejected', system='system')",
     ),
     "HelpSteer": (
         {"prompt": "p?", "response": "r", "helpfulness": 3, "verbosity": 2, "turn": 1},

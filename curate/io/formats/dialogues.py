@@ -273,17 +273,24 @@ class PromptCompletion(DialogueFormat):
     """See `prompt_completion`."""
 
     name: ClassVar[str] = "prompt_completion"
-    layout: ClassVar[type[Struct]] = _PromptRow
+    prompt: str = "prompt"
+    completion: str = "completion"
+
+    @property
+    def layout(self) -> type[Struct]:
+        """Prompt and completion, under their names, and `system`."""
+        return renamed(_PromptRow, prompt=self.prompt, completion=self.completion)
 
     def prepare(self, fields: Fields) -> Fields:
         """Read lists of messages that are stored as JSON text, or as an object of lists."""
-        return unpacked(fields, ("prompt",), ("prompt", "completion"))
+        return unpacked(fields, (self.prompt,), (self.prompt, self.completion))
 
     def rows(self, row: _PromptRow, fields: Fields) -> Iterator[Conversation]:
         """Make one conversation."""
-        prompt = text_or_turns(fields, "prompt", row.prompt, "user")
-        completion = text_or_turns(fields, "completion", row.completion, "assistant")
-        yield Conversation([*system_turn(fields, row.system), *prompt, *completion], fields)
+        prompt = text_or_turns(fields, self.prompt, row.prompt, "user")
+        completion = text_or_turns(fields, self.completion, row.completion, "assistant")
+        system = [] if prompt[0][0] == "system" else system_turn(fields, row.system)
+        yield Conversation([*system, *prompt, *completion], fields)
 
 
 def text_or_turns(fields: Fields, column: str, value: str | list[Message], role: str) -> list[Turn]:
@@ -295,17 +302,26 @@ def text_or_turns(fields: Fields, column: str, value: str | list[Message], role:
     return [(role, check_text(value, column))]
 
 
-def prompt_completion() -> PromptCompletion:
-    """Rows with `prompt` and `completion`, each a text or a list of messages, and perhaps a `system` text.
+def prompt_completion(prompt: str = "prompt", completion: str = "completion") -> PromptCompletion:
+    """Rows with a prompt and its completion, each a text or a list of messages, and perhaps a `system` text.
+
+    Args:
+        prompt: The field with the prompt. Nemotron's post-training data has it in `input`.
+        completion: The field with the completion; `output` there.
 
     Returns:
         A format that makes conversations.
 
+    Raises:
+        MixtureError: Both are the same field.
+
     Example:
-        >>> prompt_completion().kind
+        >>> prompt_completion("input", "output").kind
         'conversation'
     """
-    return PromptCompletion()
+    if prompt == completion:
+        raise MixtureError(f"prompt_completion({prompt!r}, {completion!r}): give the names of two fields")
+    return PromptCompletion(prompt, completion)
 
 
 class _QuestionRow(Struct, gc=False):
@@ -347,5 +363,6 @@ CANDIDATES: Final = (
     sharegpt(),
     alpaca(),
     prompt_completion(),
+    prompt_completion("input", "output"),
     question_answer(),
 )

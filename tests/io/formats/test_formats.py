@@ -330,6 +330,15 @@ def test_columns_maps_anything() -> None:
             columns("q", **wrong)
 
 
+def test_prompt_and_completion_may_have_other_names() -> None:
+    row = {"input": [turn("system", "s"), USER], "output": "Hello.", "reasoning": "off", "system": "s"}
+    assert read(prompt_completion("input", "output"), row) == [
+        {"messages": [turn("system", "s"), USER, BOT], "meta": {"reasoning": "off", "system": "s"}}
+    ]
+    with pytest.raises(MixtureError, match="give the names of two fields"):
+        prompt_completion("a", "a")
+
+
 def test_a_pair_may_have_its_prompt_in_question_and_a_system_text() -> None:
     row = {"system": "Be brief.", "question": "Hi?", "chosen": "a", "rejected": "b", "n": 1}
     assert read(preference(), row) == [

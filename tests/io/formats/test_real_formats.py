@@ -44,7 +44,7 @@ def read(source: Input) -> tuple[str, list[dict[str, Any]], list[dict[str, Any]]
         parsed.body.validate(full=True)
         good += [{"id": own, **row} for own, row in zip(parsed.ids.to_pylist(), parsed.body.to_pylist(), strict=True)]
         bad += parsed.bad.to_pylist()
-    return opened.describe().partition(" ")[0], good, bad
+    return opened.describe().partition(" (")[0], good, bad
 
 
 def texts(value: Any) -> list[str]:  # noqa: ANN401
@@ -82,6 +82,11 @@ DETECTED: list[tuple[str, str, Callable[[dict[str, Any]], list[str]]]] = [
     *((f"sft/{name}.json", "alpaca()", alpaca_texts) for name in ALPACA.split()),
     *((f"sft/{name}.json", "sharegpt()", pair_texts("conversations")) for name in SHAREGPT.split()),
     ("sft/v1_sft_demo.jsonl", "messages()", lambda row: [m["content"][0]["value"] for m in row["messages"]]),
+    (
+        "sft/oasst_questions_guanaco.jsonl",
+        "prompt_completion(prompt='input', completion='output')",
+        pair_texts("input", "output"),
+    ),
     ("sft/gsm8k_train.jsonl", "question_answer()", pair_texts("question", "answer")),
     ("sft/truthfulqa_judge_finetune_truth.jsonl", "prompt_completion()", pair_texts("prompt", "completion")),
     (
@@ -123,7 +128,6 @@ def test_auto_reads_every_row_and_every_text(
 
 MAPPED: list[tuple[str, Format, tuple[str, ...]]] = [
     ("sft/halueval_general.json", columns("user_query", "chatgpt_response"), ("user_query", "chatgpt_response")),
-    ("sft/oasst_questions_guanaco.jsonl", columns("input", "output"), ("input", "output")),
     (
         "preference/bpo_val.json",
         columns("instruction", chosen="good_res", rejected="bad_res"),
