@@ -1,8 +1,8 @@
-"""axolotl: Parquet for `type: chat_template`, and for preference rows `chat_template.default`.
+"""axolotl: Parquet for `type: chat_template`; for pairs `chat_template.default`, for KTO `chatml.argilla_chat`.
 
 Of conversations, calls have OpenAI's spelling and reasoning is `reasoning_content`; both reach templates that print
-them. Of preference rows it reads role and content alone, and the last message of an answer (axolotl 0.19.0,
-`prompt_strategies/dpo/chat_template.py`), so that calls, tools and reasoning would be lost without a word.
+them. Of the other rows it reads role and content alone, and the last message of an answer (axolotl 0.19.0,
+`prompt_strategies/dpo/chat_template.py`, `kto/chatml.py`): calls, tools and reasoning would be lost without a word.
 `meta` is a column of JSON, which axolotl does not read.
 
 References:
@@ -17,10 +17,17 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from curate.export.flat import FlatRows, MessageColumn
+from curate.export.flat import FlatRows, MessageColumn, joined
 from curate.export.target import Columns, Files, KindLayout, Target, named, parts
 
 _KWARGS: Final = "has one setting for all rows"
+_TEXT: Final = {
+    "reasoning": "reads nothing of a message but its text",
+    "calls": "reads nothing of a message but its text",
+    "tools": "gives no tools to the template",
+    "chat_template_kwargs": _KWARGS,
+    "several_turns": "reads the last message of an answer",
+}
 
 
 def _openai(messages: MessageColumn) -> pa.ListArray:
@@ -51,6 +58,11 @@ def _columns(rows: FlatRows, _meta: Sequence[str]) -> Columns:
     return named(rows) | sides | parts(rows, "chosen_score", "rejected_score", "tools")
 
 
+def _judged(rows: FlatRows, _meta: Sequence[str]) -> Columns:
+    whole = joined(rows.sides["prompt"], rows.sides["completion"])
+    return named(rows) | {"completion": _openai(whole)} | parts(rows, "label")
+
+
 def _conversations(files: Files, columns: Sequence[str]) -> dict[str, Any]:
     more = {"field_tools": "tools"} if "tools" in columns else {}
     return _settings(files, {"type": "chat_template", "field_messages": "messages", **more})
@@ -59,6 +71,10 @@ def _conversations(files: Files, columns: Sequence[str]) -> dict[str, Any]:
 def _preferences(files: Files, _columns: Sequence[str]) -> dict[str, Any]:
     fields = {"field_messages": "prompt", "field_chosen": "chosen", "field_rejected": "rejected"}
     return {"rl": "dpo", **_settings(files, {"type": "chat_template.default", **fields})}
+
+
+def _feedback(files: Files, _columns: Sequence[str]) -> dict[str, Any]:
+    return {"rl": "kto", **_settings(files, {"type": "chatml.argilla_chat"})}
 
 
 def _settings(files: Files, fields: dict[str, Any]) -> dict[str, Any]:
@@ -80,18 +96,8 @@ AXOLOTL: Final = Target(
             _conversations,
             unread=("meta",),
         ),
-        "preference": KindLayout(
-            _columns,
-            {
-                "reasoning": "reads nothing of a message but its text",
-                "calls": "reads nothing of a message but its text",
-                "tools": "gives no tools to the template",
-                "chat_template_kwargs": _KWARGS,
-                "several_turns": "reads the last message of an answer",
-            },
-            _preferences,
-            unread=("names", "call_ids", "scores", "meta"),
-        ),
+        "preference": KindLayout(_columns, _TEXT, _preferences, unread=("names", "call_ids", "scores", "meta")),
+        "unpaired": KindLayout(_judged, _TEXT, _feedback, unread=("names", "call_ids", "meta")),
     },
     "Of a configuration for axolotl. Paths are those from this folder.",
 )

@@ -11,12 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curate.io.reasoning import CLOSE, OPEN
 from curate.rows.schema import ROLES
 
 Mask: TypeAlias = NDArray[np.bool_]
-
-THINK, THOUGHT = "<think>\n", "\n</think>\n\n"
-"""What is before and after reasoning that is written into a message's text, as Qwen3 and DeepSeek-R1 write it."""
 
 
 class MessageColumn:
@@ -82,7 +80,7 @@ class MessageColumn:
         reasoning = self.part("reasoning")
         if reasoning is None:
             return texts
-        whole = pc.binary_join_element_wise(THINK, reasoning, THOUGHT, pc.fill_null(texts, ""), "")
+        whole = pc.binary_join_element_wise(OPEN, reasoning, CLOSE, pc.fill_null(texts, ""), "")
         return pc.if_else(reasoning.is_valid(), whole, texts)
 
 

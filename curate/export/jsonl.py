@@ -33,6 +33,8 @@ def body(rows: FlatRows, *, decoded: bool = False) -> dict[str, list[Any]]:
 def _columns(rows: FlatRows, _meta: Sequence[str]) -> Columns:
     columns = {name: values(rows.batch[name]) for name in ("source", "id")} | body(rows)
     fields = meta_fields(rows.batch["meta"])
+    if rows.sides.keys() == {"prompt"}:  # fields of a prompt are what rewards read
+        return columns | {"meta": [one or None for one in fields]}
     names = sorted({name for one in fields for name in one})
     free = [name for name in names if name not in columns and name != "meta"]
     columns |= {name: [one.get(name) for one in fields] for name in free}
@@ -48,4 +50,6 @@ def _settings(_files: Files, _columns: Sequence[str]) -> dict[str, Any]:
 
 _EVERYTHING: Final = KindLayout(_columns, {}, _settings)
 
-JSONL: Final = Target("jsonl", "jsonl", "", dict.fromkeys(("conversation", "preference", "rated"), _EVERYTHING))
+JSONL: Final = Target(
+    "jsonl", "jsonl", "", dict.fromkeys(("conversation", "preference", "rated", "unpaired", "prompt"), _EVERYTHING)
+)

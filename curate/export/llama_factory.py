@@ -17,7 +17,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.export.flat import FlatRows, MessageColumn
+from curate.export.flat import FlatRows, MessageColumn, joined
 from curate.export.json_rows import calls_as_json
 from curate.export.target import Columns, Files, KindLayout, Target, named, parts
 
@@ -52,8 +52,15 @@ def _preferences(rows: FlatRows, _meta: Sequence[str]) -> Columns:
     return named(rows) | asked | answers | parts(rows, "chosen_score", "rejected_score", "tools")
 
 
+def _judged(rows: FlatRows, _meta: Sequence[str]) -> Columns:
+    whole = joined(rows.sides["prompt"], rows.sides["completion"])
+    return named(rows) | {"conversations": _turns(whole), "kto_tag": rows.batch["label"]} | parts(rows, "tools")
+
+
 def _settings(files: Files, columns: Sequence[str]) -> dict[str, Any]:
-    used = {"messages": "conversations"} | {name: name for name in ("chosen", "rejected", "tools") if name in columns}
+    used = {"messages": "conversations"} | {
+        name: name for name in ("chosen", "rejected", "kto_tag", "tools") if name in columns
+    }
     ranking = {"ranking": True} if "chosen" in columns else {}
     return {
         f"curate_{split}": {"file_name": file, "formatting": "sharegpt", **ranking, "columns": used}
@@ -72,6 +79,13 @@ LLAMA_FACTORY: Final = Target(
             _CANNOT | {"several_turns": "takes one turn for an answer"},
             _settings,
             unread=(*_UNREAD, "scores", "meta"),
+        ),
+        "unpaired": KindLayout(
+            _judged,
+            _CANNOT
+            | {"several_turns": "takes one turn for an answer", "empty_answer": "takes an empty answer for a bad one"},
+            _settings,
+            unread=(*_UNREAD, "meta"),
         ),
     },
 )

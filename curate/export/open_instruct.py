@@ -34,6 +34,7 @@ _CANNOT: Final = {
 _FUNCTIONS: Final = {
     "sft": ["sft_tulu_tokenize_and_truncate_v1", "sft_tulu_filter_v1"],
     "dpo": ["preference_tulu_tokenize_and_truncate_v1", "preference_tulu_filter_v1"],
+    "rlvr": ["rlvr_tokenize_v1", "rlvr_max_length_filter_v1"],
 }
 
 
@@ -70,6 +71,12 @@ def _preferences(rows: FlatRows, _meta: Sequence[str]) -> Columns:
     return named(rows) | sides | parts(rows, "chosen_score", "rejected_score")
 
 
+def _prompts(rows: FlatRows, _meta: Sequence[str]) -> Columns:
+    taken = {"source", "id", "meta", "prompt", "tools", "chat_template_kwargs"}
+    rewards = parts(rows, *(name for name in rows.batch.schema.names if name not in taken))
+    return named(rows) | {"messages": _turns(rows, rows.sides["prompt"], "messages")} | rewards
+
+
 def _settings(stage: str, prefix: str = "") -> Callable[[Files, Sequence[str]], Mapping[str, Any]]:
     def made(files: Files, _columns: Sequence[str]) -> dict[str, Any]:
         mixer = {f"{prefix}mixer_list": [files["train"], "1.0"]} if "train" in files else {}
@@ -85,6 +92,12 @@ OPEN_INSTRUCT: Final = Target(
     {
         "conversation": KindLayout(_conversations, _CANNOT, _settings("sft", "dataset_"), unread=("names", "meta")),
         "preference": KindLayout(_preferences, _CANNOT, _settings("dpo"), unread=("names", "scores", "meta")),
+        "prompt": KindLayout(
+            _prompts,
+            _CANNOT | {"missing_rewards": "reads both", "tools": "describes tools by itself, by the names it is given"},
+            _settings("rlvr", "dataset_"),
+            unread=("names", "meta"),
+        ),
     },
-    "Arguments of open_instruct/finetune.py or dpo.py. Paths are those from this folder.",
+    "Arguments of finetune.py, dpo.py or grpo_fast.py in open_instruct/. Paths are those from this folder.",
 )

@@ -1,7 +1,8 @@
-"""OpenAI's files for fine-tuning, supervised and by preference (DPO).
+"""OpenAI's files for fine-tuning: supervised, by preference (DPO), and reinforcement with a grader.
 
-A line has nothing but messages and tools: `source` and `id` of each line are in the ledger of the export, `meta` and
-scores are left out. MessageColumn of tools have no name there, and every call and result has an id.
+A line has nothing but messages, tools and the fields that a grader reads. The `source` and `id` of each line are in the
+ledger of the export; `meta` and scores are left out. Messages of tools have no name there, and every call and result
+has an id.
 
 References:
     https://platform.openai.com/docs/guides/supervised-fine-tuning,
@@ -39,6 +40,11 @@ def _preferences(rows: FlatRows, _meta: Sequence[str]) -> Columns:
     return {"input": asked, "preferred_output": columns["chosen"], "non_preferred_output": columns["rejected"]}
 
 
+def _prompts(rows: FlatRows, _meta: Sequence[str]) -> Columns:
+    columns = body(rows)
+    return {"messages": columns.pop("prompt"), **columns}
+
+
 def _settings(method: str) -> Callable[[Files, Sequence[str]], Mapping[str, Any]]:
     def made(files: Files, _columns: Sequence[str]) -> dict[str, Any]:
         names = {"train": "training_file", "test": "validation_file"}
@@ -59,5 +65,6 @@ OPENAI: Final = Target(
             _settings("dpo"),
             left=("scores", "meta"),
         ),
+        "prompt": KindLayout(_prompts, _CANNOT, _settings("reinforcement"), left=("meta",)),
     },
 )

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.export.flat import THOUGHT, FlatRows, Mask, MessageColumn
+from curate.export.flat import FlatRows, Mask, MessageColumn
 from curate.export.json_rows import calls_in_tags, lists_without, not_objects, not_python
+from curate.io.reasoning import CLOSE
 from curate.rows.schema import ASSISTANT, SYSTEM, TOOL, USER
 
 
@@ -50,7 +51,7 @@ def _closing(messages: MessageColumn) -> Mask:
     reasoning = messages.part("reasoning")
     if reasoning is None:
         return messages.has("reasoning")
-    found = pc.or_(pc.match_substring(reasoning, THOUGHT.strip()), pc.equal(reasoning, ""))
+    found = pc.or_(pc.match_substring(reasoning, CLOSE.strip()), pc.equal(reasoning, ""))
     return np.asarray(pc.fill_null(found, False))  # noqa: FBT003
 
 
@@ -128,6 +129,8 @@ FOUND: Final[Mapping[str, Callable[[FlatRows], Mask]]] = {
     "chat_template_kwargs": _column("chat_template_kwargs"),
     "turn_order": _order,
     "several_turns": _several,
+    "empty_answer": lambda rows: rows.where(lambda m: ~m.written & (m.calls == 0), "completion"),
+    "missing_rewards": lambda rows: ~(_column("ground_truth")(rows) & _column("dataset")(rows)),
     "scores": _scores,
     "meta": lambda rows: np.asarray(pc.not_equal(rows.batch["meta"], "{}")),
 }
@@ -152,6 +155,8 @@ MEANING: Final[Mapping[str, str]] = {
     "chat_template_kwargs": "arguments of the chat template",
     "turn_order": "turns that do not alternate between user or result and assistant, and end with the assistant",
     "several_turns": "an answer that is not one turn of the assistant",
+    "empty_answer": "an answer without text or calls",
+    "missing_rewards": "a prompt without ground_truth or dataset",
     "scores": "scores of answers",
     "meta": "fields of the source beyond its messages",
 }

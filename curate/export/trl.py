@@ -46,6 +46,8 @@ def _columns(rows: FlatRows, meta: Sequence[str]) -> Columns:
             columns[name] = as_json(pc.fill_null(array, "{}"))
         elif name not in {"source", "id", "meta"}:
             columns[name] = array
+    if rows.sides.keys() == {"prompt"}:  # columns of a prompt are what rewards read
+        return columns | {"meta": as_json(rows.batch["meta"])}
     return columns | meta_columns(rows.batch["meta"], meta, TAKEN)
 
 
@@ -64,7 +66,7 @@ TRL: Final = Target(
     "trl",
     "parquet",
     "trl.yaml",
-    {"conversation": _LAYOUT, "preference": _LAYOUT},
-    'Of a configuration for "trl sft" or "trl dpo". Paths are those from this folder.',
+    dict.fromkeys(("conversation", "preference", "unpaired", "prompt"), _LAYOUT),
+    'Of a configuration for "trl sft", "dpo", "kto" or "grpo". Paths are those from this folder.',
     expands_meta=True,
 )

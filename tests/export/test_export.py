@@ -210,5 +210,7 @@ def test_a_wrong_call_is_named(build: Build, to: Any, how: dict[str, Any], said:
 
 
 def test_a_kind_that_a_trainer_does_not_take_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CallError, match=r"trl takes no rated rows \(conversation, preference\); jsonl would"):
+    with pytest.raises(
+        CallError, match=r"trl takes no rated rows \(conversation, preference, unpaired, prompt\); jsonl would"
+    ):
         exported(tmp_path, "rated", list(HAND_WRITTEN["rated"].values()), "trl")

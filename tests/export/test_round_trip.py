@@ -15,6 +15,9 @@ from tests.support.export_rows import HAND_WRITTEN, SIDES, Row, exported, read_b
 EVERY = [(name, kind) for name, target in TARGETS.items() for kind in target.kinds]
 
 
+ANSWERS = ("chosen", "rejected", "completion")
+
+
 def turns(row: Row, *sides: str) -> list[Row]:
     return [turn for side in sides or SIDES for turn in row.get(side) or ()]
 
@@ -66,8 +69,10 @@ ORACLES = {
     "chat_template_kwargs": lambda row: row.get("chat_template_kwargs") is not None,
     "turn_order": lambda row: not alternates(row),
     "several_turns": lambda row: any(
-        [turn["role"] for turn in row[side]] != ["assistant"] for side in ("chosen", "rejected") if side in row
+        [turn["role"] for turn in row[side]] != ["assistant"] for side in ANSWERS if side in row
     ),
+    "empty_answer": lambda row: any(not (t["content"] or t.get("tool_calls")) for t in turns(row, "completion")),
+    "missing_rewards": lambda row: not {"ground_truth", "dataset"} <= {one["name"] for one in row["rewards"]},
 }
 """What each part is, in plain Python."""
 
@@ -104,11 +109,12 @@ def check(folder: Path, kind: Kind, rows: list[Row], to: str) -> int:
 
 
 def whole(row: Row, to: str) -> Row:
-    """Return a pair of open-instruct with its prompt in both answers: where they part is not written there."""
-    if to != "open-instruct" or "prompt" not in row:
+    """Return a row with its prompt before each answer, as these trainers have it: where they part is not written."""
+    sides = [side for side in ANSWERS if side in row and (to in {"open-instruct", "axolotl", "llama-factory"})]
+    if not sides:
         return row
     prompt = row.pop("prompt")
-    return {**row, **{side: prompt + row[side] for side in ("chosen", "rejected")}}
+    return {**row, **{side: prompt + row[side] for side in sides}}
 
 
 @pytest.mark.parametrize(("to", "kind"), EVERY)

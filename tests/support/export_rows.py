@@ -18,14 +18,17 @@ from curate.io.formats.base import Format
 from curate.io.formats.dialogues import messages, sharegpt
 from curate.io.formats.preference import preference
 from curate.io.formats.rated import rated
+from curate.io.formats.unpaired import prompts, unpaired
 from curate.io.parse import parse_lines, parse_objects
-from curate.rows.parts import conform, parts_used, with_null_calls
-from curate.rows.schema import FULL, Kind, row_schema
+from curate.rows.layout import Layout
+from curate.rows.parts import conform, parts_used
+from curate.rows.rewards import reward_columns, reward_types
+from curate.rows.schema import FULL, Kind
 from curate.testing import rows as made_up
 
 Row = dict[str, Any]
 
-SIDES: Final = ("messages", "prompt", "chosen", "rejected")
+SIDES: Final = ("messages", "prompt", "chosen", "rejected", "completion")
 TOOL: Final = {"type": "function", "function": {"name": "tide", "parameters": {"type": "object", "properties": {}}}}
 TOOLS: Final = json.dumps([TOOL])
 ASK: Final = {"role": "user", "content": "When is high tide?"}
@@ -113,10 +116,40 @@ def rated_rows() -> dict[str, Row]:
     return {name: {**row, "completions": answers} for name, row in found.items()}
 
 
+def judged() -> dict[str, Row]:
+    """Return the pairs as judged answers: the chosen one is good, the rejected one is not."""
+    found: dict[str, Row] = {}
+    for name, row in pairs().items():
+        rest: Row = {key: row[key] for key in ("prompt", "tools", "chat_template_kwargs", "meta") if key in row}
+        found[f"{name}, good"] = {**rest, "completion": row["chosen"], "label": True}
+        found[f"{name}, bad"] = {**rest, "completion": row["rejected"], "label": False}
+    found["empty"] = {"prompt": [ASK], "completion": [{**SAY, "content": ""}], "label": True}
+    return found
+
+
+def prompts_of() -> dict[str, Row]:
+    """Return the prompts of the pairs and of the rated rows, with what rewards read."""
+    rewards = [{"name": "ground_truth", "value": '"4"'}, {"name": "dataset", "value": '["a","b"]'}]
+    found = {
+        name: {**row, "rewards": rewards, "prompt": row.get("messages") or row["prompt"]}
+        for name, row in (pairs() | rated_rows()).items()
+    }
+    found["one reward"] = {"prompt": [ASK], "rewards": rewards[:1]}
+    found["three"] = {"prompt": [ASK], "rewards": [*rewards, {"name": "n", "value": "2"}]}
+    kept = ("prompt", "rewards", "tools", "chat_template_kwargs", "meta")
+    return {
+        name: {key: row[key] for key in kept if key in row}
+        for name, row in found.items()
+        if row["prompt"][-1]["role"] in {"user", "tool"}
+    }
+
+
 HAND_WRITTEN: Final[dict[Kind, dict[str, Row]]] = {
     "conversation": CHATS,
     "preference": pairs(),
     "rated": rated_rows(),
+    "unpaired": judged(),
+    "prompt": prompts_of(),
 }
 
 
@@ -131,8 +164,10 @@ def possible(kind: Kind, row: Row) -> Row | None:
             turn["tool_call_id"] = turn["tool_call_id"] if is_result else None
             if turn["content"] is None and not turn["tool_calls"] and not turn["reasoning"]:
                 turn["content"] = ""
-        if not row[side] or (side in {"chosen", "rejected"} and row[side][0]["role"] != "assistant"):
+        if not row[side] or (side in {"chosen", "rejected", "completion"} and row[side][0]["role"] != "assistant"):
             return None
+    if kind == "prompt" and row["prompt"][-1]["role"] not in {"user", "tool"}:
+        return None
     for completion in row.get("completions", ()):
         completion |= {"reasoning": None, "content": completion["content"] or ""}
     return None if kind == "rated" and (row["messages"][-1]["role"] != "user" or not row["completions"]) else row
@@ -159,7 +194,8 @@ def build_of(folder: Path, kind: Kind, rows: Sequence[Row]) -> dict[str, Any]:
     named = [pa.array([f"s{i % 2}" for i in range(len(rows))]), pa.array([f"r{i}" for i in range(len(rows))])]
     batch = pa.RecordBatch.from_arrays([*named, *body.columns], names=["source", "id", *body.schema.names])
     (folder / "data").mkdir(parents=True)
-    table = with_null_calls(conform(batch, row_schema(kind, used)))
+    rewards = reward_columns([reward_types(body)]) if kind == "prompt" else {}
+    table = Layout(kind, used, rewards).finished(batch)
     pq.write_table(pa.Table.from_batches([table]), folder / "data" / "train-00000-of-00001.parquet")
     shard = {"file": "data/train-00000-of-00001.parquet"}
     splits = {"train": {"rows": len(rows), "shards": [shard]}}
@@ -182,12 +218,23 @@ def exported(folder: Path, kind: Kind, rows: Sequence[Row], to: str, **choices: 
     return export(folder / "build", manifest, to, folder / "out", splits=["train"], choices=chosen, overwrite=False)
 
 
+_JUDGED: Final = {"axolotl": ("completion",)}
+
+
 def read_back(made: Export, kind: Kind) -> list[Row]:
     """Read the file of an export with the format of its layout; reasoning in tags is taken out of its text first."""
     target = made.record["target"]
-    form: Format = {"conversation": messages(), "preference": preference(), "rated": rated()}[kind]
-    if target == "llama-factory" and kind == "conversation":
-        form = sharegpt()
+    column = "messages" if target in {"openai", "open-instruct"} else "prompt"
+    usual: dict[Kind, Format] = {
+        "conversation": sharegpt() if target == "llama-factory" else messages(),
+        "preference": preference(),
+        "rated": rated(),
+        "unpaired": unpaired(*_JUDGED.get(target, ())),
+        "prompt": prompts(column),
+    }
+    form = usual[kind]
+    if target == "llama-factory" and kind == "unpaired":
+        form = unpaired("conversations", label="kto_tag")
     if target in {"jsonl", "openai"}:
         lines = (made.path / "train.jsonl").read_bytes().splitlines()
         if target == "openai" and kind == "preference":
@@ -230,6 +277,8 @@ def same_form(row: Row) -> Row:
     found: Row = {name: [_turn(turn) for turn in row[name]] for name in SIDES if name in row}
     for name in ("tools", "chat_template_kwargs"):
         found[name] = json.loads(row.get(name) or "null") or None
+    found["label"] = row.get("label")
+    found["rewards"] = {one["name"]: json.loads(one["value"]) for one in row.get("rewards", ())}
     return found
 
 
