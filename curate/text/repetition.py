@@ -19,7 +19,7 @@ from curate.kernels.hash_table import stamped_slot
 from curate.kernels.hashing import hash_bytes, mix
 from curate.kernels.utf8 import code_point, count_characters, is_blank
 from curate.text.ngrams import ROLL, roll
-from curate.text.words import AFTER_ALONE, INSIDE, OUTSIDE, classes, read
+from curate.text.words import AFTER_ALONE, INSIDE, LETTER, OUTSIDE, classes, read
 from curate.text.words_kernel import LINE_FEED, hash_word
 
 SHORTEST, TOP, LONGEST = 2, 4, 10
@@ -176,6 +176,12 @@ def find_words(data: Bytes, start: int, end: int, kinds: Bytes, begins: Int32s, 
         point, width = np.int64(data[i]), 1
         if point >= 0x80:
             point, width = code_point(data, i, end)
+        elif state == INSIDE and kinds[point] == LETTER:
+            i += 1
+            while i < end and data[i] < 0x80 and kinds[data[i]] == LETTER:
+                i += 1
+            stops[count - 1] = i
+            continue
         state, begun = read(state, kinds[point])
         if begun:
             begins[count] = i

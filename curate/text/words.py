@@ -91,6 +91,8 @@ def read(state: int, letter: int) -> tuple[int, bool]:
         return INSIDE, state in (OUTSIDE, AFTER_ALONE)
     if letter == ALONE:
         return AFTER_ALONE, True
+    if letter == OTHER:
+        return OUTSIDE, False
     if letter == MARK:
         return (OUTSIDE if state == AFTER_APOSTROPHE else state), False
     if letter == APOSTROPHE and state == INSIDE:
