@@ -61,6 +61,7 @@ STEPS: Final[dict[str, Step]] = {
     "shape": c.shape(),
     "shape sizes": c.shape(on="response", min_turns=1, max_turns=3, min_words=2, max_words=9, min_characters=3),
     "shape lenient": c.shape(empty_turns=True, unanswered=True, role_order=False),
+    "shape calls": c.shape(empty_turns=True, unanswered=True, role_order=False, bad_arguments=True, unknown_tools=True),
     **{f"cut_refusals {preset}": c.cut_refusals(preset) for preset in ("default", "zephyr", "tulu2", "tulu3")},
     "cut_refusals opening": c.cut_refusals(where="opening"),
     **{f"exact_dedup {keep}": c.exact_dedup(keep=keep) for keep in ("first", "longest", "shortest")},

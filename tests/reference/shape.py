@@ -35,4 +35,11 @@ def scores(row: dict[str, Any]) -> dict[str, int]:
         "empty_turns": sum(not normal(text) for text in texts),
         "unanswered": int(not all(end.endswith("a") for end in ends)),
         "role_order": len(wrong),
+        **dict.fromkeys(("unknown_tools", "bad_arguments", "unmatched_calls"), 0),
+        "open_reasoning": sum(
+            turn["content"].count("<think>") != turn["content"].count("</think>")
+            for turns in (before, *answers)
+            for turn in turns
+            if turn["role"] == "assistant"
+        ),
     }

@@ -1,4 +1,4 @@
-"""Filter by form: how many turns, characters and words a row has, and whether its turns make a dialogue."""
+"""Filter by form: how many turns, characters and words a row has, and whether turns and calls make a dialogue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from curate.rows.segments import CONTENT, On, Part, Segments, TextPart, check_on
 from curate.steps._evidence import part_hits, sort_and_trim
 from curate.steps._settings import check_order
 from curate.steps.base import Bound, Evidence, Filter, Scores
+from curate.steps.filters._calls import CallFault, call_faults, fault_counts, fault_evidence
 from curate.text.normal import blank
+from curate.text.reasoning_marks import open_reasoning
 from curate.text.words import measure
 
 START: Final = UNKNOWN_ROLE + 1
@@ -40,7 +42,7 @@ MATCHES: Final = pa.array([*NAMES, *(f"{name} after {before}" for before in NAME
 class Shape(Filter):
     """See `shape`. It reads whole rows, for their form, and measures the size of what `on` selects."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     name: ClassVar[str] = "shape"
     min_turns: int | None = None
     max_turns: int | None = None
@@ -51,6 +53,10 @@ class Shape(Filter):
     empty_turns: bool = False
     unanswered: bool = False
     role_order: bool = True
+    unknown_tools: bool = False
+    bad_arguments: bool = False
+    unmatched_calls: bool = False
+    open_reasoning: bool = False
 
     @property
     def reads(self) -> On:
@@ -68,6 +74,10 @@ class Shape(Filter):
             ("empty_turn", "empty_turns", not self.empty_turns),
             ("role_order", "role_order", self.role_order),
             ("unanswered", "unanswered", not self.unanswered),
+            ("unknown_tool", "unknown_tools", not self.unknown_tools),
+            ("bad_arguments", "bad_arguments", not self.bad_arguments),
+            ("unmatched_call", "unmatched_calls", not self.unmatched_calls),
+            ("open_reasoning", "open_reasoning", not self.open_reasoning),
         )
         bounds = [Bound(reason, score, at_most=0) for reason, score, held in form if held]
         for size in SIZES:
@@ -83,6 +93,9 @@ class Shape(Filter):
         calls, segments = segments, select(segments, "all", CONTENT)
         empty = [blank(part.text, part.index) & ~_with_calls(part, calls) for part in segments.parts]
         order = _misplaced(segments)
+        open_ended = [_open_reasoning(part) for part in segments.parts]
+        faults = call_faults(segments)
+        unknown, bad, unmatched = fault_counts(faults, rows)
         columns: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {
             "turns": _turns(measured, rows),
             "characters": _sum(measured, [characters for _, characters in sizes], rows),
@@ -90,18 +103,31 @@ class Shape(Filter):
             "empty_turns": _sum(segments.parts, empty, rows),
             "unanswered": _unanswered(segments).astype(np.int32),
             "role_order": _sum(segments.parts, [previous >= 0 for previous in order], rows),
+            "unknown_tools": unknown,
+            "bad_arguments": bad,
+            "unmatched_calls": unmatched,
+            "open_reasoning": _sum(segments.parts, open_ended, rows),
         }
-        return Scores(columns, self._evidence(segments.parts, empty, order))
+        return Scores(columns, self._evidence(segments.parts, empty, order, open_ended, faults))
 
     def _evidence(
-        self, parts: tuple[Part, ...], empty: list[NDArray[np.bool_]], order: list[NDArray[np.int8]]
+        self,
+        parts: tuple[Part, ...],
+        empty: list[NDArray[np.bool_]],
+        order: list[NDArray[np.int8]],
+        open_ended: list[NDArray[np.bool_]],
+        faults: list[CallFault],
     ) -> Evidence:
-        """Return a hit for each empty turn (its role) and each one out of order ("user after user")."""
+        """Return a hit for each turn that is empty, open or out of order ("user after user"), and each fault."""
         reasons = [bound.reason for bound in self.bounds()]
-        hits = []
-        for part, is_empty, previous in zip(parts, empty, order, strict=True):
+        hits = [fault_evidence(faults, reasons)]
+        for part, is_empty, previous, is_open in zip(parts, empty, order, open_ended, strict=True):
             first = np.full_like(previous, -1)  # a place in MATCHES counts the role before, if one was wrong
-            for reason, marked, before in (("empty_turn", is_empty, first), ("role_order", previous >= 0, previous)):
+            for reason, marked, before in (
+                ("empty_turn", is_empty, first),
+                ("role_order", previous >= 0, previous),
+                ("open_reasoning", is_open, first),
+            ):
                 if reason in reasons:
                     place = np.flatnonzero(marked)
                     nowhere = np.zeros(len(place), np.int32)
@@ -122,11 +148,15 @@ def shape(
     empty_turns: bool = False,
     unanswered: bool = False,
     role_order: bool = True,
+    unknown_tools: bool = False,
+    bad_arguments: bool = False,
+    unmatched_calls: bool = False,
+    open_reasoning: bool = False,
     allow_large_drop: bool = False,
 ) -> Shape:
-    """Drop rows whose turns do not make a dialogue, and rows outside the given sizes.
+    """Drop rows whose turns do not make a dialogue, with wrong calls of tools, and rows outside the given sizes.
 
-    All six scores are always measured, so a limit can be set or moved later. `turns` are those of the row's longest
+    All ten scores are always measured, so a limit can be set or moved later. `turns` are those of the row's longest
     dialogue: a preference row's prompt and the longer answer, a rated row's prompt and one completion. A row without
     turns has size 0 and is unanswered.
 
@@ -145,6 +175,14 @@ def shape(
             prompt await an answer.
         role_order: Drop rows with a turn out of order (`role_order`). A system turn comes first or nowhere; user and
             assistant alternate, the user first; tool turns come between two assistant turns.
+        unknown_tools: Allow calls of tools that are not in `tools`, if the row has any; otherwise `unknown_tool`.
+        bad_arguments: Allow arguments that are not JSON text or do not fit the schema of their tool; otherwise
+            `bad_arguments`. Schemas that are none, need the network, or have patterns with look-around do not count.
+        unmatched_calls: Allow calls without a result before the next turn and results without a call, by their ids or
+            else their order; otherwise `unmatched_call`. A row may end with calls, and without any it has no unmatched
+            result. One result may be that of all calls of a turn without ids.
+        open_reasoning: Allow answers that begin with `<think>` and have no `</think>`, or have that one alone, outside
+            quotation marks and backticks; otherwise `open_reasoning`.
         allow_large_drop: Let the step drop more than half of a source without stopping the build.
 
     Returns:
@@ -154,17 +192,11 @@ def shape(
         MixtureError: An unknown `on`, a negative limit, or a lower limit above its upper one.
 
     Example:
-        >>> [bound.reason for bound in shape(min_words=3).bounds()]
-        ['empty_turn', 'role_order', 'unanswered', 'too_few_words']
+        >>> [bound.reason for bound in shape(min_words=3).bounds() if bound.score == "words"]
+        ['too_few_words']
     """
-    limits = {
-        "min_turns": min_turns,
-        "max_turns": max_turns,
-        "min_characters": min_characters,
-        "max_characters": max_characters,
-        "min_words": min_words,
-        "max_words": max_words,
-    }
+    limits = dict(min_turns=min_turns, max_turns=max_turns, min_characters=min_characters)  # noqa: C408
+    limits |= dict(max_characters=max_characters, min_words=min_words, max_words=max_words)  # noqa: C408
     for name, limit in limits.items():
         if limit is not None:
             check_whole(f"shape({name}={limit!r})", limit, hint=", or None for no limit")
@@ -176,6 +208,10 @@ def shape(
         empty_turns=empty_turns,
         unanswered=unanswered,
         role_order=role_order,
+        unknown_tools=unknown_tools,
+        bad_arguments=bad_arguments,
+        unmatched_calls=unmatched_calls,
+        open_reasoning=open_reasoning,
         allow_large_drop=allow_large_drop,
     )
 
@@ -188,6 +224,13 @@ def _sum(
     for part, count in zip(parts, counts, strict=True):
         total += np.bincount(part.row, weights=count, minlength=rows)
     return total.astype(np.int32)
+
+
+def _open_reasoning(part: Part) -> NDArray[np.bool_]:
+    """Mark the assistant's segments with reasoning that has one of its two marks."""
+    found = part.role == ASSISTANT
+    found[found] = open_reasoning(part.text, part.index[found])
+    return found
 
 
 def _with_calls(part: Part, segments: Segments) -> NDArray[np.bool_]:

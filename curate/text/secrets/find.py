@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import Text, strings
 from curate.text.invisible import PATTERN, has_invisible
-from curate.text.secrets.json_text import has_escapes, is_json, tokens, unescaped
+from curate.text.json_text import has_escapes, is_json, tokens, unescaped
 from curate.text.secrets.layouts import KEY_LAYOUTS
 from curate.text.secrets.patterns import Span, cards, emails, ibans, ip_addresses, keys, phones
 

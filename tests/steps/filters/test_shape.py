@@ -17,7 +17,8 @@ from curate.steps.base import Evidence, decide
 from curate.steps.filters.shape import Shape, shape
 from tests.reference.shape import scores
 
-TEXTS = st.sampled_from(["", " \n", "\u3000", "Hi.", "Don't stop", "東京へ", "é"])
+MARKED = ("<think>Hm", "\n<think>Hm</think> Hi", f"Hm\n</think>{'k' * 40}>")
+TEXTS = st.sampled_from(["", " \n", "\u3000", "Hi.", "Don't stop", "東京へ", "é", *MARKED])
 TURNS = st.builds(
     lambda role, content: {"role": role, "content": content},
     st.sampled_from(["system", "user", "user", "assistant", "assistant", "tool"]),

@@ -15,8 +15,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from curate.kernels.buffers import view
+from curate.text.json_text import DEEPEST
 from curate.text.secrets.find import FEW, KINDS, MASKS, find_secrets, mask_secrets
-from curate.text.secrets.json_text import DEEPEST
 from tests.support.planted_secrets import planted
 
 SHORT: Final = {'"': r"\"", "\\": r"\\", "/": r"\/", "\n": r"\n", "\t": r"\t", "\r": r"\r", "\b": r"\b", "\f": r"\f"}

@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -25,7 +25,7 @@ DEEPEST: Final = 200
 TOKEN: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)"|-?[0-9][0-9.eE+-]*+', re.DOTALL)
 ESCAPE: Final = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.", re.DOTALL)
 START: Final = re.compile(rb"[ \t\r\n]*[{[]")
-BUT_BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[^][{}"]++', re.DOTALL)
+BUT_BRACKETS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[^][{}"]++', re.DOTALL)
 
 _BACKSLASH: Final = "\x01"  # until all escapes are undone, so that it begins no further one
 _TAGS: Final = r"\\u(?i:db4[0-3]\\ud[c-f][0-9a-f]{2})"
@@ -60,16 +60,25 @@ def is_json(text: bytes, *, values: bool) -> bool:
     """
     if not values and not START.match(text):
         return False
-    if text.count(b"[") + text.count(b"{") > DEEPEST:
-        marks = np.frombuffer(BUT_BRACKETS.sub(b"", text), np.uint8)
-        opens = np.isin(marks, np.frombuffer(b"[{", np.uint8))
-        if np.cumsum(np.where(opens, 1, -1)).max(initial=0) > DEEPEST:
-            return False
     try:
-        json.loads(text.decode(), strict=False, parse_int=len, parse_float=len)
+        decoded(text.decode(), parse_number=len)
     except ValueError:
         return False
     return True
+
+
+def decoded(text: str, parse_number: Callable[[str], Any] | None = None) -> Any:  # noqa: ANN401  any JSON value
+    """Return the value of JSON text; raises `ValueError` for other text, and for `DEEPEST` levels.
+
+    >>> decoded('{"a": [1.5]}')
+    {'a': [1.5]}
+    """
+    if text.count("[") + text.count("{") > DEEPEST:
+        marks = np.frombuffer(BUT_BRACKETS.sub("", text).encode(), np.uint8)
+        opens = np.isin(marks, np.frombuffer(b"[{", np.uint8))
+        if np.cumsum(np.where(opens, 1, -1)).max(initial=0) > DEEPEST:
+            raise ValueError("too deep")
+    return json.loads(text, strict=False, parse_int=parse_number, parse_float=parse_number)
 
 
 def tokens(text: bytes) -> Iterator[Token]:
