@@ -2,7 +2,8 @@
 
 Text of the data never becomes a token of the template: an answer that quotes `</s>` contains four characters of plain
 text, and does not end there. (transformers calls this `sanitize_control_tokens`, which it cannot combine with its mask
-of the assistant's turns, so conversations with control tokens are encoded in segments here.)
+of the assistant's turns, so rows with control tokens are encoded in segments here. The tags of reasoning and calls
+that an answer has as text are the model's own, and stay tokens.)
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from curate.errors import CallError, did_you_mean
 from curate.preflight.hardware import check_extra, shortened
+from curate.preflight.template_input import CLOSE, NONE, OPEN, Chat, Options, decoded, has_control, hidden
 
 ChatTokenizer: TypeAlias = Any
 """A `PreTrainedTokenizerFast` of transformers, which needs the extra `curate[train]`."""
@@ -28,6 +30,14 @@ Template: TypeAlias = Literal["tulu", "zephyr", "chatml"]
 
 NEEDED: Final[dict[str, tuple[str, str]]] = {"chatml": ("<|im_start|>", "<|im_end|>")}
 """Tokens that a template needs, added to a tokenizer without them; the last one ends an answer."""
+
+RESERVED: Final = frozenset(
+    {
+        "conversations", "messages", "tools", "chat_template", "add_generation_prompt", "continue_final_message",
+        "return_assistant_tokens_mask", "tokenize", "sanitize_control_tokens",
+    }
+)  # fmt: skip
+"""Names that `chat_template_kwargs` of a row cannot give: they are decided for all rows."""
 
 CHOICE: Final = (
     "choose one: chat_template='tulu' or 'zephyr' (they need no new token), 'chatml' (adds <|im_start|> and <|im_end|> "
@@ -113,7 +123,6 @@ Encoding: TypeAlias = Any
 """Of the package tokenizers, untyped for the same reason as `ChatTokenizer`."""
 
 TokenIds: TypeAlias = NDArray[np.int32]
-Chat: TypeAlias = list[dict[str, str]]
 
 
 class TokenizedChat(NamedTuple):
@@ -132,26 +141,61 @@ class TokenizedPair(NamedTuple):
     rejected: TokenIds
 
 
-def conversations(chats: Sequence[Chat], tokenizer: ChatTokenizer) -> Iterator[TokenizedChat]:
+def conversations(
+    chats: Sequence[Chat], tokenizer: ChatTokenizer, options: Sequence[Options] = (), *, asked: bool = False
+) -> Iterator[TokenizedChat]:
     """Give each conversation in tokens, with its answers and their end tokens marked as trained.
 
-    `tokenizer` is that of `chat_tokenizer`. A token is trained if a character of it is inside a mark of the template.
+    `tokenizer` is that of `chat_tokenizer`, `options` has those of each conversation (none: no conversation has any),
+    `asked` adds the start of an answer. A token is trained if a character of it is inside a mark of the template.
+    """
+    control = control_tokens(tokenizer)
+    given = list(zip(chats, options or [NONE] * len(chats), strict=True))
+    plain = [not has_control(*one, control) for one in given]
+    shown = [one if safe else hidden(*one, control) for one, safe in zip(given, plain, strict=True)]
+    rendered = render(shown, tokenizer, asked=asked)
+    safe = [text for (text, _), is_plain in zip(rendered, plain, strict=True) if is_plain]
+    encodings = iter(tokenizer.backend_tokenizer.encode_batch(safe, add_special_tokens=False))
+    for (text, spans), is_plain in zip(rendered, plain, strict=True):
+        yield _with_mask(next(encodings), spans) if is_plain else _encode_segments(text, spans, tokenizer)
+
+
+Spans: TypeAlias = Sequence[tuple[int, int]]
+
+
+def render(
+    rows: Sequence[tuple[Chat, Options]], tokenizer: ChatTokenizer, *, asked: bool = False
+) -> list[tuple[str, Spans]]:
+    """Return each row as text, with the spans that the template marks; rows with the same options are rendered at once.
+
+    Raises `ValueError`, `TypeError` or an error of Jinja for a row that the template rejects.
     """
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    control = control_tokens(tokenizer)
-    plain = [not any(control.search(turn["content"]) for turn in chat) for chat in chats]
-    given = [chat if safe else _hidden(chat, control) for chat, safe in zip(chats, plain, strict=True)]
-    texts, marks = render_jinja_template(
-        given,
-        chat_template=tokenizer.chat_template,
-        return_assistant_tokens_mask=True,
-        **tokenizer.special_tokens_map,
-    )
-    safe = [text for text, is_plain in zip(texts, plain, strict=True) if is_plain]
-    encodings = iter(tokenizer.backend_tokenizer.encode_batch(safe, add_special_tokens=False))
-    for text, spans, is_plain in zip(texts, marks, plain, strict=True):
-        yield _with_mask(next(encodings), spans) if is_plain else _encode_segments(text, spans, tokenizer)
+    places: dict[Options, list[int]] = {}
+    for place, (_, options) in enumerate(rows):
+        places.setdefault(options, []).append(place)
+    found: dict[int, tuple[str, Spans]] = {}
+    for options, own in places.items():
+        texts, marks = render_jinja_template(
+            [rows[place][0] for place in own],
+            decoded(options.tools),
+            chat_template=tokenizer.chat_template,
+            return_assistant_tokens_mask=True,
+            add_generation_prompt=asked,
+            **tokenizer.special_tokens_map | _arguments(options),
+        )
+        found.update(zip(own, zip(texts, marks, strict=True), strict=True))
+    return [found[place] for place in range(len(rows))]
+
+
+def _arguments(options: Options) -> dict[str, Any]:
+    """Return the arguments of a row for the template; raises `ValueError` for one that transformers itself takes."""
+    given: dict[str, Any] = decoded(options.kwargs) or {}
+    taken = sorted(given.keys() & RESERVED)
+    if taken:
+        raise ValueError(f"chat_template_kwargs gives {', '.join(taken)}, which a row cannot choose")
+    return given
 
 
 def _with_mask(encoding: Encoding, spans: Sequence[tuple[int, int]]) -> TokenizedChat:
@@ -178,24 +222,6 @@ def control_tokens(tokenizer: ChatTokenizer) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, longest)) or "(?!)")
 
 
-OPEN, CLOSE = "\ufdd0", "\ufdd1"
-"""Enclose a control token in the text of the data while the template is rendered: noncharacters that Unicode reserves
-for use inside a program, which no text should contain."""
-
-
-def _hidden(chat: Chat, control: re.Pattern[str]) -> Chat:
-    """Enclose quoted control tokens in marks, and remove marks that were already in the text."""
-    return [
-        {
-            **turn,
-            "content": control.sub(
-                lambda found: f"{OPEN}{found[0]}{CLOSE}", re.sub(f"[{OPEN}{CLOSE}]", "", turn["content"])
-            ),
-        }
-        for turn in chat
-    ]
-
-
 def _encode_segments(text: str, spans: Sequence[tuple[int, int]], tokenizer: ChatTokenizer) -> TokenizedChat:
     """Encode a rendered text in segments: those between our marks as plain text, without the marks."""
     quoted = [(found.start(), found.end()) for found in re.finditer(f"{OPEN}[^{CLOSE}]*{CLOSE}", text)]
@@ -214,30 +240,42 @@ def _encode_segments(text: str, spans: Sequence[tuple[int, int]], tokenizer: Cha
 
 def _encode(text: str, tokenizer: ChatTokenizer, *, as_text: bool) -> list[int]:
     """Encode after a line break, then remove it: SentencePiece puts a space before the start of a text."""
-    own = {"add_special_tokens": False, "split_special_tokens": as_text}
-    head, whole = tokenizer.encode("\n", **own), tokenizer.encode(f"\n{text}", **own)
-    return list(whole[len(head) :]) if whole[: len(head)] == head else list(tokenizer.encode(text, **own))
+    encode = _without_added_tokens if as_text else _with_added_tokens
+    head, whole = encode("\n", tokenizer), encode(f"\n{text}", tokenizer)
+    found = whole[len(head) :] if whole[: len(head)] == head else encode(text, tokenizer)
+    if as_text and len(text) > 1 and tokenizer.convert_tokens_to_ids(text) in found:  # in the vocabulary of a Unigram
+        return [token for part in (text[0], text[1:]) for token in _encode(part, tokenizer, as_text=True)]
+    return found
+
+
+def _with_added_tokens(text: str, tokenizer: ChatTokenizer) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _without_added_tokens(text: str, tokenizer: ChatTokenizer) -> list[int]:
+    """Encode by the tokenizer's model alone: `split_special_tokens` would still find added tokens such as `<think>`."""
+    backend = tokenizer.backend_tokenizer
+    text = backend.normalizer.normalize_str(text) if backend.normalizer else text
+    words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)] if backend.pre_tokenizer else [text]
+    return [token.id for word in words for token in backend.model.tokenize(word)]
 
 
 def pairs(
-    prompts: Sequence[Chat], chosen: Sequence[Chat], rejected: Sequence[Chat], tokenizer: ChatTokenizer
+    prompts: Sequence[Chat],
+    chosen: Sequence[Chat],
+    rejected: Sequence[Chat],
+    tokenizer: ChatTokenizer,
+    options: Sequence[Options] = (),
 ) -> Iterator[TokenizedPair]:
-    """Give each pair in tokens, split as by TRL's `DPOTrainer`: an answer begins where a side and the prompt differ."""
-    both = zip((*prompts, *prompts), (*chosen, *rejected), strict=True)
-    alone = _ids(prompts, tokenizer, add_generation_prompt=True)
-    whole = _ids([[*prompt, *answer] for prompt, answer in both], tokenizer, add_generation_prompt=False)
-    for prompt, first, second in zip(alone, whole[: len(prompts)], whole[len(prompts) :], strict=True):
-        start = min(_shared(prompt, first), _shared(prompt, second))
-        yield TokenizedPair(prompt[:start], first[start:], second[start:])
+    """Give each pair in tokens, split as by TRL's `DPOTrainer`: an answer begins where a side and the prompt differ.
 
-
-def _ids(chats: Sequence[Chat], tokenizer: ChatTokenizer, *, add_generation_prompt: bool) -> list[TokenIds]:
-    if not chats:
-        return []
-    found = tokenizer.apply_chat_template(
-        list(chats), add_generation_prompt=add_generation_prompt, return_dict=True, sanitize_control_tokens=True
-    )
-    return [np.array(ids, np.int32) for ids in found["input_ids"]]
+    `chosen` and `rejected` are whole conversations, each with its prompt.
+    """
+    alone = conversations(prompts, tokenizer, options, asked=True)
+    sides = (conversations(chats, tokenizer, options) for chats in (chosen, rejected))
+    for prompt, first, second in zip(alone, *sides, strict=True):
+        start = min(_shared(prompt.ids, first.ids), _shared(prompt.ids, second.ids))
+        yield TokenizedPair(prompt.ids[:start], first.ids[start:], second.ids[start:])
 
 
 def _shared(one: TokenIds, other: TokenIds) -> int:

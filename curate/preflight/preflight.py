@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from curate.errors import PreflightError
 from curate.preflight.chat_template import chat_tokenizer
+from curate.preflight.ignored_parts import EARLIER, INSTEAD, PARTS, named
 from curate.preflight.recipes import stage_of
 from curate.preflight.row_lengths import LENGTHS, measured
 from curate.result.build import Build
@@ -60,6 +61,18 @@ class Preflight:
         total = self.lengths.select(pl.lit("total").alias("source"), *every)
         return pl.concat([sources, total], how="vertical_relaxed").fill_null(0)
 
+    @cached_property
+    def parts(self) -> pl.DataFrame:
+        """One line per source whose rows have parts beyond plain chat, then their sum; no lines if none has any.
+
+        Columns: `source`, and the rows with `calls`, `results` of tools, `reasoning`, `tools` on offer and `kwargs`
+        (`chat_template_kwargs`).
+        """
+        own = self.lengths.filter(pl.col("parts").list.len() > 0)
+        counts = [pl.col("parts").list.contains(part).sum().alias(part) for part in PARTS]
+        sources = own.group_by("source").agg(counts).sort("source").cast({"source": pl.String})
+        return pl.concat([sources, own.select(pl.lit("total").alias("source"), *counts).head(len(own))])
+
     @property
     def is_pairs(self) -> bool:
         """Whether the rows are pairs."""
@@ -101,6 +114,7 @@ class Preflight:
                 f"in {len(unsound):,} of {rows:,} rows the chat template shows another number of answers than the row "
                 f"has, such as {_first(unsound)}: it drops or joins turns; choose another with chat_template="
             )
+        found += [self._without(part, own) for part, own in self._ignored().items() if part != EARLIER]
         if gone > lost * rows:
             found.append(
                 f"{gone:,} of {rows:,} rows ({gone / rows:.1%}) would be left out at {self.limit:,} tokens: "
@@ -113,6 +127,12 @@ class Preflight:
         """Return notes on rows that are cut or left out."""
         rows, gone, cut = self.total["rows"], self.total["rows"] - self.rows, self.total["cut"]
         found = [f"{gone:,} of {rows:,} rows are left out: {self._left_out()}"] if gone else []
+        earlier = self._ignored().get(EARLIER)
+        if earlier is not None:
+            found.append(
+                f"in {len(earlier):,} of {rows:,} rows the chat template leaves out the reasoning of earlier turns, "
+                f"such as {_first(earlier)}"
+            )
         if cut:
             longest = self.lengths.filter(pl.col("outcome") == "cut").sort("longest", descending=True)
             prefix = "warning: " if cut > CUT_SHARE * rows else ""
@@ -122,6 +142,18 @@ class Preflight:
                 f"{longest['longest'][0]:,} tokens"
             )
         return found
+
+    def _ignored(self) -> dict[str, pl.DataFrame]:
+        """Return the rows of which the template ignores a part, by part."""
+        every = sorted(self.lengths["ignored"].explode().drop_nulls().unique())
+        return {part: self.lengths.filter(pl.col("ignored").list.contains(part)) for part in every}
+
+    def _without(self, part: str, own: pl.DataFrame) -> str:
+        sources = ", ".join(own["source"].unique(maintain_order=True))
+        return (
+            f"the chat template ignores {named([part])} of {len(own):,} of {self.total['rows']:,} rows, such as "
+            f"{_first(own)} (sources: {sources}): they would be trained without; {INSTEAD}"
+        )
 
     def _left_out(self) -> str:
         lost, equal = self.total["lost"], self.total.get("equal", 0)

@@ -13,8 +13,10 @@ from jinja2 import TemplateError
 
 from curate.errors import CallError, PreflightError
 from curate.preflight.chat_template import ChatTokenizer, TokenIds, TokenizedChat, TokenizedPair, conversations, pairs
+from curate.preflight.ignored_parts import INSTEAD, PartCheck, TemplateParts, named, together
+from curate.preflight.template_input import NONE, Chat, Options, chat_of
 from curate.result.build import Build, Split
-from curate.rows.schema import Kind, row_schema
+from curate.rows.schema import MESSAGE, ROW_PARTS, Kind
 
 Outcome: TypeAlias = Literal["whole", "cut", "lost", "equal"]
 """A row is trained whole, or cut at the limit, or left out: nothing trainable is left of it, or the sides of a pair are
@@ -28,6 +30,11 @@ IGNORED: Final = -100
 
 LABELLED: Final = {"input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32())}
 """Conversations as `SFTTrainer` takes them, cut at the limit."""
+
+PAIRED: Final = {name: pa.list_(pa.int32()) for name in ("prompt_ids", "chosen_ids", "rejected_ids")}
+"""Pairs as `DPOTrainer` prepares them; it cuts them at the limit itself."""
+
+TOKENS: Final[dict[Kind, dict[str, pa.DataType]]] = {"conversation": LABELLED, "preference": PAIRED}
 
 
 class Length(NamedTuple):
@@ -46,13 +53,15 @@ class Length(NamedTuple):
     sound: bool
 
 
-LENGTHS: Final = pa.schema(
+LENGTHS: Final = pa.schema(  # a `Length`, then `TemplateParts`
     [
         ("source", pa.string()),
         ("id", pa.string()),
         *((name, pa.int32()) for name in ("tokens", "trainable", "longest", "left", "trained")),
         ("outcome", pa.string()),
         ("sound", pa.bool_()),
+        ("parts", pa.list_(pa.string())),
+        ("ignored", pa.list_(pa.string())),
     ]
 )
 
@@ -63,52 +72,75 @@ def data_files(build: Build, split: Split = "train") -> list[Path]:
 
 
 def measured(build: Build, tokenizer: ChatTokenizer, limit: int, split: Split = "train") -> Iterator[pa.RecordBatch]:
-    """Give one `Length` per row of a split, in the order of the data files; for conversations, the tokens too.
+    """Give one `Length` per row of a split, in the order of the data files, and its tokens.
 
-    `tokenizer` is that of `chat_tokenizer`. Columns: those of `LENGTHS`, for conversations those of `LABELLED` too
-    (empty lists for a row that is left out). Raises `CallError` for a limit below 1, `PreflightError` for a row that
-    the chat template rejects, as some reject system turns.
+    `tokenizer` is that of `chat_tokenizer`. Columns: those of `schema_of`; the tokens are empty lists for a row that is
+    left out. Raises `CallError` for a limit below 1, `PreflightError` for a row that the chat template rejects, as some
+    reject system turns.
     """
     if limit < 1:
         raise CallError(f"a limit of {limit} tokens leaves nothing to train on; give a whole number from 1")
+    check = PartCheck(tokenizer)
     for path in data_files(build, split):
-        if pq.read_schema(path) != row_schema(build.kind):
-            raise PreflightError(
-                "rows with tool calls, reasoning or tools are not trained on yet: as plain messages they would be "
-                "trained without what they call. Leave such rows out of the mixture"
-            )
         for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
             try:
-                yield _measure(batch, tokenizer, limit)
-            except (TemplateError, TypeError) as error:
+                yield _measure(batch, tokenizer, limit, check)
+            except REJECTED as error:
                 raise _rejected_row(batch, tokenizer, error) from error
 
 
-def _measure(batch: pa.RecordBatch, tokenizer: ChatTokenizer, limit: int) -> pa.RecordBatch:
+REJECTED: Final = (TemplateError, TypeError, ValueError)
+"""What a chat template, or transformers before it, raises for a row that it does not take."""
+
+
+def _measure(batch: pa.RecordBatch, tokenizer: ChatTokenizer, limit: int, check: PartCheck) -> pa.RecordBatch:
+    options = _options(batch)
     if "messages" in batch.schema.names:
-        chats = batch["messages"].to_pylist()
-        rows = list(conversations(chats, tokenizer))
+        chats = _chats(batch, "messages")
+        parts = [check(*row) for row in zip(chats, options, strict=True)]
+        rows = list(conversations(chats, tokenizer, options))
         lengths = [_of_chat(row, chat, limit) for row, chat in zip(rows, chats, strict=True)]
-        return _batch(batch, lengths, _labelled(rows, lengths))
-    prompt, chosen, rejected = (batch[name].to_pylist() for name in ("prompt", "chosen", "rejected"))
-    return _batch(batch, [_of_pair(row, limit) for row in pairs(prompt, chosen, rejected, tokenizer)], {})
+        return _batch(batch, lengths, parts, _labelled(rows, lengths))
+    prompts, *answers = (_chats(batch, name) for name in ("prompt", "chosen", "rejected"))
+    sides = [[[*prompt, *answer] for prompt, answer in zip(prompts, own, strict=True)] for own in answers]
+    parts = [together(check(one, own), check(two, own)) for one, two, own in zip(*sides, options, strict=True)]
+    pairs_of_batch = list(pairs(prompts, sides[0], sides[1], tokenizer, options))
+    lengths = [_of_pair(row, limit) for row in pairs_of_batch]
+    return _batch(batch, lengths, parts, _paired(pairs_of_batch, lengths))
+
+
+def _options(batch: pa.RecordBatch) -> list[Options]:
+    """Return the tools and template arguments of each row; a batch has these columns if some row of the build does."""
+    names = batch.schema.names
+    if all(field.name not in names for field in ROW_PARTS):
+        return [NONE] * batch.num_rows
+    columns = [batch[field.name].to_pylist() if field.name in names else [None] * batch.num_rows for field in ROW_PARTS]
+    return list(map(Options._make, zip(*columns, strict=True)))
+
+
+def _chats(batch: pa.RecordBatch, column: str) -> list[Chat]:
+    plain = batch.schema.field(column).type.value_type.num_fields == len(MESSAGE)
+    rows: list[Chat] = batch[column].to_pylist()
+    return rows if plain else [chat_of(row) for row in rows]
 
 
 def _rejected_row(batch: pa.RecordBatch, tokenizer: ChatTokenizer, error: Exception) -> PreflightError:
     """Return an error that names the first row of a batch that the chat template rejects."""
     for place in range(batch.num_rows):
-        row = batch.slice(place, 1)
+        row, check = batch.slice(place, 1), PartCheck(tokenizer)
         try:
-            _measure(row, tokenizer, 1)
-        except (TemplateError, TypeError) as own:
+            _measure(row, tokenizer, 1, check)
+        except REJECTED as own:
             name = f"{row['source'][0]}/{row['id'][0]}"
-            return PreflightError(f"the chat template rejects {name}: {own}; choose another, or leave such rows out")
+            if check.ignored:  # it asks for content where the row has a call
+                return PreflightError(f"the chat template ignores {named(check.ignored)} of {name}; {INSTEAD}")
+            return PreflightError(f"the chat template rejects {name}: {own}; {INSTEAD}")
     return PreflightError(f"the chat template cannot be rendered: {error}")
 
 
 def schema_of(kind: Kind) -> pa.Schema:
-    """Return the columns of `measured` for a build of rows of a kind."""
-    return pa.schema([*LENGTHS, *(LABELLED.items() if kind == "conversation" else ())])
+    """Return the columns of `measured` for a build of rows of a kind: those of `LENGTHS`, and its tokens."""
+    return pa.schema([*LENGTHS, *TOKENS[kind].items()])
 
 
 def _of_chat(row: TokenizedChat, chat: Sequence[dict[str, str]], limit: int) -> Length:
@@ -138,13 +170,23 @@ def _labelled(rows: Sequence[TokenizedChat], lengths: Sequence[Length]) -> dict[
     return {"input_ids": _lists(ids), "labels": _lists(labels)}
 
 
+def _paired(rows: Sequence[TokenizedPair], lengths: Sequence[Length]) -> dict[str, pa.Array]:
+    left = [row if length.left else NO_PAIR for row, length in zip(rows, lengths, strict=True)]
+    return {name: _lists([row[i] for row in left]) for i, name in enumerate(PAIRED)}
+
+
+NO_PAIR: Final = TokenizedPair(*(np.zeros(0, np.int32) for _ in PAIRED))
+
+
 def _lists(rows: Sequence[TokenIds]) -> pa.ListArray:
     ends = np.cumsum([len(row) for row in rows], dtype=np.int32)
     return pa.ListArray.from_arrays(np.append(np.int32(0), ends), np.concatenate([np.zeros(0, np.int32), *rows]))
 
 
-def _batch(batch: pa.RecordBatch, lengths: Sequence[Length], more: dict[str, pa.Array]) -> pa.RecordBatch:
-    values = [batch["source"], batch["id"], *zip(*lengths, strict=True)]
+def _batch(
+    batch: pa.RecordBatch, lengths: Sequence[Length], parts: Sequence[TemplateParts], more: dict[str, pa.Array]
+) -> pa.RecordBatch:
+    values = [batch["source"], batch["id"], *zip(*lengths, strict=True), *zip(*parts, strict=True)]
     columns = {field.name: pa.array(column, field.type) for field, column in zip(LENGTHS, values, strict=True)}
     return pa.RecordBatch.from_pydict({**columns, **more})
 

@@ -16,8 +16,11 @@ from curate.report.terminal import frame_table
 
 
 def preflight_parts(found: Preflight, batch: int | None = None) -> Iterator[RenderableType]:
-    """Give the table of a preflight, the steps per epoch at `batch` rows per step, and its notes."""
+    """Give the tables of a preflight, the steps per epoch at `batch` rows per step, and its notes."""
     yield frame_table(found.table, total=True)
+    if len(found.parts):
+        yield Text("\nRows with parts beyond plain chat:")
+        yield frame_table(found.parts, total=True)
     total = found.total
     share = of_all(total["trained"] / total["left"]) if total["left"] else "none"
     lines = [f"{found.rows:,} rows are trained: {total['left']:,} tokens, of which {share} are trained."]

@@ -37,6 +37,7 @@ def lineage(planned: TrainingPlan) -> dict[str, Any]:
         "processes": planned.machine.processes,
         "chat_template": sha256(planned.tokenizer.chat_template.encode()).hexdigest(),
         "rows": planned.preflight.table.to_dicts(),
+        "parts": planned.preflight.parts.to_dicts(),
         "packs": planned.preflight.packs,
         "notes": planned.preflight.notes(),
         "licences": {source["name"]: source["licence"] for source in manifest["sources"]},

@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from curate.errors import CallError, PreflightError
 from curate.preflight.hardware import check_extra
 from curate.preflight.preflight import LOST_SHARE, counted
 from curate.preflight.recipes import Stage
-from curate.preflight.row_lengths import LABELLED, data_files, measured, schema_of, stored
+from curate.preflight.row_lengths import TOKENS, measured, schema_of, stored
 from curate.result.build import Build, Split
 from curate.train.lineage import finish, log_callback, start
 from curate.train.training_plan import Adapter, TrainingPlan, config_of, plan
@@ -100,7 +97,7 @@ def _place(folder: Path, *, resume: bool) -> str | None:
 def _trainer(planned: TrainingPlan, folder: Path) -> Any:  # noqa: ANN401  of TRL
     """Return TRL's trainer on the rows of the plan; raises `PreflightError` if it counts other rows."""
     from transformers import PrinterCallback
-    from trl import DPOTrainer, ModelConfig, SFTTrainer, get_peft_config, get_quantization_config
+    from trl import ModelConfig, SFTTrainer, get_peft_config, get_quantization_config
 
     given, of_model = dict(planned.settings.trainer), ModelConfig(**planned.settings.model)
     names = planned.settings.model.keys() & {"dtype", "attn_implementation"}
@@ -115,7 +112,7 @@ def _trainer(planned: TrainingPlan, folder: Path) -> Any:  # noqa: ANN401  of TR
     if planned.model.embeddings is not None and len(planned.tokenizer) > planned.model.embeddings:
         model, adapters = _with_new_tokens(planned, {**loading, "quantization_config": quantization}, adapters)
         loading, quantization = {}, None
-    trainer = (SFTTrainer if planned.stage == "sft" else DPOTrainer)(
+    trainer = (SFTTrainer if planned.stage == "sft" else _dpo_trainer())(
         model,
         args=config_of(planned.stage)(output_dir=str(folder), model_init_kwargs=loading or None, **given),
         train_dataset=rows,
@@ -142,13 +139,22 @@ def _rows(planned: TrainingPlan, split: Split, folder: Path) -> Any:  # noqa: AN
     if split == "test":
         rows = measured(planned.build, planned.tokenizer, found.limit, split)
         found = counted(planned.build, stored(rows, schema_of(planned.build.kind), path), found.limit)
-    if planned.stage == "sft":
-        rows_of_file = Dataset.from_file(str(path)).select_columns(list(LABELLED))
-        return rows_of_file if found.trained.all() else rows_of_file.select(found.trained.nonzero()[0])
-    columns = ["prompt", "chosen", "rejected"]
-    table = pa.concat_tables(pq.read_table(file, columns=columns) for file in data_files(planned.build, split))
-    safe = pa.array([{"sanitize_control_tokens": True}] * int(found.trained.sum()))
-    return Dataset(table.filter(pa.array(found.trained)).append_column("chat_template_kwargs", safe))
+    rows_of_file = Dataset.from_file(str(path)).select_columns(list(TOKENS[planned.build.kind]))
+    return rows_of_file if found.trained.all() else rows_of_file.select(found.trained.nonzero()[0])
+
+
+def _dpo_trainer() -> Any:  # noqa: ANN401  of TRL
+    """Return TRL's `DPOTrainer` for rows that are in tokens already.
+
+    TRL's own preparation would take each row once more, and read quoted control tokens in keys of arguments as tokens.
+    """
+    from trl import DPOTrainer
+
+    class PreparedDPOTrainer(DPOTrainer):  # type: ignore[misc]  # untyped where trl is absent
+        def _prepare_dataset(self, dataset: Any, *_: object, **__: object) -> Any:  # noqa: ANN401
+            return dataset
+
+    return PreparedDPOTrainer
 
 
 def _with_new_tokens(planned: TrainingPlan, loading: Mapping[str, Any], adapters: Any) -> tuple[Any, Any]:  # noqa: ANN401  of peft

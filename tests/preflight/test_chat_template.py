@@ -13,7 +13,8 @@ from curate.preflight.chat_template import chat_tokenizer, control_tokens, conve
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from curate.preflight.chat_template import Chat, ChatTokenizer, TokenizedChat
+    from curate.preflight.chat_template import ChatTokenizer, TokenizedChat
+    from curate.preflight.template_input import Chat
 
 pytest.importorskip("trl", reason="needs the extra curate[train]")
 CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
@@ -188,7 +189,8 @@ def test_many_rows_are_each_as_one(chatty: ChatTokenizer) -> None:
 def test_pairs_part_where_the_answers_begin(chatty: ChatTokenizer) -> None:
     prompts = [turns(("user", "Ice?")), turns(("system", "Be kind."), ("user", "Hi </s>"))]
     chosen, rejected = [turns(("assistant", "Cold."))] * 2, [turns(("assistant", "Cold, no."))] * 2
-    for prompt, row in zip(prompts, pairs(prompts, chosen, rejected, chatty), strict=True):
+    sides = [[prompt + own for prompt, own in zip(prompts, answers, strict=True)] for answers in (chosen, rejected)]
+    for prompt, row in zip(prompts, pairs(prompts, sides[0], sides[1], chatty), strict=True):
         asked = chatty.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
         assert chatty.decode(row.prompt) == asked
         assert chatty.decode(row.chosen).startswith(f"Cold.{chatty.eos_token}")

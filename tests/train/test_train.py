@@ -11,6 +11,7 @@ from curate.errors import PreflightError
 from curate.preflight.preflight import preflight
 from curate.result.build import Build
 from curate.train import plan, train
+from tests.support.tool_rows import TOOLS, built, one_call
 from tests.support.train_log import FAST, logged
 
 if TYPE_CHECKING:
@@ -96,6 +97,29 @@ def test_a_run_can_be_done_again(sft: Path, chats: Build, model: Path, tmp_path:
 def _without_times(log: bytes) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in log.splitlines()]
     return [{key: line[key] for key in line if "runtime" not in key and "per_second" not in key} for line in lines]
+
+
+def test_rows_with_tools_are_trained_by_both_stages(model: Path, tmp_path: Path) -> None:
+    rows = [{"messages": one_call(city, reasoning_content="Let me see."), "tools": TOOLS} for city in ("Oslo", "Rome")]
+    pairs = [
+        {"prompt": row["messages"][:1], "chosen": row["messages"][1:], "rejected": row["messages"][3:], "tools": TOOLS}
+        for row in rows
+    ]
+    one = {"per_device_train_batch_size": 2, "max_length": 900}
+    sft = train(
+        "sft", built(rows, tmp_path / "rows"), model=str(model), recipe="tulu2", out=tmp_path / "sft", batch=2,
+        chat_template="chatml", settings=one,
+    )  # fmt: skip
+    dpo = train(
+        "dpo", built(pairs, tmp_path / "pairs"), model=str(sft), recipe="tulu2", out=tmp_path / "dpo", batch=2,
+        settings=one,
+    )  # fmt: skip
+    for folder, results in ((sft, 2), (dpo, 2)):
+        parts = json.loads((folder / "lineage.json").read_text("utf-8"))["parts"][-1]
+        assert parts == {"source": "total", "calls": 2, "results": results, "reasoning": 2, "tools": 2, "kwargs": 0}
+    assert logged(dpo, "loss")[0] == pytest.approx(0.693, abs=1e-3)
+    with pytest.raises(PreflightError, match="ignores the tool calls"):
+        plan("sft", tmp_path / "rows", model=str(model), recipe="tulu2", chat_template="tulu", settings=FAST)
 
 
 def test_packed_rows_do_not_see_each_other(chats: Build, model: Path) -> None:
