@@ -92,7 +92,11 @@ AXOLOTL: Final = Target(
     {
         "conversation": KindLayout(
             _columns,
-            {"arguments_not_json": "reads arguments as JSON", "chat_template_kwargs": _KWARGS},
+            {
+                "arguments_not_json": "reads arguments as JSON",
+                "tool_names": "hands tools to the template, which describes them",
+                "chat_template_kwargs": _KWARGS,
+            },
             _conversations,
             unread=("meta",),
         ),

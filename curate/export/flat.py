@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.io.reasoning import CLOSE, OPEN
+from curate.io.reasoning import CLOSE, OPEN, around
 from curate.rows.schema import ROLES
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -20,7 +20,11 @@ Mask: TypeAlias = NDArray[np.bool_]
 class MessageColumn:
     """One column of messages, flat: `row` is the row of each message, `place` its place there, `size` how many are."""
 
+    marks: Mapping[str, dict[int, str]]
+    """What is before and after the reasoning of a message, where the source did not have it in the usual form."""
+
     def __init__(self, lists: pa.ListArray) -> None:
+        self.marks = {OPEN: {}, CLOSE: {}}
         offsets = np.asarray(lists.offsets)
         counts = np.diff(offsets)
         self.ends: NDArray[np.int32] = (offsets - offsets[0]).astype(np.int32)
@@ -80,8 +84,18 @@ class MessageColumn:
         reasoning = self.part("reasoning")
         if reasoning is None:
             return texts
-        whole = pc.binary_join_element_wise(OPEN, reasoning, CLOSE, pc.fill_null(texts, ""), "")
+        marks = (self._marks(usual) for usual in (OPEN, CLOSE))
+        whole = pc.binary_join_element_wise(next(marks), reasoning, next(marks), pc.fill_null(texts, ""), "")
         return pc.if_else(reasoning.is_valid(), whole, texts)
+
+    def _marks(self, usual: str) -> pa.Array | str:
+        """Return what is on one side of the reasoning of each message."""
+        found = self.marks[usual]
+        if not found:
+            return usual
+        texts = np.full(len(self.items), usual, object)
+        texts[list(found)] = list(found.values())
+        return pa.array(texts, pa.string())
 
 
 class FlatRows:
@@ -94,6 +108,13 @@ class FlatRows:
             for field in batch.schema
             if pa.types.is_list(field.type) and field.type.value_type.get_field_index("role") >= 0
         }
+        marked = pc.match_substring(batch["meta"], '"think_marks"')
+        for row in np.flatnonzero(np.asarray(marked)).tolist():
+            for (name, turn), marks in around(batch["meta"][row].as_py()).items():
+                side = self.sides.get("messages" if name == "dialogue" else name)
+                if side is not None and turn < side.ends[row + 1] - side.ends[row]:
+                    for usual, mark in zip((OPEN, CLOSE), marks, strict=True):
+                        side.marks[usual][int(side.ends[row]) + turn] = mark
 
     def __len__(self) -> int:
         return int(self.batch.num_rows)
@@ -113,6 +134,11 @@ class FlatRows:
 
 def joined(first: MessageColumn, then: MessageColumn) -> MessageColumn:
     """Return the messages of two columns as those of one: in each row the first, then the others."""
-    rows = np.concatenate([first.row, then.row])
-    items = pa.concat_arrays([first.items, then.items]).take(pa.array(np.argsort(rows, kind="stable")))
-    return MessageColumn(pa.ListArray.from_arrays(pa.array(first.ends + then.ends), items))
+    order = np.argsort(np.concatenate([first.row, then.row]), kind="stable")
+    items = pa.concat_arrays([first.items, then.items]).take(pa.array(order))
+    made = MessageColumn(pa.ListArray.from_arrays(pa.array(first.ends + then.ends), items))
+    place = np.argsort(order)
+    for usual, found in made.marks.items():
+        found |= {int(place[i]): mark for i, mark in first.marks[usual].items()}
+        found |= {int(place[len(first.row) + i]): mark for i, mark in then.marks[usual].items()}
+    return made

@@ -25,6 +25,7 @@ _CANNOT: Final = {
     "think_tags": "reads reasoning in <think> tags",
     "text_with_calls": "has either text or calls in a turn",
     "arguments_not_json": "reads calls as JSON",
+    "tool_names": "describes tools in the system turn",
     "chat_template_kwargs": "has one setting for all rows",
     "turn_order": "skips such rows",
 }

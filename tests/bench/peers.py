@@ -40,7 +40,7 @@ class Run(NamedTuple):
     result: dict[str, Any]
 
 
-def environment(*packages: str) -> Path:
+def environment(*packages: str, patience: int = PATIENCE) -> Path:
     """Return the Python of an environment with these pinned packages, made once and kept in the temporary folder.
 
     The test skips, with pip's last words, where they cannot be installed.
@@ -53,11 +53,11 @@ def environment(*packages: str) -> Path:
     venv.create(folder, with_pip=True, clear=True)
     call = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
     try:
-        subprocess.run(call, check=True, capture_output=True, text=True, timeout=PATIENCE)
+        subprocess.run(call, check=True, capture_output=True, text=True, timeout=patience)
     except subprocess.CalledProcessError as error:
         pytest.skip(f"pip cannot install {', '.join(packages)}: {error.stderr.strip()[-500:]}")
     except subprocess.TimeoutExpired:
-        pytest.skip(f"pip took more than {PATIENCE} s to install {', '.join(packages)}")
+        pytest.skip(f"pip took more than {patience} s to install {', '.join(packages)}")
     (folder / READY).touch()
     return python
 

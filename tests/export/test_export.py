@@ -17,7 +17,7 @@ from curate.mix.spec import Rows
 from curate.result.build import Build
 from curate.rows.schema import Kind
 from tests.support.build_data import built, chats, source, write_lines
-from tests.support.export_rows import CHATS, HAND_WRITTEN, exported, read_back, same_form
+from tests.support.export_rows import ASK, CHATS, HAND_WRITTEN, SAY, exported, read_back, same_form
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -85,6 +85,40 @@ def test_reasoning_and_calls_become_text(tmp_path: Path) -> None:
         "without names, without call_ids, calls as text",
         None,
     ]
+
+
+def test_reasoning_that_was_split_is_written_back_as_it_was(tmp_path: Path) -> None:
+    texts = ["<think>\nHm.\n</think>\n\nAt 17:40.", "<think>Hm.</think> At 17:40.", "At 17:40."]
+    rows = [{"messages": [{**ASK, "content": f"When? {text}"}, {**SAY, "content": text}]} for text in texts]
+    split = files(write_lines(tmp_path / "rows.jsonl", rows), "messages", reasoning="split")
+    made = built(tmp_path / "b", source("s", split)).export("llama-factory", tmp_path / "lf")
+    turns = [row["conversations"] for row in values(made.path)]
+    assert sorted(turn[1]["value"] for turn in turns) == sorted(texts)
+    assert all(turn[0]["value"] == f"When? {turn[1]['value']}" for turn in turns)
+    pairs = [{"prompt": "When?", "chosen": text, "rejected": f"{text}?"} for text in texts]
+    split = files(write_lines(tmp_path / "pairs.jsonl", pairs), "preference", reasoning="split")
+    made = built(tmp_path / "p", source("s", split)).export("open-instruct", tmp_path / "oi")
+    said = [[row[side][-1]["content"] for side in ("chosen", "rejected")] for row in values(made.path)]
+    assert sorted(said) == sorted([text, f"{text}?"] for text in texts)
+
+
+@pytest.mark.parametrize("kind", ["conversation", "preference", "prompt"])
+def test_open_instruct_gets_the_fields_that_its_templates_read(kind: Kind, tmp_path: Path) -> None:
+    """As read in open_instruct/dataset_transformation.py at e6c3044: the templates `olmo` and RLVR's columns."""
+    cannot = [*TARGETS["open-instruct"].kinds[kind].cannot]
+    made = exported(tmp_path, kind, list(HAND_WRITTEN[kind].values()), "open-instruct", drop_rows_with=cannot)
+    for row in values(made.path):
+        for turn in (turn for side in ("messages", "chosen", "rejected") for turn in row.get(side, ())):
+            assert turn["role"] in {"system", "user", "assistant", "environment"}
+            assert isinstance(turn["content"], str) or (turn["role"] == "assistant" and turn["function_calls"])
+            assert turn.get("function_calls") is None or turn["role"] == "assistant"
+            assert turn.get("functions") is None or turn["role"] in {"system", "user"}
+            assert {*turn} <= {"role", "content", "function_calls", "functions", "name"}
+        if kind == "preference":
+            assert row["chosen"][0] == row["rejected"][0]
+        if kind == "prompt":
+            assert (row["ground_truth"], row["dataset"]) == ("4", ["a", "b"])
+            assert "tools" not in row, "RLVR's tools are names of what the run is given"
 
 
 def test_a_message_is_never_left_without_anything(tmp_path: Path) -> None:
