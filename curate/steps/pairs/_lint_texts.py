@@ -66,8 +66,8 @@ TRANSLATIONS: Final = "(?i)translat|übersetz|tradu[ciz]|翻[译譯訳]|пере
 """Prompts that ask for another language: 31 of 37 in 1,000 rows of UltraFeedback answered in another one."""
 
 
-def empty_sides(segments: Segments, *, rated: bool) -> NDArray[np.int32]:
-    """Count the sides without text, and of a rated row the completions; one without any has an empty side."""
+def empty_sides(segments: Segments, calls: Segments, *, rated: bool) -> NDArray[np.int32]:
+    """Count the sides without text or call, and of a rated row the completions; one without any has an empty side."""
     empty = np.zeros(segments.rows, np.int32)
     for name in ("prompt", "completion") if rated else ("prompt", "chosen", "rejected"):
         part = side(segments, name)
@@ -75,8 +75,15 @@ def empty_sides(segments: Segments, *, rated: bool) -> NDArray[np.int32]:
         if name == "completion":
             empty += _count(part, bare, segments.rows)
             bare[:] = False
-        empty += _count(part, ~bare, segments.rows) == 0
+        said = _count(part, ~bare, segments.rows)
+        empty += said + _calls(calls, name) == 0
     return empty
+
+
+def _calls(segments: Segments, name: str) -> NDArray[np.int64]:
+    """Count the calls of one side of each row, by their names and arguments."""
+    rows = [part.row for part in segments.parts if part.of == "call" and part.side == name]
+    return np.bincount(np.concatenate([np.zeros(0, np.int32), *rows]), minlength=segments.rows)
 
 
 def last_asked(segments: Segments) -> Part:

@@ -78,7 +78,7 @@ class LintPairs(Filter):
         kind = kind_of(segments.body.schema) if segments.body is not None else "conversation"
         if segments.body is None or kind not in {"rated", "preference"}:
             return Scores(columns, sort_and_trim([]))
-        columns["empty_side"] = empty_sides(segments, rated=kind == "rated")
+        columns["empty_side"] = empty_sides(segments, calls, rated=kind == "rated")
         columns["prompt_repeated"], hits = repeated(segments)
         columns["refusal_chosen"], columns["identity_leak"], more = phrases(segments)
         hits += more
@@ -102,6 +102,9 @@ class LintPairs(Filter):
         columns |= dict(zip(SIZES, (characters, words), strict=True))
         if self.cut is not None:
             shared = words if self.unit == "words" else characters
+            alone = select(calls, "all", frozenset({"call"}))
+            one, other = side_hashes(alone, "chosen"), side_hashes(alone, "rejected")
+            same &= (one.high == other.high) & (one.low == other.low)
             columns["equal_when_cut"] = (same | (shared >= self.cut)).astype(np.int32)
         if self.languages:
             columns["other_language"] = foreign(segments, self.language_model)
@@ -140,7 +143,7 @@ def lint_pairs(
 
     Each kind is a score column of its name, 0 if nothing is wrong, and the reason of the rows it drops, in this order:
 
-    - `empty_side`: sides (prompt, chosen, rejected or completions) without text.
+    - `empty_side`: sides (prompt, chosen, rejected or completions) without text or call.
     - `equal_answers`: 1 if chosen and rejected are equal in normal form (`curate.text.normal`), turn by turn.
     - `equal_when_cut`: 1 if their first `cut` characters or words are equal, verbatim but for what is invisible, with
       all turns as one text. The columns `shared_characters` and `shared_words` say how much they share.
