@@ -90,6 +90,7 @@ STEPS: Final[dict[str, Step]] = {
     "balance_length by source": c.balance_length(0.4, by="source", first="least_margin", unit="words"),
     "decontaminate": c.decontaminate(EVALS, fuzzy=0.8),
     "decontaminate all": c.decontaminate(EVALS, ngram=3, on="all", informative=0),
+    "decontaminate parts": c.decontaminate(EVALS, ngram=3, parts="all"),
     **{f"binarize {how}": c.binarize(rejected=how) for how in ("worst", "random_lower")},
     "binarize margin": c.binarize(margin=0.5),
     "where": c.where(pl.col("characters") < 40),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from curate.rows.take import take
 from curate.steps.base import Filter
 from curate.steps.pairs.contradictions import contradictions
 from curate.steps.pairs.lint_pairs import lint_pairs
+from tests.support.eval_search import given, searched
 
 REFUSAL = "I'm sorry, but I can't assist with that."
 LOOP = "the same words again and again " * 60
@@ -186,3 +188,29 @@ def test_a_cut_leaves_no_call_without_its_result(refusal: dict[str, Any]) -> Non
     only = chat(call(reasoning=REFUSAL), result(REFUSAL), said(reasoning=REFUSAL))
     kept = run((Stage(step.name, 0, step),), body(only), protect=False).body
     assert kept.to_pylist() == body(only).to_pylist(), "a trace or a result that refuses cuts nothing"
+
+
+QUESTION = "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May."
+PLACES = {
+    "dialogue": [said(QUESTION)],
+    "dialogue.reasoning": [said(reasoning=QUESTION)],
+    "dialogue.call": [call(arguments=json.dumps({"q": QUESTION})), result()],
+    "dialogue.tools": [said()],
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_items_are_found_in_the_parts_that_are_asked_for(place: str) -> None:
+    rows = body(chat(*PLACES[place], tools=json.dumps([QUESTION]) if place == "dialogue.tools" else None))
+    quiz = given(QUESTION)
+
+    def found(**settings: Any) -> list[tuple[str, str]]:  # noqa: ANN401
+        step = c.decontaminate(quiz, **settings)
+        hits = searched(step, [rows]).hits
+        return hits.select("reason", "side").rows()
+
+    part = place.partition(".")[2] or "content"
+    assert found(on="all", parts="all") == found(on="all", parts=part) == [("overlap", place)]
+    assert found(parts="all") == ([] if part == "content" else [("overlap", place)])
+    assert found() == found(on={"user"}, parts="all") == []
+    assert found(on="all") == ([("overlap", place)] if part == "content" else [])

@@ -55,7 +55,7 @@ def keys_of(step: Decontaminate, signed: list[GroupKeys], **named: Any) -> pl.Da
 
 def searched(step: Decontaminate, batches: list[pa.RecordBatch], **named: Any) -> Resolved:  # noqa: ANN401
     """Sign batches and resolve them."""
-    signed = [step.sign(segments(batch, step.reads)) for batch in batches]
+    signed = [step.sign(segments(batch, step.reads, step.reads_parts)) for batch in batches]
     lists = Memory({"hits": pa.concat_arrays([one.lists["hits"] for one in signed])})
     totals = {name: np.sum([one.totals[name] for one in signed], axis=0) for name in signed[0].totals}
     return step.resolve(keys_of(step, signed, **named), lists, totals)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import Element, frozen, strings
 from curate.rows.schema import ASSISTANT
-from curate.rows.segments import SIDES, Part
+from curate.rows.segments import Part
 from curate.steps.decontaminate._index import Index
 from curate.steps.decontaminate._ngram_kernel import TurnWords, covered, runs, touched
 from curate.text.invisible import PATTERN
@@ -128,7 +128,7 @@ def batch_of(rows: int, parts: tuple[Part, ...]) -> Batch:
         turns,
         np.repeat(np.arange(len(parts), dtype=np.int32), counts)[order],
         _joined([part.index for part in parts], np.int32)[order],
-        np.repeat(np.array([SIDES.index(part.side) for part in parts], np.uint8), counts)[order],
+        np.repeat(np.array([part.place_code for part in parts], np.uint8), counts)[order],
         _joined([part.turn for part in parts], np.int32)[order],
     )
 

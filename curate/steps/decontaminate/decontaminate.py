@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curate.errors import MixtureError, did_you_mean
 from curate.evalsets.items import EvalSet
-from curate.rows.segments import SIDES, On, Part, Segments, check_on, select
+from curate.rows.segments import CONTENT, PLACES, On, Part, Segments, TextPart, check_on, check_parts, select
 from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.decontaminate._fuzzy import LOWEST, rephrased, sought
 from curate.steps.decontaminate._index import Index, compiled
@@ -85,6 +85,7 @@ class Decontaminate(Group):
     evals: tuple[EvalSet, ...]
     on: On = USERS
     answers: bool = True
+    parts: frozenset[TextPart] = CONTENT
     ngram: int = 8
     threshold: float = 0.5
     numbers: bool = True
@@ -97,6 +98,11 @@ class Decontaminate(Group):
     def reads(self) -> On:
         """Whole rows if the answers of rated and preference rows are searched too."""
         return "all" if self.answers else self.on
+
+    @property
+    def reads_parts(self) -> frozenset[TextPart]:
+        """The parts asked for."""
+        return self.parts
 
     @property
     def eval_sets(self) -> tuple[EvalSet, ...]:
@@ -162,8 +168,11 @@ class Decontaminate(Group):
     def _searched(self, segments: Segments) -> tuple[Part, ...]:
         if not self.answers:
             return segments.parts
-        asked = {part.side: part for part in select(segments, self.on).parts}
-        parts = (asked.get(part.side) if part.side in {"dialogue", "prompt"} else part for part in segments.parts)
+        asked = {part.side: part for part in select(segments, self.on, CONTENT).parts}
+        parts = (
+            asked.get(part.side) if part.of == "content" and part.side in {"dialogue", "prompt"} else part
+            for part in segments.parts
+        )
         return tuple(part for part in parts if part is not None)
 
 
@@ -209,7 +218,7 @@ def _by_item(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
         item=ids,
         match=evals + "/" + ids,
         reason=pl.Series(REASONS, dtype=pl.String).gather(found["reason"]),
-        side=pl.Series(SIDES, dtype=pl.String).gather(found["side"]),
+        side=pl.Series(PLACES, dtype=pl.String).gather(found["side"]),
     )
 
 
@@ -265,6 +274,7 @@ def decontaminate(
     numbers: bool = True,
     content: float = 0.85,
     on: str | Iterable[str] | None = None,
+    parts: str | Iterable[str] = "content",
     fuzzy: float | None = None,
     mode: Mode = "drop",
     informative: int = 3,
@@ -301,6 +311,7 @@ def decontaminate(
             has nine of ten words of a question about oligopoly. N-grams that say as much as 25 rare words always count.
         on: The turns to search. None searches user turns, and all completions and answers of rated and preference
             rows; "all" also finds solutions in the answers of conversations.
+        parts: "all", or some of "content" and, of every turn unless `on` is given, "reasoning", "call" and "tools".
         fuzzy: The similarity, 0.6 to 1, of changed copies (None: none): 1 minus the share of words, or of characters,
             changed, inserted or deleted; the greater counts. Of what the item's words say, apart from their spelling,
             (1 - `fuzzy`) * (2.7 - 2 * `fuzzy`) may lack (15 % at 0.85): a question of a pen is none of a dog.
@@ -324,18 +335,16 @@ def decontaminate(
         Tulu 3 (arXiv:2411.15124, section 3.2; open-instruct's decontamination/search.py); GPT-3 (arXiv:2005.14165).
     """
     sets = _flat(evals)
-    _check(sets, ngram, threshold, content, fuzzy, mode, informative)
+    rules: dict[str, Any] = {"ngram": ngram, "threshold": threshold, "content": content, "fuzzy": fuzzy}
+    rules |= {"mode": mode, "informative": informative}
+    _check(sets, **rules)
     return Decontaminate(
         evals=sets,
         on=USERS if on is None else check_on(on if isinstance(on, str) else frozenset(on)),
         answers=on is None,
-        ngram=ngram,
-        threshold=threshold,
+        parts=check_parts(parts, "decontaminate"),
         numbers=numbers,
-        content=content,
-        fuzzy=fuzzy,
-        informative=informative,
-        mode=mode,
+        **rules,
         allow_large_drop=allow_large_drop,
     )
 
