@@ -19,7 +19,8 @@ from curate.rows.validate import Call, Fault
 _ENCODER: Final = msgspec.json.Encoder()
 _FIELDS: Final = msgspec.json.Decoder(dict[str, Raw])
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
-_LIST: Final = msgspec.json.Decoder(list[Any])
+_OBJECTS: Final = msgspec.json.Decoder(list[dict[str, Any]])
+_ITEMS: Final = msgspec.json.Decoder(list[Raw])
 _LEFTOVERS: Final = msgspec.json.Decoder(dict[str, Any])
 
 EMPTY: Final = "{}"
@@ -162,17 +163,11 @@ def _decodes(decoder: msgspec.json.Decoder[Any], text: str) -> bool:
     return True
 
 
-def lists_without(texts: pa.Array, *keys: str) -> Mask:
-    """Tell which texts are no list of JSON objects with these keys; null is none."""
+def not_lists_of_objects(texts: pa.Array) -> Mask:
+    """Tell which texts are no list of JSON objects; null is none of them."""
     known = texts.dictionary_encode()
-
-    def differs(text: str) -> bool:
-        items = _LIST.decode(text) if _decodes(_LIST, text) else [None]
-        return not all(isinstance(item, dict) and all(key in item for key in keys) for item in items)
-
-    odd = np.array([differs(text) for text in known.dictionary.to_pylist()], bool)
-    place = np.asarray(known.indices.fill_null(-1))
-    return np.append(odd, False)[place]
+    odd = [not _decodes(_OBJECTS, text) for text in known.dictionary.to_pylist()]
+    return np.array([*odd, False])[np.asarray(known.indices.fill_null(-1))]  # the last is that of null
 
 
 def meta_fields(meta: pa.Array) -> list[dict[str, Raw]]:
@@ -204,6 +199,15 @@ def raw(texts: pa.Array | None, count: int) -> list[Raw | None]:
     """Return JSON texts as undecoded JSON; None for null, and for a column that is not there."""
     values = [None] * count if texts is None else texts.to_pylist()
     return [None if text is None else Raw(text.encode()) for text in values]
+
+
+def wrapped_tools(texts: pa.Array) -> list[list[Any] | None]:
+    """Return lists of tools, undecoded; one that is spelled flat becomes the `function` of a tool."""
+
+    def wrapped(tool: Raw) -> Any:  # noqa: ANN401
+        return tool if "function" in _FIELDS.decode(tool) else {"type": "function", "function": tool}
+
+    return [None if text is None else [wrapped(tool) for tool in _ITEMS.decode(text)] for text in texts.to_pylist()]
 
 
 def values(array: pa.Array) -> list[Any]:

@@ -2,7 +2,7 @@
 
 A line has nothing but messages, tools and the fields that a grader reads. The `source` and `id` of each line are in the
 ledger of the export; `meta` and scores are left out. Messages of tools have no name there, and every call and result
-has an id.
+has an id. A tool that is not {"type": "function", "function": {...}} becomes the function of one.
 
 References:
     https://platform.openai.com/docs/guides/supervised-fine-tuning,
@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from curate.export.flat import FlatRows
+from curate.export.json_rows import wrapped_tools
 from curate.export.jsonl import body
 from curate.export.target import Columns, Files, KindLayout, Target
 
@@ -22,17 +23,24 @@ _CANNOT: Final = {
     "reasoning": "has no place for it",
     "names": "has no name in the message of a tool",
     "missing_call_ids": "asks for the id of every call, and of the call that a result is of",
-    "flat_tools": 'asks for {"type": "function", "function": {...}}',
+    "tool_names": "asks for a description of each tool",
     "chat_template_kwargs": "has no chat template to give them to",
 }
 
 
+def _body(rows: FlatRows) -> dict[str, list[Any]]:
+    columns = body(rows)
+    if "tools" in columns:
+        columns["tools"] = wrapped_tools(rows.batch["tools"])
+    return columns
+
+
 def _conversations(rows: FlatRows, _meta: Sequence[str]) -> Columns:
-    return body(rows)
+    return _body(rows)
 
 
 def _preferences(rows: FlatRows, _meta: Sequence[str]) -> Columns:
-    columns = body(rows)
+    columns = _body(rows)
     asked: list[dict[str, Any]] = [{"messages": prompt} for prompt in columns["prompt"]]
     for one, tools in zip(asked, columns.get("tools", [None] * len(rows)), strict=True):
         if tools is not None:
@@ -41,7 +49,7 @@ def _preferences(rows: FlatRows, _meta: Sequence[str]) -> Columns:
 
 
 def _prompts(rows: FlatRows, _meta: Sequence[str]) -> Columns:
-    columns = body(rows)
+    columns = _body(rows)
     return {"messages": columns.pop("prompt"), **columns}
 
 

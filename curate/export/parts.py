@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.export.flat import FlatRows, Mask, MessageColumn
-from curate.export.json_rows import calls_in_tags, lists_without, not_objects, not_python
+from curate.export.json_rows import calls_in_tags, not_lists_of_objects, not_objects, not_python
 from curate.io.reasoning import CLOSE
 from curate.rows.schema import ASSISTANT, SYSTEM, TOOL, USER
 
@@ -74,12 +74,9 @@ def _several(rows: FlatRows) -> Mask:
     return rows.where(lambda messages: (messages.size != 1) | (messages.role != ASSISTANT), *sides) & bool(sides)
 
 
-def _tools(*keys: str) -> Callable[[FlatRows], Mask]:
-    def found(rows: FlatRows) -> Mask:
-        tools = rows.column("tools")
-        return np.zeros(len(rows), bool) if tools is None else lists_without(tools, *keys)
-
-    return found
+def _tool_names(rows: FlatRows) -> Mask:
+    tools = rows.column("tools")
+    return np.zeros(len(rows), bool) if tools is None else not_lists_of_objects(tools)
 
 
 def _without_place(rows: FlatRows) -> Mask:
@@ -123,8 +120,7 @@ FOUND: Final[Mapping[str, Callable[[FlatRows], Mask]]] = {
     "arguments_not_json": lambda rows: rows.where(_arguments),
     "calls_not_python": lambda rows: rows.where(_names),
     "tools": _column("tools"),
-    "tool_names": _tools(),
-    "flat_tools": _tools("type", "function"),
+    "tool_names": _tool_names,
     "tools_without_place": _without_place,
     "chat_template_kwargs": _column("chat_template_kwargs"),
     "turn_order": _order,
@@ -150,7 +146,6 @@ MEANING: Final[Mapping[str, str]] = {
     "calls_not_python": "names that Python cannot spell",
     "tools": "tools on offer",
     "tool_names": "tools without a description",
-    "flat_tools": 'tools that are not {"type": "function", "function": {...}}',
     "tools_without_place": "tools, but no system or user turn to hold them",
     "chat_template_kwargs": "arguments of the chat template",
     "turn_order": "turns that do not alternate between user or result and assistant, and end with the assistant",

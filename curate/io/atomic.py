@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,9 +33,10 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to write to; it moves to `path` if the block succeeds, and is deleted if it fails.
 
-    What is at `path` is replaced.
+    What is at `path` is replaced. Folders made for it are removed if they stay empty.
     """
     draft = path.with_name(f".{path.name}.part")
+    absent = [folder for folder in draft.parents if not folder.exists()]
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
@@ -43,6 +44,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         replace_folder(draft, path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):
+            for folder in absent:
+                folder.rmdir()
 
 
 def replace_folder(new: Path, target: Path) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from curate.errors import CallError, ExportError
 from curate.export import export as exporting
-from curate.export.export import TARGETS
+from curate.export.export import TARGETS, Choices
 from curate.io.inputs import files
 from curate.mix.spec import Rows
 from curate.result.build import Build
 from curate.rows.schema import Kind
 from tests.support.build_data import built, chats, source, write_lines
-from tests.support.export_rows import ASK, CHATS, HAND_WRITTEN, SAY, exported, read_back, same_form
+from tests.support.export_rows import ASK, CHATS, HAND_WRITTEN, SAY, build_of, exported, read_back, same_form
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -203,6 +203,14 @@ def test_a_build_exports_its_splits(build: Build, tmp_path: Path, monkeypatch: p
     assert [json.loads(line)["messages"] for line in (only.path / "test.jsonl").read_text().splitlines()] == [
         row["messages"] for row in kept
     ]
+
+
+def test_folders_made_for_an_export_that_fails_are_removed(tmp_path: Path) -> None:
+    manifest = build_of(tmp_path / "b", "conversation", [CHATS["template"]])
+    how: dict[str, Any] = {"splits": ["train"], "choices": Choices((), (), ()), "overwrite": False}
+    with pytest.raises(ExportError, match="chat_template_kwargs, in 1 row"):
+        exporting.export(tmp_path / "b", manifest, "axolotl", tmp_path / "new" / "er", **how)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 def test_only_an_export_is_replaced(build: Build, tmp_path: Path) -> None:

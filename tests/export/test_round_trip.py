@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from curate.export.export import LEFT_OUT, TARGETS
+from curate.io.inputs import files
 from curate.rows.schema import Kind
+from tests.support.build_data import built, source
 from tests.support.export_rows import HAND_WRITTEN, SIDES, Row, exported, read_back, same_form, some_rows
 
 EVERY = [(name, kind) for name, target in TARGETS.items() for kind in target.kinds]
@@ -35,7 +39,7 @@ def is_object(text: str) -> bool:
 
 def is_python(one: Row) -> bool:
     words = [*one["name"].split("."), *(json.loads(one["arguments"]) if is_object(one["arguments"]) else ["-"])]
-    return all(word.isidentifier() and word not in {"class", "None"} for word in words)
+    return all(word.isidentifier() and not iskeyword(word) for word in words)
 
 
 def alternates(row: Row) -> bool:
@@ -62,9 +66,6 @@ ORACLES = {
     "calls_not_python": lambda row: not all(map(is_python, calls(row))),
     "tools": lambda row: row.get("tools") is not None,
     "tool_names": lambda row: not all(isinstance(tool, dict) for tool in tools(row)),
-    "flat_tools": lambda row: (
-        not all(isinstance(tool, dict) and {"type", "function"} <= {*tool} for tool in tools(row))
-    ),
     "tools_without_place": lambda row: bool(tools(row)) and not has_place(row),
     "chat_template_kwargs": lambda row: row.get("chat_template_kwargs") is not None,
     "turn_order": lambda row: not alternates(row),
@@ -109,7 +110,9 @@ def check(folder: Path, kind: Kind, rows: list[Row], to: str) -> int:
 
 
 def whole(row: Row, to: str) -> Row:
-    """Return a row with its prompt before each answer, as these trainers have it: where they part is not written."""
+    """Return a row as a trainer has it: tools wrapped, and the prompt before each answer, without where they part."""
+    if to == "openai" and row["tools"]:
+        row["tools"] = [one if "function" in one else {"type": "function", "function": one} for one in row["tools"]]
     sides = [side for side in ANSWERS if side in row and (to in {"open-instruct", "axolotl", "llama-factory"})]
     if not sides:
         return row
@@ -128,3 +131,21 @@ def test_made_up_rows_come_back(to: str, kind: Kind, tmp_path: Path) -> None:
     rows = some_rows(kind, 400, seed=1)
     assert len(rows) > 10
     check(tmp_path, kind, rows, to)
+
+
+REAL = (
+    "sft/glaive_toolcall_en_demo.json",
+    "sft/v1_sft_demo.jsonl",
+    "preference/dpo_en_demo.json",
+    "preference/kto_en_demo.json",
+)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_rows_come_back(name: str, real_file: Callable[[str], Path], tmp_path: Path) -> None:
+    build = built(tmp_path / "b", source("s", files(real_file(name))))
+    rows = build.kept().drop("source", "id").collect().to_dicts()
+    assert len(rows) >= 300
+    for to, target in TARGETS.items():
+        if build.kind in target.kinds:
+            assert check(tmp_path / to, build.kind, rows, to) > len(rows) / 3
