@@ -7,12 +7,15 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError, did_you_mean
 from curate.rows.joined_text import row_texts
+from curate.rows.parts import is_full
 from curate.rows.schema import kind_of
 from curate.rows.segments import Scope, Segments, select
+from curate.rows.segments import segments as segments_of
 from curate.rows.sides import best_scores
 from curate.text.words import count_characters, count_words
 
@@ -23,6 +26,7 @@ COLUMNS: Final = (
     *TEXTS,
     *("turns", "characters", "words"),
     *("best_score", "chosen_score", "rejected_score"),
+    *("calls", "reasoning", "tools"),
     "meta",
 )
 """The columns that every row has; see `row_frame`."""
@@ -37,6 +41,9 @@ def row_frame(segments: Segments, columns: Iterable[str] = COLUMNS) -> pl.DataFr
       between two turns; empty where the row has none.
     - `turns`, `characters`, `words`: counts over all turns and completions. Int64.
     - `best_score`, `chosen_score`, `rejected_score`: Float64, null where the row has none.
+    - `calls`: the number of calls that its turns make, Int64. `reasoning`: the reasoning before its turns, one space
+      between two; empty where it has none. `tools`: the tools on offer as JSON text, null where there are none. The
+      columns before know the contents alone.
     - `meta`: a JSON object as text. `meta.field` is one field of it, as text ("4.5", "true", "en"): cast it to compare
       numbers. `meta.a.b` is a field of a field.
     - `step.score`: a score or label of a filter that ran earlier in the same mixture, such as `language.language`.
@@ -83,6 +90,8 @@ def _column(segments: Segments, name: str) -> pl.Series:
         return pl.Series(name, best).fill_nan(None) if best is not None else _nothing(name, segments.rows)
     if body is not None and name in {"chosen_score", "rejected_score"}:
         return pl.Series(name, body[name]) if name in body.schema.names else _nothing(name, segments.rows)
+    if body is not None and name in {"calls", "reasoning", "tools"}:
+        return _part_column(body, name)
     if body is not None and (name == "meta" or name.startswith(META)):
         meta = pl.Series(name, body["meta"], dtype=pl.String)
         return meta if name == "meta" else meta.str.json_path_match(json_path(name.removeprefix(META)))
@@ -91,6 +100,20 @@ def _column(segments: Segments, name: str) -> pl.Series:
         f"rows have no column {name!r} here; {did_you_mean(name, known_names)}; the scores of a step are there for "
         "the steps after it"
     )
+
+
+def _part_column(body: pa.RecordBatch, name: str) -> pl.Series:
+    """Return what the rows have beside their contents; those of plain chat have nothing."""
+    rows, full = body.num_rows, is_full(body.schema)
+    if name == "tools":
+        return pl.Series(name, body[name] if full else pa.nulls(rows, pa.string()), dtype=pl.String)
+    parts = segments_of(body, parts=frozenset({"reasoning", "call"})).parts if full else ()
+    if name == "reasoning":
+        thoughts = Segments(rows, tuple(part for part in parts if part.of == "reasoning"))
+        return pl.Series(name, row_texts(thoughts, "plain"), dtype=pl.String)
+    names = [part.row for part in parts if part.path[-1] == "name"]
+    calls = np.bincount(np.concatenate([np.zeros(0, np.int32), *names]), minlength=rows)
+    return pl.Series(name, calls.astype(np.int64))
 
 
 def json_path(name: str) -> str:

@@ -97,6 +97,7 @@ STEPS: Final[dict[str, Step]] = {
     "where number": c.where(pl.col("meta.a").cast(pl.Float64), at_least=0.5),
     "keep_if": c.keep_if(shouted),
     "keep_if rows": c.keep_if(lambda rows: rows["turns"] * 1.0, takes="rows", at_most=3),
+    "change parts": c.change(lambda texts: texts.str.replace_all("palm", "tree"), parts=("reasoning", "call")),
     "change": c.change(lambda texts: texts.str.strip_chars().str.replace_all("palm", "tree")),
 }
 MADE: Final[dict[str, Callable[[], Step]]] = {"quality": judged, "exclude_prompts_of": excluded}

@@ -13,7 +13,9 @@ import pytest
 
 import curate as c
 from curate.engine.pipeline import Stage, run
-from curate.rows.schema import FULL, Kind
+from curate.rows.frame import row_frame
+from curate.rows.parts import conform
+from curate.rows.schema import BODIES, FULL, Kind
 from curate.rows.segments import segments
 from curate.rows.take import take
 from curate.steps.base import Filter
@@ -214,3 +216,37 @@ def test_items_are_found_in_the_parts_that_are_asked_for(place: str) -> None:
     assert found(parts="all") == ([] if part == "content" else [("overlap", place)])
     assert found() == found(on={"user"}, parts="all") == []
     assert found(on="all") == ([("overlap", place)] if part == "content" else [])
+
+
+def test_expressions_and_functions_see_calls_reasoning_and_tools() -> None:
+    batch = body(BASE, chat(said()), chat(call(), result(), call("weather"), result(), said()))
+    columns = row_frame(segments(batch))
+    assert columns["calls"].to_list() == [1, 0, 2]
+    assert columns["reasoning"].to_list() == ["Hm.", "", ""]
+    assert columns["tools"].to_list() == ['["tide"]', None, None]
+    assert columns["response"].to_list() == ["Yes, at noon."] * 3
+    plain = batch.slice(1, 1).select(["messages", "meta"])
+    plain = conform(plain, BODIES["conversation"])
+    assert row_frame(segments(plain), ("calls", "reasoning", "tools")).rows() == [(0, "", None)]
+    step = c.where(pl.col("calls") < 2, reason="many_calls")
+    done = run((Stage(step.name, 0, step),), batch, protect=False)
+    assert done.dropped_by.tolist() == [-1, -1, 0]
+
+
+@pytest.mark.parametrize(
+    ("parts", "changed"),
+    [
+        ("content", {"YES."}),
+        ("reasoning", {"HM."}),
+        ({"call"}, {"TIDE", "{}"}),
+        ("all", {"YES.", "HM.", "TIDE", "{}"}),
+    ],
+)
+def test_change_edits_the_parts_that_are_asked_for(parts: Any, changed: set[str]) -> None:  # noqa: ANN401
+    step = c.change(lambda texts: texts.str.to_uppercase(), parts=parts)
+    batch = body(chat(call(arguments="{}"), result("ok"), said("Yes.", reasoning="Hm."), tools='["t"]'))
+    after = run((Stage(step.name, 0, step),), batch, protect=False).body.to_pylist()[0]
+    turns = after["messages"]
+    texts = {turns[3]["content"], turns[3]["reasoning"], *turns[1]["tool_calls"][0].values()} - {None}
+    assert {text for text in texts if text.isupper() or text == "{}"} == changed | {"{}"}
+    assert (turns[0]["content"], turns[2]["content"], after["tools"]) == ("Is it safe to swim there?", "ok", '["t"]')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
@@ -14,7 +14,7 @@ from curate.kernels.buffers import strings
 from curate.rows.edits import Change, Edits
 from curate.rows.frame import row_frame
 from curate.rows.joined_text import row_texts
-from curate.rows.segments import On, Part, Segments, check_on
+from curate.rows.segments import CONTENT, On, Part, Segments, TextPart, check_on, check_parts
 from curate.steps._answers import limits, numbers_of, texts_of
 from curate.steps._settings import check_choice, check_limits
 from curate.steps.base import Bound, Edit, Filter, Scores
@@ -124,6 +124,12 @@ class ChangeBy(Edit):
     name: ClassVar[str] = "change"
     function: Callable[[pl.Series], Any] = field(compare=False, repr=False, metadata={"fingerprint": False})
     source: tuple[str, ...]
+    parts: frozenset[TextPart] = CONTENT
+
+    @property
+    def reads_parts(self) -> frozenset[TextPart]:
+        """The parts asked for."""
+        return self.parts
 
     def edit(self, segments: Segments) -> Edits:
         """Return the texts that the function gives back changed."""
@@ -144,6 +150,7 @@ def change(
     function: Callable[[pl.Series], Any],
     *,
     on: On | set[str] = "response",
+    parts: str | Iterable[str] = "content",
 ) -> ChangeBy:
     """Change texts by a function of yours. It never drops a row; each change is in the ledger.
 
@@ -152,6 +159,8 @@ def change(
             depends on its own text alone, and a text that it returned is left as it is the second time. It runs one
             batch at a time, with your rights.
         on: Which turns it gets: "response" (the default), "prompt", "all", "chosen", ..., or a set of roles.
+        parts: What it gets of them: their "content" (the default), "reasoning", "call" (the name of the tool, and the
+            arguments as JSON text, a text each) or "tools" (of the system, as JSON text), some of these, or "all".
 
     Returns:
         An Edit. Its fingerprint is made of the function's source, without comments, and of the functions and constants
@@ -166,4 +175,5 @@ def change(
         >>> step.source
         ('lambda texts: texts.str.strip_chars_end()',)
     """
-    return ChangeBy(function=function, source=identity(function, "change"), on=check_on(on))
+    scope, read = check_on(on), check_parts(parts, "change")
+    return ChangeBy(function=function, source=identity(function, "change"), on=scope, parts=read)

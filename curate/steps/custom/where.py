@@ -63,9 +63,9 @@ def where(
     """Keep the rows for which a Polars expression is true.
 
     The expression sees the columns of `curate.rows.frame.row_frame`: `source`, `id`, `kind`, `prompt`, `response`,
-    `chosen`, `rejected`, `turns`, `characters`, `words`, `best_score`, `meta`, `meta.<field>` (as text), and the scores
-    of filters that ran before it as `step.score`. A row for which it is null stays, as a row without a score does under
-    every filter. The value is kept in the ledger as the score `value`.
+    `chosen`, `rejected`, `turns`, `characters`, `words`, `best_score`, `calls`, `reasoning`, `tools`, `meta`,
+    `meta.<field>` (as text), and the scores of filters that ran before it as `step.score`. A row for which it is null
+    stays, as a row without a score does under every filter. The value is kept in the ledger as the score `value`.
 
     Args:
         condition: An expression that is true or false for each row by itself: no aggregate, window, shuffle or Python
@@ -132,7 +132,7 @@ def _differs(condition: pl.Expr, names: list[str]) -> bool:
 
     Polars has too many functions over rows (ranks, running sums, duplicates, shifts) to list them all.
     """
-    numbers = {"turns", "characters", "words", "best_score", "chosen_score", "rejected_score"}
+    numbers = {"turns", "characters", "words", "calls", "best_score", "chosen_score", "rejected_score"}
     for of_score in (["a", "b", "a", None], [0.5, 3.0, 0.5, None]):
         columns = {
             name: [1, 7, 1, 30] if name in numbers else of_score if "." in name else ["b", "a", "b", "c"]

@@ -123,7 +123,7 @@ def test_the_frame_has_its_columns() -> None:
     for kind, schema in BODIES.items():
         for rows in (0, 1):
             empty: dict[str, Any] = {name: [] for name in schema.names} | {"meta": '{"a": {"b": 2}}'}
-            empty |= {name: None for name in schema.names if name.endswith("_score")}
+            empty |= {name: None for name in schema.names if name.endswith("_score") or name in {"label", "rewards"}}
             frame = row_frame(segments(pa.RecordBatch.from_pylist([empty] * rows, schema)), [*COLUMNS, "meta.a.b"])
             assert frame.columns == [*COLUMNS, "meta.a.b"]
             assert frame["kind"].to_list() == [kind] * rows
