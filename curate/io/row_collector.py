@@ -245,7 +245,7 @@ def visible(text: str) -> str:
     >>> visible("\ufeffid\u200b")
     '<U+FEFF byte order mark>id<U+200B zero width space>'
     """
-    return text if text.isascii() and text.isprintable() else _INVISIBLE.sub(_by_name, text)
+    return text if text.isascii() else _INVISIBLE.sub(_by_name, text)
 
 
 def _by_name(found: re.Match[str]) -> str:
