@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import fields as dataclass_fields
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -111,15 +112,28 @@ def detect(rows: Sequence[Any], where: str) -> Detected:
     more, is chosen (`prompt, chosen, rejected` over `prompt`). Raises `FormatError`, naming the fields present and the
     nearest formats, if no format fits or several fit equally well.
     """
-    fields = Counter(name for row in rows for name in field_names(row))
-    tried = [Tried(one, *_read(rows, one, fields)) for one in CANDIDATES]
+    names = [field_names(row) for row in rows]
+    fields = Counter(name for found in names for name in found)
+    enough = ENOUGH * len(rows) - sum(not found for found in names)  # a row without names may be a list, or have NaN
+    tried = [
+        Tried(one, *_read(rows, one, fields))
+        for one in CANDIDATES
+        if all(fields[name] >= enough for name in _required(one))
+    ]
     fitting = [one for one in tried if one.good >= ENOUGH * len(rows)]
     chosen = _widest([one.format for one in fitting], frozenset(fields))
     if len(chosen) != 1:
+        tried = [Tried(one, *_read(rows, one, fields)) for one in CANDIDATES]
         raise FormatError(_refusal(rows, fields, chosen, tried, where))
     good = next(one.good for one in fitting if one.format == chosen[0])
     read = ", ".join(sorted(chosen[0].reads() & fields.keys())) or "a list of messages"
     return Detected(chosen[0], f"auto: {good} of the first {len(rows)} rows have {read} as it reads them")
+
+
+@lru_cache
+def _required(one: Format) -> tuple[str, ...]:
+    """Return the fields that every row of a format has."""
+    return tuple(field.encode_name for field in msgspec.structs.fields(one.layout) if field.required)
 
 
 def checked(found: Detected, rows: Sequence[Any], where: str) -> Detected:
