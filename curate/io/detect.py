@@ -50,9 +50,6 @@ _META: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 ENOUGH: Final = 0.9
 """Share of these that a format must read; the others will be quarantined, one by one."""
 
-LIKE: Final = 0.1
-"""Share of a format's fields; an error names one that reads no row only if rows have more of its fields."""
-
 SHOWN: Final = 40
 """Characters of a field's name that an error shows: a first row mistaken for a header may be long."""
 
@@ -136,6 +133,12 @@ def _required(one: Format) -> tuple[str, ...]:
     return tuple(field.encode_name for field in msgspec.structs.fields(one.layout) if field.required)
 
 
+def _half(one: Format, fields: Container[str]) -> bool:
+    """Tell whether rows have at least half of the fields that every row of a format has."""
+    needed = _required(one)
+    return 2 * sum(name in fields for name in needed) >= len(needed)
+
+
 def checked(found: Detected, rows: Sequence[Any], where: str) -> Detected:
     """Hold a format against the first rows, and return it with notes on labels that it leaves out.
 
@@ -212,9 +215,7 @@ def _refusal(
         is_lines = all(isinstance(row, bytes) for row in rows)
         cells = "" if is_lines else ", or describe its cells: separator=, quoted=, columns="
         return f"{where}: its first {len(rows)} rows cannot be read: {_fault(plain)[0]}. Repair the file{cells}."
-    near = [
-        one for one in tried if one.good or (one.likeness(fields) > LIKE and fields.keys() >= {*one.format.named()})
-    ]
+    near = [one for one in tried if one.good or (one.likeness(fields) and _half(one.format, fields))]
     near.sort(key=lambda one: (-one.good, -one.likeness(fields), call(one.format)))
     lines = [f"{call(one.format)} reads {one.good} of them ({_faults(one)})." for one in near[:2]]
     return " ".join(

@@ -64,8 +64,8 @@ class UnpairedFormat(Format):
         return struct_of("Judged", (*own, *rest), names)
 
     def named(self) -> tuple[str, ...]:
-        """Return the label."""
-        return (self.label,)
+        """Return the label, if it is another than every reader would look for."""
+        return (self.label,) if self.label != "label" else ()
 
     def prepare(self, fields: Fields) -> Fields:
         """Read lists of messages that are stored as JSON text, or as an object of lists."""
