@@ -14,7 +14,12 @@ from .io.formats.dialogues import (
     sharegpt as sharegpt,
 )
 from .io.formats.oasst import oasst as oasst, oasst_messages as oasst_messages
-from .io.formats.preference import helpsteer3 as helpsteer3, hh as hh, preference as preference
+from .io.formats.preference import (
+    helpsteer3 as helpsteer3,
+    hh as hh,
+    openai_pairs as openai_pairs,
+    preference as preference,
+)
 from .io.formats.ranked import nectar as nectar, stepwise as stepwise
 from .io.formats.rated import rated as rated, scored as scored, ultrafeedback as ultrafeedback
 from .io.formats.unpaired import prompts as prompts, unpaired as unpaired

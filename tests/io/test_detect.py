@@ -35,6 +35,7 @@ KNOWN: dict[str, dict[str, Any]] = {
     "oasst_messages()": {"message_id": "1", "parent_id": None, "text": "Hi", "role": "prompter"},
     "hh()": {"chosen": HH, "rejected": HH},
     "hh(text=True)": {"text": HH},
+    "openai_pairs()": {"input": {"messages": [USER]}, "preferred_output": [BOT], "non_preferred_output": [BOT]},
     "preference()": {"prompt": [USER], "chosen": [USER, BOT], "rejected": [USER, BOT]},
     "rated()": {"messages": [USER], "completions": [{"content": "a"}]},
     "ultrafeedback()": {"instruction": "Hi", "completions": [{"response": "a", "annotations": {}}]},

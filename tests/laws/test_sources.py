@@ -47,6 +47,11 @@ EXAMPLES: Final[dict[str, Callable[[int], Row]]] = {
         "chosen": f"\n\nHuman: Ask {i}?\n\nAssistant: So.",
         "rejected": f"\n\nHuman: Ask {i}?\n\nAssistant: No.",
     },
+    "openai_pairs": lambda i: {
+        "input": {"messages": turns(f"Ask {i}?")},
+        "preferred_output": [{"role": "assistant", "content": f"So {i}."}],
+        "non_preferred_output": [{"role": "assistant", "content": "No."}],
+    },
     "helpsteer3": lambda i: {
         "context": turns(f"Ask {i}?"), "response1": f"So {i}.", "response2": "No.", "overall_preference": -2,
     },

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from curate.export.export import Choices, Export, export
 from curate.io.formats.base import Format
 from curate.io.formats.dialogues import messages, sharegpt
-from curate.io.formats.preference import preference
+from curate.io.formats.preference import openai_pairs, preference
 from curate.io.formats.rated import rated
 from curate.io.formats.unpaired import prompts, unpaired
 from curate.io.parse import parse_lines, parse_objects
@@ -227,7 +227,7 @@ def read_back(made: Export, kind: Kind) -> list[Row]:
     column = "messages" if target in {"openai", "open-instruct"} else "prompt"
     usual: dict[Kind, Format] = {
         "conversation": sharegpt() if target == "llama-factory" else messages(),
-        "preference": preference(),
+        "preference": openai_pairs() if target == "openai" else preference(),
         "rated": rated(),
         "unpaired": unpaired(*_JUDGED.get(target, ())),
         "prompt": prompts(column),
@@ -237,8 +237,6 @@ def read_back(made: Export, kind: Kind) -> list[Row]:
         form = unpaired("conversations", label="kto_tag")
     if target in {"jsonl", "openai"}:
         lines = (made.path / "train.jsonl").read_bytes().splitlines()
-        if target == "openai" and kind == "preference":
-            lines = [_renamed(line) for line in lines]
         parsed = parse_lines(lines, range(len(lines)), form, "id")
     else:
         values = list(_values(made.path / "train.parquet", target))
@@ -246,13 +244,6 @@ def read_back(made: Export, kind: Kind) -> list[Row]:
     assert parsed.bad.to_pylist() == []
     found = conform(parsed.body, FULL[kind]).to_pylist()
     return [{**row, "id": own} for row, own in zip(found, parsed.ids.to_pylist(), strict=True)]
-
-
-def _renamed(line: bytes) -> bytes:
-    row = json.loads(line)
-    asked = {"messages": "prompt", "tools": "tools"}
-    found = {asked[name]: value for name, value in row["input"].items()}
-    return json.dumps({**found, "chosen": row["preferred_output"], "rejected": row["non_preferred_output"]}).encode()
 
 
 def _values(path: Path, target: str) -> Iterator[Row]:

@@ -304,4 +304,49 @@ def helpsteer3() -> HelpSteer3:
     return HelpSteer3()
 
 
-CANDIDATES: Final = (helpsteer3(), hh(), hh(text=True), preference())
+class _OpenAIRow(Struct, gc=False):
+    input: list[Message]
+    preferred_output: list[Message]
+    non_preferred_output: list[Message]
+
+
+@dataclass(frozen=True)
+class OpenAIPairs(Format):
+    """See `openai_pairs`."""
+
+    name: ClassVar[str] = "openai_pairs"
+    kind: ClassVar[Kind] = "preference"
+    layout: ClassVar[type[Struct]] = _OpenAIRow
+
+    def prepare(self, fields: Fields) -> Fields:
+        """Read the messages within `input`, and give the row what is beside them."""
+        found = unpacked(fields, ("input",), ("preferred_output", "non_preferred_output"))
+        return {name.removeprefix("input."): value for name, value in found.items()}
+
+    def rows(self, row: _OpenAIRow, fields: Fields) -> Iterator[Preference]:
+        """Make one preference row."""
+        sides = []
+        for column in ("input", "preferred_output", "non_preferred_output"):
+            turns = getattr(row, column)
+            check_turns(turns, column)
+            sides.append(take_turns(fields, column, turns))
+        yield Preference(sides[0], sides[1], sides[2], None, None, fields)
+
+
+def openai_pairs() -> OpenAIPairs:
+    """Rows as OpenAI takes pairs: `preferred_output`, `non_preferred_output`, and `input` with `messages` and `tools`.
+
+    Returns:
+        A format that makes preference rows.
+
+    References:
+        https://platform.openai.com/docs/guides/direct-preference-optimization
+
+    Example:
+        >>> openai_pairs().kind
+        'preference'
+    """
+    return OpenAIPairs()
+
+
+CANDIDATES: Final = (helpsteer3(), hh(), hh(text=True), openai_pairs(), preference())

@@ -13,7 +13,7 @@ from curate.io.formats.columns import columns
 from curate.io.formats.dialogues import alpaca, messages, prompt_completion, question_answer, sharegpt
 from curate.io.formats.messages_common import MESSAGES_ROLES
 from curate.io.formats.oasst import oasst, oasst_messages
-from curate.io.formats.preference import hh, preference
+from curate.io.formats.preference import hh, openai_pairs, preference
 from curate.io.formats.rated import rated, ultrafeedback
 from curate.io.parse import parse_lines, parse_objects
 
@@ -353,3 +353,18 @@ def test_a_pair_may_have_its_prompt_in_question_and_a_system_text() -> None:
     ]
     (made,) = read(preference(), {**row, "system": ""})
     assert made["prompt"] == [turn("user", "Hi?")]
+
+
+def test_pairs_as_openai_takes_them() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    row = {
+        "input": {"messages": [USER], "tools": json.dumps(tools), "parallel_tool_calls": True},
+        "preferred_output": [BOT],
+        "non_preferred_output": [turn("assistant", "No.")],
+        "n": 1,
+    }
+    (made,) = read(openai_pairs(), row)
+    sides = ("prompt", "chosen", "rejected")
+    assert [made[side][0]["content"] for side in sides] == ["Hi", "Hello.", "No."]
+    assert json.loads(made["tools"]) == tools
+    assert made["meta"] == {"n": 1, "parallel_tool_calls": True}
