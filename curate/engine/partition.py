@@ -183,13 +183,11 @@ def keys(job: SourceJob, done: ProcessedBlock) -> pa.RecordBatch:
         "dropped_by": passed.dropped_by,
         "bytes": text_bytes(passed.body),
         "tokens": tokens(passed.segments, job.tokenizer),
+        "parts": parts_used(passed.body),
     }
     best = best_scores(passed.body)
     if best is not None:
         columns["best_score"] = best
-    parts = parts_used(passed.body)
-    if parts.any():
-        columns["parts"] = parts
     if job.test_split:
         columns["prompt"] = _prompts(passed.segments, found)
     return pa.RecordBatch.from_arrays([pa.array(column) for column in columns.values()], names=list(columns))

@@ -143,7 +143,7 @@ def _resolve_ids(frame: pl.DataFrame, source: NDArray[np.int16]) -> RowStates:
         test=np.zeros(rows, np.bool_),
         tokens=frame["tokens"].to_numpy(),
         bytes=frame["bytes"].to_numpy(),
-        parts=frame["parts"].fill_null(0).to_numpy() if "parts" in frame.columns else np.zeros(rows, np.uint8),
+        parts=frame["parts"].to_numpy(),
     )
 
 

@@ -19,7 +19,7 @@ from curate.kernels.buffers import strings, view
 from curate.kernels.hashing import hash_strings
 from curate.result.folder import GENERIC
 from curate.rows.edits import Change, Edits, apply_edits
-from curate.rows.parts import conform
+from curate.rows.parts import conform, together
 from curate.rows.schema import BODIES, kind_of
 from curate.rows.segments import On, segments, select
 from curate.rows.take import take, text_bytes
@@ -77,7 +77,7 @@ def plant(bodies: Iterable[pa.RecordBatch], on: On, texts: pa.StringArray, seed:
         which = np.flatnonzero(some).astype(np.int32)
         parts.append((name, which, take(changed, which)))
     return Planted(
-        pa.concat_batches([body for _, _, body in parts]),
+        together(body for _, _, body in parts),
         np.concatenate([which for _, which, _ in parts]),
         np.concatenate([np.full(len(which), WAYS.index(name), np.int8) for name, which, _ in parts]),
     )

@@ -157,8 +157,11 @@ class PhasePreview(NamedTuple):
     def body(self, number: int) -> pa.Table:
         """Return the body of a row after its steps, as a table of one row."""
         source, place = self.row(number)
-        bodies = pa.Table.from_batches([one.passed.body for one in self.heads[source].done])
-        return bodies.slice(place, 1)
+        bodies = [one.passed.body for one in self.heads[source].done]
+        ends = np.cumsum([body.num_rows for body in bodies])
+        which = int(np.searchsorted(ends, place, side="right"))
+        first = int(ends[which]) - bodies[which].num_rows
+        return pa.Table.from_batches([bodies[which].slice(place - first, 1)])
 
     def seen(self, number: int, stage: Stage) -> DroppedExample:
         """Return a row that `stage` dropped as the build would show it."""
