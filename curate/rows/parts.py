@@ -38,7 +38,7 @@ def parts_used(body: pa.RecordBatch) -> NDArray[np.uint8]:
     for column, field in zip(body.columns, body.schema, strict=True):
         if field.name in PARTS:
             _mark(used, np.asarray(column.is_valid()), field.name)
-        elif pa.types.is_list(field.type):
+        elif pa.types.is_list(field.type) and field.name != "rewards":
             _mark_items(used, column)
     return used
 

@@ -114,6 +114,14 @@ def test_a_prompt_is_a_row_though_nothing_answers_it(tmp_path: Path) -> None:
     assert len(rows_of(build)) == 60
 
 
+def test_tools_beside_rewards_add_only_their_column(tmp_path: Path) -> None:
+    rows = [{**row, "tools": [{"name": "calc"}]} for row in RLVR]
+    build = built(tmp_path / "b", files(save(tmp_path / "rlvr.jsonl", rows)))
+    made = build.kept().collect_schema()
+    assert [*made] == ["source", "id", "prompt", "dataset", "ground_truth", "n", "tools", "meta"]
+    assert made["prompt"] == pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+
+
 def test_dropped_prompts_have_their_columns(tmp_path: Path) -> None:
     rows = [*RLVR, {**RLVR[0], "id": "r99"}]
     build = built(tmp_path / "b", files(save(tmp_path / "rlvr.jsonl", rows)), exact_dedup("prompt"))
