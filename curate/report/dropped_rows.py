@@ -38,7 +38,8 @@ AGAINST: Final = "against"
 class Turn(NamedTuple):
     """One message or completion: its role, its text, and the hits on the whole turn (no text, a role out of order).
 
-    `side` is empty for a conversation. A run of turns that are not shown is one `Turn` with `left_out` set.
+    `side` is empty for a conversation. A run of turns that are not shown is one `Turn` with `left_out` set. Reasoning,
+    calls and tools are `folded` on a page, unless they have a hit.
     """
 
     side: str
@@ -46,6 +47,7 @@ class Turn(NamedTuple):
     text: tuple[Span, ...] = ()
     flags: tuple[str, ...] = ()
     left_out: int = 0
+    folded: bool = False
 
 
 class SurvivingDuplicate(NamedTuple):
@@ -256,10 +258,12 @@ def _messages(side: str, messages: list[dict[str, Any]] | None) -> list[ShownTur
 def _turn(side: str, number: int, role: str, text: str, hits: Sequence[dict[str, Any]], whole: int | None) -> Turn:
     """Return a turn with its hits: in its text, or, those of no length, on the turn itself."""
     own = [hit for hit in hits if (hit["side"], hit["turn"]) == (side, number)]
-    spans = [Hit(hit["start"], hit["end"], _title(hit)) for hit in own if hit["start"] < hit["end"]]
+    # A turn may make several calls; a hit is in one of them that is long enough.
+    spans = [Hit(hit["start"], hit["end"], _title(hit)) for hit in own if hit["start"] < hit["end"] <= len(text)]
     flags = tuple(dict.fromkeys(_title(hit) for hit in own if hit["start"] >= hit["end"]))
     shown = cut(text, spans) if whole is None else cut(text, spans, whole=whole)
-    return Turn("" if side.startswith("dialogue") else side.partition(".")[0], role, tuple(shown), flags)
+    whose, _, part = side.partition(".")
+    return Turn("" if whose == "dialogue" else whose, role, tuple(shown), flags, folded=bool(part) and not own)
 
 
 def _title(hit: dict[str, Any]) -> str:

@@ -173,3 +173,16 @@ def test_pairs_keep_the_tools_and_calls_of_their_prompt(tmp_path: Path) -> None:
     assert pair["tools"] == TOOLS
     assert pair["prompt"][1]["tool_calls"][0]["name"] == "tide"
     assert [turn["content"] for turn in pair["chosen"]] == ["b"]
+
+
+def test_the_page_shows_calls_folded_and_hits_open(tmp_path: Path) -> None:
+    rows = [calling("<b>Brest</b>"), calling("Oslo", tools=[{"name": "other<i>"}])]
+    rows[0]["messages"][3]["reasoning_content"] = "It is <u>spring</u>."
+    path = save(tmp_path / "a.jsonl", [*rows, PLAIN])
+    build = built(tmp_path / "b", [Source("s", files(path))], [shape(max_turns=3, allow_large_drop=True)])
+    page = (build.path / "report.html").read_text()
+    assert page.count('<details class="turn">') == 4
+    assert "assistant, call of tide" in page
+    assert "unknown_tool: tide" in page
+    assert not any(text in page for text in ("<b>Brest", "<u>spring", "other<i>"))
+    assert "It is &lt;u&gt;spring&lt;/u&gt;." in page
