@@ -324,7 +324,17 @@ def test_every_line_of_the_ledger_is_one_row(done: Done) -> None:
 
 
 def turns_of(row: Any) -> Turns:  # noqa: ANN401
-    return [(turn["role"], turn["content"]) for turn in row]
+    """Return role and text of each turn; a call is the JSON that it came in."""
+    return [
+        (turn["role"], *map(call_text, turn.get("tool_calls") or ()))
+        if turn["content"] is None
+        else (turn["role"], turn["content"])
+        for turn in row
+    ]
+
+
+def call_text(call: dict[str, str]) -> str:
+    return f'{{"name": {json.dumps(call["name"])}, "arguments": {call["arguments"]}}}'
 
 
 def test_kept_rows_say_what_the_file_says(done: Done) -> None:
