@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.io.reasoning import CLOSE, OPEN, around
+from curate.rows.parts import items_have
 from curate.rows.schema import ROLES
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -104,9 +105,7 @@ class FlatRows:
     def __init__(self, batch: pa.RecordBatch) -> None:
         self.batch = batch
         self.sides = {
-            field.name: MessageColumn(batch[field.name])
-            for field in batch.schema
-            if pa.types.is_list(field.type) and field.type.value_type.get_field_index("role") >= 0
+            field.name: MessageColumn(batch[field.name]) for field in batch.schema if items_have(field.type, "role")
         }
         marked = pc.match_substring(batch["meta"], '"think_marks"')
         for row in np.flatnonzero(np.asarray(marked)).tolist():

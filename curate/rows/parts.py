@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.rows.schema import BODIES, FULL, MESSAGE_PARTS, PARTS, ROW_PARTS, Kind, kind_of
+from curate.rows.schema import BODIES, FULL, MESSAGE_PARTS, PARTS, ROW_PARTS, Kind
 
 
 def is_full(schema: pa.Schema) -> bool:
@@ -23,6 +23,18 @@ def is_full(schema: pa.Schema) -> bool:
     (False, True)
     """
     return all(field.name in schema.names for field in ROW_PARTS)
+
+
+def items_have(kind: pa.DataType, name: str) -> bool:
+    """Tell whether a column is of lists of structs with a field of this name.
+
+    >>> from curate.rows.schema import MESSAGES
+    >>> items_have(MESSAGES, "role"), items_have(MESSAGES, "tool_calls"), items_have(pa.list_(pa.string()), "role")
+    (True, False, False)
+    """
+    return bool(
+        pa.types.is_list(kind) and pa.types.is_struct(kind.value_type) and kind.value_type.get_field_index(name) >= 0
+    )
 
 
 def parts_used(body: pa.RecordBatch) -> NDArray[np.uint8]:
@@ -38,7 +50,7 @@ def parts_used(body: pa.RecordBatch) -> NDArray[np.uint8]:
     for column, field in zip(body.columns, body.schema, strict=True):
         if field.name in PARTS:
             _mark(used, np.asarray(column.is_valid()), field.name)
-        elif pa.types.is_list(field.type) and field.name != "rewards":
+        elif items_have(field.type, "reasoning"):
             _mark_items(used, column)
     return used
 
@@ -116,20 +128,10 @@ def together(batches: Iterable[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.concat_batches(found if full is None else [conform(batch, full) for batch in found])
 
 
-def plain_if_unused(body: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a body without the columns of parts if no row uses any.
-
-    >>> rows = pa.RecordBatch.from_pylist([{"messages": [], "meta": "{}"}], FULL["conversation"])
-    >>> plain_if_unused(rows).schema.names
-    ['messages', 'meta']
-    """
-    return body if parts_used(body).any() else conform(body, BODIES[kind_of(body.schema)])
-
-
 def with_null_calls(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return finished rows with null in place of an empty list of calls: chat templates ask whether there is one."""
     columns = [
-        _with_null_calls(column) if pa.types.is_list(field.type) else column
+        _with_null_calls(column) if items_have(field.type, "tool_calls") else column
         for column, field in zip(batch.columns, batch.schema, strict=True)
     ]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
@@ -138,8 +140,6 @@ def with_null_calls(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _with_null_calls(lists: pa.ListArray) -> pa.ListArray:
     items = lists.values
     place = items.type.get_field_index("tool_calls")
-    if place < 0:
-        return lists
     columns = [items.field(i) for i in range(items.type.num_fields)]
     calls = columns[place]
     none = pa.array(np.asarray(calls.value_lengths()) == 0)

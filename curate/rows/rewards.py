@@ -12,14 +12,15 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
-TYPES: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
-    "text": pl.String,
-    "int": pl.Int64,
-    "float": pl.Float64,
-    "bool": pl.Boolean,
-    "texts": pl.List(pl.String),
-    "json": pl.String,
+TYPES: Final[dict[str, tuple[pl.DataType, pa.DataType]]] = {
+    "text": (pl.String(), pa.string()),
+    "int": (pl.Int64(), pa.int64()),
+    "float": (pl.Float64(), pa.float64()),
+    "bool": (pl.Boolean(), pa.bool_()),
+    "texts": (pl.List(pl.String), pa.list_(pa.string())),
+    "json": (pl.String(), pa.string()),
 }
+"""The type of a column while it is decoded, and in a file."""
 
 _TEXTS: Final = r'^\[\s*(?:"(?:[^"\\]|\\.)*"\s*(?:,\s*"(?:[^"\\]|\\.)*"\s*)*)?\]$'
 _INT: Final = r"^-?[0-9]{1,18}$"
@@ -74,12 +75,7 @@ def _type_of(kinds: set[str]) -> str:
 
 def reward_fields(columns: Mapping[str, str]) -> list[pa.Field]:
     """Return the columns of a data file for these reward columns."""
-    return [
-        pa.field(name, pl.Series([], dtype=TYPES[kind]).to_arrow(compat_level=pl.CompatLevel.oldest()).type)
-        if kind == "texts"
-        else pa.field(name, {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}.get(kind, pa.string()))
-        for name, kind in columns.items()
-    ]
+    return [pa.field(name, TYPES[kind][1]) for name, kind in columns.items()]
 
 
 def spread(body: pa.RecordBatch, columns: Mapping[str, str]) -> pa.RecordBatch:
@@ -98,9 +94,8 @@ def spread(body: pa.RecordBatch, columns: Mapping[str, str]) -> pa.RecordBatch:
     for field, (name, kind) in zip(reward_fields(columns), columns.items(), strict=True):
         own = frame.filter(pl.col("name") == name).select("row", "value")
         value = rows.join(own, on="row", how="left", maintain_order="left")["value"]
-        value = value if kind == "json" else value.str.json_decode(TYPES[kind])
+        value = value if kind == "json" else value.str.json_decode(TYPES[kind][0])
         made[name] = value.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).cast(field.type)
-    names = [*(name for name in body.schema.names if name != "rewards")]
-    first = names[: body.schema.get_field_index("rewards")]
-    columns_in_order = {**{n: body[n] for n in first}, **made, **{n: body[n] for n in names[len(first) :]}}
-    return pa.RecordBatch.from_pydict(columns_in_order)
+    given = dict(zip(body.schema.names, body.columns, strict=True))
+    every = [made if name == "rewards" else {name: column} for name, column in given.items()]
+    return pa.RecordBatch.from_pydict({name: column for some in every for name, column in some.items()})

@@ -61,7 +61,7 @@ def _reasoning(raw: Fields) -> str | None:
             texts = [text_of(part.get("text")) for part in fields]
             if all(one is not None for one in texts):
                 text = "".join(one or "" for one in texts)
-                if len(fields) > 1 or len(fields[0]) > 2:
+                if len(fields) > 1 or fields[0].keys() != {"type", "text"}:
                     return check_text(text, name) or None
         if text:
             for other in REASONING:
@@ -122,7 +122,8 @@ def call_of(item: Any, column: str) -> tuple[Call, Fields]:  # noqa: ANN401
         refuse(f"{column}.name", "the name of a tool")
     arguments = next((inner.pop(field) for field in ARGUMENTS if field in inner), None)
     outer.pop("type", None)
-    return Call(_id(outer), check_text(name, f"{column}.name"), json_text(arguments, "{}")), {**inner, **outer}
+    call = Call(_id(outer), check_text(name, f"{column}.name"), json_text(arguments, "{}"))
+    return call, outer if inner is outer or not inner else {**outer, "function": inner}
 
 
 def _id(outer: Fields) -> str | None:
@@ -163,27 +164,40 @@ def python_calls(text: str, column: str) -> list[Call]:
         lines = ast.parse(text.strip()).body
         found = [line.value if isinstance(line, ast.Expr) else wrong() for line in lines]
         nodes = [node for one in found for node in (one.elts if isinstance(one, ast.List) else [one])]
+        if not all(map(_is_plain_call, nodes)):
+            wrong()
         return [
             Call(
                 None,
                 ast.unparse(node.func),
-                as_json({word.arg or wrong(): ast.literal_eval(word.value) for word in node.keywords}),
+                as_json({str(word.arg): ast.literal_eval(word.value) for word in node.keywords}),
             )
-            if isinstance(node, ast.Call) and not node.args
-            else wrong()
             for node in nodes
+            if isinstance(node, ast.Call)
         ]
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, msgspec.MsgspecError):
         wrong()
 
 
+def _is_plain_call(node: ast.expr) -> bool:
+    """Tell whether an expression calls a function by its name, with named values alone, each named once."""
+    if not isinstance(node, ast.Call) or node.args:
+        return False
+    function = node.func
+    while isinstance(function, ast.Attribute):
+        function = function.value
+    names = [word.arg for word in node.keywords]
+    return isinstance(function, ast.Name) and None not in names and len(set(names)) == len(names)
+
+
 def calls_in_text(text: str) -> tuple[Call, ...]:
-    """Return the calls that a text holds, as an object or a list; none if it is other text."""
+    """Return the calls that a text holds, as an object or a list; none if it is other text, or says more than calls."""
     found = json_in(text)
     items = [found] if is_object(found) else items_of(found) or []
     if not all(is_object(item) and text_of(fields_of(item, "").get("name")) for item in items):
         return ()
-    return tuple(call_of(item, "value")[0] for item in items)
+    calls = [call_of(item, "value") for item in items]
+    return () if any(more for _, more in calls) else tuple(call for call, _ in calls)
 
 
 def row_parts(fields: Fields) -> tuple[str | None, str | None]:

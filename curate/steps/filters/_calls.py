@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.rows.parts import is_full, parts_used
+from curate.rows.parts import is_full, items_have, parts_used
 from curate.rows.schema import PARTS
 from curate.rows.segments import PLACES, Segments, Side
 from curate.steps.base import Evidence
@@ -55,7 +55,8 @@ def call_faults(segments: Segments) -> list[CallFault]:
     if body is None or not is_full(body.schema):
         return []
     rows = np.flatnonzero(parts_used(body) & WITH_CALLS)
-    sides = {part.path[0]: part.side for part in segments.parts if _has_calls(body.schema.field(part.path[0]).type)}
+    columns = {part.path[0]: part.side for part in segments.parts}
+    sides = {name: side for name, side in columns.items() if items_have(body.schema.field(name).type, "tool_calls")}
     found = body.select([*sides, "tools"]).take(pa.array(rows))
     faults = list[CallFault]()
     for row, said in zip(rows.tolist(), found.to_pylist(), strict=True):
@@ -85,10 +86,6 @@ def fault_counts(faults: Iterable[CallFault], rows: int) -> list[NDArray[np.int3
     for fault in faults:
         counts[fault.reason, fault.row] += 1
     return list(counts)
-
-
-def _has_calls(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) and kind.value_type.get_field_index("tool_calls") >= 0)
 
 
 def _of_row(dialogues: list[tuple[Side, list[Message]]], tools: str | None) -> Iterator[tuple[int, int, int, str]]:

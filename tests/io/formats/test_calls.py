@@ -104,7 +104,7 @@ def test_what_a_call_says_beyond_stays_in_meta() -> None:
     odd = {**OPENAI, "index": 0, "function": {**OPENAI["function"], "strict": True}}  # type: ignore[dict-item]
     turns, row = only(messages(), {"messages": [ASK, {"role": "assistant", "tool_calls": [odd]}]})
     assert turns[1]["tool_calls"] == [CALL]
-    assert row["meta"] == {"messages": [{}, {"tool_calls": [{"strict": True, "index": 0}]}]}
+    assert row["meta"] == {"messages": [{}, {"tool_calls": [{"index": 0, "function": {"strict": True}}]}]}
 
 
 def test_the_call_of_old_is_read() -> None:
@@ -192,7 +192,19 @@ def test_python_calls_of_dolci() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["tide('Brest')", "tide", "tide(port=open('x'))", "tide(**x)", "x = 1", "tide(", "import os", "(" * 5000]
+    "text",
+    [
+        "tide('Brest')",
+        "tide",
+        "tide(port=open('x'))",
+        "tide(**x)",
+        "x = 1",
+        "tide(",
+        "import os",
+        "(" * 5000,
+        "f(a=1, a=2)",
+        "f()()",
+    ],
 )
 def test_python_that_is_no_call_of_plain_values_is_refused_and_never_run(text: str) -> None:
     with pytest.raises(Fault, match="calls of functions"):
@@ -283,3 +295,12 @@ def test_other_media_are_marked_where_the_user_asks() -> None:
         assert refused(messages(), row)[0].startswith("messages[0].content[")
     with pytest.raises(MixtureError, match="media='kep'"):
         messages(media="kep")  # type: ignore[arg-type]
+
+
+def test_nothing_beside_a_call_in_a_text_or_one_part_of_reasoning_is_lost() -> None:
+    value = '{"name": "tide", "arguments": {}, "why": "asked"}'
+    said, _ = only(sharegpt(), {"conversations": [{"from": "function_call", "value": value}]})
+    assert (said[0]["content"], "tool_calls" in said[0]) == (value, False)
+    part = {"text": "Hm.", "train": False}
+    turns, row = only(messages(), {"messages": [ASK, {**SAY, "reasoning_content": [part]}]})
+    assert (turns[1]["reasoning"], row["meta"]) == ("Hm.", {"messages": [{}, {"reasoning_content": [part]}]})
