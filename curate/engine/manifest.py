@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 from curate.engine.pipeline import all_stages, final_labels
 from curate.errors import MixtureError
 from curate.io.inputs import Opened
-from curate.mix.plan import Share, nothing_from
+from curate.mix.plan import Share, cap_of, nothing_from
 from curate.mix.spec import MixtureSpec, Source
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Filter, Group, Step
@@ -102,11 +102,12 @@ def _source(
         "fates": counts.fates,
         **pairs,
         "plan": {
-            "take": repr(source.take),
+            "take": f"{source.take!r}{cap_of(source)}",
             "unit": share.unit,
             "asked": share.asked,
             "delivered": delivered,
             "available": share.stock.rows,
+            **_optional(capped=share.capped),
         },
         **_optional(notes=[f"source {source.name!r}: {note}" for note in opened.notes] + [nothing] * bool(nothing)),
     }

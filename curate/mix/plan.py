@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import fractions
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from curate.errors import MixtureError, ShortageError
-from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Take, Tokens
+from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Take, Tokens, exact
+
+Unit: TypeAlias = Literal["rows", "tokens"]
 
 
 class Stock(NamedTuple):
@@ -21,14 +23,18 @@ class Stock(NamedTuple):
 
 
 class Share(NamedTuple):
-    """`amount` of `unit` of a source: `whole` full copies and `rest` of one more; `asked` is it before any shortage."""
+    """`amount` of `unit` of a source: `whole` full copies and `rest` of one more.
+
+    `asked` is it before any shortage, and `capped` what `max_share` took from its take or weight before.
+    """
 
     source: str
     stock: Stock
-    unit: Literal["rows", "tokens"]
+    unit: Unit
     asked: int
     whole: int
     rest: int
+    capped: int = 0
 
     @property
     def amount(self) -> int:
@@ -48,9 +54,10 @@ def plan(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> tuple[Share, ...]:
     `on_shortage` is `"error"`, or when `"repeat"` would need more than `max_repeat` copies.
     """
     if mixture.weights is not None:
-        asked = _weighted(mixture, stock)
+        declared = _weighted(mixture, stock)
     else:
-        asked = {source.name: _asked(source.take, stock[source.name].rows) for source in mixture.sources}
+        declared = {source.name: _asked(source.take, stock[source.name].rows) for source in mixture.sources}
+    asked = _within_caps(mixture, declared, stock)
     shares, short = [], []
     for source in mixture.sources:
         unit, amount = asked[source.name]
@@ -66,7 +73,7 @@ def plan(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> tuple[Share, ...]:
         else:
             short.append(f"{source.name} has {available:,} {unit} after the steps, asked: {amount:,}")
             continue
-        shares.append(Share(source.name, have, unit, amount, whole, rest))
+        shares.append(Share(source.name, have, unit, amount, whole, rest, max(declared[source.name][1] - amount, 0)))
     if short:
         raise ShortageError(_shortage(mixture, short))
     return tuple(shares)
@@ -101,8 +108,14 @@ def nothing_from(
 def declared_take(mixture: MixtureSpec, source: Source) -> str:
     """Return how much of a source goes in, as declared: its take, or its weight."""
     if mixture.weights is None:
-        return repr(source.take)
-    return "weight by size" if isinstance(mixture.weights, str) else f"weight {mixture.weights[source.name]:g}"
+        return f"{source.take!r}{cap_of(source)}"
+    weight = "weight by size" if isinstance(mixture.weights, str) else f"weight {mixture.weights[source.name]:g}"
+    return weight + cap_of(source)
+
+
+def cap_of(source: Source) -> str:
+    """Return the `max_share` of a source as text after its take; empty if it has none."""
+    return "" if source.max_share is None else f", at most {100 * source.max_share:.4g} %"
 
 
 def _shortage(mixture: MixtureSpec, short: list[str]) -> str:
@@ -113,7 +126,7 @@ def _shortage(mixture: MixtureSpec, short: list[str]) -> str:
     return f"mixture {mixture.name!r} cannot deliver:\n{lines}\n{hint}"
 
 
-def _asked(take: Take, rows: int) -> tuple[Literal["rows", "tokens"], int]:
+def _asked(take: Take, rows: int) -> tuple[Unit, int]:
     match take:
         case All():
             return "rows", rows
@@ -128,8 +141,9 @@ def _asked(take: Take, rows: int) -> tuple[Literal["rows", "tokens"], int]:
     raise MixtureError(f"take={take!r} is unknown")
 
 
-def _weighted(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> dict[str, tuple[Literal["rows", "tokens"], int]]:
-    unit: Literal["rows", "tokens"] = "rows" if isinstance(mixture.total, Rows) else "tokens"
+def _weighted(mixture: MixtureSpec, stock: Mapping[str, Stock], *, capped: bool = False) -> dict[str, tuple[Unit, int]]:
+    """Split the total by weights. With `capped`, what a `max_share` leaves over goes to the others by their weights."""
+    unit: Unit = "rows" if isinstance(mixture.total, Rows) else "tokens"
     names = [source.name for source in mixture.sources]
     if isinstance(mixture.weights, Mapping):
         weights = [mixture.weights[name] for name in names]
@@ -140,8 +154,60 @@ def _weighted(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> dict[str, tup
         weights if mixture.temperature == 1 else [(weight / top) ** (1 / mixture.temperature) for weight in weights]
     )
     total = mixture.total.n if mixture.total is not None else 0
-    amounts = largest_remainder(tempered, total)
-    return {name: (unit, amount) for name, amount in zip(names, amounts, strict=True)}
+    most = {name: int(cap * total) for name, cap in _caps(mixture).items()} if capped else {}
+    full: dict[str, int] = {}
+    while True:
+        free = [0.0 if name in full else weight for name, weight in zip(names, tempered, strict=True)]
+        left = total - sum(full.values())
+        if full and left and not any(free):
+            raise MixtureError(f"max_share= leaves {left:,} of total={mixture.total} to no source; raise one of them")
+        amounts = dict(zip(names, largest_remainder(free, left), strict=True)) | full
+        over = {name: limit for name, limit in most.items() if amounts[name] > limit}
+        if not over:
+            return {name: (unit, amount) for name, amount in amounts.items()}
+        full |= over
+
+
+def _caps(mixture: MixtureSpec) -> dict[str, fractions.Fraction]:
+    return {source.name: exact(source.max_share) for source in mixture.sources if source.max_share is not None}
+
+
+def _within_caps(
+    mixture: MixtureSpec, declared: dict[str, tuple[Unit, int]], stock: Mapping[str, Stock]
+) -> dict[str, tuple[Unit, int]]:
+    """Lower what is asked of sources with a `max_share` until each keeps within it, of what all of them deliver.
+
+    Raises `MixtureError` if that leaves nothing.
+    """
+    caps = _caps(mixture)
+    if not caps:
+        return declared
+    asked = declared if mixture.weights is None else _weighted(mixture, stock, capped=True)
+    amounts = {name: amount for name, (_, amount) in asked.items()}
+    if mixture.on_shortage == "shrink":
+        have = {name: stock[name].rows if unit == "rows" else stock[name].tokens for name, (unit, _) in asked.items()}
+        copies = {source.name: source.take.k for source in mixture.sources if isinstance(source.take, Repeat)}
+        amounts = {name: min(amount, have[name] * copies.get(name, 1)) for name, amount in amounts.items()}
+    within = under_caps(amounts, caps)
+    if any(amounts.values()) and not any(within.values()):
+        raise MixtureError(
+            f"max_share= of {', '.join(caps)} leaves no row: without rows of other sources no amounts keep within it"
+        )
+    return asked | {name: (asked[name][0], min(asked[name][1], within[name])) for name in caps}
+
+
+def under_caps(amounts: dict[str, int], caps: Mapping[str, fractions.Fraction]) -> dict[str, int]:
+    """Return the largest amounts, none above those given, of which no capped one is more than its share of the sum.
+
+    >>> under_caps({"chat": 900, "maths": 130}, {"chat": fractions.Fraction("0.35")})
+    {'chat': 70, 'maths': 130}
+    """
+    while True:  # each pass lowers the sum: what it allows shrinks at least by the factor of the shares
+        total = sum(amounts.values())
+        lower = amounts | {name: min(amounts[name], int(cap * total)) for name, cap in caps.items()}
+        if lower == amounts:
+            return amounts
+        amounts = lower
 
 
 def largest_remainder(weights: list[float], total: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fractions
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -110,6 +111,8 @@ class Source:
         max_quarantine: the share of rows that may be invalid before the build stops; ten rows always may, but no more
             than half of the source. 1 % lets stray broken lines pass, but not a wrong format.
         licence: copied to the manifest and the card.
+        max_share: the most that it may be of the mixture, over 0 and at most 1: the rest of its `take` stays out. With
+            `weights`, the other sources make up for it.
 
     Raises:
         MixtureError: a field has a wrong type or value.
@@ -122,6 +125,7 @@ class Source:
     protect: bool = field(default=False, kw_only=True)
     max_quarantine: float = field(default=0.01, kw_only=True)
     licence: str | None = field(default=None, kw_only=True)
+    max_share: float | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         _check_name("source", self.name)
@@ -139,6 +143,8 @@ class Source:
         check_number(setting, self.max_quarantine, least=0, most=1)
         if self.licence is not None and not isinstance(self.licence, str):
             raise MixtureError(f"source {self.name!r}: licence={self.licence!r} is no text")
+        if self.max_share is not None:
+            check_number(f"source {self.name!r}: max_share={self.max_share!r}", self.max_share, above=0, most=1)
 
 
 @dataclass(frozen=True)
@@ -163,6 +169,7 @@ class MixtureSpec:
         object.__setattr__(self, "steps", _steps(self.steps, "the mixture"))
         self._check_sources()
         self._check_weights()
+        self._check_caps()
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**64:
             raise MixtureError(f"seed={self.seed!r}: a whole number from 0 to 2**64 - 1")
         if self.on_shortage not in {"error", "repeat", "shrink"}:
@@ -199,6 +206,18 @@ class MixtureSpec:
         elif self.weights != "size":
             raise MixtureError(f"weights={self.weights!r} is neither 'size' nor a mapping")
 
+    def _check_caps(self) -> None:
+        """A share is of rows or of tokens, and those of all sources must leave room for the whole."""
+        caps = [source.max_share for source in self.sources if source.max_share is not None]
+        kinds = {isinstance(source.take, Tokens) for source in self.sources}
+        if caps and len(kinds) > 1:
+            raise MixtureError("max_share= needs one unit: let every source take rows, or every source Tokens(n)")
+        if len(caps) == len(self.sources) and sum(map(exact, caps)) < 1:
+            raise MixtureError(
+                f"max_share= of all sources add up to {float(sum(map(exact, caps))):.4g}, so no amounts keep within"
+                " them; leave a source without one"
+            )
+
     def _check_weight_names(self, weights: Mapping[str, float]) -> None:
         names = {source.name for source in self.sources}
         if set(weights) != names:
@@ -207,6 +226,11 @@ class MixtureSpec:
         low = sorted(name for name, weight in weights.items() if not is_number(weight) or weight <= 0)
         if low:
             raise MixtureError(f"the weight of {', '.join(low)} is no number over 0; leave a source out instead")
+
+
+def exact(share: float) -> fractions.Fraction:
+    """Return a share as it is written: 0.35 is 35 of 100, not the nearest binary number."""
+    return fractions.Fraction(str(share))
 
 
 def _steps(steps: Iterable[Step], where: str) -> tuple[Step, ...]:

@@ -252,7 +252,7 @@ def _shares(
 def _is_promised(mixture: MixtureSpec, source: Source, share: Share) -> bool:
     """Say whether what a source delivers is in the declaration, however much it has."""
     declared = isinstance(mixture.weights, Mapping) or isinstance(source.take, Rows | Tokens)
-    return declared and share.amount == share.asked
+    return declared and share.amount == share.asked and (mixture.weights is not None or source.max_share is None)
 
 
 def _warnings(mixture: MixtureSpec, found: tuple[SourceCheck, ...]) -> Iterator[str]:

@@ -80,20 +80,22 @@ class Build(BuildFolder):
     def composition(self) -> pl.DataFrame:
         """What each source brings to the data files, against the plan.
 
-        Columns: `source`, `take` (as declared), `unit`, `asked` and `delivered` (in that unit), `available` (rows left
-        by the steps), `rows`, `share` (of all rows), `tokens` (estimated unless the mixture names a tokenizer),
-        `token_share`.
+        Columns: `source`, `take` (as declared), `unit`, `capped` (what its `max_share` left out), `asked` and
+        `delivered` (in that unit), `available` (rows left by the steps), `rows`, `share` (of all rows), `tokens`
+        (estimated unless the mixture names a tokenizer), `token_share`.
         """
-        plan = pl.DataFrame([{"source": source["name"], **source["plan"]} for source in self.manifest["sources"]])
+        sources = self.manifest["sources"]
+        plan = pl.DataFrame([{"source": source["name"], "capped": 0} | source["plan"] for source in sources])
         brought = self.lines.group_by("source").agg(
             rows=pl.col("copies").sum().cast(pl.Int64), tokens=(pl.col("tokens") * pl.col("copies")).sum()
         )
         found = plan.join(self._in_order(brought), on="source", how="left", maintain_order="left").with_columns(
             pl.col("rows", "tokens").fill_null(0)
         )
+        names = ("source", "take", "unit", "capped", "asked", "delivered", "available")
         return found.with_columns(
             share=pl.col("rows") / pl.col("rows").sum(), token_share=pl.col("tokens") / pl.col("tokens").sum()
-        ).select("source", "take", "unit", "asked", "delivered", "available", "rows", "share", "tokens", "token_share")
+        ).select(*names, "rows", "share", "tokens", "token_share")
 
     @property
     def tells_languages(self) -> bool:

@@ -83,17 +83,30 @@ def _fates(line: Mapping[str, Any], colours: Mapping[str, str]) -> list[tuple[Ba
 def composition(frame: pl.DataFrame, *, estimated: bool) -> HtmlTable:
     """Return `Build.composition` as a table; `estimated`: no tokenizer counted the tokens. What is short is red."""
     tokens = "tokens, estimated" if estimated else "tokens"
-    names = ("source", "take", "asked", "delivered", "available", "rows", "share of rows", tokens, "share of tokens")
+    capped = ("capped",) if frame["capped"].sum() else ()
+    names = (
+        "source",
+        "take",
+        *capped,
+        "asked",
+        "delivered",
+        "available",
+        "rows",
+        "share of rows",
+        tokens,
+        "share of tokens",
+    )
     rows = []
     for line in frame.to_dicts():
         unit = "" if line["unit"] == "rows" else f" {line['unit']}"
         short = "short" if line["delivered"] != line["asked"] else ""
         asked, delivered = _count(line["asked"], unit=unit), _count(line["delivered"], short, unit)
-        counts = [asked, delivered, _count(line["available"]), _count(line["rows"]), _share(line["share"])]
+        counts = [*(_count(line[name], unit=unit) for name in capped), asked, delivered]
+        counts += [_count(line["available"]), _count(line["rows"]), _share(line["share"])]
         last = [_count(line["tokens"]), _share(line["token_share"])]
         rows.append(TableRow([_name(line["source"]), _name(line["take"]), *counts, *last]))
     total, blank = frame.select(pl.col("rows", "tokens").sum()).row(0), TableCell("")
-    cells = [_name("total"), *[blank] * 4, _count(total[0]), blank, _count(total[1]), blank]
+    cells = [_name("total"), *[blank] * (len(capped) + 4), _count(total[0]), blank, _count(total[1]), blank]
     heads = [TableCell(name, "name" if name in {"source", "take"} else "wrap") for name in names]
     return HtmlTable(heads, [*rows, TableRow(cells, is_total=True)])
 

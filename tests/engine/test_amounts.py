@@ -14,6 +14,7 @@ from curate.errors import ShortageError
 from curate.mix.spec import Fraction, Repeat, Rows, Source, Tokens
 from curate.mix.tokens import Tokenizer
 from curate.result.build import Build
+from curate.result.tables import composition
 from curate.steps.filters.shape import shape
 from tests.support.build_data import built, chat, chats, hashes, said, source, texts
 
@@ -143,3 +144,15 @@ def test_rows_come_in_a_mixed_order(tmp_path: Path) -> None:
     assert 65 < (first == "a").sum() < 135
     assert done.composition["share"].to_list() == [0.5, 0.5]
     assert pl.Series(done.composition["token_share"]).sum() == pytest.approx(1)
+
+
+def test_a_capped_source_is_a_share_of_the_build_and_the_report_says_what_stayed_out(tmp_path: Path) -> None:
+    chatty, maths = chats(80), chats(40, 200)
+    done = built(tmp_path / "out", source("chat", chatty, max_share=0.35), source("maths", maths))
+    lines = done.composition.select("source", "take", "capped", "asked", "rows").rows()
+    assert lines == [("chat", "All(), at most 35 %", 59, 21, 21), ("maths", "All()", 0, 40, 40)]
+    heads = [cell.text for cell in composition(done.composition, estimated=True).heads]
+    assert heads[:4] == ["source", "take", "capped", "asked"]
+    more = built(tmp_path / "more", source("chat", chatty, max_share=0.5), source("maths", maths))
+    assert set(texts(done.kept())) < set(texts(more.kept()))
+    assert done.funnel.filter(pl.col("source") == "chat")["unsampled"].item() == 59

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 from curate.errors import MixtureError, ShortageError
 from curate.io.inputs import Input
 from curate.io.tables import frame
-from curate.mix.plan import Share, Stock, largest_remainder, plan
-from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Take, Tokens
+from curate.mix.plan import Share, Stock, largest_remainder, plan, under_caps
+from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Take, Tokens, exact
 from curate.steps.base import Paired, Pairing
 from curate.steps.filters.shape import shape
 
@@ -153,3 +154,73 @@ def test_rows_are_paired_once() -> None:
     twice = Source("s", rows_of(All()).input, steps=(Best(),))
     with pytest.raises(MixtureError, match="source 's', its steps and the mixture's: rows are paired once"):
         MixtureSpec("m", (twice,), (Best(),))
+
+
+def brute_force(amounts: list[int], caps: list[float | None]) -> list[int]:
+    """Try all amounts; those that keep within the caps have a largest one in every place at once."""
+    found = [0] * len(amounts)
+    for tried in itertools.product(*(range(amount + 1) for amount in amounts)):
+        pairs = zip(tried, caps, strict=True)
+        if all(cap is None or 100 * each <= round(100 * cap) * sum(tried) for each, cap in pairs):
+            found = [max(pair) for pair in zip(found, tried, strict=True)]
+    return found
+
+
+@given(
+    st.lists(st.integers(0, 12), min_size=1, max_size=3),
+    st.lists(st.sampled_from([None, 0.1, 0.29, 0.35, 0.5, 0.75, 1.0]), min_size=3, max_size=3),
+)
+def test_caps_take_no_more_than_they_must(amounts: list[int], caps: list[float | None]) -> None:
+    held = {str(number): exact(cap) for number, cap in enumerate(caps[: len(amounts)]) if cap is not None}
+    found = under_caps({str(number): amount for number, amount in enumerate(amounts)}, held)
+    assert list(found.values()) == brute_force(amounts, caps[: len(amounts)])
+
+
+def capped(stock: dict[str, int], caps: dict[str, float], **options: object) -> dict[str, tuple[int, int]]:
+    """Return what each source is asked for, and what its cap took."""
+    sources = tuple(Source(name, nothing(), max_share=caps.get(name)) for name in stock)
+    shares = plan(MixtureSpec("m", sources, **options), {name: Stock(rows, 10 * rows) for name, rows in stock.items()})  # type: ignore[arg-type]
+    return {share.source: (share.amount, share.capped) for share in shares}
+
+
+def test_a_source_is_at_most_its_share_of_what_goes_in() -> None:
+    assert capped({"chat": 900, "maths": 130}, {"chat": 0.35}) == {"chat": (70, 830), "maths": (130, 0)}
+    assert capped({"chat": 10, "maths": 130}, {"chat": 0.35}) == {"chat": (10, 0), "maths": (130, 0)}
+    two = capped({"chat": 900, "code": 800, "maths": 100}, {"chat": 0.5, "code": 0.25})
+    assert two == {"chat": (200, 700), "code": (100, 700), "maths": (100, 0)}
+
+
+def test_the_sample_under_a_larger_cap_has_that_under_a_smaller_one() -> None:
+    sizes = [capped({"chat": 900, "maths": 130}, {"chat": cap / 100})["chat"][0] for cap in range(1, 101)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == 900
+
+
+def test_with_weights_other_sources_make_up_for_a_cap() -> None:
+    stock, weights = dict.fromkeys("abc", 1_000), {"a": 8, "b": 1, "c": 1}
+    found = capped(stock, {"a": 0.35}, weights=weights, total=Rows(100))
+    assert found == {"a": (35, 45), "b": (33, 0), "c": (32, 0)}
+    found = capped(stock, {"a": 0.35, "b": 0.3}, weights=weights, total=Rows(100))
+    assert found == {"a": (35, 45), "b": (30, 0), "c": (35, 0)}
+    size = capped({"a": 900, "b": 100}, {"a": 0.35}, weights="size", total=Rows(100))
+    assert size == {"a": (35, 55), "b": (65, 0)}
+    with pytest.raises(MixtureError, match=r"leaves 1 of total=Rows\(n=101\) to no source"):
+        capped(dict.fromkeys("ab", 1_000), dict.fromkeys("ab", 0.5), weights={"a": 1, "b": 1}, total=Rows(101))
+
+
+def test_a_cap_counts_what_a_short_source_delivers() -> None:
+    sources = (Source("chat", nothing(), take=Rows(50), max_share=0.5), Source("maths", nothing(), take=Rows(50)))
+    mixture, stock = MixtureSpec("m", sources, on_shortage="shrink"), {"chat": Stock(50, 0), "maths": Stock(20, 0)}
+    assert [(share.asked, share.amount) for share in plan(mixture, stock)] == [(20, 20), (50, 20)]
+
+
+def test_caps_that_leave_nothing_are_explained() -> None:
+    with pytest.raises(MixtureError, match="max_share= of chat leaves no row"):
+        capped({"chat": 900, "maths": 0}, {"chat": 0.35})
+    with pytest.raises(MixtureError, match=r"all sources add up to 0\.8"):
+        capped({"chat": 900, "maths": 10}, {"chat": 0.4, "maths": 0.4})
+    sources = (Source("a", nothing(), take=Tokens(9), max_share=0.5), rows_of(All()))
+    with pytest.raises(MixtureError, match="needs one unit"):
+        MixtureSpec("m", (sources[0], Source("b", nothing())))
+    with pytest.raises(MixtureError, match=r"max_share=1\.5: a number above 0, at most 1"):
+        Source("a", nothing(), max_share=1.5)
