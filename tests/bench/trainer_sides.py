@@ -43,9 +43,6 @@ def axolotl(kind: str, folder: Path, tokenizer: Any) -> list[Any]:  # noqa: ANN4
 
 def llama_factory(kind: str, folder: Path, tokenizer: Any) -> list[Any]:  # noqa: ANN401
     """Load by `dataset_info.json`, align, and tokenize with the template of Qwen3."""
-    audio = types.ModuleType("torchaudio")  # for sound and images alone; both fail beside PyTorch without CUDA
-    audio.__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
-    sys.modules |= {"torchaudio": audio, "torchvision": None}  # type: ignore[dict-item]
     from llamafactory.data.loader import _get_dataset_processor, _get_merged_dataset
     from llamafactory.data.template import get_template_and_fix_tokenizer
     from llamafactory.hparams import DataArguments, ModelArguments
@@ -65,9 +62,18 @@ def llama_factory(kind: str, folder: Path, tokenizer: Any) -> list[Any]:  # noqa
     return [list(row) for row in zip(*columns, strict=True)]
 
 
+def without_media() -> None:
+    """Hide the packages for sound and images, which fail beside PyTorch without CUDA; before transformers looks."""
+    audio = types.ModuleType("torchaudio")
+    audio.__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
+    sys.modules |= {"torchaudio": audio, "torchvision": None}  # type: ignore[dict-item]
+
+
 def main() -> None:
     """Run one trainer's side."""
     trainer, kind, folder, words, result = sys.argv[1:]
+    if trainer == "llama-factory":
+        without_media()
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(words)
