@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from curate.errors import CallError, did_you_mean
 from curate.preflight.hardware import check_extra, shortened
+from curate.preflight.marks import marked
 from curate.preflight.template_input import CLOSE, NONE, OPEN, Chat, Options, decoded, has_control, hidden
 
 ChatTokenizer: TypeAlias = Any
@@ -48,8 +49,9 @@ CHOICE: Final = (
 def chat_tokenizer(name: str, chat_template: str | None = None) -> ChatTokenizer:
     """Return the tokenizer `name` (a folder, or an id on the Hub) with a chat template that marks the trained part.
 
-    Default: the model's own template, or TRL's training variant if that has no marks. Code shipped with a tokenizer is
-    never run. Raises `CallError` for a tokenizer that cannot be loaded, or has no template that marks the trained part.
+    Default: the model's own template; if that has no marks, TRL's training variant of it, or Llama's with marks. Code
+    shipped with a tokenizer is never run. Raises `CallError` for a tokenizer that cannot be loaded, or has no template
+    that marks the trained part.
     """
     loaded = load(name)
     if chat_template is not None:
@@ -60,7 +62,7 @@ def chat_tokenizer(name: str, chat_template: str | None = None) -> ChatTokenizer
         raise CallError(
             f"the tokenizer {name} has no eos_token, so no answer could end; set one in its tokenizer_config.json"
         )
-    loaded.chat_template = _marked(loaded, name)
+    loaded.chat_template = marked(loaded, name, CHOICE)
     return loaded
 
 
@@ -98,25 +100,6 @@ def _give(tokenizer: ChatTokenizer, chat_template: str) -> None:
         tokenizer.add_special_tokens({"extra_special_tokens": missing}, replace_extra_special_tokens=False)
     if needed:
         tokenizer.eos_token = needed[-1]
-
-
-def _marked(tokenizer: ChatTokenizer, name: str) -> str:
-    """Return the tokenizer's template if it marks the trained part, else TRL's variant that does."""
-    from trl.chat_template_utils import get_training_chat_template, has_generation_markers
-
-    if has_generation_markers(tokenizer.chat_template):
-        own: str | dict[str, str] = tokenizer.chat_template
-        return own if isinstance(own, str) else own["default"]
-    try:
-        found = get_training_chat_template(tokenizer)
-    except ValueError:
-        found = None
-    if found is None:
-        raise CallError(
-            f"the chat template of {name} does not mark the assistant's turns with {{% generation %}}, so the trained "
-            f"part is unknown; {CHOICE}"
-        )
-    return str(found)
 
 
 Encoding: TypeAlias = Any

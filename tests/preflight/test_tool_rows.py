@@ -6,7 +6,6 @@ import json
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -20,7 +19,20 @@ from curate.preflight.row_lengths import LABELLED, PAIRED, measured
 from curate.preflight.template_input import Chat, Options, chat_of
 from curate.report.preflight import preflight_parts
 from tests.support.chat_templates import family_tokenizer, published
-from tests.support.tool_rows import TOOLS, Row, as_given, built, one_call, parallel, reasoned, said
+from tests.support.tool_rows import (
+    LLAMA_ROWS,
+    PLAIN,
+    TOOLS,
+    Row,
+    as_given,
+    built,
+    labelled,
+    one_call,
+    parallel,
+    reasoned,
+    runs,
+    said,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +42,6 @@ if TYPE_CHECKING:
 pytest.importorskip("trl", reason="needs the extra curate[train]")
 pytestmark = pytest.mark.filterwarnings("default")  # TRL and its dependencies warn their own developers
 
-PLAIN: list[Row] = [said("user", "Hi"), said("assistant", "Hello.")]
 AS_TEXT: list[Row] = [
     said("user", "Oslo?"),
     said(
@@ -40,11 +51,12 @@ AS_TEXT: list[Row] = [
     said("tool", "cold"),
     said("assistant", "<think>\nCold.\n</think>\n\nIt is cold."),
 ]
-DATE = {"date_string": "26 Jul 2024"}
 BRIEF = {"enable_thinking": False}
 NO_THINKING = {"enable_thinking": False, "custom_instructions": "Rhyme."}
 
+
 ROWS: dict[str, list[Row]] = {
+    **LLAMA_ROWS,
     "qwen3": [
         {"messages": one_call(), "tools": TOOLS},
         {"messages": one_call(reasoning_content="I need it."), "tools": TOOLS[:1], "chat_template_kwargs": BRIEF},
@@ -53,14 +65,12 @@ ROWS: dict[str, list[Row]] = {
         {"messages": AS_TEXT, "tools": TOOLS},
         {"messages": PLAIN},
     ],
-    "llama3_2": [
-        {"messages": one_call(), "tools": TOOLS, "chat_template_kwargs": DATE},
-        {"messages": one_call(), "tools": TOOLS, "chat_template_kwargs": {**DATE, "tools_in_user_message": False}},
-        {"messages": PLAIN, "chat_template_kwargs": DATE},
-    ],
     "smollm3": [
         {"messages": AS_TEXT, "chat_template_kwargs": {"xml_tools": TOOLS}},
         {"messages": PLAIN, "chat_template_kwargs": NO_THINKING},
+        {"messages": PLAIN, "chat_template_kwargs": {"python_tools": ["def clock(): ..."], "enable_thinking": True}},
+        {"messages": [said("system", "Rhyme. /no_think"), *PLAIN]},
+        {"messages": [said("system", "Rhyme. /system_override"), *PLAIN]},
         {"messages": PLAIN},
     ],
     "chatml": [
@@ -89,13 +99,6 @@ def of_transformers(row: Row, chatty: ChatTokenizer, **more: Any) -> Any:  # noq
     return chatty.apply_chat_template(as_given(row["messages"]), return_dict=True, **options)
 
 
-def labelled(build: Any, chatty: ChatTokenizer) -> dict[str, Row]:  # noqa: ANN401  a build
-    """Return the rows of a build as they are trained, by id."""
-    columns = ["id", *LABELLED]
-    rows = pa.Table.from_batches([one.select(columns) for one in measured(build, chatty, 10_000)]).to_pylist()
-    return {row["id"]: row for row in rows}
-
-
 def test_tokens_and_masks_are_those_of_transformers(family: str, folder: Path, tmp_path: Path) -> None:
     chatty, rows = chat_tokenizer(str(folder)), ROWS[family]
     found = labelled(built(rows, tmp_path / "build"), chatty)
@@ -107,15 +110,14 @@ def test_tokens_and_masks_are_those_of_transformers(family: str, folder: Path, t
     check(preflight(tmp_path / "build", tokenizer=str(folder), limit=10_000))
 
 
-@pytest.mark.parametrize("family", ["llama3_2", "smollm3"])  # TRL's variant of Qwen3 keeps the reasoning of every turn
+@pytest.mark.parametrize("family", ["llama3_1", "llama3_2", "smollm3"])
 def test_the_text_is_that_of_the_published_template(family: str, folder: Path, tmp_path: Path) -> None:
+    """TRL's variant of Qwen3 is another: it keeps the reasoning of every turn."""
     chatty, rows = chat_tokenizer(str(folder)), ROWS[family]
     found = labelled(built(rows, tmp_path / "build"), chatty)
     for place, row in enumerate(rows):
         texts = of_transformers(row, chatty, chat_template=published(family))["input_ids"]
         assert found[str(place)]["input_ids"] == texts
-        if family == "llama3_2":
-            assert texts == of_transformers(row, chatty, chat_template=published("llama3_1"))["input_ids"]
 
 
 def test_calls_and_reasoning_are_trained_and_results_are_not(tokenizer: Path, tmp_path: Path) -> None:
@@ -136,13 +138,6 @@ def test_calls_and_reasoning_are_trained_and_results_are_not(tokenizer: Path, tm
         "<|im_end|>\n<|im_start|>assistant\n" in chatty.decode(two["input_ids"])
     )
     assert json.dumps(TOOLS[0], ensure_ascii=False) in chatty.decode(one["input_ids"])
-
-
-def runs(row: Row, chatty: ChatTokenizer) -> list[str]:
-    """Return what is trained, a text for each stretch."""
-    trained = np.array(row["labels"]) != -100
-    edges = np.flatnonzero(np.diff(np.r_[False, trained, False])).reshape(-1, 2)
-    return [chatty.decode(row["input_ids"][start:stop]) for start, stop in edges]
 
 
 @pytest.mark.parametrize("name", ["qwen3", "llama3_2", "chatml"])
@@ -313,7 +308,7 @@ def test_trl_prepares_the_same_pairs(tokenizer: Path, model: Path, tmp_path: Pat
         assert {column: row[column] for column in PAIRED} == {column: own[column] for column in PAIRED}
 
 
-@pytest.mark.parametrize("name", ["qwen3", "chatml", "llama3_2", "smollm3"])
+@pytest.mark.parametrize("name", ["qwen3", "chatml", "llama3_1", "llama3_2", "smollm3"])
 def test_trl_prepares_the_same_conversations(tokenizer: Path, model: Path, tmp_path: Path, name: str) -> None:
     from trl import SFTConfig, SFTTrainer
 

@@ -10,44 +10,50 @@ from pathlib import Path
 from typing import Final
 
 SMOLLM3: Final = """
-{%- if enable_thinking is not defined %}{% set enable_thinking = true %}{% endif -%}
-{%- set mode = '/think' if enable_thinking else '/no_think' -%}
-{{- '<|im_start|>system\n' -}}
+{%- set mode = '/think' if enable_thinking is not defined or enable_thinking else '/no_think' -%}
 {%- if messages[0].role == 'system' -%}
   {%- set given = messages[0].content -%}
   {%- if '/no_think' in given %}{% set mode = '/no_think' %}
   {%- elif '/think' in given %}{% set mode = '/think' %}{% endif -%}
   {%- set custom_instructions = given.replace('/no_think', '').replace('/think', '').rstrip() -%}
 {%- endif -%}
-{{- '## Metadata\n\nKnowledge Cutoff Date: June 2025\nReasoning Mode: ' + mode + '\n\n## Custom Instructions\n\n' -}}
-{{- (custom_instructions or 'You are a helpful AI assistant named SmolLM, trained by Hugging Face.') + '\n\n' -}}
-{%- if xml_tools -%}
-  {{- '### Tools\n\nYou may call one or more functions to assist with the user query.\n<tools>\n' -}}
-  {%- for tool in xml_tools %}{{ (tool | string) + '\n' }}{% endfor -%}
-  {{- '</tools>\n\nFor each call, return json within <tool_call></tool_call> XML tags.\n\n' -}}
+{{- '<|im_start|>system\n' -}}
+{%- if '/system_override' in given -%}
+  {{- custom_instructions.replace('/system_override', '').rstrip() + '<|im_end|>\n' -}}
+{%- else -%}
+  {{- '## Metadata\n\nKnowledge Cutoff Date: June 2025\nToday Date: ' + strftime_now('%d %B %Y') -}}
+  {{- '\nReasoning Mode: ' + mode + '\n\n## Custom Instructions\n\n' -}}
+  {{- (custom_instructions or ('You think.' if mode == '/think' else 'You answer.')) + '\n\n' -}}
+  {%- if xml_tools or python_tools -%}
+    {{- '### Tools\n\n' -}}
+    {%- if xml_tools -%}
+      {{- 'These may be called:\n<tools>\n' -}}
+      {%- for tool in xml_tools[:] %}{{ (tool | string) + '\n' }}{% endfor -%}
+      {{- '</tools>\n\nA call is JSON within <tool_call></tool_call>.' -}}
+    {%- endif -%}
+    {%- if python_tools -%}
+      {{- "Code between '<code>' and '</code>' is run; it may call:\n<tools>\n" -}}
+      {%- for tool in python_tools[:] %}{{ (tool | string) + '\n' }}{% endfor -%}
+      {{- '</tools>\n\nThe state stays.' -}}
+    {%- endif -%}
+    {{- '\n\n<|im_end|>\n' -}}
+  {%- endif -%}
 {%- endif -%}
-{{- '<|im_end|>\n' -}}
+{%- set start = '<|im_start|>assistant\n' + ('' if mode == '/think' else '<think>\n\n</think>\n') -%}
 {%- for message in messages -%}
   {%- set content = message.content if message.content is string else '' -%}
   {%- if message.role == 'assistant' -%}
-    {% generation %}
-    {{- '<|im_start|>assistant\n' + ('' if mode == '/think' else '<think>\n\n</think>\n') -}}
-    {{- content.lstrip('\n') + '<|im_end|>\n' -}}
-    {% endgeneration %}
+    {% generation %}{{- start + content.lstrip('\n') + '<|im_end|>\n' -}}{% endgeneration %}
   {%- elif message.role in ['user', 'tool'] -%}
     {{- '<|im_start|>user\n' + content + '<|im_end|>\n' -}}
   {%- endif -%}
 {%- endfor -%}
-{%- if add_generation_prompt -%}
-  {{- '<|im_start|>assistant\n' + ('' if mode == '/think' else '<think>\n\n</think>\n') -}}
-{%- endif -%}
+{%- if add_generation_prompt %}{{ start }}{% endif -%}
 """
-"""After the template of HuggingFaceTB/SmolLM3-3B (Apache-2.0), shortened, without the date: reasoning and calls are
-text of a message, a turn's header is trained, and `xml_tools`, `enable_thinking` and `custom_instructions` are
-arguments."""
+"""After the template of HuggingFaceTB/SmolLM3-3B (a169fa4, Apache-2.0): every branch of it, its sentences shortened.
 
-LLAMA_TURN: Final = r"message['content'] | trim + '<|eot_id|>' }}"
-LLAMA_CALL: Final = r"""{{- '{"name": "' + tool_call.name + '", ' }}"""
+Reasoning and calls are text of a message, and the header of an answer is trained. Without tools the system turn is not
+ended. `xml_tools`, `python_tools`, `enable_thinking` and `custom_instructions` are arguments; `tools` is not read."""
 
 
 def published(name: str) -> str:
@@ -59,25 +65,16 @@ def published(name: str) -> str:
     return (Path(trl.__file__).parent / "chat_templates" / f"{name}.jinja").read_text("utf-8")
 
 
-def marked_llama() -> str:
-    """Return the template of Llama 3.2 with marks around what the assistant says; it renders the same text."""
-    text = published("llama3_2")
-    assert text.count(LLAMA_TURN) == text.count(LLAMA_CALL) == 1
-    said = "{%- generation %}{{- " + LLAMA_TURN + "{%- endgeneration %}"
-    other = "{%- else %}{{- " + LLAMA_TURN + "{%- endif %}"
-    text = text.replace("+ " + LLAMA_TURN, "}}{%- if message['role'] == 'assistant' %}" + said + other)
-    before, after = text.split(LLAMA_CALL)
-    call, end, rest = after.partition('{{- "<|eot_id|>" }}')
-    return before + "{%- generation %}" + LLAMA_CALL + call + end + "{%- endgeneration %}" + rest
-
-
 TOKENS: Final = {
     "qwen3": (
         ["<|im_start|>", "<|im_end|>"],
         ["<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>"],
     ),
     "smollm3": (["<|im_start|>", "<|im_end|>"], ["<think>", "</think>", "<tool_call>", "</tool_call>"]),
-    "llama3_2": (["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"], []),
+    **dict.fromkeys(
+        ("llama3_1", "llama3_2"),
+        (["<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>", "<|python_tag|>", "<|eot_id|>"], []),
+    ),
     "chatml": (["<|im_start|>", "<|im_end|>"], []),
 }
 """Tokens of a family: those that are special, the last of which ends a turn, and those that models write as text."""
@@ -95,6 +92,6 @@ def family_tokenizer(name: str, base: Path, out: Path) -> Path:
     if name == "chatml":
         tokenizer.chat_template = (files("curate.preflight") / "templates" / "chatml.jinja").read_text("utf-8")
     else:
-        tokenizer.chat_template = marked_llama() if name == "llama3_2" else published(name)
+        tokenizer.chat_template = published(name)
     tokenizer.save_pretrained(out)
     return out

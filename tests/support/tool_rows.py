@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+import pyarrow as pa
+
 from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
+from curate.preflight.row_lengths import LABELLED, measured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from curate.preflight.chat_template import ChatTokenizer
     from curate.result.build import Build
 
 Row = dict[str, Any]
@@ -86,3 +91,47 @@ def built(rows: Sequence[Row], out: Path, name: str = "rows") -> Build:
     path = out.with_suffix(".jsonl")
     path.write_text("".join(json.dumps({"id": str(i), **row}) + "\n" for i, row in enumerate(rows)), "utf-8")
     return Mixture(name, [Source(name, files(path))]).build(out, quiet=True)
+
+
+def labelled(build: Build, chatty: ChatTokenizer) -> dict[str, Row]:
+    """Return the rows of a build as they are trained, by id."""
+    columns = ["id", *LABELLED]
+    rows = pa.Table.from_batches([one.select(columns) for one in measured(build, chatty, 10_000)]).to_pylist()
+    return {row["id"]: row for row in rows}
+
+
+def runs(row: Row, chatty: ChatTokenizer) -> list[str]:
+    """Return what is trained, a text for each stretch."""
+    trained = np.array(row["labels"]) != -100
+    edges = np.flatnonzero(np.diff(np.r_[False, trained, False])).reshape(-1, 2)
+    return [chatty.decode(row["input_ids"][start:stop]) for start, stop in edges]
+
+
+def clocked() -> list[Row]:
+    """Return a dialogue with a call whose arguments are all texts, as Llama writes those of its own tools."""
+    asked = {"id": "call00001", "type": "function", "function": {"name": "clock", "arguments": '{"city": "Oslo"}'}}
+    return [
+        said("user", "What time is it in Oslo? "),
+        said("assistant", None, tool_calls=[asked]),
+        said("tool", "09:10", tool_call_id="call00001"),
+        said("assistant", " Ten past nine.\n"),
+    ]
+
+
+PLAIN: Final[list[Row]] = [said("user", "Hi"), said("assistant", "Hello.")]
+DATE: Final = {"date_string": "26 Jul 2024"}
+BUILT_IN: Final = {"builtin_tools": ["clock"], "tools_in_user_message": False}
+
+LLAMA_ROWS: Final[dict[str, list[Row]]] = {
+    "llama3_2": [
+        {"messages": one_call(), "tools": TOOLS, "chat_template_kwargs": DATE},
+        {"messages": one_call(), "tools": TOOLS, "chat_template_kwargs": {**DATE, "tools_in_user_message": False}},
+        {"messages": PLAIN, "chat_template_kwargs": DATE},
+    ],
+    "llama3_1": [
+        {"messages": one_call(), "tools": TOOLS, "chat_template_kwargs": DATE},
+        {"messages": [said("system", " Be brief. "), *clocked()], "chat_template_kwargs": BUILT_IN},
+        {"messages": one_call(), "chat_template_kwargs": {"builtin_tools": ["clock"]}},
+        {"messages": [*PLAIN, *PLAIN]},
+    ],
+}
