@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,13 +19,11 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from curate.errors import CallError, CurateError
+from curate.text.unseen import coded
 
 DEBUG: Final = "--debug"
 INTERRUPTED: Final = 130
 """The exit code after an interrupt: 128 plus the signal number."""
-
-UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control and direction characters, which a terminal would interpret; a message may quote text of the data."""
 
 WIDE: Final = 200
 """Columns without a terminal: a table in a log is not folded."""
@@ -96,9 +93,8 @@ def fail(message: str, code: int) -> NoReturn:
     """Write the error, if any, and exit with `code`."""
     if not message:
         sys.exit(code)
-    shown = UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", message)
     console = Console(stderr=True, highlight=False)
-    console.print(Text.assemble(("error: ", "bold red"), shown), soft_wrap=True)
+    console.print(Text.assemble(("error: ", "bold red"), coded(message)), soft_wrap=True)
     sys.exit(code)
 
 

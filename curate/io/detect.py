@@ -8,6 +8,7 @@ import pkgutil
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
+from dataclasses import MISSING
 from dataclasses import fields as dataclass_fields
 from functools import lru_cache
 from itertools import islice
@@ -23,8 +24,8 @@ from curate.io.formats.columns import TIED, Columns
 from curate.io.guess import guesses, texts_of
 from curate.io.labels import check_fields, refuse_binary_feedback, unused_labels, values_of
 from curate.io.parse import parse_lines, parse_objects
-from curate.io.row_collector import visible
 from curate.rows.validate import Fault
+from curate.text.unseen import visible
 
 FormatName: TypeAlias = str
 """The name of a format's function, such as "messages", or "auto"."""
@@ -36,8 +37,10 @@ CANDIDATES: Final[tuple[Format, ...]] = tuple(
 )
 """What "auto" tries: the formats that the modules of `curate.io.formats` declare, in the order of their names."""
 
-NAMED: Final[dict[str, Format]] = {one.name: one for one in reversed(CANDIDATES)}
-"""Formats by name, with their default settings: the first of each name."""
+NAMED: Final[dict[str, Format]] = {
+    one.name: one for one in reversed(CANDIDATES) if not any(f.default is MISSING for f in dataclass_fields(one))
+}
+"""Formats by name, with their default settings: the first of each name that has a default for all."""
 
 DEFAULT: Final = next(one for one in CANDIDATES if one.fast_path is not None)
 """The format of an input without rows: of those that the scanner reads, the first."""
@@ -120,7 +123,8 @@ def detect(rows: Sequence[Any], where: str) -> Detected:
     fitting = [one for one in tried if one.good >= ENOUGH * len(rows)]
     chosen = _widest([one.format for one in fitting], frozenset(fields))
     if len(chosen) != 1:
-        tried = [Tried(one, *_read(rows, one, fields)) for one in CANDIDATES]
+        known = (one for one in CANDIDATES if fields.keys() >= {*one.named()})
+        tried = [Tried(one, *_read(rows, one, fields)) for one in known]
         raise FormatError(_refusal(rows, fields, chosen, tried, where))
     good = next(one.good for one in fitting if one.format == chosen[0])
     read = ", ".join(sorted(chosen[0].reads() & fields.keys())) or "a list of messages"
@@ -129,8 +133,9 @@ def detect(rows: Sequence[Any], where: str) -> Detected:
 
 @lru_cache
 def _required(one: Format) -> tuple[str, ...]:
-    """Return the fields that every row of a format has."""
-    return tuple(field.encode_name for field in msgspec.structs.fields(one.layout) if field.required)
+    """Return the fields that every row of a format has, and those that it names."""
+    required = (field.encode_name for field in msgspec.structs.fields(one.layout) if field.required)
+    return tuple(dict.fromkeys((*required, *one.named())))
 
 
 def _half(one: Format, fields: Container[str]) -> bool:

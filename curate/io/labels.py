@@ -16,8 +16,8 @@ from curate.io.formats.columns import Columns, canonical
 from curate.io.formats.stored import inside
 from curate.io.parse import parse_objects
 from curate.io.paths import File
-from curate.io.row_collector import visible
 from curate.io.unpack import chunks, reading, stored
+from curate.text.unseen import visible
 
 FEEDBACK: Final = frozenset(
     {"label", "tag", "kto_tag", "kto_label", "feedback", "desirable", "is_desirable", "thumbs_up"}

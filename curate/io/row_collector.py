@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +26,7 @@ from curate.rows.schema import (
     Kind,
 )
 from curate.rows.validate import RichTurn, Turn
+from curate.text.unseen import visible
 
 QUARANTINED = pa.schema(
     [("line", pa.int64()), ("column", pa.string()), ("expected", pa.string()), ("excerpt", pa.string())]
@@ -36,12 +35,6 @@ QUARANTINED = pa.schema(
 
 EXCERPT = 200
 """Characters of a bad row that its line in the quarantine shows."""
-
-
-_INVISIBLE: Final = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\u3164\ufeff\uffa0]"
-    "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"
-)
 
 
 class Parsed(NamedTuple):
@@ -235,20 +228,3 @@ def excerpt_of(raw: bytes) -> str:
     'café \\xff'
     """
     return visible(raw[: 4 * EXCERPT].decode("utf-8", "backslashreplace").replace("\0", "\\x00")[:EXCERPT])
-
-
-def visible(text: str) -> str:
-    r"""Return a text with its invisible characters by their names.
-
-    Joiners between two characters that are not ASCII stay: scripts and emoji need them.
-
-    >>> visible("\ufeffid\u200b")
-    '<U+FEFF byte order mark>id<U+200B zero width space>'
-    """
-    return text if text.isascii() else _INVISIBLE.sub(_by_name, text)
-
-
-def _by_name(found: re.Match[str]) -> str:
-    mark = found[0]
-    name = "byte order mark" if mark == "\ufeff" else unicodedata.name(mark, "no character").lower()
-    return f"<U+{ord(mark):04X} {name}>"

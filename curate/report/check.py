@@ -14,9 +14,9 @@ from curate.preview.resolved import DroppedExample
 from curate.report.contamination import coverage, coverage_lines
 from curate.report.dropped_rows import SURVIVOR_CHARACTERS, DroppedRow, SurvivingDuplicate, matched_items, turns_of
 from curate.report.formatting import counted, of_all
-from curate.report.highlights import plain
 from curate.report.terminal import plain_table
 from curate.report.terminal_rows import row_text
+from curate.text.unseen import coded
 
 ESTIMATE = "~"
 """Precedes an estimated number."""
@@ -39,23 +39,23 @@ def check_parts(found: Check) -> Iterator[RenderableType]:
             style="dim",
         )
     for warning in found.warnings:
-        yield Text(f"warning: {plain(warning)}", style="yellow")
+        yield Text(f"warning: {coded(warning)}", style="yellow")
     for stop in found.stops:
-        yield Text(f"the build would fail: {plain(stop)}", style="bold red")
+        yield Text(f"the build would fail: {coded(stop)}", style="bold red")
 
 
 def _source(source: SourceCheck) -> Text:
-    text = Text.assemble((source.name, "bold"), f"  {plain(source.format)}\n")
+    text = Text.assemble((source.name, "bold"), f"  {coded(source.format)}\n")
     whole = "all of them" if source.whole else f"the first of {_estimate(source.rows, exact=False)}"
     text.append(f"  {source.read:,} rows read, {whole}\n")
-    text.append(f"  fields: {', '.join(map(plain, source.fields)) or 'none'}")
-    text.append(f"; into meta: {', '.join(map(plain, source.carries))}\n" if source.carries else "\n")
+    text.append(f"  fields: {', '.join(map(coded, source.fields)) or 'none'}")
+    text.append(f"; into meta: {', '.join(map(coded, source.carries))}\n" if source.carries else "\n")
     if source.quarantined:
         text.append(
             f"  {source.quarantined:,} in quarantine ({source.quarantined / source.read:.1%}):\n", style="yellow"
         )
         for line in source.bad:
-            text.append(f"    {plain(line)}\n")
+            text.append(f"    {coded(line)}\n")
     if source.pairs is not None:
         text.append(f"  they give {counted(source.pairs, 'pair')}\n")
     text.rstrip()
@@ -111,7 +111,7 @@ def _plan(found: Check) -> Table:
         amount = _estimate(share.amount, exact=source.exact, unit=share.unit) if share is not None else "not known"
         short = share is not None and share.amount < share.asked
         counts = _estimate(source.rows, exact=source.whole), _estimate(source.expected, exact=found.whole)
-        cells = [Text(cell) for cell in (source.name, *counts, plain(source.take))]
+        cells = [Text(cell) for cell in (source.name, *counts, coded(source.take))]
         rows.append([*cells, Text(amount, style="red" if short else "")])
     heads = map(Text, ("source", "rows", "after the steps", "take", "goes in"))
     return plain_table(heads, rows, left={"source", "take"}, edge=True)
@@ -129,7 +129,7 @@ def leak_test_part(test: LeakTest) -> Text:
     if not test.ways:
         return text.append("  not tested: no row that was read has a turn that this step searches\n", style="yellow")
     for line in coverage_lines(coverage(test.items)):
-        text.append(f"  {plain(line)}\n")
+        text.append(f"  {coded(line)}\n")
     width = max(len(way.name) for way in test.ways)
     for way in test.ways:
         text.append(f"  {way.name:{width}}  {_share(way)}", style="bold red" if way.failed else "")
@@ -147,4 +147,4 @@ def _share(way: Way) -> str:
 
 def _missed(way: Way) -> str:
     rest = way.planted - way.found - len(way.missed)
-    return plain(", ".join(way.missed)) + (f" and {rest:,} more" if rest else "")
+    return coded(", ".join(way.missed)) + (f" and {rest:,} more" if rest else "")

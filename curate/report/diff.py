@@ -14,10 +14,11 @@ from rich.text import Text
 
 from curate.report.dropped_rows import every_turn
 from curate.report.formatting import settings
-from curate.report.highlights import Hit, cut, plain
+from curate.report.highlights import Hit, cut
 from curate.report.terminal import plain_table
 from curate.report.terminal_rows import cut_text, spread
 from curate.result.diff import CHANGES, Diff, texts
+from curate.text.unseen import coded
 
 SHOWN = 200
 """Characters shown of a setting, and of the last turn of a row that entered or left."""
@@ -25,9 +26,9 @@ SHOWN = 200
 
 def diff_parts(found: Diff, n: int = 10) -> Iterator[RenderableType]:
     """Give the parts of a difference, from top to bottom: settings, counts, and up to `n` rows of each change."""
-    yield Text.assemble((plain(str(found.a.path)), "bold"), " against ", (plain(str(found.b.path)), "bold"), "\n")
+    yield Text.assemble((coded(str(found.a.path)), "bold"), " against ", (coded(str(found.b.path)), "bold"), "\n")
     for setting in found.settings:
-        yield Text.assemble(f"  {plain(setting.name)}: ", *_setting(setting.before, setting.after))
+        yield Text.assemble(f"  {coded(setting.name)}: ", *_setting(setting.before, setting.after))
     for source in found.data:
         yield Text(f"  source {source}: its rows differ")
     if not found.settings and not found.data:
@@ -43,7 +44,7 @@ def diff_parts(found: Diff, n: int = 10) -> Iterator[RenderableType]:
 
 def _counts(found: Diff) -> Table:
     counts = found.counts.select("change", "source", "rows", "why")
-    rows = [[Text(f"{cell:,}" if isinstance(cell, int) else plain(cell)) for cell in row] for row in counts.rows()]
+    rows = [[Text(f"{cell:,}" if isinstance(cell, int) else coded(cell)) for cell in row] for row in counts.rows()]
     return plain_table(map(Text, counts.columns), rows, left={"change", "source", "why"}, edge=True)
 
 
@@ -57,7 +58,7 @@ def _rows(found: Diff, change: str, rows: list[dict[str, Any]]) -> Iterator[Text
     for row in rows:
         key = row["source"], row["id"]
         match = f" ({row['match']})" if row.get("match") else ""
-        text = Text.assemble((f"{row['source']}/{plain(row['id'])}", "bold"), f"  {plain(row['why'] + match)}\n")
+        text = Text.assemble((f"{row['source']}/{coded(row['id'])}", "bold"), f"  {coded(row['why'] + match)}\n")
         if change == "changed":
             _apart(text, found.a.kind, before[key], after[key])
         else:
@@ -69,9 +70,9 @@ def _last(text: Text, kind: str, row: dict[str, Any]) -> None:
     """Add the start of the first and the last turn of a row."""
     turns = every_turn(kind, row)
     for side, _, role, said in [*turns[:1], *turns[1:][-1:]]:
-        text.append(f"  {plain(_who(side, role))}: ", style="cyan")
+        text.append(f"  {coded(_who(side, role))}: ", style="cyan")
         short = f" … {len(said) - SHOWN:,} characters left out" if len(said) > SHOWN else ""
-        text.append(plain(said[:SHOWN]).replace("\n", "\n    ")).append(f"{short}\n", style="dim")
+        text.append(coded(said[:SHOWN]).replace("\n", "\n    ")).append(f"{short}\n", style="dim")
 
 
 def _apart(text: Text, kind: str, before: dict[str, Any], after: dict[str, Any]) -> None:
@@ -84,7 +85,7 @@ def _apart(text: Text, kind: str, before: dict[str, Any], after: dict[str, Any])
         for sign, turn, span, style in (("-", old, spans[0], "red"), ("+", new, spans[1], "green")):
             if turn == no_turn:
                 continue
-            text.append(f"{sign} {plain(_who(turn[0], turn[2]))}: ", style=style)
+            text.append(f"{sign} {coded(_who(turn[0], turn[2]))}: ", style=style)
             text.append_text(cut_text(cut(turn[3], [span]))).append("\n")
 
 
@@ -120,5 +121,5 @@ def _value(value: object) -> str:
     text = f"{value['type']}({settings(value)})" if isinstance(value, dict) and "type" in value else repr(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         text = ", ".join(value) or "none"
-    shown = plain("none" if value is None else text)
+    shown = coded("none" if value is None else text)
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]} …"

@@ -5,7 +5,6 @@ Wherever characters are left out, a span says how many.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,6 +13,7 @@ from typing import Final, NamedTuple
 from markupsafe import Markup, escape
 
 from curate.report.formatting import counted
+from curate.text.unseen import UNSEEN, code, name_of
 
 WHOLE: Final = 700
 """Characters: a text up to here is shown whole."""
@@ -29,15 +29,6 @@ WINDOWS: Final = 6
 
 NUDGE: Final = 16
 """Characters that a cut may move to end at white space."""
-
-UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
-    "\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
-)
-"""Control, direction, zero-width and tag characters, which hide, reorder or forge text.
-
-Tab, line feed, joiners (U+200C, U+200D) and variation selectors are shown as they are: Persian and emoji need them.
-"""
 
 
 class Hit(NamedTuple):
@@ -83,15 +74,6 @@ def cut(text: str, hits: Sequence[Hit] = (), *, whole: int = WHOLE) -> list[Span
     return found
 
 
-def plain(text: str) -> str:
-    r"""Name the invisible characters of `text`; for output without markup.
-
-    >>> plain("a\u202eb")
-    'a[U+202E]b'
-    """
-    return UNSEEN.sub(lambda found: f"[{_code(found[0])}]", text)
-
-
 def html(text: str) -> Markup:
     r"""Escape `text` for a page, with invisible characters as boxes that name them.
 
@@ -102,9 +84,7 @@ def html(text: str) -> Markup:
     place = 0
     for found in UNSEEN.finditer(text):
         box = Markup('<span class="unseen" title="{}">{}</span>')
-        shown += escape(text[place : found.start()]) + box.format(
-            unicodedata.name(found[0], "control character"), _code(found[0])
-        )
+        shown += escape(text[place : found.start()]) + box.format(name_of(found[0]).upper(), code(found[0]))
         place = found.end()
     return shown + escape(text[place:])
 
@@ -157,7 +137,3 @@ def _marked(text: str, start: int, end: int, hits: Sequence[Hit]) -> list[Span]:
         Span(text[low:high], tuple(dict.fromkeys(hit.title for hit in hits if hit.start <= low and high <= hit.end)))
         for low, high in pairwise(sorted(edges))
     ]
-
-
-def _code(character: str) -> str:
-    return f"U+{ord(character):04X}"

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from curate.preflight.preflight import Preflight
 from curate.report.formatting import of_all
-from curate.report.highlights import plain
 from curate.report.terminal import frame_table
+from curate.text.unseen import coded
 
 
 def preflight_parts(found: Preflight, batch: int | None = None) -> Iterator[RenderableType]:
@@ -33,7 +33,7 @@ def preflight_parts(found: Preflight, batch: int | None = None) -> Iterator[Rend
     yield Text("\n" + "\n".join(lines))
     for note in found.notes():
         before, warning, rest = note.rpartition("warning: ")
-        yield Text.assemble(("warning: ", "bold yellow") if warning else before, plain(rest))
+        yield Text.assemble(("warning: ", "bold yellow") if warning else before, coded(rest))
 
 
 def settings_table(settings: Iterable[tuple[str, object, str]]) -> Table:

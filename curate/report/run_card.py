@@ -11,8 +11,8 @@ import polars as pl
 from curate.report.contamination import LINES, count_staying, evals, findings, unsearched_line, within_line
 from curate.report.finding_tables import finding_tables, table_line
 from curate.report.formatting import counted, percent, settings
-from curate.report.highlights import plain
 from curate.result.build import Build
+from curate.text.unseen import coded
 
 LICENCES: Final = {
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0"),
@@ -56,7 +56,7 @@ def cell(text: str) -> str:
     >>> cell("a|b" + chr(10) + "<b> exact_dedup")
     'a\\|b \\<b\\> exact_dedup'
     """
-    flat = " ".join(plain(text).split())
+    flat = " ".join(coded(text).split())
     inside = {found.start() for found in INTRAWORD.finditer(flat)}
     return MARKUP.sub(lambda found: found[0] if found.start() in inside else f"\\{found[0]}", flat)
 
@@ -67,7 +67,7 @@ def code(text: str) -> str:
     >>> code("a`b")
     '`` a`b ``'
     """
-    flat = " ".join(plain(text).split())
+    flat = " ".join(coded(text).split())
     longest = max((len(run) for run in re.findall("`+", flat)), default=0)
     fence = "`" * (longest + 1)
     return f"{fence} {flat} {fence}" if longest else f"`{flat}`"
@@ -118,7 +118,7 @@ def _licence(build: Build) -> list[str]:
 
 def quoted(text: str) -> str:
     """Write a YAML string; JSON's are YAML's."""
-    return json.dumps(plain(text), ensure_ascii=False)
+    return json.dumps(coded(text), ensure_ascii=False)
 
 
 def _opening(build: Build) -> str:

@@ -16,9 +16,9 @@ from rich.text import Text
 from curate.report.contamination import contamination_lines
 from curate.report.duplicates import duplicate_lines
 from curate.report.finding_tables import finding_tables, table_line
-from curate.report.highlights import plain
 from curate.result.build import Build
 from curate.result.folder import reading
+from curate.text.unseen import coded
 
 WIDTH: Final = 80
 """Columns of a log; a wider table has no gaps."""
@@ -53,7 +53,7 @@ def funnel_table(build: Build) -> FirstToFit:
 
 def notes(build: Build) -> Iterator[Text]:
     """Give a line for each note on the sources of a build."""
-    yield from (Text(f"note: {plain(note)}", style="yellow") for note in build.notes)
+    yield from (Text(f"note: {coded(note)}", style="yellow") for note in build.notes)
 
 
 def findings(build: Build, step: str | None = None) -> Iterator[Text]:
@@ -62,7 +62,7 @@ def findings(build: Build, step: str | None = None) -> Iterator[Text]:
         with reading(build.path):
             lines = _finding_lines(build, label)
         if lines:
-            shown = "".join(f"  {plain(line)}\n" for line in lines)
+            shown = "".join(f"  {coded(line)}\n" for line in lines)
             yield Text.assemble("\n", (label, "bold"), f"\n{shown}".rstrip("\n"))
 
 
@@ -83,9 +83,9 @@ def _cells(row: Sequence[Any]) -> list[Text]:
 
 def frame_table(frame: pl.DataFrame, *, total: bool = False) -> Table:
     """Return a frame as a table: text left, numbers right, a dot for 0 and null; `total`: its last row is set apart."""
-    left = {plain(name) for name, kind in frame.schema.items() if not kind.is_numeric()}
+    left = {coded(name) for name, kind in frame.schema.items() if not kind.is_numeric()}
     rows = [[Text(_shown(value)) for value in row] for row in frame.rows()]
-    return plain_table([Text(plain(name)) for name in frame.columns], rows, left=left, gap=2, total=total)
+    return plain_table([Text(coded(name)) for name in frame.columns], rows, left=left, gap=2, total=total)
 
 
 def plain_table(
@@ -112,4 +112,4 @@ def plain_table(
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}"
-    return f"{value:,}" if isinstance(value, int) and value else plain(str(value or "·"))
+    return f"{value:,}" if isinstance(value, int) and value else coded(str(value or "·"))

@@ -17,9 +17,10 @@ from curate.errors import CallError, did_you_mean
 from curate.report.contamination import staying
 from curate.report.dropped_rows import DroppedRow, Turn, dropped_rows, turns_of
 from curate.report.formatting import counted, number
-from curate.report.highlights import Span, plain
+from curate.report.highlights import Span
 from curate.result.build import Build
 from curate.result.folder import check_known, named_rows, reading
+from curate.text.unseen import coded
 
 Fate: TypeAlias = Literal["dropped", "kept", "quarantined", "unsampled"]
 T = TypeVar("T")
@@ -76,14 +77,14 @@ def row_text(row: DroppedRow) -> Text:
     text.append(f"  {_reason(row)}\n")
     if row.eval_items:
         more = f" and {len(row.eval_items) - ITEMS} more" if len(row.eval_items) > ITEMS else ""
-        text.append(f"  contains {plain(', '.join(row.eval_items[:ITEMS]))}{more}\n", style="italic")
+        text.append(f"  contains {coded(', '.join(row.eval_items[:ITEMS]))}{more}\n", style="italic")
     if row.stale:
         text.append(
             f"  changed by {', '.join(row.stale)} after it was measured, so nothing is highlighted\n", style="italic"
         )
     _add_turns(text, row.turns)
     if row.survivor is not None:
-        text.append(f"  duplicate of {plain(row.survivor.name)}, {row.survivor.fate}\n", style="italic")
+        text.append(f"  duplicate of {coded(row.survivor.name)}, {row.survivor.fate}\n", style="italic")
         _add_turns(text, row.survivor.turns)
     return text
 
@@ -103,7 +104,7 @@ def cut_text(found: Sequence[Span]) -> Text:
         if span.left_out:
             text.append(f" … {span.gap} … ", style=DIM)
         else:
-            text.append(plain(span.text).replace("\n", f"\n{INDENT}"), style=MARKED if inside else "")
+            text.append(coded(span.text).replace("\n", f"\n{INDENT}"), style=MARKED if inside else "")
     if inside:
         text.append(CLOSE, style=MARKED)
     return text
@@ -125,8 +126,8 @@ def spread(rows: Sequence[T], group: Callable[[T], object], n: int) -> list[T]:
 
 
 def _head(source: str, row_id: str | None, file: str, line: int) -> Text:
-    name = f"{source}/{plain(row_id)}" if row_id is not None else source
-    return Text.assemble((name, "bold"), (f"  {plain(file)}:{line}", DIM))
+    name = f"{source}/{coded(row_id)}" if row_id is not None else source
+    return Text.assemble((name, "bold"), (f"  {coded(file)}:{line}", DIM))
 
 
 def _reason(row: DroppedRow) -> str:
@@ -142,9 +143,9 @@ def _add_turns(text: Text, turns: Sequence[Turn]) -> None:
         if turn.left_out:
             text.append(f"  … {counted(turn.left_out, 'turn')} without a hit left out …\n", style=DIM)
             continue
-        text.append(f"  {plain(f'{turn.side} {turn.role}'.strip())}: ", style=WHO)
+        text.append(f"  {coded(f'{turn.side} {turn.role}'.strip())}: ", style=WHO)
         for flag in turn.flags:
-            text.append(f"{OPEN}{plain(flag)}{CLOSE}", style=MARKED).append(" ")
+            text.append(f"{OPEN}{coded(flag)}{CLOSE}", style=MARKED).append(" ")
         text.append_text(cut_text(turn.text)).append("\n")
 
 
@@ -174,8 +175,8 @@ def _first_lines(build: Build, source: str | None, n: int) -> list[dict[str, Any
 def _quarantined(line: dict[str, Any]) -> Text:
     text = _head(line["source"], line["id"], line["file"], line["line"])
     where = f"{line['column']}: " if line["column"] else ""
-    text.append(f"  quarantined: {plain(where)}expected {plain(line['expected'])}, found\n")
-    excerpt = plain(line["excerpt"] or "").replace("\n", f"\n{INDENT}")
+    text.append(f"  quarantined: {coded(where)}expected {coded(line['expected'])}, found\n")
+    excerpt = coded(line["excerpt"] or "").replace("\n", f"\n{INDENT}")
     return text.append(f"{INDENT}{excerpt}\n", style="" if excerpt else DIM)
 
 

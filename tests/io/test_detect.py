@@ -38,6 +38,12 @@ KNOWN: dict[str, dict[str, Any]] = {
     "openai_pairs()": {"input": {"messages": [USER]}, "preferred_output": [BOT], "non_preferred_output": [BOT]},
     "preference()": {"prompt": [USER], "chosen": [USER, BOT], "rejected": [USER, BOT]},
     "rated()": {"messages": [USER], "completions": [{"content": "a"}]},
+    "scored(prompt='prompt', response='response', scores=('helpfulness', 'correctness', 'coherence', 'complexity', "
+    "'verbosity'))": {
+        "prompt": "Hi",
+        "response": "a",
+        **dict.fromkeys(("helpfulness", "correctness", "coherence", "complexity", "verbosity"), 3),
+    },
     "ultrafeedback()": {"instruction": "Hi", "completions": [{"response": "a", "annotations": {}}]},
 }
 
@@ -54,6 +60,26 @@ def test_each_format_is_detected(name: str) -> None:
 def test_every_name_comes_from_a_candidate() -> None:
     assert set(map(call, CANDIDATES)) >= set(KNOWN)
     assert len(set(map(call, CANDIDATES))) == len(CANDIDATES)
+
+
+HELPSTEER = next(row for name, row in KNOWN.items() if name.startswith("scored"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verbosity": None},
+        {"coherence": "good"},
+        {"correctness": [3, 4, 4]},  # the file of disagreements
+        {"response": None, "response_1": "a"},
+    ],
+)
+def test_rows_that_are_only_like_helpsteer_are_not_detected(change: dict[str, Any]) -> None:
+    rows = [{name: value for name, value in {**HELPSTEER, **change}.items() if value is not None}] * 3
+    with pytest.raises(FormatError, match="no format fits") as caught:
+        detect(rows, "x.json")
+    assert "'verbosity')) reads 3" not in str(caught.value)
+    assert "Map them: format=scored(prompt='prompt', response='response" in str(caught.value)
 
 
 def test_a_few_bad_rows_do_not_matter() -> None:
@@ -99,6 +125,6 @@ def test_unreadable_rows_are_distinguished_from_rows_of_no_format() -> None:
 
 def test_names_give_formats() -> None:
     for one in CANDIDATES:
-        assert type(named(one.name)) is type(one)
+        assert one.name == "scored" or type(named(one.name)) is type(one)
         assert named(one) is one
     assert named("auto") is None

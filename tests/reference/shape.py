@@ -21,13 +21,13 @@ def scores(row: dict[str, Any]) -> dict[str, int]:
     if "completions" in row:
         answers = [[{"role": "assistant", "content": each["content"]}] for each in row["completions"]]
     else:
-        answers = [row[side] for side in ("chosen", "rejected") if side in row]
+        answers = [row[side] for side in ("chosen", "rejected", "completion") if side in row]
     texts = [turn["content"] for turns in (before, *answers) for turn in turns]
     letters = ["".join(INITIAL[turn["role"]] for turn in turns) for turns in (before, *answers)]
     opening, *rest = letters
     wrong = {(0, i) for i in misplaced(opening)}
     wrong |= {(k, i) for k, answer in enumerate(rest, 1) for i in misplaced(opening + answer) if i >= len(opening)}
-    ends = rest if "chosen" in row else [opening] if "completions" not in row else rest[:1] or [""]
+    ends = rest if "prompt" in row else [opening] if "completions" not in row else rest[:1] or [""]
     return {
         "turns": len(opening) + max(map(len, rest), default=0),
         "characters": sum(map(len, texts)),

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.report.highlights import UNSEEN, WHOLE, Hit, cut, html, plain
+from curate.report.highlights import WHOLE, Hit, cut, html
 from curate.report.templates import templates
+from curate.text.unseen import UNSEEN, coded
 
 LETTERS = st.sampled_from([*"ab \n<&", "é", "e\u0301", "你", "\U0001f600", "\u200d", "\U0001f3fd", "\u202e", "م"])
 TEXTS = st.one_of(
@@ -65,7 +66,7 @@ def test_edge_texts_survive(edge_texts: dict[str, str]) -> None:
         assert sum(len(span.text) + span.left_out for span in found) == len(text)
         shown = str(templates().get_template("rows.html.j2").module.spans(found))  # type: ignore[attr-defined]
         assert not UNSEEN.search(shown)
-        assert not UNSEEN.search(plain(text))
+        assert not UNSEEN.search(coded(text))
         tags = set(re.findall(r"</?([a-z]+)", shown))
         assert tags <= {"mark", "span"}
 
@@ -91,4 +92,4 @@ def test_html_names_what_is_not_seen(character: str) -> None:
     code = f"U+{ord(character):04X}"
     assert str(html(f"a{character}b")).count(code) == 1
     assert character not in html(character)
-    assert plain(character) == f"[{code}]"
+    assert coded(character) == f"[{code}]"

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from curate.io.formats.base import Fields, as_json, fields_of
+from curate.io.formats.python_text import UNREADABLE, lines_of
 from curate.io.formats.stored import is_object, items_of, json_in, text_of
 from curate.rows.validate import Call, RichTurn, Turn, check_text, refuse
 
@@ -161,7 +162,7 @@ def python_calls(text: str, column: str) -> list[Call]:
         refuse(column, "calls of functions with named values, as Python writes them")
 
     try:
-        lines = ast.parse(text.strip()).body
+        lines = lines_of(text)
         found = [line.value if isinstance(line, ast.Expr) else wrong() for line in lines]
         nodes = [node for one in found for node in (one.elts if isinstance(one, ast.List) else [one])]
         if not all(map(_is_plain_call, nodes)):
@@ -175,7 +176,7 @@ def python_calls(text: str, column: str) -> list[Call]:
             for node in nodes
             if isinstance(node, ast.Call)
         ]
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, msgspec.MsgspecError):
+    except (*UNREADABLE, msgspec.MsgspecError):
         wrong()
 
 

@@ -246,7 +246,8 @@ def scored(prompt: str, response: str, scores: str | Sequence[str], *, model: st
     """Rows with a prompt, one answer and its scores, each in a column of its own, as in HelpSteer.
 
     A score is a number, a number as text, or absent: null or "N/A". Each row has one completion; `joined` makes one row
-    of all answers to a prompt. A name may be a path to what is within a column: `metadata.score`.
+    of all answers to a prompt. A name may be a path to what is within a column: `metadata.score`. "auto" only detects
+    rows with all five scores of HelpSteer.
 
     Args:
         prompt: The column with the prompt.
@@ -274,4 +275,7 @@ def scored(prompt: str, response: str, scores: str | Sequence[str], *, model: st
     return ScoredFormat(prompt, response, several, model)
 
 
-CANDIDATES: Final = (ultrafeedback(), rated())
+HELPSTEER: Final = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+"""The scores of HelpSteer and HelpSteer2."""
+
+CANDIDATES: Final = (ultrafeedback(), rated(), scored("prompt", "response", HELPSTEER))

@@ -42,7 +42,7 @@ MATCHES: Final = pa.array([*NAMES, *(f"{name} after {before}" for before in NAME
 class Shape(Filter):
     """See `shape`. It reads whole rows, for their form, and measures the size of what `on` selects."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     name: ClassVar[str] = "shape"
     min_turns: int | None = None
     max_turns: int | None = None
@@ -157,8 +157,8 @@ def shape(
     """Drop rows whose turns do not make a dialogue, with wrong calls of tools, and rows outside the given sizes.
 
     All ten scores are always measured, so a limit can be set or moved later. `turns` are those of the row's longest
-    dialogue: a preference row's prompt and the longer answer, a rated row's prompt and one completion. A row without
-    turns has size 0 and is unanswered.
+    dialogue: a preference row's prompt and the longer answer, a rated row's prompt and one answer, an unpaired row's
+    prompt and completion. A row without turns has size 0 and is unanswered.
 
     Args:
         on: The segments whose size is measured. Form is judged on whole rows.
@@ -251,7 +251,7 @@ def _turns(parts: tuple[Part, ...], rows: int) -> NDArray[np.int32]:
         if part.side in {"dialogue", "prompt"}:
             before += count
         else:
-            answer = np.maximum(answer, np.minimum(count, 1) if part.side == "completion" else count)
+            answer = np.maximum(answer, np.minimum(count, 1) if part.path[:1] == ("completions",) else count)
     return (before + answer).astype(np.int32)
 
 

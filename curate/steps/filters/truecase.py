@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal, TypeAlias, get_args
 
@@ -16,7 +16,7 @@ from curate.kernels.compile import inline, kernel
 from curate.kernels.utf8 import code_point, is_blank
 from curate.kernels.vector import WIDTH, trailing, within32
 from curate.rows.edits import Change, Edits
-from curate.rows.schema import USER
+from curate.rows.schema import TOOL, USER
 from curate.rows.segments import On, Part, Segments, check_on
 from curate.steps.base import Edit
 from curate.text.casing.lexicon import LOWER, OPENS, CaseTables, kind_at, tables
@@ -39,7 +39,7 @@ ROOM: Final = 1024
 class Truecase(Edit):
     """Repairs letter case; see `truecase`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     name: ClassVar[str] = "truecase"
     mode: Mode = "sentence_start"
 
@@ -50,7 +50,18 @@ class Truecase(Edit):
     def edit(self, segments: Segments) -> Edits:
         """Return the repaired text of the segments that need it."""
         repair = _repair if self.mode == "sentence_start" else _repair_names
-        return Edits(tuple(repair(part) for part in segments.parts))
+        if isinstance(self.on, frozenset):
+            return Edits(tuple(repair(part) for part in segments.parts))
+        return Edits(tuple(_but_results(part, repair) for part in segments.parts))
+
+
+def _but_results(part: Part, repair: Callable[[Part], Change]) -> Change:
+    """Repair the texts of a part but for those of tools."""
+    written = np.flatnonzero(part.role != TOOL).astype(np.int32)
+    if len(written) == len(part.role):
+        return repair(part)
+    change = repair(part._replace(index=part.index[written], role=part.role[written]))
+    return change._replace(place=written[change.place])
 
 
 def _repair(part: Part) -> Change:
@@ -226,7 +237,8 @@ def truecase(mode: Mode = "sentence_start", *, on: On | set[str] | tuple[str, ..
         mode: "sentence_start", the default: the first word of a sentence and the English pronoun "I" get their capital;
             of the dialogues that Zephyr was trained on, about 5 % read "Hello. how are you?". "full": also names in
             text without case (all small or all capitals), by the statistics of the package `truecase`.
-        on: The segments to read. Default: all.
+        on: The segments to read. Default: all but the results of tools, which are data; of these only where the role
+            "tool" is named.
 
     Returns:
         An Edit.

@@ -25,7 +25,7 @@ TURNS = st.builds(
     TEXTS,
 )
 DIALOGUES = st.lists(TURNS, max_size=5)
-ROWS = {
+ROWS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "conversation": st.fixed_dictionaries({"messages": DIALOGUES}),
     "rated": st.fixed_dictionaries(
         {
@@ -36,6 +36,7 @@ ROWS = {
         }
     ),
     "preference": st.fixed_dictionaries({"prompt": DIALOGUES, "chosen": DIALOGUES, "rejected": DIALOGUES}),
+    "unpaired": st.fixed_dictionaries({"prompt": DIALOGUES, "completion": DIALOGUES, "label": st.booleans()}),
 }
 
 

@@ -84,6 +84,20 @@ def test_the_turn_of_a_user_keeps_what_it_gives() -> None:
     assert one("hello. can you help me?", "user") == "Hello. Can you help me?"
 
 
+@MODES
+def test_results_of_tools_are_data(mode: Mode) -> None:
+    text = "ok. done. i am here."
+    turns = [{"role": role, "content": text} for role in ("tool", "assistant", "system", "tool", "user")]
+    batch = pa.RecordBatch.from_pylist([{"messages": turns, "meta": "{}"}], BODIES["conversation"])
+    step = truecase(mode)
+    found = apply_edits(batch, segments(batch), step.edit(segments(batch)))[0].to_pylist()[0]["messages"]
+    assert [turn["content"] == text for turn in found] == [True, False, False, True, False]
+    named = truecase(mode, on={"tool"})
+    read = segments(batch, named.reads)
+    edited = apply_edits(batch, read, named.edit(read))[0].to_pylist()[0]["messages"]
+    assert [turn["content"] == text for turn in edited] == [False, True, True, False, True]
+
+
 def test_full_also_restores_names() -> None:
     texts = ["we met john smith in london. it was fun.", "WE MET JOHN SMITH IN LONDON. IT WAS FUN.", "It was. so."]
     answer = "We met John Smith in London. It was fun."

@@ -1,0 +1,72 @@
+r"""Values and calls as Python spells them; nothing is executed, and nothing warns.
+
+Python warns, or fails where warnings are errors, about an escape that it does not know (`"\d"`) and a word that touches
+a number (`1or 2`). What a row says may not depend on that: a backslash that escapes nothing is doubled, which means the
+same, and a number with a word is refused, because no value has one.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from typing import Any, Final
+
+_TOKEN: Final = re.compile(
+    r"""(?s)\#[^\n]*|([A-Za-z]{1,2})?('''|\"\"\"|'|\")((?:\\.|(?!\2).)*+)(\2|\Z)|[^\W\d]\w*|\d\w*"""
+)
+_ESCAPE: Final = re.compile(r"(?s)\\([4-7][0-7]{2}|.)")
+_WORD: Final = re.compile(r"(?:and|else|for|if|in|is|or|not)$")
+_ESCAPES: Final = frozenset("\n\r\\'\"abfnrtv01234567xNuU")
+
+UNREADABLE: Final = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
+"""What text that is no Python, or too deep, raises."""
+
+
+def lines_of(text: str) -> list[ast.stmt]:
+    r"""Return the statements of Python text; raises one of `UNREADABLE`.
+
+    >>> ast.unparse(lines_of(r"find(what='\d')")[0])
+    "find(what='\\\\d')"
+    """
+    return ast.parse(_TOKEN.sub(_calm, text.strip())).body
+
+
+def _calm(found: re.Match[str]) -> str:
+    prefix, quote, inside, end = found.groups()
+    if quote is None:
+        if found[0][0].isdigit() and _WORD.search(found[0]):
+            raise ValueError(f"{found[0]} is no number")
+        return found[0]
+    if prefix is not None and prefix not in {*"rRuU"}:
+        raise ValueError(f"{prefix} begins no text")
+    return found[0] if prefix in {"r", "R"} else f"{prefix or ''}{quote}{_ESCAPE.sub(_known, inside)}{end}"
+
+
+def _known(found: re.Match[str]) -> str:
+    if len(found[1]) > 1:
+        return f"\\u{int(found[1], 8):04x}"
+    return found[0] if found[1] in _ESCAPES else f"\\{found[0]}"
+
+
+def value_of(text: str) -> Any:  # noqa: ANN401
+    """Return the value of a Python literal that JSON has, too; raises one of `UNREADABLE`.
+
+    >>> value_of("{'name': 'search', 'arguments': {'deep': True, 'after': None}}")
+    {'name': 'search', 'arguments': {'deep': True, 'after': None}}
+    """
+    (line,) = lines_of(text)
+    if not isinstance(line, ast.Expr) or not all(map(_is_json, ast.walk(line.value))):
+        raise ValueError("no value of JSON")
+    return ast.literal_eval(line.value)
+
+
+def _is_json(node: ast.AST) -> bool:
+    """Tell whether JSON has what a node is: objects whose names are texts, each once, lists and plain values."""
+    if isinstance(node, ast.Dict):
+        names = [key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+        return len(set(names)) == len(node.keys)
+    if isinstance(node, ast.Constant):
+        value = node.value
+        return isinstance(value, str | int | None) or (isinstance(value, float) and math.isfinite(value))
+    return isinstance(node, ast.List | ast.Tuple | ast.Load | ast.UnaryOp | ast.USub)
