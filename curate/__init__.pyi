@@ -29,7 +29,7 @@ from .io.tables import dataset as dataset, frame as frame
 from .io.joined import joined as joined
 from .mix.spec import Source as Source
 from .mix.spec import All as All, Fraction as Fraction, Repeat as Repeat, Rows as Rows, Tokens as Tokens
-from .mix.tokens import Tokenizer as Tokenizer
+from .rows.tokens import Tokenizer as Tokenizer
 from .mixture import Mixture as Mixture
 from .result.build import Build as Build
 from .rows.edits import Change as Change, Edits as Edits
@@ -56,6 +56,7 @@ from .steps.decontaminate.decontaminate import decontaminate as decontaminate
 from .steps.dedup.dedup import dedup as dedup
 from .steps.dedup.exact_dedup import exact_dedup as exact_dedup
 from .steps.dedup.exact_dedup import exclude_prompts_of as exclude_prompts_of
+from .steps.filters.character_share import character_share as character_share
 from .steps.filters.language import language as language
 from .steps.filters.quality import quality as quality
 from .steps.filters.repetition import repetition as repetition

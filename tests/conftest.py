@@ -126,3 +126,16 @@ def edge_text(request: pytest.FixtureRequest) -> str:
 def edge_texts() -> dict[str, str]:
     """All texts at the edge, by name."""
     return dict(EDGE_TEXTS)
+
+
+@pytest.fixture
+def words_tokenizer(tmp_path: Path) -> Path:
+    """The folder of a `tokenizer.json` that knows three words."""
+    import tokenizers
+
+    words = {"one": 0, "two": 1, "three": 2, "?": 3}
+    model = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="?"))  # noqa: S106
+    model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    (tmp_path / "words").mkdir()
+    model.save(str(tmp_path / "words" / "tokenizer.json"))
+    return tmp_path / "words"

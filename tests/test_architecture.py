@@ -71,7 +71,7 @@ ROW_LOOPS: Final = {"iter_rows", "map_elements", "to_pandas", "to_pylist"}
 ROW_ROOMS: Final = {"io", "evalsets", "testing"}
 """Rooms that look at rows one by one: raw data is parsed, eval items are read, laws compare rows."""
 ROW_LOOPS_ALLOWED: Final = {
-    ("curate/mix/tokens.py", "to_pylist"),
+    ("curate/rows/tokens.py", "to_pylist"),
     ("curate/preflight/row_lengths.py", "to_pylist"),
     ("curate/export/json_rows.py", "to_pylist"),
     ("curate/steps/filters/_calls.py", "to_pylist"),

@@ -23,13 +23,13 @@ from curate.engine.state import PartitionPaths
 from curate.io.atomic import write_ipc
 from curate.io.inputs import Block, Opened, Parsed
 from curate.kernels.hashing import ranks
-from curate.mix.tokens import Tokenizer, tokens
 from curate.rows.identity import Identities, identities, names
 from curate.rows.parts import parts_used
 from curate.rows.rewards import reward_types
 from curate.rows.segments import CONTENT, Segments, select
 from curate.rows.sides import best_scores, row_hashes
 from curate.rows.take import take, text_bytes
+from curate.rows.tokens import Tokenizer, tokens
 from curate.steps.base import Bound, Filter, Paired, Pairing
 
 ROW = pa.field("row", pa.int32())

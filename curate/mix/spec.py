@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from curate.errors import MixtureError, check_number, check_whole, is_number
 from curate.io.inputs import Input
-from curate.mix.tokens import Tokenizer
+from curate.rows.tokens import Tokenizer
 from curate.steps.base import Pairing, Step
 
 MAX_REPEAT = 65_535
@@ -65,7 +65,7 @@ class Tokens:
     """As many rows, in sampling order, as fit into `n` tokens.
 
     Args:
-        n: tokens, from 1, counted by the mixture's `tokenizer`; without one they are estimated (`curate.mix.tokens`).
+        n: tokens, from 1, counted by the mixture's `tokenizer`; without one they are estimated (`curate.rows.tokens`).
     """
 
     n: int

@@ -176,7 +176,7 @@ def _role(on: On) -> str:
     """Return a role that `on` reads."""
     if isinstance(on, frozenset):
         return "user" if "user" in on else min(on)
-    return "assistant" if on == "response" else "user"
+    return "assistant" if on in {"response", "last_response"} else "user"
 
 
 ITEMS: Final = 300

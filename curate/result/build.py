@@ -8,12 +8,12 @@ from typing import Final, Literal, TypeAlias
 import polars as pl
 
 from curate.errors import CallError
-from curate.mix.tokens import Tokenizer
 from curate.result import tables
 from curate.result.folder import GENERIC, BuildFolder, Signatures, check_known, coverage, kept_signatures, table
 from curate.result.length_bias import bias, length_cost, measured
 from curate.result.tables import environment
 from curate.rows.schema import Kind, row_schema
+from curate.rows.tokens import Tokenizer
 
 Split: TypeAlias = Literal["train", "test"]
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.kernels.buffers import frozen, view
-from curate.mix.tokens import Tokenizer, tokens
 from curate.rows.segments import Part, Segments
+from curate.rows.tokens import Tokenizer, tokens
 from curate.text.words import measure
 
 SLICE: Final = 20_000

@@ -19,7 +19,7 @@ from curate.rows.segments import segments as segments_of
 from curate.rows.sides import best_scores
 from curate.text.words import count_characters, count_words
 
-TEXTS: Final[dict[str, Scope]] = {name: name for name in ("prompt", "response", "chosen", "rejected")}
+TEXTS: Final[dict[str, Scope]] = {name: name for name in ("prompt", "response", "last_response", "chosen", "rejected")}
 META: Final = "meta."
 COLUMNS: Final = (
     *("source", "id", "kind"),
@@ -37,8 +37,8 @@ def row_frame(segments: Segments, columns: Iterable[str] = COLUMNS) -> pl.DataFr
 
     - `source`, `id`: strings; the id is the source's own or a hash of the content. Null where a step is called by hand.
     - `kind`: "conversation", "rated", "preference", "unpaired" or "prompt".
-    - `prompt`, `response`, `chosen`, `rejected`: the text of that scope (`curate.rows.segments.segments`), one space
-      between two turns; empty where the row has none.
+    - `prompt`, `response`, `last_response`, `chosen`, `rejected`: the text of that scope
+      (`curate.rows.segments.segments`), one space between two turns; empty where the row has none.
     - `turns`, `characters`, `words`: counts over all turns and completions. Int64.
     - `best_score`, `chosen_score`, `rejected_score`: Float64, null where the row has none.
     - `calls`: the number of calls that its turns make, Int64. `reasoning`: the reasoning before its turns, one space

@@ -37,7 +37,7 @@ EVERY_TEXT: Final = frozenset(TEXT_PARTS)
 PLACES: Final = tuple(side if part == "content" else f"{side}.{part}" for part in TEXT_PARTS for side in SIDES)
 """Where a text can be, as evidence says it: "chosen", "chosen.reasoning". The first are `SIDES`, with their codes."""
 
-Scope: TypeAlias = Literal["prompt", "first_user", "response", "all", "chosen", "rejected"]
+Scope: TypeAlias = Literal["prompt", "first_user", "response", "last_response", "all", "chosen", "rejected"]
 On: TypeAlias = Scope | frozenset[Role]
 """Which segments a step reads: a scope, or the turns of a set of roles."""
 
@@ -140,6 +140,7 @@ def segments(body: pa.RecordBatch, on: On = "all", parts: frozenset[TextPart] | 
     - `first_user`: the first user turn of the prompt.
     - `response`: a conversation's assistant turns; the completions of a rated or unpaired row; both answers of a
       preference row.
+    - `last_response`: of these, the last assistant turn of a conversation and of each answer of a preference row.
     - `chosen`, `rejected`: one answer of a preference row; no segment of other kinds.
     - a set of roles: messages of these roles; completions count as assistant turns.
 
@@ -259,7 +260,9 @@ def _mask(part: Part, on: On) -> NDArray[np.bool_] | None:
             return _first(part.row, part.role == USER)
         case "response" if part.side == "dialogue":
             return part.role == ASSISTANT
-        case "response":
+        case "last_response" if part.side not in {"prompt", "completion"}:
+            return _last(part.row, part.role == ASSISTANT)
+        case "response" | "last_response":
             return none if part.side == "prompt" else None
         case _:
             return None if part.side == on else none
@@ -286,6 +289,14 @@ def _first(row: NDArray[np.int32], hit: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if hit[i] and row[i] != hit_row:
             mask[i] = True
             hit_row = row[i]
+    return mask
+
+
+def _last(row: NDArray[np.int32], hit: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark each row's last hit."""
+    mask = np.zeros(len(row), np.bool_)
+    hits = np.flatnonzero(hit)
+    mask[hits[np.diff(row[hits], append=-1) != 0]] = True
     return mask
 
 

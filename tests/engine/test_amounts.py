@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from curate.errors import ShortageError
 from curate.mix.spec import Fraction, Repeat, Rows, Source, Tokens
-from curate.mix.tokens import Tokenizer
 from curate.result.build import Build
 from curate.result.tables import composition
+from curate.rows.tokens import Tokenizer
 from curate.steps.filters.shape import shape
 from tests.support.build_data import built, chat, chats, hashes, said, source, texts
 
@@ -30,16 +30,9 @@ def tokens_of(done: Build) -> dict[str, int]:
 
 
 @pytest.fixture
-def tokenizer(tmp_path: Path) -> Tokenizer:
+def tokenizer(words_tokenizer: Path) -> Tokenizer:
     """A tokenizer that knows three words."""
-    import tokenizers
-
-    words = {"one": 0, "two": 1, "three": 2, "?": 3}
-    model = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="?"))  # noqa: S106
-    model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    (tmp_path / "words").mkdir()
-    model.save(str(tmp_path / "words" / "tokenizer.json"))
-    return Tokenizer(str(tmp_path / "words"), per_turn=2)
+    return Tokenizer(str(words_tokenizer), per_turn=2)
 
 
 def test_every_take_comes_to_its_count(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
@@ -43,7 +43,7 @@ from curate.preview.leak_test import (
     plant,
 )
 from curate.rows.schema import BODIES, Kind
-from curate.rows.segments import On, segments, select
+from curate.rows.segments import On, Scope, segments, select
 from curate.steps.base import KeyLists, Resolved
 from curate.steps.decontaminate.decontaminate import Decontaminate, Mode, decontaminate
 from curate.text.ngrams import hash_words
@@ -226,9 +226,7 @@ def test_each_way_says_the_text_as_it_should() -> None:
 
 
 @pytest.mark.parametrize("kind", ["conversation", "rated", "preference"])
-@pytest.mark.parametrize(
-    "on", [USERS, frozenset({"assistant"}), "all", "prompt", "first_user", "response", "chosen", "rejected"]
-)
+@pytest.mark.parametrize("on", [USERS, frozenset({"assistant"}), *get_args(Scope)])
 def test_a_step_reads_what_is_planted_for_it(kind: Kind, on: On) -> None:
     rows = body(kind)
     reads = bool(select(segments(rows), on).parts)

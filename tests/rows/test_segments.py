@@ -47,6 +47,12 @@ def oracle(kind: Kind, rows: list[dict[str, Any]], on: On) -> list[Found]:
             asks = [text for text in texts if text[3] == "user" and text[1] in {"dialogue", "prompt"}]
             found += asks[:1]
             continue
+        if on == "last_response":
+            answers = {"dialogue", "chosen", "rejected"}
+            found += [text for text in texts if text[1] == "completion"]
+            last = {text[1]: text for text in texts if text[3] == "assistant" and text[1] in answers}
+            found += last.values()
+            continue
         for text, in_prompt in zip(texts, before, strict=True):
             _, side, _, role, _ = text
             response = role == "assistant" if side == "dialogue" else side != "prompt"

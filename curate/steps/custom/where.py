@@ -63,9 +63,9 @@ def where(
     """Keep the rows for which a Polars expression is true.
 
     The expression sees the columns of `curate.rows.frame.row_frame`: `source`, `id`, `kind`, `prompt`, `response`,
-    `chosen`, `rejected`, `turns`, `characters`, `words`, `best_score`, `calls`, `reasoning`, `tools`, `meta`,
-    `meta.<field>` (as text), and the scores of filters that ran before it as `step.score`. A row for which it is null
-    stays, as a row without a score does under every filter. The value is kept in the ledger as the score `value`.
+    `last_response`, `chosen`, `rejected`, `turns`, `characters`, `words`, `best_score`, `calls`, `reasoning`, `tools`,
+    `meta`, `meta.<field>` (as text), and the scores of filters that ran before it as `step.score`. A row for which it
+    is null stays, as a row without a score does under every filter. The value is in the ledger as the score `value`.
 
     Args:
         condition: An expression that is true or false for each row by itself: no aggregate, window, shuffle or Python

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError, did_you_mean
+from curate.errors import MixtureError, check_whole, did_you_mean
 from curate.rows.schema import kind_of
-from curate.rows.segments import CONTENT, Segments, TextPart, select
+from curate.rows.segments import CONTENT, Segments, Side, TextPart, select
 from curate.rows.sides import Unit, side, side_hashes, turns
+from curate.rows.tokens import Tokenizer, tokens
 from curate.rows.visible import visible
 from curate.steps._evidence import sort_and_trim
 from curate.steps._settings import check_choice
@@ -35,7 +36,7 @@ aspect, 99.7 % or more of the 1s that became 10s are that far apart, and 0.0 to 
 give more false alarms.
 """
 
-SIZES: Final = ("shared_characters", "shared_words")
+SIZES: Final = ("shared_characters", "shared_words", "token_difference")
 """Columns beside those of the lints."""
 
 Columns: TypeAlias = dict[str, NDArray[np.float64] | NDArray[np.int32]]
@@ -45,9 +46,11 @@ Columns: TypeAlias = dict[str, NDArray[np.float64] | NDArray[np.int32]]
 class LintPairs(Filter):
     """See `lint_pairs`. `drop` is in the order of `LINTS`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     name: ClassVar[str] = "lint_pairs"
     drop: tuple[Lint, ...] = ()
+    max_difference: int | None = None
+    tokenizer: Tokenizer | None = None
     cut: int | None = None
     unit: Unit = "characters"
     overall: str = "overall_score"
@@ -58,8 +61,9 @@ class LintPairs(Filter):
     language_model: str | None = field(default=None, metadata={"fingerprint": False})
 
     def bounds(self) -> tuple[Bound, ...]:
-        """One for each lint; no row may have what is to be dropped."""
-        return tuple(Bound(lint, lint, at_most=0 if lint in self.drop else None) for lint in LINTS)
+        """One for each lint, of which no row may have what is to be dropped, and the one of lengths."""
+        lints = (Bound(lint, lint, at_most=0 if lint in self.drop else None) for lint in LINTS)
+        return (*lints, Bound("length_difference", "token_difference", at_most=self.max_difference))
 
     def data_hashes(self) -> Mapping[str, str]:
         """Return the sha256 of the language model's file, if languages are detected."""
@@ -99,7 +103,8 @@ class LintPairs(Filter):
         columns["equal_answers"] = ((one.high == other.high) & (one.low == other.low)).astype(np.int32)
         first, second = (turns(visible(part), rows) for part in (chosen, rejected))
         characters, words, same = shared_start(first, second, classes())
-        columns |= dict(zip(SIZES, (characters, words), strict=True))
+        apart = np.abs(self._tokens(calls, "chosen") - self._tokens(calls, "rejected")).astype(np.int32)
+        columns |= dict(zip(SIZES, (characters, words, apart), strict=True))
         if self.cut is not None:
             shared = words if self.unit == "words" else characters
             alone = select(calls, "all", frozenset({"call"}))
@@ -108,6 +113,11 @@ class LintPairs(Filter):
             columns["equal_when_cut"] = (same | (shared >= self.cut)).astype(np.int32)
         if self.languages:
             columns["other_language"] = foreign(segments, self.language_model)
+
+    def _tokens(self, segments: Segments, name: Side) -> NDArray[np.int64]:
+        """Count the tokens of one side of each row."""
+        parts = tuple(part for part in segments.parts if part.side == name)
+        return tokens(segments._replace(parts=parts), self.tokenizer)
 
     def _rated(self, segments: Segments, body: pa.RecordBatch, columns: Columns) -> list[Evidence]:
         """Hold the ratings of each completion against each other."""
@@ -129,6 +139,8 @@ def _rating_notes(overall: NDArray[np.float64], aspects: NDArray[np.float64]) ->
 def lint_pairs(
     drop: Literal["all"] | Lint | tuple[Lint, ...] | list[Lint] = (),
     *,
+    max_difference: int | None = None,
+    tokenizer: Tokenizer | None = None,
     cut: int | None = None,
     unit: Unit = "characters",
     overall: str = "overall_score",
@@ -152,18 +164,18 @@ def lint_pairs(
       UltraFeedback's 1s that became 10s do. Numbers outside their scale are not compared.
     - `bad_rating`: completions without a finite rating that another of their row has ("N/A"), or all if the row has
       none; of a pair, 1 if only one score is present or one is not finite.
-    - `refusal_chosen`: refusals (family `cannot_help` of `refusals`) in the first 100 characters of chosen turns, if no
-      rejected turn has one.
+    - `refusal_chosen`: refusals (`cannot_help`) that begin chosen turns (100 characters), if no rejected turn has one.
     - `prompt_repeated`: answers that contain the whole last user turn, of eight words or more, in normal form.
     - `identity_leak`: phrases that name a maker or a model (families `provider` and `self_reference`).
-    - `other_language`: 1 if both answers are in another language than the last user turn, by `language()`, which needs
-      20 letters. Prompts about translation do not count.
+    - `other_language`: 1 if both answers are in another language than the last user turn, which is no translation.
 
-    The evidence lists up to eight hits per kind and row. Conversations have no faults; null text is empty; phrases are
-    English. For pairs with contradicting labels see `contradictions()`.
+    The column `token_difference`, bounded by `max_difference`, has the reason `length_difference`. The evidence lists
+    up to eight hits per kind and row. Phrases are English, null text is empty. See also `contradictions()`.
 
     Args:
         drop: The kinds to drop, or "all". By default rows are only scored.
+        max_difference: The most tokens by which both answers may differ; None is no limit. Olmo 3 has 100 for chat.
+        tokenizer: Counts these tokens; without one they are estimated (`curate.rows.tokens`).
         cut: The length for `equal_when_cut`, such as the limit of training; None leaves it at 0.
         unit: The unit of `cut`: "characters" or "words".
         overall: The name of the overall score of a completion.
@@ -178,8 +190,7 @@ def lint_pairs(
         The step.
 
     Raises:
-        MixtureError: A kind or unit is unknown, `cut` is below 1, a scale is not ascending, or a kind to drop is not
-            measured.
+        MixtureError: An unknown kind or unit, a number out of range, or a kind to drop that is not measured.
         SourceNotFoundError: The model does not exist.
 
     Example:
@@ -187,12 +198,14 @@ def lint_pairs(
         ('empty_side', 'equal_answers')
 
     References:
-        UltraFeedback issue 8 (an overall score of 1 became 10: `score if score > 1 else 10 * score`).
+        UltraFeedback issue 8 (a score of 1 became 10: `score if score > 1 else 10 * score`); arXiv:2512.13961, 5.3.1.
     """
     check_choice(f"lint_pairs(unit={unit!r})", unit, get_args(Unit))
-    _check(cut, overall_scale, aspect_scale)
+    _check(cut, max_difference, overall_scale, aspect_scale)
     return LintPairs(
         drop=_named(drop, cut, languages=languages),
+        max_difference=max_difference,
+        tokenizer=tokenizer,
         cut=cut,
         unit=unit,
         overall=overall,
@@ -224,7 +237,10 @@ def _named(
     return tuple(lint for lint in LINTS if lint in named)
 
 
-def _check(cut: int | None, *scales: tuple[float, float]) -> None:
+def _check(cut: int | None, max_difference: int | None, *scales: tuple[float, float]) -> None:
+    if max_difference is not None:
+        setting = f"lint_pairs(max_difference={max_difference!r})"
+        check_whole(setting, max_difference, hint=", in tokens, or None for no limit")
     if cut is not None and (isinstance(cut, bool) or not isinstance(cut, int) or cut < 1):
         raise MixtureError(
             f"lint_pairs(cut={cut!r}): a length is a whole number from 1 up, or None to leave answers whole"

@@ -130,7 +130,7 @@ def judge_of(model: str | os.PathLike[str], task: Task) -> Judge:
         message += ", ".join(classifier.labels[:8])
         raise MixtureError(message)
     roles = card.on if isinstance(card.on, frozenset) else frozenset()
-    answers = card.on in ("response", "all", "chosen", "rejected") or "assistant" in roles
+    answers = card.on in ("response", "last_response", "all", "chosen", "rejected") or "assistant" in roles
     if not (answers if task == "model" else card.on in ("prompt", "first_user") or roles == {"user"}):
         want = "answers, so train on='response' or on='all'" if task == "model" else "requests, so train on='prompt'"
         on = sorted(roles) or card.on

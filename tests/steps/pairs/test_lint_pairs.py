@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from curate.errors import MixtureError, SourceNotFoundError
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import SIDES, Segments, segments
 from curate.rows.sides import Unit
+from curate.rows.tokens import Tokenizer
 from curate.steps.base import decide
 from curate.steps.pairs._lint_texts import LINTS, Lint
 from curate.steps.pairs.lint_pairs import LintPairs, lint_pairs
@@ -108,6 +110,27 @@ def test_where_answers_part(one: str, other: str) -> None:
     columns = lint_pairs().score(segments(body([pair("Hi", one, other)]))).columns
     same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     assert columns["shared_characters"].tolist() == [same]
+
+
+@given(rows=st.lists(st.tuples(TEXTS, TEXTS), max_size=6), most=st.integers(0, 6))
+def test_answers_that_differ_too_much_in_length_are_dropped(rows: list[tuple[str, str]], most: int) -> None:
+    batch, step = body([pair("Hi", one, other) for one, other in rows]), lint_pairs(max_difference=most)
+    scores = step.score(segments(batch, step.reads))
+    apart = [abs(-(-len(one.encode()) // 4) + len(other.encode()) // -4) for one, other in rows]
+    assert scores.columns["token_difference"].tolist() == apart
+    dropped = [place == len(LINTS) for place in decide(scores, step.bounds(), len(rows)).bound]
+    assert dropped == [difference > most for difference in apart]
+    assert step.bounds()[len(LINTS)].reason == "length_difference"
+
+
+def test_the_length_of_answers_is_counted_by_a_tokenizer(words_tokenizer: Path) -> None:
+    batch = body([pair("Hi", "one two three", "three"), pair("Hi", "one", "one two three one two")])
+    step = lint_pairs(max_difference=2, tokenizer=Tokenizer(str(words_tokenizer)))
+    scores = step.score(segments(batch, step.reads))
+    assert scores.columns["token_difference"].tolist() == [2, 4]
+    assert [place >= 0 for place in decide(scores, step.bounds(), 2).bound] == [False, True]
+    with pytest.raises(MixtureError, match=r"max_difference=-1\): a whole number from 0 up, in tokens, or None"):
+        lint_pairs(max_difference=-1)
 
 
 def test_turns_are_cut_as_one_text() -> None:
