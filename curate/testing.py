@@ -248,8 +248,10 @@ def texts_of(row: Row, side: str, turn: int, part: str) -> list[str]:
     if part == "tools":
         return [row["tools"]]
     message = row[side][turn]
-    if part == "call":
-        return [text for call in message["tool_calls"] for text in (call["name"], call["arguments"])]
+    if part.startswith("call"):
+        number, _, of = part.removeprefix("call").partition(".")
+        call = message["tool_calls"][int(number) - 1]
+        return [call[of]] if of else [call["name"], call["arguments"]]
     return [message[part or "content"] or ""]
 
 

@@ -20,7 +20,7 @@ from curate.io.inputs import Opened
 from curate.mix.spec import MixtureSpec, Source
 from curate.rows.edits import apply_edits
 from curate.rows.schema import Kind
-from curate.rows.segments import PLACES, Context, Segments, segments, select
+from curate.rows.segments import Context, Segments, place_names, segments, select
 from curate.rows.take import take
 from curate.steps.base import Edit, Evidence, Filter, Group, GroupKeys, Paired, Pairing, Scores, Step, decide
 
@@ -35,7 +35,7 @@ HIT = pa.struct(
         ("match", pa.string()),
     ]
 )
-"""One hit: what a step matched, and where. `side` is a side, or one with a part: "dialogue.call"."""
+"""One hit: what a step matched, and where. `side` is a side, or one with a part: "dialogue.call2.arguments"."""
 
 Column: TypeAlias = NDArray[np.float64] | NDArray[np.int32] | pa.StringArray
 """A score or label for each row."""
@@ -223,11 +223,10 @@ def _evidence(hits: list[tuple[Stage, Evidence]], rows: int) -> pa.ListArray:
 
 def _spell(stage: Stage, found: Evidence) -> pa.StructArray:
     reasons = pa.array([bound.reason for bound in stage.step.bounds()], pa.string())  # type: ignore[attr-defined]
-    sides = pa.array(PLACES, pa.string())
     columns = [
         pa.repeat(pa.scalar(stage.label, pa.string()), len(found.row)),
         reasons.take(pa.array(found.reason)),
-        sides.take(pa.array(found.side)),
+        place_names(found.side),
         pa.array(found.turn, pa.int32()),
         pa.array(found.start, pa.int32()),
         pa.array(found.end, pa.int32()),

@@ -17,7 +17,7 @@ from curate.report.highlights import Hit, Span, cut
 from curate.result.build import Build
 from curate.result.folder import check_known, named_rows
 from curate.rows.schema import Kind
-from curate.rows.segments import SIDES
+from curate.rows.segments import OF_CALL, SIDES
 
 SHOWN: Final = 10
 """Rows shown for each step and reason."""
@@ -30,6 +30,9 @@ SURVIVOR_CHARACTERS: Final = 500
 
 AT_ONCE: Final = 16
 """Rows whose texts are read at the same time."""
+
+NAME, ARGUMENTS = OF_CALL[:2]
+"""How the place of a hit ends that is in the name of a call, or in its arguments."""
 
 AGAINST: Final = "against"
 """The source name of rows that a step compares with, and that are not part of the build."""
@@ -251,23 +254,32 @@ def _messages(side: str, messages: list[dict[str, Any]] | None) -> list[ShownTur
         if message["content"] or not calls:
             name = f"{role}, {message['name']}" if message.get("name") else role
             shown.append((side, number, name, message["content"] or ""))
-        shown += [(f"{side}.call", number, f"{role}, call of {call['name']}", call["arguments"]) for call in calls]
+        several = len(calls) > 1
+        for place, call in enumerate(calls, 1):
+            what = f"{role}, call {place}, of {call['name']}" if several else f"{role}, call of {call['name']}"
+            shown.append((f"{side}.call{place}", number, what, call["arguments"]))
     return shown
 
 
 def _turn(side: str, number: int, role: str, text: str, hits: Sequence[dict[str, Any]], whole: int | None) -> Turn:
-    """Return a turn with its hits: in its text, or, those of no length, on the turn itself."""
-    own = [hit for hit in hits if (hit["side"], hit["turn"]) == (side, number)]
-    # A turn may make several calls; a hit is in one of them that is long enough.
-    spans = [Hit(hit["start"], hit["end"], _title(hit)) for hit in own if hit["start"] < hit["end"] <= len(text)]
-    flags = tuple(dict.fromkeys(_title(hit) for hit in own if hit["start"] >= hit["end"]))
+    """Return a turn with its hits: in its text, or, those of no length or in the name of a call, on the turn itself."""
+    own = [hit for hit in hits if (_of_turn(hit["side"]), hit["turn"]) == (side, number)]
+    inside = [hit for hit in own if hit["start"] < hit["end"] <= len(text) and not hit["side"].endswith(NAME)]
+    spans = [Hit(hit["start"], hit["end"], _title(hit)) for hit in inside]
+    flags = tuple(dict.fromkeys(_title(hit) for hit in own if hit["start"] >= hit["end"] or hit["side"].endswith(NAME)))
     shown = cut(text, spans) if whole is None else cut(text, spans, whole=whole)
     whose, _, part = side.partition(".")
     return Turn("" if whose == "dialogue" else whose, role, tuple(shown), flags, folded=bool(part) and not own)
 
 
+def _of_turn(place: str) -> str:
+    """Return the place of a hit without what of a call it is."""
+    return place.removesuffix(NAME).removesuffix(ARGUMENTS)
+
+
 def _title(hit: dict[str, Any]) -> str:
-    return f"{hit['reason']}: {hit['match']}" if hit["match"] else str(hit["reason"])
+    what = f"{hit['reason']}: {hit['match']}" if hit["match"] else str(hit["reason"])
+    return f"{what} (in the name)" if hit["side"].endswith(NAME) else what
 
 
 def _shorten(turns: list[Turn]) -> tuple[Turn, ...]:

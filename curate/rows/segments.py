@@ -7,7 +7,7 @@ together with the row, side, turn and role it belongs to. A step reads segments 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +35,11 @@ CONTENT: Final[frozenset[TextPart]] = frozenset({"content"})
 EVERY_TEXT: Final = frozenset(TEXT_PARTS)
 
 PLACES: Final = tuple(side if part == "content" else f"{side}.{part}" for part in TEXT_PARTS for side in SIDES)
-"""Where a text can be, as evidence says it: "chosen", "chosen.reasoning". The first are `SIDES`, with their codes."""
+"""Where a text can be, as evidence says it: "chosen", "chosen.reasoning". The first are `SIDES`, with their codes.
+Within a turn, `call_place` tells its calls apart."""
+
+OF_CALL: Final = (".name", ".arguments", "")
+"""What of a call a place is: one of its two texts, or the whole of it."""
 
 Scope: TypeAlias = Literal["prompt", "first_user", "response", "last_response", "all", "chosen", "rejected"]
 On: TypeAlias = Scope | frozenset[Role]
@@ -48,6 +52,7 @@ class Part(NamedTuple):
     `index` is the place of a segment in `text`, `turn` is its message (or completion) number from 0 within its side,
     and `role` its code in `ROLES`. Segments come in row order, and in turn order within a row. `of` is what the texts
     are to their messages, and `path` the way to them in a batch: a column, then fields. Tools are turn 0 of the system.
+    Of calls, `number` says which of its turn's a text belongs to, from 0.
     """
 
     side: Side
@@ -58,16 +63,40 @@ class Part(NamedTuple):
     role: NDArray[np.uint8]
     of: TextPart = "content"
     path: tuple[str, ...] = ()
+    number: NDArray[np.int32] | None = None
 
-    @property
-    def place_code(self) -> int:
-        """The place of its texts, as an index into `PLACES`."""
-        return TEXT_PARTS.index(self.of) * len(SIDES) + SIDES.index(self.side)
+    def places(self, at: NDArray[np.signedinteger]) -> NDArray[np.int32]:
+        """Return where the segments at `at` are, as evidence has it: codes of `place_names`."""
+        if self.number is not None:
+            return call_place(self.side, self.number[at], "arguments" if self.is_json else "name")
+        return np.full(len(at), TEXT_PARTS.index(self.of) * len(SIDES) + SIDES.index(self.side), np.int32)
 
     @property
     def is_json(self) -> bool:
         """Whether its texts are JSON text: the arguments of calls, and tools."""
         return self.of == "tools" or self.path[-1:] == ("arguments",)
+
+
+Number = TypeVar("Number", int, NDArray[np.int32])
+
+
+def call_place(side: Side, number: Number, of: Literal["name", "arguments"] | None = None) -> Number:
+    """Return the place of one of a turn's calls, from 0, or of one of its texts, as a code of `place_names`.
+
+    >>> place_names(np.array([call_place("dialogue", 1), call_place("chosen", 0, "name")])).to_pylist()
+    ['dialogue.call2', 'chosen.call1.name']
+    """
+    return len(PLACES) * (1 + 3 * number + OF_CALL.index(f".{of}" if of else "")) + PLACES.index(f"{side}.call")
+
+
+def place_names(codes: NDArray[np.integer]) -> pa.StringArray:
+    """Return the names of places: of `PLACES`, and of calls, which people count from 1."""
+    known, which = np.unique(codes, return_inverse=True)
+    names = []
+    for beyond, code in zip(*np.divmod(known.astype(np.int64), len(PLACES)), strict=True):
+        number, of = divmod(int(beyond) - 1, len(OF_CALL))
+        names.append(PLACES[code] + (f"{number + 1}{OF_CALL[of]}" if beyond else ""))
+    return pa.array(names, pa.string()).take(pa.array(which))
 
 
 class Context(NamedTuple):
@@ -215,13 +244,15 @@ def _of_messages(content: Part, messages: pa.StructArray, column: str) -> Iterat
     within = np.arange(len(place)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     index = (first[place] + within).astype(np.int32)
     for field in ("name", "arguments"):
-        text = view(calls.values.field(field))
-        yield _at(content, place)._replace(text=text, index=index, of="call", path=(column, "tool_calls", field))
+        part = _at(content, place)._replace(text=view(calls.values.field(field)), index=index, of="call")
+        yield part._replace(path=(column, "tool_calls", field), number=within.astype(np.int32))
 
 
 def _at(part: Part, places: NDArray[np.integer]) -> Part:
     """Return the segments of `part` at these places."""
-    return part._replace(index=part.index[places], row=part.row[places], turn=part.turn[places], role=part.role[places])
+    index, row, turn, role = part.index[places], part.row[places], part.turn[places], part.role[places]
+    number = None if part.number is None else part.number[places]
+    return part._replace(index=index, row=row, turn=turn, role=role, number=number)
 
 
 @kernel

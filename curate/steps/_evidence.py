@@ -28,7 +28,7 @@ def part_hits(
     return Evidence(
         row=part.row[place],
         reason=np.full(len(place), reason, np.int16),
-        side=np.full(len(place), part.place_code, np.uint8),
+        side=part.places(place),
         turn=part.turn[place],
         start=start.astype(np.int32, copy=False),
         end=end.astype(np.int32, copy=False),
@@ -44,7 +44,7 @@ def sort_and_trim(hits: Iterable[Evidence], shown: int | None = SHOWN) -> Eviden
     given = [*hits]
     row, reason, side, turn, start, end = (
         np.concatenate([np.zeros(0, kind), *(each[place] for each in given)])
-        for place, kind in enumerate((np.int32, np.int16, np.uint8, np.int32, np.int32, np.int32))
+        for place, kind in enumerate((np.int32, np.int16, np.int32, np.int32, np.int32, np.int32))
     )
     match = pa.concat_arrays([pa.array([], pa.string()), *(each.match for each in given)])
     order = np.lexsort((end, start, turn, side, reason, row))

@@ -46,7 +46,7 @@ class Evidence(NamedTuple):
     Args:
         row: The row in the batch.
         reason: The bound it counts for, as an index into `Filter.bounds()`.
-        side: The side of the row and the part, as an index into `curate.rows.segments.PLACES`.
+        side: The place: an index into `curate.rows.segments.PLACES`, or what `Part.places` or `call_place` return.
         turn: The turn within that side; of calls, the turn that makes them.
         start: The first character of the hit in its segment, in Unicode code points.
         end: The character after its last.
@@ -55,7 +55,7 @@ class Evidence(NamedTuple):
 
     row: NDArray[np.int32]
     reason: NDArray[np.int16]
-    side: NDArray[np.uint8]
+    side: NDArray[np.integer]
     turn: NDArray[np.int32]
     start: NDArray[np.int32]
     end: NDArray[np.int32]

@@ -16,12 +16,15 @@ from curate.io.inputs import files
 from curate.io.tables import frame
 from curate.mix.spec import Repeat, Rows, Source
 from curate.mixture import Mixture
+from curate.report.dropped_rows import dropped_rows
+from curate.report.terminal_rows import row_text
 from curate.result.build import Build
 from curate.result.diff import diff
 from curate.rows.schema import row_schema
 from curate.steps.base import Step
 from curate.steps.dedup.dedup import dedup
 from curate.steps.dedup.exact_dedup import exact_dedup
+from curate.steps.filters.secrets_and_pii import secrets_and_pii
 from curate.steps.filters.shape import shape
 from curate.steps.filters.truecase import truecase
 from curate.steps.pairs.binarize import binarize
@@ -186,3 +189,29 @@ def test_the_page_shows_calls_folded_and_hits_open(tmp_path: Path) -> None:
     assert "unknown_tool: tide" in page
     assert not any(text in page for text in ("<b>Brest", "<u>spring", "other<i>"))
     assert "It is &lt;u&gt;spring&lt;/u&gt;." in page
+
+
+def test_page_terminal_and_ledger_say_which_call_and_which_of_its_texts(tmp_path: Path) -> None:
+    row = calling("Brest", id="r")
+    mail, name = "ann.lee@mail.org", "bo.lee@mail.org"
+    functions = [{"name": "tide", "arguments": '{"port": "Brest"}'}, {"name": name, "arguments": f'{{"to": "{mail}"}}'}]
+    row["messages"][1]["tool_calls"] = [{"type": "function", "function": one} for one in functions]
+    steps: list[Step] = [secrets_and_pii("drop", allow_large_drop=True)]
+    build = built(tmp_path / "b", [Source("s", files(save(tmp_path / "a.jsonl", [row, PLAIN])))], steps)
+    hits = build.lines.filter(pl.col("id") == "r").collect()["evidence"][0].to_list()
+    assert [(hit["side"], hit["turn"]) for hit in hits] == [
+        ("dialogue.call2.name", 1),
+        ("dialogue.call2.arguments", 1),
+    ]
+    (shown,) = dropped_rows(build)
+    calls = {turn.role: turn for turn in shown.turns if "call" in turn.role}
+    assert list(calls) == ["assistant, call 1, of tide", f"assistant, call 2, of {name}"]
+    first, second = calls.values()
+    assert (first.flags, [span.titles for span in first.text]) == ((), [()])
+    assert second.flags == ("email: email (in the name)",)
+    assert [span.text for span in second.text if span.titles] == [mail]
+    assert (first.folded, second.folded) == (True, False)
+    page = (build.path / "report.html").read_text()
+    assert f'call 2, of {name} <mark title="email: email (in the name)">' in page
+    assert f'<mark title="email: email">{mail}</mark>' in page
+    assert f"call 2, of {name}: " in row_text(shown).plain

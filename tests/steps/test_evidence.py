@@ -15,7 +15,7 @@ from curate.steps.base import Evidence
 Hit = tuple[int, int, int, int, int, int, str]
 SMALL = st.integers(0, 2)
 HITS = st.lists(st.tuples(SMALL, SMALL, SMALL, SMALL, st.integers(0, 30), st.integers(0, 30), st.sampled_from("ab")))
-KINDS = (np.int32, np.int16, np.uint8, np.int32, np.int32, np.int32)
+KINDS = (np.int32, np.int16, np.int32, np.int32, np.int32, np.int32)
 
 
 def evidence(hits: list[Hit]) -> Evidence:

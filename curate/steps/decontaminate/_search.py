@@ -68,7 +68,7 @@ HIT: Final = pa.struct(
         ("text", pa.int32()),
         ("reason", pa.int8()),
         ("score", pa.float64()),
-        ("side", pa.uint8()),
+        ("side", pa.int32()),
         ("turn", pa.int32()),
         ("start", pa.int32()),
         ("end", pa.int32()),
@@ -91,7 +91,7 @@ class Batch(NamedTuple):
     turns: TurnWords
     part: NDArray[np.int32]
     index: NDArray[np.int32]  # type: ignore[assignment]  # a tuple has a method of this name
-    side: NDArray[np.uint8]
+    side: NDArray[np.int32]
     turn: NDArray[np.int32]
 
     def strings(self, places: NDArray[np.int32]) -> pl.Series:
@@ -128,7 +128,7 @@ def batch_of(rows: int, parts: tuple[Part, ...]) -> Batch:
         turns,
         np.repeat(np.arange(len(parts), dtype=np.int32), counts)[order],
         _joined([part.index for part in parts], np.int32)[order],
-        np.repeat(np.array([part.place_code for part in parts], np.uint8), counts)[order],
+        _joined([part.places(np.arange(len(part.index))) for part in parts], np.int32)[order],
         _joined([part.turn for part in parts], np.int32)[order],
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from curate.errors import MixtureError, did_you_mean
 from curate.evalsets.items import EvalSet
-from curate.rows.segments import CONTENT, PLACES, On, Part, Segments, TextPart, check_on, check_parts, select
+from curate.rows.segments import CONTENT, On, Part, Segments, TextPart, check_on, check_parts, place_names, select
 from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.decontaminate._fuzzy import LOWEST, rephrased, sought
 from curate.steps.decontaminate._index import Index, compiled
@@ -80,7 +80,7 @@ class Decontaminate(Group):
     """See `decontaminate`. With `answers`, every turn of completions, chosen and rejected is searched beside `on`."""
 
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     findings: ClassVar[tuple[Finding, ...]] = (Finding("contamination", "Contamination", table="items"),)
     evals: tuple[EvalSet, ...]
     on: On = USERS
@@ -218,7 +218,7 @@ def _by_item(hits: pl.DataFrame, index: Index) -> pl.DataFrame:
         item=ids,
         match=evals + "/" + ids,
         reason=pl.Series(REASONS, dtype=pl.String).gather(found["reason"]),
-        side=pl.Series(PLACES, dtype=pl.String).gather(found["side"]),
+        side=pl.Series(place_names(found["side"].to_numpy())),
     )
 
 

@@ -9,7 +9,7 @@ import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from curate.rows.parts import is_full, items_have, parts_used
 from curate.rows.schema import PARTS
-from curate.rows.segments import PLACES, Segments, Side
+from curate.rows.segments import PLACES, Segments, Side, call_place
 from curate.steps.base import Evidence
 from curate.text.json_text import decoded
 
@@ -33,7 +33,7 @@ WITH_CALLS: Final = 1 << PARTS.index("tool_calls") | 1 << PARTS.index("tool_call
 
 
 class CallFault(NamedTuple):
-    """What is wrong with a call or a result: row, place in `REASONS`, place in `PLACES`, turn, and a word for it."""
+    """What is wrong with a call or a result: row, place in `REASONS`, where, turn, and a word for it."""
 
     row: int
     reason: int
@@ -72,7 +72,7 @@ def fault_evidence(faults: Iterable[CallFault], reasons: list[str]) -> Evidence:
     return Evidence(
         np.array([fault.row for fault in shown], np.int32),
         np.array([reasons.index(REASONS[fault.reason]) for fault in shown], np.int16),
-        np.array([fault.place for fault in shown], np.uint8),
+        np.array([fault.place for fault in shown], np.int32),
         np.array([fault.turn for fault in shown], np.int32),
         none,
         none,
@@ -95,9 +95,9 @@ def _of_row(dialogues: list[tuple[Side, list[Message]]], tools: str | None) -> I
     of_prompt: list[_Waiting] = []
     for side, messages in dialogues:
         for turn, message in enumerate(messages):
-            for call in message["tool_calls"] or ():
-                for reason, word in _of_call(call["name"], call["arguments"], offered):
-                    yield reason, PLACES.index(f"{side}.call"), turn, word
+            for number, call in enumerate(message["tool_calls"] or ()):
+                for reason, of, word in _of_call(call["name"], call["arguments"], offered):
+                    yield reason, call_place(side, number, of), turn, word
         found, waiting = _unmatched(messages, side, of_prompt)
         unmatched |= Counter(found)
         of_prompt = waiting if side in {"dialogue", "prompt"} else of_prompt
@@ -105,13 +105,13 @@ def _of_row(dialogues: list[tuple[Side, list[Message]]], tools: str | None) -> I
         yield REASONS.index("unmatched_call"), place, turn, word
 
 
-def _of_call(name: str, arguments: str, offered: Tools) -> Iterator[tuple[int, str]]:
-    """Yield reason and word of what is wrong with one call."""
+def _of_call(name: str, arguments: str, offered: Tools) -> Iterator[tuple[int, Literal["name", "arguments"], str]]:
+    """Yield reason, text and word of what is wrong with one call."""
     if offered.is_whole and name not in offered.schemas:
-        yield REASONS.index("unknown_tool"), name
+        yield REASONS.index("unknown_tool"), "name", name
     wrong = _misfit(arguments, offered.schemas.get(name))
     if wrong:
-        yield REASONS.index("bad_arguments"), name + wrong
+        yield REASONS.index("bad_arguments"), "arguments", name + wrong
 
 
 def _misfit(arguments: str, schema: Schema | None) -> str:
@@ -147,8 +147,8 @@ def _unmatched(
             waiting = [call for place, call in enumerate(waiting) if place not in answered]
         else:
             found += [(call.place, call.turn, call.name) for call in waiting]
-            place = PLACES.index(f"{side}.call")
-            waiting = [_Waiting(place, turn, call["id"], call["name"]) for call in message["tool_calls"] or ()]
+            calls = enumerate(message["tool_calls"] or ())
+            waiting = [_Waiting(call_place(side, k), turn, call["id"], call["name"]) for k, call in calls]
     return found, waiting
 
 

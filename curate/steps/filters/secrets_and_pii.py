@@ -27,7 +27,7 @@ SHOWN: Final = 8
 class SecretsAndPii(Filter):
     """Counts the hits of each kind and, if `drop`, lets no row with one pass; see `secrets_and_pii`."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     name: ClassVar[str] = "secrets_and_pii"
     kinds: tuple[Kind, ...] = KINDS
     parts: frozenset[TextPart] = EVERY_TEXT
@@ -84,8 +84,7 @@ def _evidence(part: Part, kinds: tuple[Kind, ...]) -> tuple[NDArray[np.int32], .
     hits = find_secrets(part.text, part.index, kinds, values=part.is_json)
     start, end = character_places(part.text, part.index[hits.place], hits.start, hits.stop)
     reason = np.array([kinds.index(kind) if kind in kinds else -1 for kind in KINDS], np.int32)[hits.kind]
-    side = np.full(len(start), part.place_code, np.int32)
-    return part.row[hits.place], reason, side, part.turn[hits.place], start, end
+    return part.row[hits.place], reason, part.places(hits.place), part.turn[hits.place], start, end
 
 
 def _shown(columns: list[NDArray[np.int32]], kinds: tuple[Kind, ...]) -> Evidence:
@@ -101,7 +100,7 @@ def _shown(columns: list[NDArray[np.int32]], kinds: tuple[Kind, ...]) -> Evidenc
     return Evidence(
         row[order],
         reason[order].astype(np.int16),
-        side[order].astype(np.uint8),
+        side[order],
         turn[order],
         start[order],
         end[order],

@@ -129,8 +129,8 @@ class BatchHits(NamedTuple):
 
     def evidence(self, matches: pa.StringArray) -> Evidence:
         """Return the hits as evidence."""
-        reason, side = self.reason.astype(np.int16), self.side.astype(np.uint8)
-        return Evidence(self.row, reason, side, self.turn, self.start, self.end, matches.take(pa.array(self.phrase)))
+        reason, match = self.reason.astype(np.int16), matches.take(pa.array(self.phrase))
+        return Evidence(self.row, reason, self.side, self.turn, self.start, self.end, match)
 
 
 class DetectedRefusals(NamedTuple):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from curate.rows.schema import FULL, Kind
-from curate.rows.segments import PLACES, segments
+from curate.rows.segments import place_names, segments
 from curate.rows.take import take
 from curate.steps.filters.shape import Shape, shape
 
@@ -59,8 +59,8 @@ def found(batch: pa.RecordBatch, step: Shape) -> list[tuple[str, str, int, str]]
             scores.columns[bound.score].sum()
             == (np.array([bounds[k].reason for k in hits.reason]) == bound.reason).sum()
         )
-    columns = zip(hits.reason, hits.side, hits.turn, hits.match.to_pylist(), strict=True)
-    return [(bounds[reason].reason, PLACES[side], int(turn), word) for reason, side, turn, word in columns]
+    columns = zip(hits.reason, place_names(hits.side).to_pylist(), hits.turn, hits.match.to_pylist(), strict=True)
+    return [(bounds[reason].reason, side, int(turn), word) for reason, side, turn, word in columns]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_call_of_a_tool_on_offer_is_right(tools: list[Any]) -> None:
 
 @pytest.mark.parametrize("tools", [["time"], [{"name": "time"}], [NESTED | {"function": {"name": "time"}}]])
 def test_a_call_of_another_tool_is_unknown(tools: list[Any]) -> None:
-    assert faults(user(), called("1"), tools=tools) == [("unknown_tool", "dialogue.call", 1, "weather")]
+    assert faults(user(), called("1"), tools=tools) == [("unknown_tool", "dialogue.call1.name", 1, "weather")]
 
 
 @pytest.mark.parametrize("tools", [None, "not JSON", "{}", [], [{"type": "web_search"}], [1]])
@@ -103,13 +103,15 @@ def test_where_the_tools_are_not_known_none_is_unknown(tools: Any) -> None:  # n
     ],
 )
 def test_arguments_are_json_and_fit_their_schema(arguments: str, word: str | None) -> None:
-    expected = [("bad_arguments", "dialogue.call", 1, word)] if word else []
+    expected = [("bad_arguments", "dialogue.call1.arguments", 1, word)] if word else []
     assert faults(user(), called("1", arguments=arguments), tools=[NESTED]) == expected
 
 
 def test_without_a_schema_arguments_are_any_json() -> None:
     assert faults(user(), called("1", arguments='"Oslo"')) == []
-    assert faults(user(), called("1", arguments="Oslo")) == [("bad_arguments", "dialogue.call", 1, "weather: not JSON")]
+    assert faults(user(), called("1", arguments="Oslo")) == [
+        ("bad_arguments", "dialogue.call1.arguments", 1, "weather: not JSON")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -133,11 +135,11 @@ def test_a_schema_of_bad_will_takes_little_time() -> None:
     start = time.perf_counter()
     arguments = json.dumps({"days": "a" * 50_000 + "!"})
     hits = faults(user(), called("1", arguments=arguments), tools=[{"name": "weather", "parameters": schema}])
-    assert hits == [("bad_arguments", "dialogue.call", 1, "weather.days: pattern")]
+    assert hits == [("bad_arguments", "dialogue.call1.arguments", 1, "weather.days: pattern")]
     assert time.perf_counter() - start < 5
 
 
-CALL, RESULT = ("unmatched_call", "dialogue.call"), ("unmatched_call", "dialogue")
+CALL, SECOND, THIRD, RESULT = (("unmatched_call", f"dialogue{of}") for of in (".call1", ".call2", ".call3", ""))
 
 
 @pytest.mark.parametrize(
@@ -148,15 +150,15 @@ CALL, RESULT = ("unmatched_call", "dialogue.call"), ("unmatched_call", "dialogue
         ([user(), called("1")], []),
         ([user(), called("1", "2"), result("1")], []),
         ([user(), called("1"), said()], [(*CALL, 1, "weather")]),
-        ([user(), called("1", "2"), result("1"), said()], [(*CALL, 1, "weather")]),
+        ([user(), called("1", "2"), result("1"), said()], [(*SECOND, 1, "weather")]),
         ([user(), called("1"), result("2"), said()], [(*RESULT, 2, "result"), (*CALL, 1, "weather")]),
         ([user(), called("1"), result("1"), result("1")], [(*RESULT, 3, "result")]),
         ([user(), result("1"), said()], [(*RESULT, 1, "result")]),
         ([user(), called(None, None), result(), result(), said()], []),
         ([user(), called(None, None), result(), said()], []),
         ([user(), called(None, None), result(), result(), result(), said()], [(*RESULT, 4, "result")]),
-        ([user(), called(None, None, None), result(), result(), said()], [(*CALL, 1, "weather")]),
-        ([user(), called("1", "2"), result(), said()], [(*CALL, 1, "weather")]),
+        ([user(), called(None, None, None), result(), result(), said()], [(*THIRD, 1, "weather")]),
+        ([user(), called("1", "2"), result(), said()], [(*SECOND, 1, "weather")]),
         ([user(), called("1", None), result("2"), result("1"), said()], []),
         ([user(), called("1"), user(), result("1"), said()], [(*RESULT, 3, "result"), (*CALL, 1, "weather")]),
     ],
@@ -177,11 +179,11 @@ def test_answers_of_pairs_go_on_from_their_prompt() -> None:
         "tools": '["weather"]',
     }
     step = shape(role_order=False)
-    assert found(body(row, kind="preference"), step) == [("unmatched_call", "prompt.call", 1, "weather")]
+    assert found(body(row, kind="preference"), step) == [("unmatched_call", "prompt.call1", 1, "weather")]
     row["rejected"] = [result("1"), called("2", name="no"), result("3")]
     assert found(body(row, kind="preference"), shape(role_order=False, unanswered=True)) == [
         ("unmatched_call", "rejected", 2, "result"),
-        ("unknown_tool", "rejected.call", 1, "no"),
+        ("unknown_tool", "rejected.call1.name", 1, "no"),
     ]
     rated = {"messages": [user(), called("1"), result("1")], "completions": [{"content": "So.", "scores": []}]}
     assert found(body(rated, kind="rated"), step) == []

@@ -12,7 +12,7 @@ from curate.errors import MixtureError
 from curate.kernels.buffers import view
 from curate.rows.edits import apply_edits
 from curate.rows.schema import BODIES, FULL, Kind
-from curate.rows.segments import EVERY_TEXT, PLACES, SIDES, Segments, segments
+from curate.rows.segments import EVERY_TEXT, SIDES, Segments, place_names, segments
 from curate.rows.take import take
 from curate.steps.base import decide
 from curate.steps.filters.secrets_and_pii import SHOWN, MaskSecretsAndPii, SecretsAndPii, secrets_and_pii
@@ -155,19 +155,21 @@ def test_parts_are_counted_where_they_are() -> None:
     texts = {
         "dialogue": row["messages"][2]["content"],
         "dialogue.reasoning": row["messages"][1]["reasoning"],
-        "dialogue.call": row["messages"][1]["tool_calls"][0]["arguments"],
+        "dialogue.call1.arguments": row["messages"][1]["tool_calls"][0]["arguments"],
         "dialogue.tools": row["tools"],
     }
     shown = {
-        (PLACES[side], turn, texts[PLACES[side]][start:end])
-        for side, turn, start, end in zip(found.side, found.turn, found.start, found.end, strict=True)
+        (side, turn, texts[side][start:end])
+        for side, turn, start, end in zip(
+            place_names(found.side).to_pylist(), found.turn, found.start, found.end, strict=True
+        )
     }
     mail, number = SAID["email"], "".join(sign for sign in SAID["card"] if sign.isdigit())
     assert shown == {
         ("dialogue", 2, mail),
         ("dialogue.reasoning", 1, mail),
-        ("dialogue.call", 1, mail),
-        ("dialogue.call", 1, number),
+        ("dialogue.call1.arguments", 1, mail),
+        ("dialogue.call1.arguments", 1, number),
         ("dialogue.tools", 0, mail),
     }
 
