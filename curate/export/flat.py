@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from curate.io.formats.marked_calls import Form, forms
 from curate.io.reasoning import CLOSE, OPEN, around
 from curate.rows.parts import items_have
 from curate.rows.schema import ROLES
@@ -22,10 +23,12 @@ class MessageColumn:
     """One column of messages, flat: `row` is the row of each message, `place` its place there, `size` how many are."""
 
     marks: Mapping[str, dict[int, str]]
-    """What is before and after the reasoning of a message, where the source did not have it in the usual form."""
+    """What is before and after the reasoning of a message, where the source did not have it in the usual form; `forms`
+    is how the source had the calls or results of a message in its text."""
 
     def __init__(self, lists: pa.ListArray) -> None:
         self.marks = {OPEN: {}, CLOSE: {}}
+        self.forms: dict[int, Form] = {}
         offsets = np.asarray(lists.offsets)
         counts = np.diff(offsets)
         self.ends: NDArray[np.int32] = (offsets - offsets[0]).astype(np.int32)
@@ -73,12 +76,14 @@ class MessageColumn:
         """Return a word for each message, by the code of its role."""
         return pa.array(words).take(pa.array(self.role))
 
-    def lists(self, fields: Mapping[str, pa.Array | None]) -> pa.ListArray:
-        """Return lists like these, of messages with other fields; a field that is None is left out."""
+    def lists(self, fields: Mapping[str, pa.Array | None], left_out: Mask | None = None) -> pa.ListArray:
+        """Return lists like these, of messages with other fields, but for some; a field that is None is left out."""
         there = {name: array for name, array in fields.items() if array is not None}
-        return pa.ListArray.from_arrays(
-            pa.array(self.ends), pa.StructArray.from_arrays(list(there.values()), names=list(there))
-        )
+        items, ends = pa.StructArray.from_arrays(list(there.values()), names=list(there)), self.ends
+        if left_out is not None and left_out.any():
+            ends = np.concatenate([[0], np.cumsum(~left_out)])[ends].astype(np.int32)
+            items = items.filter(pa.array(~left_out))
+        return pa.ListArray.from_arrays(pa.array(ends), items)
 
     def with_reasoning(self, texts: pa.Array) -> pa.Array:
         """Return texts, one for each message, behind the reasoning of its message where there is some."""
@@ -107,13 +112,27 @@ class FlatRows:
         self.sides = {
             field.name: MessageColumn(batch[field.name]) for field in batch.schema if items_have(field.type, "role")
         }
-        marked = pc.match_substring(batch["meta"], '"think_marks"')
-        for row in np.flatnonzero(np.asarray(marked)).tolist():
-            for (name, turn), marks in around(batch["meta"][row].as_py()).items():
-                side = self.sides.get("messages" if name == "dialogue" else name)
-                if side is not None and turn < side.ends[row + 1] - side.ends[row]:
+        for row, meta in self._with("think_marks"):
+            for place, marks in around(meta).items():
+                for side, message in self._message(row, *place):
                     for usual, mark in zip((OPEN, CLOSE), marks, strict=True):
-                        side.marks[usual][int(side.ends[row]) + turn] = mark
+                        side.marks[usual][message] = mark
+        for row, meta in self._with("call_marks"):
+            for place, form in forms(meta).items():
+                for side, message in self._message(row, *place):
+                    side.forms[message] = form
+
+    def _with(self, name: str) -> Iterator[tuple[int, str]]:
+        """Yield each row, and its `meta`, that names something."""
+        named = pc.match_substring(self.batch["meta"], f'"{name}"')
+        for row in np.flatnonzero(np.asarray(named)).tolist():
+            yield row, self.batch["meta"][row].as_py()
+
+    def _message(self, row: int, name: str, turn: int) -> Iterator[tuple[MessageColumn, int]]:
+        """Yield a turn's column and place there, if the row has this turn."""
+        side = self.sides.get(name, self.sides.get("messages"))
+        if side is not None and turn < side.ends[row + 1] - side.ends[row]:
+            yield side, int(side.ends[row]) + turn
 
     def __len__(self) -> int:
         return int(self.batch.num_rows)

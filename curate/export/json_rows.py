@@ -10,10 +10,13 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec import Raw
 
 from curate.export.flat import Mask, MessageColumn
 from curate.io.formats.calls import python_calls
+from curate.io.formats.marked_calls import without_forms, written
+from curate.rows.schema import TOOL
 from curate.rows.validate import Call, Fault
 
 _ENCODER: Final = msgspec.json.Encoder()
@@ -87,14 +90,31 @@ def calls_as_json(messages: MessageColumn) -> pa.Array:
     return pa.array([_ENCODER.encode(one if len(one) > 1 else one[0]).decode() for one in made], pa.string())
 
 
-def calls_in_tags(messages: MessageColumn) -> pa.Array:
-    """Return the calls of each message that makes some as Hermes and Qwen write them into its text."""
+def calls_in_text(messages: MessageColumn) -> pa.Array:
+    """Return the text of each message that makes calls, with them as the source had them, or as Hermes and Qwen do."""
+    texts = messages.items.field("content")
+    made = [written(texts[at].as_py() or "", calls, messages.forms.get(at, ())) for at, calls in _calls(messages)]
+    return pa.array(made, pa.string())
 
-    def tagged(call: Call) -> str:
-        known = {"name": call.name, "arguments": Raw(call.arguments.encode())}
-        return f"<tool_call>\n{_ENCODER.encode(known).decode()}\n</tool_call>"
 
-    return pa.array(["\n".join(map(tagged, calls)) for _, calls in _calls(messages)], pa.string())
+def results_in_text(messages: MessageColumn, texts: pa.Array) -> tuple[pa.Array, Mask]:
+    """Return texts, those of results as the source had them, and the messages whose text is in one before them."""
+    first, gone = np.zeros((2, len(messages.items)), bool)
+    made: list[str] = []
+    for at, form in sorted(messages.forms.items()):
+        if form[1:2] == ["result"] and messages.role[at] == TOOL:
+            count = min(len(form) // 2, int(messages.size[at] - messages.place[at]))
+            results = [text or "" for text in texts.slice(at, count).to_pylist()]
+            made.append("".join(word for pair in zip(form[::2], results, strict=False) for word in pair) + form[-1])
+            first[at] = True
+            gone[at + 1 : at + count] = True
+    return pc.replace_with_mask(texts, pa.array(first), pa.array(made, pa.string())), gone
+
+
+def without_marks(meta: pa.Array) -> pa.Array:
+    """Return `meta` without the forms of calls and results in text, which it then has."""
+    found = pc.match_substring(meta, '"call_marks"')
+    return pc.replace_with_mask(meta, found, pa.array(map(without_forms, meta.filter(found).to_pylist()), pa.string()))
 
 
 def calls_as_python(messages: MessageColumn, originals: Mapping[int, str]) -> pa.Array:

@@ -10,7 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.export.flat import FlatRows, Mask, MessageColumn
-from curate.export.json_rows import calls_in_tags, not_lists_of_objects, not_objects, not_python
+from curate.export.json_rows import (
+    calls_in_text,
+    not_lists_of_objects,
+    not_objects,
+    not_python,
+    results_in_text,
+    without_marks,
+)
 from curate.io.reasoning import CLOSE
 from curate.rows.schema import ASSISTANT, SYSTEM, TOOL, USER
 
@@ -167,24 +174,20 @@ def changed(rows: FlatRows, without: Collection[str], flatten: Collection[str]) 
     """Return rows without some parts, and with some in the text of their messages."""
     if not without and not flatten:
         return rows
-    names, columns = [], []
-    for name, column in zip(rows.batch.schema.names, rows.batch.columns, strict=True):
-        if name in without:
-            continue
-        side = rows.sides.get(name)
-        names.append(name)
-        columns.append(column if side is None else _changed(side, without, flatten))
-    return FlatRows(pa.RecordBatch.from_arrays(columns, names=names))
+    columns = {name: rows.batch[name] for name in rows.batch.schema.names if name not in without}
+    columns |= {name: _changed(side, without, flatten) for name, side in rows.sides.items()}
+    if "calls" in flatten:
+        columns["meta"] = without_marks(columns["meta"])
+    return FlatRows(pa.RecordBatch.from_pydict(columns))
 
 
 def _changed(side: MessageColumn, without: Collection[str], flatten: Collection[str]) -> pa.ListArray:
     texts, calls = side.items.field("content"), side.part("tool_calls")
     if "calls" in flatten and side.calls.any():
-        there = side.calls > 0
-        before = pc.fill_null(texts.filter(pa.array(there)), "")
-        gap = pc.if_else(pc.equal(before, ""), "", "\n")
-        tagged = pc.binary_join_element_wise(before, gap, calls_in_tags(side), "")
-        texts = pc.replace_with_mask(texts, there, tagged)
+        texts = pc.replace_with_mask(texts, pa.array(side.calls > 0), calls_in_text(side))
+    gone_turns = np.zeros(len(texts), bool)
+    if "calls" in flatten and side.forms:
+        texts, gone_turns = results_in_text(side, texts)
     if "reasoning" in flatten:
         texts = side.with_reasoning(texts)
     gone = {"tool_calls"} if "calls" in flatten else set()
@@ -194,7 +197,7 @@ def _changed(side: MessageColumn, without: Collection[str], flatten: Collection[
     fields = {field.name: side.items.field(field.name) for field in side.items.type if field.name not in gone}
     if calls is not None and "tool_calls" in fields and "call_ids" in without:
         fields["tool_calls"] = _without_ids(calls)
-    return side.lists({**fields, "content": texts})
+    return side.lists({**fields, "content": texts}, left_out=gone_turns)
 
 
 def _without_ids(calls: pa.ListArray) -> pa.ListArray:

@@ -9,6 +9,7 @@ from curate.errors import MixtureError, SourceNotFoundError
 from curate.io.blocks import ReadOptions
 from curate.io.detect import FormatName, named
 from curate.io.formats.base import Format
+from curate.io.formats.marked_calls import Calls
 from curate.io.inputs import Files, Input
 from curate.io.paths import PACKED, SUFFIXES, File, resolve
 from curate.io.reasoning import Reasoning
@@ -73,6 +74,7 @@ def hub(
     revision: str | None = None,
     id: str | None = "id",  # noqa: A002
     reasoning: Reasoning = "text",
+    calls: Calls = "text",
 ) -> Input:
     """Rows from the files of a dataset repository on the Hub, as `files` reads them; needs `curate[datasets]`.
 
@@ -87,6 +89,7 @@ def hub(
             of what was read either way.
         id: As in `files`.
         reasoning: As in `files`.
+        calls: As in `files`.
 
     Returns:
         An input. Opening it raises `MixtureError` if the extra is not installed, and `SourceNotFoundError` if the files
@@ -106,6 +109,7 @@ def hub(
         format=named(format),
         id=id,
         reasoning=reasoning,
+        calls=calls,
         paths=(),
         how=ReadOptions(),
         repository=repository,

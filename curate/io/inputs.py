@@ -43,6 +43,7 @@ from curate.io.detect import (
     named,
 )
 from curate.io.formats.base import Format
+from curate.io.formats.marked_calls import Calls, split_calls
 from curate.io.jsonl.fast_path import parse_block
 from curate.io.labels import first_items
 from curate.io.parse import parse_lines, parse_objects
@@ -64,12 +65,13 @@ class Input(ABC):
     format: Format | None = None
     id: str | None = "id"
     reasoning: Reasoning = "text"
+    calls: Calls = "text"
 
     def __post_init__(self) -> None:
-        if self.reasoning not in get_args(Reasoning):
-            raise MixtureError(
-                f"reasoning={self.reasoning!r}: {did_you_mean(str(self.reasoning), get_args(Reasoning))}"
-            )
+        for name, known in (("reasoning", get_args(Reasoning)), ("calls", get_args(Calls))):
+            value = getattr(self, name)
+            if value not in known:
+                raise MixtureError(f"{name}={value!r}: {did_you_mean(str(value), known)}")
 
     def open(self, root: str | None = None) -> Opened:
         """Resolve the files, and detect the format; relative paths start at `root` (the working directory).
@@ -180,7 +182,8 @@ class Opened:
     def parse(self, block: Block) -> Parsed:
         """Parse a block; bad rows are quarantined. Pure: blocks may go to any thread or machine."""
         parsed = self._parsed(block)
-        return parsed if self.input.reasoning == "text" else parsed._replace(body=split_reasoning(parsed.body))
+        body = parsed.body if self.input.calls == "text" else split_calls(parsed.body)
+        return parsed._replace(body=body if self.input.reasoning == "text" else split_reasoning(body))
 
     def _parsed(self, block: Block) -> Parsed:
         name = self.format.id_column if self.format.id_column is not None else self.input.id
@@ -273,6 +276,7 @@ def files(
     dialect: str | csv.Dialect | type[csv.Dialect] | None = None,
     encoding: str | None = None,
     reasoning: Reasoning = "text",
+    calls: Calls = "text",
 ) -> Input:
     r"""Rows from files: JSON, JSON lines, CSV, TSV, Parquet and Arrow, each also packed by gzip, zstd, xz or bzip2.
 
@@ -296,6 +300,12 @@ def files(
         encoding: The encoding of text files, such as "cp1252". None is UTF-8; UTF-16 and UTF-32 are recognised.
         reasoning: "split" makes `<think>...</think>` at the start of an answer's text the reasoning of its message, so
             that steps judge the answer alone; "text" leaves it in the text. An export writes it back as it was.
+        calls: "split" makes `<tool_call>...</tool_call>` at the end of an answer's text calls, and each
+            `<tool_response>...</tool_response>` of a tool's turn a result of its own, as in Hermes and SmolTalk2; of a
+            row without `tools`, the list within `<tools>...</tools>` of its system turn, or `xml_tools` of its
+            `chat_template_kwargs`, is also its tools. `export(flatten=["calls"])` writes the text back as it was. What
+            is no call, as JSON or a Python literal, or has text behind it stays text, as does Python code
+            (`<code>...</code>` of smolagents); "text" leaves all in the text.
 
     Returns:
         An input.
@@ -324,7 +334,12 @@ def files(
     names = None if columns is None else tuple(columns)
     how = ReadOptions(names, quoted, separator, unescape, described, encoding)
     return Files(
-        format=named(format), id=id, reasoning=reasoning, paths=tuple(os.fspath(path) for path in several), how=how
+        format=named(format),
+        id=id,
+        reasoning=reasoning,
+        calls=calls,
+        paths=tuple(os.fspath(path) for path in several),
+        how=how,
     )
 
 

@@ -15,6 +15,7 @@ from curate.io.arrow_rows import slices, together, valid
 from curate.io.blocks import BLOCK, Block
 from curate.io.detect import FormatName, named
 from curate.io.formats.base import Format
+from curate.io.formats.marked_calls import Calls
 from curate.io.inputs import PLACE, Input, at_once
 from curate.io.paths import File
 from curate.io.reasoning import Reasoning
@@ -71,6 +72,7 @@ def frame(
     *,
     id: str | None = "id",  # noqa: A002
     reasoning: Reasoning = "text",
+    calls: Calls = "text",
 ) -> Input:
     """Rows of a polars frame; nulls count as absent.
 
@@ -79,6 +81,7 @@ def frame(
         format: As in `files`.
         id: As in `files`.
         reasoning: As in `files`.
+        calls: As in `files`.
 
     Returns:
         An input.
@@ -102,6 +105,7 @@ def frame(
         format=named(format),
         id=id,
         reasoning=reasoning,
+        calls=calls,
         name="frame",
         batches=lambda: iter(data.to_arrow().to_batches()),
         rows=data.height,
@@ -123,6 +127,7 @@ def dataset(
     *,
     id: str | None = "id",  # noqa: A002
     reasoning: Reasoning = "text",
+    calls: Calls = "text",
 ) -> Input:
     """Rows of one split of a Hugging Face `datasets` object, streamed or not; nulls count as absent.
 
@@ -131,6 +136,7 @@ def dataset(
         format: As in `files`.
         id: As in `files`.
         reasoning: As in `files`.
+        calls: As in `files`.
 
     Returns:
         An input.
@@ -155,6 +161,7 @@ def dataset(
         format=named(format),
         id=id,
         reasoning=reasoning,
+        calls=calls,
         name="dataset",
         batches=batches,
         rows=len(data) if isinstance(data, Sized) else None,

@@ -22,6 +22,8 @@ from curate.engine.resolve import delivered, sample
 from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.detect import meta_names
+from curate.io.formats.marked_calls import unread_calls
+from curate.io.inputs import Input
 from curate.mix.plan import Share, Stock, declared_take, nothing_from, plan
 from curate.mix.spec import MixtureSpec, Rows, Source, Tokens
 from curate.preview.leak_test import LeakTest, leak_test
@@ -178,12 +180,24 @@ def _source(views: Sequence[PhasePreview], number: int) -> SourceCheck:
         steps=tuple(_step(view, number, stage) for view in mine for stage in view.phase.pipelines[number]),
         pairs=None if last is view else last.heads[number].read,
         left=int((last.states.fate[last.own(number)] == Fate.KEPT).sum()),
-        notes=job.opened.notes,
+        notes=(*job.opened.notes, *_unread(head, job.opened.input)),
         take=declared_take(view.phase.mixture, source),
         share=None,
         delivered=0,
         exact=False,
     )
+
+
+def _unread(head: FirstRows, source: Input) -> Iterator[str]:
+    """Say how many rows have calls in their text, and what reads them."""
+    rows = sum(unread_calls(one.parsed.body) for one in head.done)
+    if rows:
+        how = (
+            "which is no call, or has text behind it, and stays text"
+            if source.calls == "split"
+            else 'calls="split" of the source\'s function, such as files(), reads them as calls'
+        )
+        yield f"{rows:,} of the {head.read:,} rows read have <tool_call> in an answer's text: {how}"
 
 
 def _clashes(view: PhasePreview, own: slice) -> Iterator[str]:

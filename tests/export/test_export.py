@@ -77,7 +77,7 @@ def test_reasoning_and_calls_become_text(tmp_path: Path) -> None:
         tmp_path, "conversation", rows, "trl", flatten=["reasoning", "calls"], without=["names", "call_ids"]
     )
     said = [[turn["content"] for turn in row["messages"]][1] for row in values(made.path)]
-    call = '<tool_call>\n{"name":"tide","arguments":{"port":  "Brest", "days": 1.50}}\n</tool_call>'
+    call = '<tool_call>\n{"name": "tide", "arguments": {"port":  "Brest", "days": 1.50}}\n</tool_call>'
     assert said == [f"<think>\nI need a tool.\n</think>\n\n{call}", f"Let me see.\n{call}", "At 17:40.\n"]
     assert list(values(made.path)[0]["messages"][0]) == ["role", "content"]
     assert made.ledger.collect()["reason"].to_list() == [

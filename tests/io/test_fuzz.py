@@ -23,7 +23,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.errors import CurateError
+from curate.io.formats.marked_calls import forms as forms_in
+from curate.io.formats.marked_calls import written
 from curate.io.inputs import files
+from curate.rows.validate import Call
 from tests.support.build_data import built, source
 
 FILES: Final = int(os.environ.get("CURATE_FUZZ", "2000"))
@@ -49,6 +52,9 @@ WORDS: Final = (
     ";",
     "\r\n",
     "[1]",
+    "<tool_call>",
+    "{'name': 'f', 'arguments': {}}",
+    "</tool_call>",
 )
 
 Rows = list[dict[str, Any]]
@@ -189,10 +195,17 @@ def turns(parsed: Any) -> Texts:  # noqa: ANN401
     """Return the texts of the first two turns or answers of each row."""
     found: list[tuple[str, ...]] = []
     for row in parsed.body.to_pylist():
-        messages = [*row.get("prompt", []), *row.get("messages", [])]
-        answers = [turn["content"] for turn in [*row.get("chosen", []), *row.get("completions", [])]]
-        found.append(tuple([turn["content"] for turn in messages] + answers))
+        forms = {(side.replace("dialogue", "messages"), at): form for (side, at), form in forms_in(row["meta"]).items()}
+        sides = [side for side in ("prompt", "messages", "chosen", "completions") if side in row]
+        said = [(turn, forms.get((side, at), [])) for side in sides for at, turn in enumerate(row[side])]
+        found.append(tuple(text_of(turn, form) for turn, form in said))
     return found
+
+
+def text_of(turn: dict[str, Any], form: list[str]) -> str:
+    """Return the text of a turn as it was before its calls were read."""
+    calls = [Call(**call) for call in turn.get("tool_calls", ())]
+    return written(turn["content"] or "", calls, form) if calls else str(turn["content"])
 
 
 def expected_rows(one: Made) -> int | None:
@@ -214,7 +227,7 @@ def test_files_are_read_or_refused(tmp_path: Path, part: int) -> None:
         rows: list[tuple[str, ...]] = []
         bad = 0
         try:
-            opened = files(path, form, **one.options).open()
+            opened = files(path, form, **one.options, calls="split").open()
             for block in opened.blocks():
                 parsed = opened.parse(block)
                 rows.extend(turns(parsed))

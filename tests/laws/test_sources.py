@@ -30,7 +30,12 @@ ROWS: Final = 10
 
 EXAMPLES: Final[dict[str, Callable[[int], Row]]] = {
     "messages": lambda i: {"messages": turns(f"Ask {i}?", f"So {i}.")},
-    "sharegpt": lambda i: {"conversations": [{"from": "human", "value": f"{i}?"}, {"from": "gpt", "value": "So."}]},
+    "sharegpt": lambda i: {
+        "conversations": [
+            {"from": "human", "value": f"{i}?"},
+            {"from": "gpt", "value": f"<tool_call>{{'name': 'f', 'arguments': {{'a': {i}}}{'}' * (i % 2)}</tool_call>"},
+        ]
+    },
     "alpaca": lambda i: {"instruction": f"Ask {i}.", "input": "", "output": f"So {i}."},
     "prompt_completion": lambda i: {"prompt": f"Ask {i}?", "completion": f"So {i}."},
     "question_answer": lambda i: {"question": f"Ask {i}?", "answer": f"So {i}."},
@@ -139,7 +144,7 @@ class Said(NamedTuple):
 
 def outcome(path: Path, form: str, allowed: float, work: Path) -> Said | str:
     """Read a source as a build does; return what it says, or the message of its error."""
-    source = Source("s", files(path, form), max_quarantine=allowed)
+    source = Source("s", files(path, form, calls="split", reasoning="split"), max_quarantine=allowed)
     mixture = MixtureSpec("mix", [source])
     work.mkdir()
     try:

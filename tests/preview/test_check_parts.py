@@ -21,6 +21,18 @@ from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
 
 
+def test_calls_in_text_are_seen_and_what_reads_them(tmp_path: Path) -> None:
+    call = '<tool_call>{"name": "tide", "arguments": {}}</tool_call>'
+    path = tmp_path / "rows.jsonl"
+    texts = [call, call, f"{call} So.", "So."]
+    rows = [{"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": text}]} for text in texts]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (before,) = check(Mixture("m", [Source("s", files(path))], []), rows=100).warnings
+    (after,) = check(Mixture("m", [Source("s", files(path, calls="split"))], []), rows=100).warnings
+    assert before.startswith("source 's': 3 of the 4 rows read have <tool_call> in an answer's text: calls=\"split\"")
+    assert after.startswith("source 's': 1 of the 4 rows read have <tool_call> in an answer's text: which is no call")
+
+
 def test_blocks_with_and_without_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolved, "BLOCK", 400)
     call = {"id": "1", "function": {"name": "tide", "arguments": '{"port": "Brest"}'}}

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.io.formats.marked_calls import calls_in
 from curate.rows.parts import is_full, items_have, parts_used
 from curate.rows.schema import PARTS
 from curate.rows.segments import PLACES, Segments, Side, call_place
@@ -29,7 +30,7 @@ SCHEMAS: Final = ("parameters", "input_schema", "inputSchema")
 """Spellings of the field of a tool that has the schema of its arguments."""
 
 REASONS: Final = ("unknown_tool", "bad_arguments", "unmatched_call")
-WITH_CALLS: Final = 1 << PARTS.index("tool_calls") | 1 << PARTS.index("tool_call_id")
+WITH_CALLS: Final = sum(1 << PARTS.index(part) for part in ("tool_calls", "tool_call_id", "tools"))
 
 
 class CallFault(NamedTuple):
@@ -93,12 +94,16 @@ def _of_row(dialogues: list[tuple[Side, list[Message]]], tools: str | None) -> I
     offered = Tools({}, is_whole=False) if tools is None else _tools(tools)
     unmatched: Counter[tuple[int, int, str]] = Counter()
     of_prompt: list[_Waiting] = []
+    every = [message for _, messages in dialogues for message in messages]
+    with_calls = any(message["tool_calls"] or message["tool_call_id"] is not None for message in every)
     for side, messages in dialogues:
         for turn, message in enumerate(messages):
+            if message["role"] == "assistant" and _is_unread(message["content"] or ""):
+                yield REASONS.index("bad_arguments"), PLACES.index(side), turn, "<tool_call>: no call"
             for number, call in enumerate(message["tool_calls"] or ()):
                 for reason, of, word in _of_call(call["name"], call["arguments"], offered):
                     yield reason, call_place(side, number, of), turn, word
-        found, waiting = _unmatched(messages, side, of_prompt)
+        found, waiting = _unmatched(messages, side, of_prompt) if with_calls else ([], [])
         unmatched |= Counter(found)
         of_prompt = waiting if side in {"dialogue", "prompt"} else of_prompt
     for place, turn, word in unmatched.elements():
@@ -112,6 +117,11 @@ def _of_call(name: str, arguments: str, offered: Tools) -> Iterator[tuple[int, L
     wrong = _misfit(arguments, offered.schemas.get(name))
     if wrong:
         yield REASONS.index("bad_arguments"), "arguments", name + wrong
+
+
+def _is_unread(text: str) -> bool:
+    """Tell whether a text has the mark of a call, and not calls at its end alone."""
+    return "<tool_call>" in text and not calls_in(text)[1]
 
 
 def _misfit(arguments: str, schema: Schema | None) -> str:

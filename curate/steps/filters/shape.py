@@ -177,7 +177,8 @@ def shape(
             assistant alternate, the user first; tool turns come between two assistant turns.
         unknown_tools: Allow calls of tools that are not in `tools`, if the row has any; otherwise `unknown_tool`.
         bad_arguments: Allow arguments that are not JSON text or do not fit the schema of their tool; otherwise
-            `bad_arguments`. Schemas that are none, need the network, or have patterns with look-around do not count.
+            `bad_arguments`. Schemas that are none, need the network, or have patterns with look-around do not count. In
+            rows with tools or calls, `<tool_call>` in an answer's text that marks no call, or has text behind it, does.
         unmatched_calls: Allow calls without a result before the next turn and results without a call, by their ids or
             else their order; otherwise `unmatched_call`. A row may end with calls, and without any it has no unmatched
             result. One result may be that of all calls of a turn without ids.

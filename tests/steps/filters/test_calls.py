@@ -171,6 +171,27 @@ def test_results_of_plain_chat_are_let_be() -> None:
     assert faults(user(), said("<tool_call>{}</tool_call>"), result(), result(), said()) == []
 
 
+MARKED = '<tool_call>\n{"name": "weather", "arguments": {"days": 2}}\n</tool_call>\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "is_call"),
+    [
+        (MARKED, True),
+        (f"Let me see. {MARKED}{MARKED}", True),
+        (MARKED.replace('"', "'"), True),
+        ("<tool_call>{}</tool_call>", False),
+        (MARKED[:-20], False),
+        (f"{MARKED}So.", False),
+        ("So.", True),
+    ],
+)
+def test_what_is_marked_as_a_call_is_one(text: str, is_call: bool) -> None:  # noqa: FBT001
+    hits = [] if is_call else [("bad_arguments", "dialogue", 1, "<tool_call>: no call")]
+    assert faults(user(), said(text), result(), said(), tools=["weather"]) == hits
+    assert faults(user(), said(text), result(), said()) == []
+
+
 def test_answers_of_pairs_go_on_from_their_prompt() -> None:
     row = {
         "prompt": [user(), called("1")],
