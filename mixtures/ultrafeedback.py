@@ -41,7 +41,7 @@ PAIRED: Final[dict[Variant, tuple[Step, ...]]] = {
         c.balance_length(0.5),  # Group: the longer answer is chosen as often as the shorter one
     ),
 }
-RAW: Final = c.hub("openbmb/UltraFeedback", "ultrafeedback", paths="*.jsonl")
+RAW: Final = c.hub("openbmb/UltraFeedback", "ultrafeedback", files="*.jsonl")
 TRUTHFUL_QA: Final = c.evals("truthful_qa")
 
 

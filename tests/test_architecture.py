@@ -33,6 +33,7 @@ ROOMS: Final = (
     "rows",
     "io.formats",
     "io.jsonl",
+    "io.hub",
     "io",
     "evalsets",
     "steps",

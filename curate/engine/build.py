@@ -43,6 +43,7 @@ from curate.engine.spill import schema_of
 from curate.engine.state import Partition, RowStates
 from curate.engine.workspace import MANIFEST, Workspace, check_target, workspace
 from curate.io.atomic import read_ipc, write_text
+from curate.io.hub.repository import resolved_once
 from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
 from curate.mix.spec import MixtureSpec
@@ -51,6 +52,7 @@ from curate.rows.layout import Layout
 from curate.rows.schema import Kind
 
 
+@resolved_once()
 def build(
     mixture: MixtureSpec,
     target: Path,

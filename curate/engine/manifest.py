@@ -96,7 +96,7 @@ def _source(
         "name": source.name,
         "content": counts.content,
         "format": opened.describe(),
-        "licence": source.licence,
+        "licence": source.licence or (opened.origin.card.licence if opened.origin else None),
         "protect": source.protect,
         "read": read,
         "fates": counts.fates,
@@ -109,7 +109,10 @@ def _source(
             "available": share.stock.rows,
             **_optional(capped=share.capped),
         },
-        **_optional(notes=[f"source {source.name!r}: {note}" for note in opened.notes] + [nothing] * bool(nothing)),
+        **_optional(
+            origin=opened.origin.facts() if opened.origin else None,
+            notes=[f"source {source.name!r}: {note}" for note in opened.notes] + [nothing] * bool(nothing),
+        ),
     }
 
 

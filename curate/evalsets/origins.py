@@ -14,7 +14,7 @@ import pyarrow as pa
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
 from curate.io.arrow_rows import batch_rows
 from curate.io.blocks import Block, JsonItems, ReadOptions, file_blocks, raw_rows
-from curate.io.hub import error_text
+from curate.io.hub.refusals import error_text
 from curate.io.paths import PACKED, SUFFIXES, File, resolve, suffix_of
 from curate.rows.validate import Fault
 

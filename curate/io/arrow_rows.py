@@ -7,8 +7,9 @@ read, for a wrong one would read other memory.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,6 +18,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from curate.errors import FormatError
+from curate.io.parquet import needed_row_groups, read_columns
 from curate.io.paths import File
 from curate.io.unpack import packing, whole_bytes
 from curate.rows.validate import Fault
@@ -27,25 +29,54 @@ _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _EPOCH: Final = dt.datetime(1970, 1, 1)  # noqa: DTZ001  a moment without a zone, to which one is given where there is one
 
 
-def arrow_batches(file: File, container: str, size: int) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Give the batches of a file, valid, each with the number of rows of the file (of a stream: of the batch).
+class ParquetPart(NamedTuple):
+    """What is read of Parquet: `columns` (None: all), of row groups that may hold rows with the values of `where`."""
+
+    columns: tuple[str, ...] | None = None
+    where: Mapping[str, Sequence[object]] = {}
+
+
+WHOLE: Final = ParquetPart()
+
+
+class NumberedBatch(NamedTuple):
+    """Rows of a file: the number of the first, from 1, and how many the file (of a stream: the batch) has."""
+
+    rows: pa.RecordBatch
+    first: int
+    total: int
+
+
+def arrow_batches(file: File, container: str, size: int, part: ParquetPart = WHOLE) -> Iterator[NumberedBatch]:
+    """Give the batches of a file, valid; of Parquet, those of a part of it.
 
     Raises `FormatError` for one that is damaged.
     """
     packed = packing(file)
     source: Any = pa.memory_map(str(file.path)) if packed is None else pa.BufferReader(whole_bytes(file, packed))
     with source:
-        for batch, rows in _parquet(source, size) if container == "parquet" else _ipc(source):
-            yield valid(batch), rows
+        if container == "parquet":
+            yield from (batch._replace(rows=valid(batch.rows)) for batch in _parquet(source, size, part))
+            return
+        first = 1
+        for rows, total in _ipc(source):
+            yield NumberedBatch(valid(rows), first, total)
+            first += rows.num_rows
 
 
-def _parquet(source: pa.NativeFile, size: int) -> Iterator[tuple[pa.RecordBatch, int]]:
+def _parquet(source: pa.NativeFile, size: int, part: ParquetPart) -> Iterator[NumberedBatch]:
     with pq.ParquetFile(source) as table:
         meta = table.metadata
-        held = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
+        numbers, several = read_columns(meta, part.columns), range(meta.num_row_groups)
+        held = sum(meta.row_group(i).column(j).total_uncompressed_size for i in several for j in numbers)
         rows = max(1, min(65_536, size * max(meta.num_rows, 1) // max(held, 1)))
-        for batch in table.iter_batches(batch_size=rows):
-            yield batch, meta.num_rows
+        starts = list(accumulate((meta.row_group(i).num_rows for i in several), initial=1))
+        groups = [[i] for i in needed_row_groups(meta, part.where)] if part.where else [list(several)]
+        for group in groups:
+            first = starts[group[0]] if group else 1
+            for batch in table.iter_batches(batch_size=rows, row_groups=group, columns=part.columns):
+                yield NumberedBatch(batch, first, meta.num_rows)
+                first += batch.num_rows
 
 
 def _ipc(source: pa.NativeFile) -> Iterator[tuple[pa.RecordBatch, int]]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import FormatError
-from curate.io.arrow_rows import arrow_batches, batch_rows, slices, together
+from curate.io.arrow_rows import WHOLE, ParquetPart, arrow_batches, batch_rows, slices, together
 from curate.io.containers import container_of
 from curate.io.delimited import COMMAS, MALFORMED, TABS, UNCLOSED, Cells, Dialect, cell_text, separator_in, split
 from curate.io.formats.base import Fields
@@ -99,7 +99,7 @@ class ReadOptions(NamedTuple):
 
 
 def file_blocks(
-    file: File, options: ReadOptions, fits: Fits, *, at_once: bool = False, size: int = BLOCK
+    file: File, options: ReadOptions, fits: Fits, *, part: ParquetPart = WHOLE, at_once: bool = False, size: int = BLOCK
 ) -> Iterator[Block]:
     """Give a file's blocks in order, or with `at_once` all of its rows in one. Raises `FormatError`."""
     with reading(file):
@@ -115,7 +115,7 @@ def file_blocks(
         case "csv" | "tsv":
             yield from _delimited(file, how, options, COMMAS if container == "csv" else TABS, size, at_once=at_once)
         case _:
-            yield from _arrow(file, container, size, at_once=at_once)
+            yield from _arrow(file, container, size, part, at_once=at_once)
 
 
 def _lines(file: File, how: Stored, size: int) -> Iterator[Block]:
@@ -246,17 +246,16 @@ def _header(file: File, data: bytes, cells: Cells, dialect: Dialect) -> tuple[st
     return names
 
 
-def _arrow(file: File, container: str, size: int, *, at_once: bool) -> Iterator[Block]:
-    first = 1
+def _arrow(file: File, container: str, size: int, part: ParquetPart, *, at_once: bool) -> Iterator[Block]:
     with reading(file):
-        batches = arrow_batches(file, container, size)
+        batches = arrow_batches(file, container, size, part)
         if at_once:
-            yield from (Block(file.name, 1, batch, file.size) for batch in together(batch for batch, _ in batches))
+            yield from (Block(file.name, 1, rows, file.size) for rows in together(batch.rows for batch in batches))
             return
-        for batch, total in batches:
-            for part in slices(batch, size):
-                yield Block(file.name, first, part, file.size * part.num_rows // max(1, total))
-                first += part.num_rows
+        for batch, first, total in batches:
+            for rows in slices(batch, size):
+                yield Block(file.name, first, rows, file.size * rows.num_rows // max(1, total))
+                first += rows.num_rows  # noqa: PLW2901  of the next slice
 
 
 def raw_rows(block: Block) -> list[Any]:

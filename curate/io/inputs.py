@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias, get_args, runtime_checkable
 import pyarrow as pa
 
 from curate.errors import FormatError, MixtureError, SourceNotFoundError, did_you_mean
-from curate.io.arrow_rows import batch_rows
+from curate.io.arrow_rows import WHOLE, ParquetPart, batch_rows
 from curate.io.blocks import (
     BLOCK,
     Block,
@@ -44,6 +44,7 @@ from curate.io.detect import (
 )
 from curate.io.formats.base import Format
 from curate.io.formats.marked_calls import Calls, split_calls
+from curate.io.hub.card import Origin
 from curate.io.jsonl.fast_path import parse_block
 from curate.io.labels import first_items
 from curate.io.parse import parse_lines, parse_objects
@@ -131,11 +132,12 @@ class Input(ABC):
 
 @dataclass(frozen=True)
 class Opened:
-    """An input with its files resolved and its format known."""
+    """An input with its files resolved and its format known; `origin` is where rows from the Hub are from."""
 
     input: Input
     parts: tuple[File, ...]
     found: Detected
+    origin: Origin | None = field(default=None, kw_only=True)
 
     @property
     def format(self) -> Format:
@@ -163,8 +165,9 @@ class Opened:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is worth a look: files that are reached twice, labels that its format leaves out."""
-        return (*repeated(self.parts), *self.found.notes)
+        """What is worth a look: files that are reached twice, labels that its format leaves out, rows not converted."""
+        more = (self.origin.note,) if self.origin is not None and self.origin.note else ()
+        return (*repeated(self.parts), *self.found.notes, *more)
 
     def fields(self) -> tuple[str, ...]:
         """Return the names of the fields that its first rows have, each once, in the order first seen."""
@@ -238,6 +241,10 @@ class Files(Input):
         """Return the files, sorted by name."""
         return tuple(resolve(self.paths, root))
 
+    def part(self) -> ParquetPart:
+        """Return what is read of Parquet files: all of them."""
+        return WHOLE
+
     def hint(self, parts: tuple[File, ...]) -> str:
         """Return the call that reads the first file which may be Windows-1252."""
         file = next((file for file in parts if may_be_latin(file, self.how.encoding)), None)
@@ -255,7 +262,12 @@ class Files(Input):
         """Yield the blocks of one file after the other."""
         for file in parts:
             yield from file_blocks(
-                file, self.how, lambda text: fits_json(formats, text), at_once=at_once(formats), size=size
+                file,
+                self.how,
+                lambda text: fits_json(formats, text),
+                part=self.part(),
+                at_once=at_once(formats),
+                size=size,
             )
 
 

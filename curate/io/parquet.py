@@ -1,11 +1,12 @@
-"""How tables of rows are written as Parquet."""
+"""How tables of rows are written as Parquet, and which parts of a file are needed to read some of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 REPEATED: Final = ("source", "role", "name", "model", "tools", "chat_template_kwargs")
 """Columns with few distinct values, at any depth: they are written with a dictionary."""
@@ -35,3 +36,55 @@ def _leaves(field: pa.Field, prefix: str) -> Iterator[str]:
             yield from _leaves(child, f"{path}.")
     else:
         yield path
+
+
+def read_columns(meta: pq.FileMetaData, columns: Sequence[str] | None) -> list[int]:
+    """Return the numbers of the leaf columns below `columns` (None: all)."""
+    leaves = [meta.schema.column(i).path for i in range(meta.num_columns)]
+    return [i for i, leaf in enumerate(leaves) if columns is None or _is_of(leaf, columns)]
+
+
+def _is_of(leaf: str, columns: Sequence[str]) -> bool:
+    return any(leaf == column or leaf.startswith(f"{column}.") for column in columns)
+
+
+def needed_row_groups(meta: pq.FileMetaData, where: Mapping[str, Sequence[object]]) -> list[int]:
+    """Return the row groups that may hold a row which has, in each column of `where`, one of its values.
+
+    A row group is left out only where its statistics exclude all values of a column, or the file lacks the column.
+    Values and statistics of different types exclude nothing.
+    """
+    number = {meta.schema.column(i).path: i for i in range(meta.num_columns)}
+    names = set(meta.schema.to_arrow_schema().names)
+    return [
+        group
+        for group in range(meta.num_row_groups)
+        if all(
+            column in names
+            and (column not in number or _may_hold(meta.row_group(group).column(number[column]).statistics, values))
+            for column, values in where.items()
+        )
+    ]
+
+
+def _may_hold(found: pq.Statistics | None, values: Sequence[object]) -> bool:
+    """Return whether a column with these statistics may hold one of the values."""
+    if found is None:
+        return True
+    if found.has_null_count and not found.num_values:  # all null
+        return False
+    if not found.has_min_max:
+        return True
+    try:
+        low, high = found.min, found.max
+    except UnicodeDecodeError:
+        return True
+    return any(_is_between(low, value, high) for value in values)
+
+
+def _is_between(low: object, value: object, high: object) -> bool:
+    if isinstance(low, str) and isinstance(high, str):
+        return isinstance(value, str) and low <= value <= high
+    if isinstance(low, bool | int | float) and isinstance(high, bool | int | float):
+        return isinstance(value, bool | int | float) and low <= value <= high
+    return True

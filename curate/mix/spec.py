@@ -110,7 +110,7 @@ class Source:
             rated row that gives no pair is dropped all the same.
         max_quarantine: the share of rows that may be invalid before the build stops; ten rows always may, but no more
             than half of the source. 1 % lets stray broken lines pass, but not a wrong format.
-        licence: copied to the manifest and the card.
+        licence: copied to the manifest and the card. None takes what the card of a data set on the Hub says.
         max_share: the most that it may be of the mixture, over 0 and at most 1: the rest of its `take` stays out. With
             `weights`, the other sources make up for it.
 

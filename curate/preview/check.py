@@ -23,6 +23,7 @@ from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.detect import meta_names
 from curate.io.formats.marked_calls import unread_calls
+from curate.io.hub.repository import resolved_once
 from curate.io.inputs import Input
 from curate.mix.plan import Share, Stock, declared_take, nothing_from, plan
 from curate.mix.spec import MixtureSpec, Rows, Source, Tokens
@@ -68,6 +69,7 @@ class SourceCheck(NamedTuple):
     - `quarantined`: rows that are invalid; `bad`: the first five, in words.
     - `pairs`: what a Pairing made of the rows read; None where there is none.
     - `left`: rows read (with a Pairing: pairs) that no step drops.
+    - `origin`: the commit on the Hub that it is read from, config, splits and licence; None for other inputs.
     - `notes`: what to know about its files, and the labels that its format leaves out.
     - `take`: how much of it goes in, as declared (of a mixture with weights: its weight).
     - `share`: what it is to deliver, by the plan over what it is expected to have (None: not known), and `delivered`,
@@ -86,6 +88,7 @@ class SourceCheck(NamedTuple):
     steps: tuple[StepCheck, ...]
     pairs: int | None
     left: int
+    origin: str | None
     notes: tuple[str, ...]
     take: str
     share: Share | None
@@ -120,6 +123,7 @@ class Check(NamedTuple):
         return all(source.whole for source in self.sources)
 
 
+@resolved_once()
 def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
     """Look at the first `rows` rows of every source of `mixture`.
 
@@ -180,6 +184,7 @@ def _source(views: Sequence[PhasePreview], number: int) -> SourceCheck:
         steps=tuple(_step(view, number, stage) for view in mine for stage in view.phase.pipelines[number]),
         pairs=None if last is view else last.heads[number].read,
         left=int((last.states.fate[last.own(number)] == Fate.KEPT).sum()),
+        origin=job.opened.origin.describe() if job.opened.origin else None,
         notes=(*job.opened.notes, *_unread(head, job.opened.input)),
         take=declared_take(view.phase.mixture, source),
         share=None,

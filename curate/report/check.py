@@ -46,6 +46,8 @@ def check_parts(found: Check) -> Iterator[RenderableType]:
 
 def _source(source: SourceCheck) -> Text:
     text = Text.assemble((source.name, "bold"), f"  {coded(source.format)}\n")
+    if source.origin is not None:
+        text.append(f"  {coded(source.origin)}\n")
     whole = "all of them" if source.whole else f"the first of {_estimate(source.rows, exact=False)}"
     text.append(f"  {source.read:,} rows read, {whole}\n")
     text.append(f"  fields: {', '.join(map(coded, source.fields)) or 'none'}")

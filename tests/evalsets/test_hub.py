@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.hub_server import COMMIT, CONVERTED, PARQUET, Repositories, client, serving
+from tests.support.hub_server import CONVERTED, Hub, Repository, client, serving
 
 
 def parquet(rows: list[dict[str, Any]]) -> bytes:
@@ -35,22 +35,27 @@ configs:
   data_files: [{split: test, path: two/test-*}]
 ---
 """
-REPOSITORIES: Repositories = {
-    ("lab/quiz", COMMIT): {
-        "README.md": CARD.encode(),
-        "one/test-00000-of-00001.parquet": parquet(asked("Is it?", "Who?")),
-        "one/train-00000-of-00001.parquet": parquet(asked("Not this one.")),
-        "two/test-00000-of-00001.parquet": parquet(asked("你好吗")),
-    },
-    ("lab/lines", COMMIT): {"test.jsonl": b'{"turns": [{"content": "a"}, {"content": "b"}], "id": 7}\n'},
-    ("lab/scripted", COMMIT): {"README.md": b"---\n---\n", "scripted.py": b"raise SystemExit('never run')"},
-    ("lab/scripted", PARQUET): {"plain/eval/0000.parquet": parquet(asked("Converted?"))},
-    ("lab/broken", COMMIT): {"README.md": b"", "test.parquet": b"PAR1 no parquet PAR1"},
+REPOSITORIES = {
+    "lab/quiz": Repository(
+        {
+            "README.md": CARD.encode(),
+            "one/test-00000-of-00001.parquet": parquet(asked("Is it?", "Who?")),
+            "one/train-00000-of-00001.parquet": parquet(asked("Not this one.")),
+            "two/test-00000-of-00001.parquet": parquet(asked("你好吗")),
+        }
+    ),
+    "lab/lines": Repository({"test.jsonl": b'{"turns": [{"content": "a"}, {"content": "b"}], "id": 7}\n'}),
+    "lab/scripted": Repository(
+        {"README.md": b"---\n---\n", "scripted.py": b"raise SystemExit('never run')"},
+        {CONVERTED: {"plain/eval/0000.parquet": parquet(asked("Converted?"))}},
+    ),
+    "lab/broken": Repository({"README.md": b"", "test.parquet": b"PAR1 no parquet PAR1"}),
+    "lab/gated": Repository({"README.md": b"", "test.parquet": parquet(asked("Not for all."))}, gated=True),
 }
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
+def server() -> Iterator[Hub]:
     with serving(REPOSITORIES) as found:
         yield found
 
@@ -85,12 +90,12 @@ def load(endpoint: str, home: Path, *asks: dict[str, Any], **environment: str) -
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_sets_come_from_the_hub(endpoint: str, tmp_path: Path) -> None:
+def test_sets_come_from_the_hub(server: Hub, tmp_path: Path) -> None:
     both, pinned, lines, converted = load(
-        endpoint,
+        server.endpoint,
         tmp_path,
         {"id": "lab/quiz", "split": "test", "configs": ["one", "two"]},
-        {"id": "lab/quiz", "split": "test", "configs": ["one"], "revision": COMMIT},
+        {"id": "lab/quiz", "split": "test", "configs": ["one"], "revision": server.refs["lab/quiz"]["main"]},
         {"id": "lab/lines", "split": "test", "fields": {"question": "turns.content", "id": "id"}},
         {"id": "lab/scripted", "split": "eval", "configs": ["plain"], "revision": CONVERTED},
     )
@@ -100,9 +105,9 @@ def test_sets_come_from_the_hub(endpoint: str, tmp_path: Path) -> None:
     assert converted == [["0"], ["Converted?"], ["yes"]]
 
 
-def test_what_the_hub_does_not_have_is_a_clear_error(endpoint: str, tmp_path: Path) -> None:
+def test_what_the_hub_does_not_have_is_a_clear_error(server: Hub, tmp_path: Path) -> None:
     found = load(
-        endpoint,
+        server.endpoint,
         tmp_path,
         {"id": "lab/none", "split": "test"},
         {"id": "lab/gated", "split": "test"},

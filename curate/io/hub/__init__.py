@@ -1,0 +1,1 @@
+"""Data sets on the Hugging Face Hub: which files are asked for, and how they come here."""
