@@ -22,7 +22,7 @@ from curate.engine.resolve import delivered, sample
 from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
 from curate.io.detect import meta_names
-from curate.io.formats.marked_calls import unread_calls
+from curate.io.formats.marked_calls import calls_marked
 from curate.io.hub.repository import resolved_once
 from curate.io.inputs import Input
 from curate.mix.plan import Share, Stock, declared_take, nothing_from, plan
@@ -195,7 +195,7 @@ def _source(views: Sequence[PhasePreview], number: int) -> SourceCheck:
 
 def _unread(head: FirstRows, source: Input) -> Iterator[str]:
     """Say how many rows have calls in their text, and what reads them."""
-    rows = sum(unread_calls(one.parsed.body) for one in head.done)
+    rows = sum(int(calls_marked(one.parsed.body).sum()) for one in head.done)
     if rows:
         how = (
             "which is no call, or has text behind it, and stays text"

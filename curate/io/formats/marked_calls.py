@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curate.io.formats.base import as_json, json_fields
 from curate.io.formats.python_text import UNREADABLE, value_of
@@ -32,6 +33,7 @@ Form: TypeAlias = list[str]
 """Text and slots by turns, text first and last. A slot is "name" or "arguments" as JSON, either with " as Python"
 behind it, or "result"."""
 Message: TypeAlias = dict[str, Any]
+Mask: TypeAlias = NDArray[np.bool_]
 
 CALL, RESULT, TOOLS = (f"<{name}>" for name in ("tool_call", "tool_response", "tools"))
 NAMES: Final = ("name", "arguments")
@@ -39,6 +41,9 @@ SPACE: Final = " \t\r\n"
 _SPACES: Final = re.compile(f"[{SPACE}]*")
 MARKED: Final = {"assistant": CALL, "tool": RESULT, "system": TOOLS}
 """The mark that is looked for in the turns of a role."""
+
+_XML_TOOLS: Final = r'"xml_tools"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*"'
+"""All rows of SmolTalk2 have the field, few a text in it."""
 
 USUAL: Final = ('<tool_call>\n{"name": ', "name", ', "arguments": ', "arguments", "}\n</tool_call>")
 """A call as the templates of Hermes and Qwen write it."""
@@ -69,7 +74,7 @@ def split_calls(body: pa.RecordBatch) -> pa.RecordBatch:
     return take(pa.concat_batches([conform(body, schema), made]), order)
 
 
-def _marked(body: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _marked(body: pa.RecordBatch) -> Mask:
     """Mark the rows that have a mark where it is looked for."""
     found = np.zeros(body.num_rows, np.bool_)
     for part in segments(body).parts:
@@ -77,11 +82,11 @@ def _marked(body: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.bool_]]:
             found[part.row[_with_mark(part, body, role, mark)]] = True
     if "chat_template_kwargs" in body.schema.names:
         kwargs = pl.Series(body["chat_template_kwargs"], dtype=pl.String)
-        found |= kwargs.str.contains('"xml_tools"', literal=True).fill_null(value=False).to_numpy()
+        found |= kwargs.str.contains(_XML_TOOLS).fill_null(value=False).to_numpy()
     return found
 
 
-def _with_mark(part: Part, body: pa.RecordBatch, role: str, mark: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _with_mark(part: Part, body: pa.RecordBatch, role: str, mark: str) -> Mask:
     column = body[part.path[0]].values
     if not items_have(body[part.path[0]].type, "role"):
         return np.zeros(len(part.index), np.bool_)
@@ -90,17 +95,19 @@ def _with_mark(part: Part, body: pa.RecordBatch, role: str, mark: str) -> np.nda
     return texts.select(hits.fill_null(value=False)).to_series().to_numpy()[part.index]
 
 
-def unread_calls(body: pa.RecordBatch) -> int:
-    """Return how many rows have the mark of a call in an answer's text.
+def calls_marked(body: pa.RecordBatch) -> Mask:
+    """Tell which rows have the mark of a call in an answer's text.
 
     >>> from curate.rows.schema import BODIES
     >>> said = {"role": "assistant", "content": "<tool_call>{}</tool_call>"}
-    >>> unread_calls(pa.RecordBatch.from_pylist([{"messages": [said], "meta": "{}"}], BODIES["conversation"]))
-    1
+    >>> rows = [{"messages": [said], "meta": "{}"}, {"messages": [], "meta": "{}"}]
+    >>> calls_marked(pa.RecordBatch.from_pylist(rows, BODIES["conversation"])).tolist()
+    [True, False]
     """
-    parts = segments(body).parts
-    rows = [part.row[_with_mark(part, body, "assistant", CALL)] for part in parts]
-    return len(np.unique(np.concatenate([np.zeros(0, np.int32), *rows])))
+    found = np.zeros(body.num_rows, np.bool_)
+    for part in segments(body).parts:
+        found[part.row[_with_mark(part, body, "assistant", CALL)]] = True
+    return found
 
 
 def _split(row: dict[str, Any]) -> dict[str, Any]:
@@ -191,15 +198,16 @@ def _marked_texts(text: str, start: int, mark: str) -> Iterator[tuple[str, tuple
 
 def _call(text: str) -> tuple[Call, Form] | None:
     """Return the call that a text is, as JSON or as a Python literal, and its form; None if it is none."""
+    ways = ("", _PYTHON)
     try:
         fields: dict[str, Any] = json_fields(text.encode())
-        given = {name: bytes(value).decode() for name, value in fields.items()}
         name = msgspec.json.decode(fields["name"], type=str)
-        arguments = given["arguments"] if is_object(fields["arguments"]) else ""
+        arguments = bytes(fields["arguments"]).decode() if is_object(fields["arguments"]) else ""
     except (msgspec.MsgspecError, RecursionError, Fault, UnicodeError, KeyError):
         try:
             fields = value_of(text)
             name, arguments = fields["name"], as_json(fields["arguments"])
+            ways = (_PYTHON, "")
         except (*UNREADABLE, KeyError, IndexError, msgspec.MsgspecError):
             return None
     if {*fields} != {*NAMES} or not isinstance(name, str) or not name or "\0" in name or arguments[:1] != "{":
@@ -208,7 +216,7 @@ def _call(text: str) -> tuple[Call, Form] | None:
     form, at = [], 0
     for field in fields:
         place = _past_space(text, text.index(":", at) + 1)
-        spelt = next((slot for slot in _SLOTS[field] if text.startswith(_filled(slot, call), place)), None)
+        spelt = next((field + way for way in ways if text.startswith(_filled(field + way, call), place)), None)
         if spelt is None:
             return None
         form += [text[at:place], spelt]
@@ -217,7 +225,6 @@ def _call(text: str) -> tuple[Call, Form] | None:
 
 
 _PYTHON: Final = " as Python"
-_SLOTS: Final = {name: (name, name + _PYTHON) for name in NAMES}
 
 
 def _filled(slot: str, call: Call) -> str:

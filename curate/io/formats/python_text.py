@@ -16,6 +16,7 @@ _TOKEN: Final = re.compile(
     r"""(?s)\#[^\n]*|([A-Za-z]{1,2})?('''|\"\"\"|'|\")((?:\\.|(?!\2).)*+)(\2|\Z)|[^\W\d]\w*|\d\w*"""
 )
 _ESCAPE: Final = re.compile(r"(?s)\\([4-7][0-7]{2}|.)")
+_MAY_WARN: Final = re.compile(r"\\|0[xX]|[0-9._jJ](?:and|else|for|if|in|is|or|not)")
 _WORD: Final = re.compile(r"(?:and|else|for|if|in|is|or|not)$")
 _ESCAPES: Final = frozenset("\n\r\\'\"abfnrtv01234567xNuU")
 
@@ -29,7 +30,8 @@ def lines_of(text: str) -> list[ast.stmt]:
     >>> ast.unparse(lines_of(r"find(what='\d')")[0])
     "find(what='\\\\d')"
     """
-    return ast.parse(_TOKEN.sub(_calm, text.strip())).body
+    text = text.strip()
+    return ast.parse(_TOKEN.sub(_calm, text) if _MAY_WARN.search(text) else text).body
 
 
 def _calm(found: re.Match[str]) -> str:
@@ -56,17 +58,29 @@ def value_of(text: str) -> Any:  # noqa: ANN401
     {'name': 'search', 'arguments': {'deep': True, 'after': None}}
     """
     (line,) = lines_of(text)
-    if not isinstance(line, ast.Expr) or not all(map(_is_json, ast.walk(line.value))):
-        raise ValueError("no value of JSON")
-    return ast.literal_eval(line.value)
+    if not isinstance(line, ast.Expr):
+        raise TypeError("a statement is no value")
+    return _value(line.value)
 
 
-def _is_json(node: ast.AST) -> bool:
-    """Tell whether JSON has what a node is: objects whose names are texts, each once, lists and plain values."""
-    if isinstance(node, ast.Dict):
-        names = [key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
-        return len(set(names)) == len(node.keys)
+def _value(node: ast.expr) -> Any:  # noqa: ANN401
+    """Return what JSON has, too: objects whose names are texts, each once, lists and plain values."""
     if isinstance(node, ast.Constant):
         value = node.value
-        return isinstance(value, str | int | None) or (isinstance(value, float) and math.isfinite(value))
-    return isinstance(node, ast.List | ast.Tuple | ast.Load | ast.UnaryOp | ast.USub)
+        if isinstance(value, str | int | None) or (isinstance(value, float) and math.isfinite(value)):
+            return value
+    elif isinstance(node, ast.Dict):
+        found = {_name(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
+        if len(found) == len(node.keys):
+            return found
+    elif isinstance(node, ast.List | ast.Tuple):
+        return [_value(item) for item in node.elts]
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_value(node.operand)
+    raise ValueError("no value of JSON")
+
+
+def _name(node: ast.expr | None) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    raise ValueError("no name")

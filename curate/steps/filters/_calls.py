@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.io.formats.marked_calls import calls_in
+from curate.io.formats.marked_calls import calls_in, calls_marked
 from curate.rows.parts import is_full, items_have, parts_used
 from curate.rows.schema import PARTS
 from curate.rows.segments import PLACES, Segments, Side, call_place
@@ -30,7 +30,8 @@ SCHEMAS: Final = ("parameters", "input_schema", "inputSchema")
 """Spellings of the field of a tool that has the schema of its arguments."""
 
 REASONS: Final = ("unknown_tool", "bad_arguments", "unmatched_call")
-WITH_CALLS: Final = sum(1 << PARTS.index(part) for part in ("tool_calls", "tool_call_id", "tools"))
+WITH_CALLS: Final = 1 << PARTS.index("tool_calls") | 1 << PARTS.index("tool_call_id")
+WITH_TOOLS: Final = 1 << PARTS.index("tools")
 
 
 class CallFault(NamedTuple):
@@ -55,7 +56,8 @@ def call_faults(segments: Segments) -> list[CallFault]:
     body = segments.body
     if body is None or not is_full(body.schema):
         return []
-    rows = np.flatnonzero(parts_used(body) & WITH_CALLS)
+    used = parts_used(body)
+    rows = np.flatnonzero((used & WITH_CALLS > 0) | ((used & WITH_TOOLS > 0) & calls_marked(body)))
     columns = {part.path[0]: part.side for part in segments.parts}
     sides = {name: side for name, side in columns.items() if items_have(body.schema.field(name).type, "tool_calls")}
     found = body.select([*sides, "tools"]).take(pa.array(rows))

@@ -18,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import MixtureError
-from curate.io.formats.marked_calls import calls_in, forms, split_calls, tools_in, unread_calls, written
+from curate.io.formats.marked_calls import calls_in, calls_marked, forms, split_calls, tools_in, written
 from curate.io.inputs import files
 from curate.io.tables import frame
 from curate.rows.schema import BODIES, FULL, Kind
 from curate.rows.validate import Call
+from curate.steps.filters.secrets_and_pii import secrets_and_pii
 from tests.support.build_data import built, source, write_lines
 
 FLIGHTS = {"type": "function", "function": {"name": "search_flights", "parameters": {"type": "object"}}}
@@ -113,7 +114,7 @@ def test_a_changed_argument_is_written_in_the_form_of_the_text() -> None:
 def test_what_is_no_call_stays_text(text: str) -> None:
     body = said(text)
     assert split_calls(body) is body
-    assert unread_calls(body) == ("<tool_call>" in text)
+    assert calls_marked(body).tolist() == ["<tool_call>" in text]
 
 
 @pytest.mark.parametrize("text", RESPONSES)
@@ -311,6 +312,17 @@ def test_a_build_writes_the_text_back_as_it_was(tmp_path: Path) -> None:
         (line,) = [line for line in lines if line["id"] == row["id"]]
         assert line["messages"] == [turn(roles[one["from"]], one["value"]) for one in row["conversations"]]
         assert line.keys() == {"source", "id", "messages", "category"}
+
+
+def test_what_is_masked_in_a_call_is_masked_in_its_text(tmp_path: Path) -> None:
+    mail, text = "ann.lee@mail.org", PYTHON * 2
+    row = {"messages": [turn("user", "Write."), turn("assistant", text.replace("Los Angeles", mail))]}
+    path = write_lines(tmp_path / "rows.jsonl", [row])
+    build = built(tmp_path / "b", source("s", files(path, calls="split")), steps=[secrets_and_pii("mask")])
+    made = build.export("jsonl", tmp_path / "out", flatten=["calls"])
+    (line,) = (made.path / "train.jsonl").read_text().splitlines()
+    assert mail not in line + str(build.kept().collect().to_dicts())
+    assert json.loads(line)["messages"][1]["content"] == text.replace("Los Angeles", "[EMAIL]")
 
 
 def test_what_is_exported_as_parts_reads_back_the_same(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_values_come_back(value: object) -> None:
         (r"{'pattern': '\d+\.\w', 'path': r'C:\new'}", {"pattern": r"\d+\.\w", "path": r"C:\new"}),
         (r"'\477\x41\u00e9\N{BULLET}'", "\u013fAé•"),
         ("# it's\n'a'", "a"),
-        ("[-1, 2.5, (3,)]", [-1, 2.5, (3,)]),
+        ("[-1, 2.5, (3,)]", [-1, 2.5, [3]]),
     ],
 )
 def test_known_values(text: str, value: object) -> None:
