@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from curate.engine.barrier import GroupResults
 from curate.engine.group_results import RowNames, between, drop_columns, with_evidence
-from curate.engine.partition import with_names
+from curate.engine.partition import CLASH, with_names
 from curate.engine.pipeline import HIT, Stage
 from curate.engine.source_lines import SourceLines, read_again
 from curate.engine.spill import read_spill
@@ -113,7 +113,8 @@ def write_source(inputs: LedgerInputs, section: Section, out: Path, number: int)
             lines = _lines(inputs, partition, schema)
             writer.write_batch(lines)
             for found in pc.value_counts(lines["fate"]):
-                fates[found["values"].as_py()] += found["counts"].as_py()
+                name = found["values"].as_py()
+                fates[name] = fates.get(name, 0) + found["counts"].as_py()
     _write_dropped(inputs, partitions, dropped)
     return fates
 
@@ -124,12 +125,14 @@ def _lines(inputs: LedgerInputs, partition: Partition, schema: pa.Schema) -> pa.
     bad = lines.num_rows - partition.rows
     here = slice(partition.first, partition.first + partition.rows)
     states = inputs.states
-    fate = np.append(states.fate[here], np.full(bad, Fate.QUARANTINED, np.uint8))
+    invalid = np.asarray(lines["expected"].slice(partition.rows).is_valid())
+    fate = np.append(states.fate[here], np.where(invalid, Fate.QUARANTINED, Fate.UNSAMPLED).astype(np.uint8))
     fates = pa.array([fate.name.lower() for fate in Fate], pa.string())
     grouped = np.append(states.grouped[here], np.zeros(bad, np.bool_))
     columns = {name: lines[name] for name in lines.schema.names}
     columns["source"] = pa.repeat(pa.scalar(inputs.names[partition.source], pa.string()), lines.num_rows)
-    columns["id"] = _padded(numbered(lines["id"].slice(0, partition.rows), states.occurrence[here]), bad)
+    occurrence = np.append(states.occurrence[here], np.zeros(bad, np.uint64))
+    columns["id"] = numbered(lines["id"], occurrence)
     columns["fate"] = fates.take(pa.array(fate))
     columns["copies"] = _padded(pa.array(states.copies[here].astype(np.int32)), bad)
     columns["split"] = _padded(_split(states, here), bad)
@@ -144,7 +147,7 @@ def _lines(inputs: LedgerInputs, partition: Partition, schema: pa.Schema) -> pa.
 
 
 def _padded(column: pa.Array, bad: int) -> pa.Array:
-    """Append nulls for the invalid rows."""
+    """Append nulls for the rows without a state: invalid ones, and those set aside before their steps."""
     return pa.concat_arrays([column, pa.nulls(bad, column.type)])
 
 
@@ -189,7 +192,7 @@ def _clashes(inputs: LedgerInputs, partition: Partition, columns: dict[str, pa.A
     count = int(clash.sum())
     wrong = {
         "column": pa.repeat(pa.scalar("id", pa.string()), count),
-        "expected": pa.repeat(pa.scalar("an id that no other row of the source has", pa.string()), count),
+        "expected": pa.repeat(pa.scalar(CLASH, pa.string()), count),
         "excerpt": columns["id"].filter(mask),
     }
     none = pa.nulls(count, pa.string())

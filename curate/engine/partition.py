@@ -22,8 +22,9 @@ from curate.engine.spill import spill_schema, write_spill
 from curate.engine.state import PartitionPaths
 from curate.io.atomic import write_ipc
 from curate.io.inputs import Block, Opened, Parsed
+from curate.io.narrow import with_numbers
 from curate.kernels.hashing import ranks
-from curate.rows.identity import Identities, identities, names
+from curate.rows.identity import Identities, identities, names, numbered
 from curate.rows.parts import parts_used
 from curate.rows.rewards import reward_types
 from curate.rows.segments import CONTENT, Segments, select
@@ -43,6 +44,12 @@ REWARD_TYPES = b"rewards"
 
 SIZES = b"sizes"
 """The metadata of a partition's lines with the bytes of its other files, as JSON."""
+
+LOOKED_AT = b"looked_at"
+"""The metadata of a partition's lines with the number of rows of its source that go through the steps, if not all."""
+
+CLASH = "an id that no other row of the source has"
+"""What was expected of a row that has the id of another row with other content."""
 
 
 class SourceJob(NamedTuple):
@@ -77,6 +84,25 @@ class ProcessedBlock(NamedTuple):
     span: NDArray[np.int64]
 
 
+class ChosenRows(NamedTuple):
+    """Which valid rows of a block go through the steps, where not all of its source do (`curate.engine.presample`).
+
+    `number` is how many of the source do. `ids` and `line` run over all valid rows of the block, as do `status`
+    (`ASIDE`, `THROUGH` or `CLASHING`) and `occurrence`; `bad` has the lines of invalid ones.
+    """
+
+    number: int
+    ids: pa.StringArray
+    line: NDArray[np.int64]
+    status: NDArray[np.uint8]
+    occurrence: NDArray[np.uint64]
+    bad: NDArray[np.int64]
+
+
+ASIDE, THROUGH, CLASHING = range(3)
+"""A row that is unsampled before its steps, one that goes through them, and one that another row's id quarantines."""
+
+
 class RowCount(NamedTuple):
     """How many rows of a block were read, and how many of them were quarantined."""
 
@@ -90,12 +116,12 @@ def partition_paths(folder: Path, source: int, block: int) -> PartitionPaths:
     return PartitionPaths(*(folder / f"{stem}.{part}.arrow" for part in PartitionPaths._fields))
 
 
-def make_partition(job: SourceJob, block: Block, place: PartitionPaths) -> RowCount:
-    """Make the partition of `block`."""
-    read = job.opened.parse(block)
+def make_partition(job: SourceJob, block: Block, place: PartitionPaths, chosen: ChosenRows | None = None) -> RowCount:
+    """Make the partition of `block`; of its rows, those that are not `chosen` have nothing but a line in the ledger."""
+    read = job.opened.parse(block) if chosen is None else parse_chosen(job.opened, block, chosen)
     stays = job.may_stay and block.start is not None
     done = process(job, read if stays else read._replace(span=None))
-    parsed, found, passed, ids, span = done
+    _, found, passed, ids, span = done
     named = with_names(passed.body, ids, np.arange(passed.body.num_rows))
     moving = np.flatnonzero((passed.dropped_by < 0) & (span[:, 0] < 0)).astype(np.int32)
     if len(moving) and job.again:
@@ -107,19 +133,44 @@ def make_partition(job: SourceJob, block: Block, place: PartitionPaths) -> RowCo
     if passed.pairs is not None:
         write_ipc(place.pairs, [pairs_batch(passed.pairs)])
     rewards = reward_types(passed.body) if "rewards" in passed.body.schema.names else {}
-    write_ipc(place.keys, [_with_places(keys(job, done), block, span, rewards)])
+    key_batch = keys(job, done)
+    if chosen is not None:
+        through = pa.array(chosen.occurrence[chosen.status == THROUGH])
+        key_batch = key_batch.append_column("occurrence", through)
+    write_ipc(place.keys, [_with_places(key_batch, block, span, rewards)])
     others = {name: path.stat().st_size for name, path in place._asdict().items() if path.is_file()}
     others.pop("lines", None)
-    sizes = {SIZES: json.dumps(others)}
-    write_ipc(place.lines, [lines(job, block.file, done).replace_schema_metadata(sizes)])
-    return RowCount(parsed.body.num_rows + parsed.bad.num_rows, parsed.bad.num_rows)
+    notes = {SIZES: json.dumps(others)} | ({LOOKED_AT: str(chosen.number)} if chosen is not None else {})
+    found_lines = lines(job, block.file, done, chosen)
+    write_ipc(place.lines, [found_lines.replace_schema_metadata(notes)])
+    return RowCount(found_lines.num_rows, found_lines.num_rows - found_lines["expected"].null_count)
 
 
-def rows_of_whole(place: PartitionPaths) -> RowCount | None:
-    """Return the rows of a partition that is on disk; None if it is not, or one of its files was cut short."""
+def parse_chosen(opened: Opened, block: Block, chosen: ChosenRows) -> Parsed:
+    """Return the rows of a block that go through the steps, and its invalid ones; of other lines nothing is read."""
+    mask = chosen.status == THROUGH
+    wanted = np.union1d(chosen.line[mask], chosen.bad)
+    parsed = opened.parse(block if opened.format.whole_file else with_numbers(block, wanted))
+    reread = slice(None) if len(parsed.line) == len(mask) else np.isin(chosen.line, wanted)
+    return pick(parsed, np.flatnonzero(mask[reread]).astype(np.int32))
+
+
+def pick(parsed: Parsed, row: NDArray[np.int32]) -> Parsed:
+    """Return some of the valid rows, and all invalid ones."""
+    return Parsed(take(parsed.body, row), parsed.ids.take(pa.array(row)), parsed.line[row], parsed.bad)
+
+
+def rows_of_whole(place: PartitionPaths, looked_at: int | None = None) -> RowCount | None:
+    """Return the rows of a partition that is on disk; None if it is not, or one of its files was cut short.
+
+    So it is too if it was made when another number of rows of its source went through the steps than `looked_at`.
+    """
     try:
         lines = pa.ipc.open_file(pa.memory_map(str(place.lines))).get_batch(0)
-        sizes = json.loads((lines.schema.metadata or {})[SIZES])
+        notes = lines.schema.metadata or {}
+        sizes = json.loads(notes[SIZES])
+        if looked_at is not None and notes.get(LOOKED_AT) != str(looked_at).encode():
+            return None
         if any(getattr(place, name).stat().st_size != size for name, size in sizes.items()):
             return None
     except (OSError, KeyError, pa.ArrowException):
@@ -199,8 +250,8 @@ def _prompts(every: Segments, found: Identities) -> NDArray[np.uint64]:
     return np.where(high == 0, found.content.low, high).astype(np.uint64)
 
 
-def lines(job: SourceJob, file: str, done: ProcessedBlock) -> pa.RecordBatch:
-    """Return a block's part of the ledger: valid rows first, then invalid ones."""
+def lines(job: SourceJob, file: str, done: ProcessedBlock, chosen: ChosenRows | None = None) -> pa.RecordBatch:
+    """Return a block's part of the ledger: rows that went through the steps first, then others, then invalid ones."""
     parsed, passed = done.parsed, done.passed
     rows, bad = parsed.body.num_rows, parsed.bad.num_rows
     step, reason, bound = _drop_columns(job.stages, passed)
@@ -220,11 +271,26 @@ def lines(job: SourceJob, file: str, done: ProcessedBlock) -> pa.RecordBatch:
         given = column if column is None or isinstance(column, pa.Array) else pa.array(column, kind)
         good[name] = pa.nulls(rows, kind) if given is None else given
     wrong = {"line": parsed.bad["line"], **{name: parsed.bad[name] for name in ("column", "expected", "excerpt")}}
-    columns = {"file": pa.repeat(pa.scalar(file, pa.string()), rows + bad)}
+    beside = {} if chosen is None else _set_aside(chosen)
+    blocks = [(rows, good), (len(beside["id"]) if beside else 0, beside), (bad, wrong)]
+    columns = {"file": pa.repeat(pa.scalar(file, pa.string()), sum(count for count, _ in blocks))}
     for name in dict.fromkeys([*good, *wrong]):
         kind = (good[name] if name in good else wrong[name]).type
-        columns[name] = pa.concat_arrays([good.get(name, pa.nulls(rows, kind)), wrong.get(name, pa.nulls(bad, kind))])
+        columns[name] = pa.concat_arrays([part.get(name, pa.nulls(count, kind)) for count, part in blocks])
     return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+
+def _set_aside(chosen: ChosenRows) -> dict[str, pa.Array]:
+    """Return the ledger's columns of valid rows that do not go through the steps."""
+    aside = np.flatnonzero(chosen.status != THROUGH)
+    ids = numbered(chosen.ids.take(pa.array(aside)), chosen.occurrence[aside])
+    none = pa.array(chosen.status[aside] != CLASHING)
+    wrong = {"column": pa.scalar("id"), "expected": pa.scalar(CLASH), "excerpt": ids}
+    return {
+        "id": ids,
+        "line": pa.array(chosen.line[aside]),
+        **{name: pc.if_else(none, pa.scalar(None, pa.string()), value) for name, value in wrong.items()},
+    }
 
 
 def _drop_columns(stages: tuple[Stage, ...], passed: PipelineOutput) -> tuple[pa.Array, pa.Array, pa.Array]:

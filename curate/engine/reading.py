@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -11,15 +12,18 @@ import msgspec
 import pyarrow as pa
 
 from curate.engine.executor import run_all
-from curate.engine.partition import RowCount, SourceJob, make_partition, partition_paths, rows_of_whole
+from curate.engine.pair_input import PairInput
+from curate.engine.partition import ChosenRows, RowCount, SourceJob, make_partition, partition_paths, rows_of_whole
 from curate.engine.pipeline import Phase, all_stages, kind_of_rows, pairing, score_columns
+from curate.engine.presample import Presample, is_presampled, presample
 from curate.engine.progress import BuildProgress
 from curate.engine.source_lines import may_stay
 from curate.engine.state import PartitionPaths
-from curate.errors import FormatError, QuarantineError, SourceNotFoundError
+from curate.errors import FormatError, MixtureError, QuarantineError, SourceNotFoundError
 from curate.io.atomic import read_ipc, write_text
 from curate.io.blocks import JsonItems
 from curate.io.inputs import Block, Opened
+from curate.io.narrow import values_of
 from curate.mix.sample import ORDER, key
 from curate.mix.spec import MixtureSpec, Source
 from curate.rows.schema import Kind
@@ -27,6 +31,9 @@ from curate.steps.base import Group
 
 NOTHING = Block("", 1, JsonItems([], None), 0)
 """The block of a source without rows: every source has a partition, with the columns of its steps."""
+
+MOST_VALUES = 8
+"""Values of a column that a message names."""
 
 SHOWN = 100
 """Characters of an invalid row that a message quotes."""
@@ -42,6 +49,7 @@ class ReadTask(NamedTuple):
     job: SourceJob
     block: Block
     place: PartitionPaths
+    chosen: ChosenRows | None
 
 
 class ReadResult(NamedTuple):
@@ -59,7 +67,7 @@ def open_sources(mixture: MixtureSpec) -> tuple[Kind, tuple[Opened, ...]]:
 
 def _open(source: Source) -> Opened:
     try:
-        return source.input.open()
+        return replace(source.input, where=values_of(source.where)).open()
     except (FormatError, SourceNotFoundError) as error:
         raise type(error)(f"source {source.name!r}: {error}") from error
 
@@ -71,23 +79,43 @@ def read(phase: Phase, partitions: Path, threads: int, progress: BuildProgress) 
     if noted is not None:
         return noted
     jobs = jobs_of(phase)
-    number = [0] * len(jobs)
-    rows, bad = [0] * len(jobs), [0] * len(jobs)
     bars = [_bar(phase, source) for source in phase.mixture.sources]
     for i in phase.sources:
         progress.start(bars[i], phase.opened[i].size)
-    for task, count in run_all(_make, _tasks(phase, jobs, partitions), threads):
-        number[task.source] += 1
-        rows[task.source] += count.rows
-        bad[task.source] += count.quarantined
-        progress.advance(bars[task.source], task.block.size, count.rows)
+    ahead = {
+        i: presample(phase.mixture, i, jobs[i], partitions, threads)
+        for i in phase.sources
+        if is_presampled(phase.mixture.sources[i]) and not isinstance(phase.opened[i], PairInput)
+    }
+    number, counts = [0] * len(jobs), [RowCount(0, 0)] * len(jobs)
+    left = phase.sources
+    while left:
+        for i in left:
+            number[i], counts[i] = 0, RowCount(0, 0)
+        for task, count in run_all(_make, _tasks(left, jobs, ahead, partitions), threads):
+            number[task.source] += 1
+            counts[task.source] = RowCount(*map(sum, zip(counts[task.source], count, strict=True)))
+            progress.advance(bars[task.source], task.block.size, count.rows)
+        left = tuple(i for i in left if i in ahead and ahead[i].needs_more())
     for i in phase.sources:
         progress.done(bars[i])
-        count = RowCount(rows[i], bad[i])
-        check_quarantine(phase.mixture.sources[i], phase.opened[i], count, partitions, i, number[i])
-    result = ReadResult(tuple(number), tuple(RowCount(*pair) for pair in zip(rows, bad, strict=True)))
+        source, opened = phase.mixture.sources[i], phase.opened[i]
+        if source.where and counts[i].rows == counts[i].quarantined:
+            raise MixtureError(_no_part(source, opened))
+        check_quarantine(source, opened, counts[i], partitions, i, number[i])
+    result = ReadResult(tuple(number), tuple(counts))
     write_text(note, msgspec.json.encode(result).decode())
     return result
+
+
+def _no_part(source: Source, opened: Opened) -> str:
+    """Say that no row has the values of `where`, and which values the first rows have."""
+    where = opened.input.where
+    asked = " and ".join(f"{column} = {' or '.join(map(repr, values))}" for column, values in where.items())
+    whole = replace(opened, input=replace(opened.input, where={}))
+    seen = list(dict.fromkeys(map(repr, whole.values(next(iter(where))))))[:MOST_VALUES]
+    hint = f"its first rows have {', '.join(seen)}" if seen else f"its columns are {', '.join(whole.fields())}"
+    return f"source {source.name!r}: no row has {asked}; {hint}"
 
 
 def _noted(note: Path) -> ReadResult | None:
@@ -181,15 +209,20 @@ def jobs_of(phase: Phase) -> list[SourceJob]:
     ]
 
 
-def _tasks(phase: Phase, jobs: list[SourceJob], partitions: Path) -> Iterator[ReadTask]:
-    for number in phase.sources:
+def _tasks(
+    sources: Iterable[int], jobs: list[SourceJob], ahead: Mapping[int, Presample], partitions: Path
+) -> Iterator[ReadTask]:
+    for number in sources:
         job = jobs[number]
         blocks = job.opened.blocks()
         for i, block in enumerate(chain([next(blocks, NOTHING)], blocks)):
-            yield ReadTask(number, job, block, partition_paths(partitions, number, i))
+            chosen = ahead[number].chosen(i) if number in ahead and block is not NOTHING else None
+            yield ReadTask(number, job, block, partition_paths(partitions, number, i), chosen)
 
 
 def _make(task: ReadTask) -> tuple[ReadTask, RowCount]:
     """Make a partition, or count its rows if an interrupted build made it; the block's data is released."""
-    done = task._replace(block=task.block._replace(data=None))
-    return done, rows_of_whole(task.place) or make_partition(task.job, task.block, task.place)
+    done = task._replace(block=task.block._replace(data=None), chosen=None)
+    looked_at = None if task.chosen is None else task.chosen.number
+    made = rows_of_whole(task.place, looked_at)
+    return done, made or make_partition(task.job, task.block, task.place, task.chosen)

@@ -108,11 +108,36 @@ def _resolve_ids(frame: pl.DataFrame, source: NDArray[np.int16]) -> RowStates:
     It keeps the row with the lowest content hash, so that no order of rows matters, and quarantines the others.
     """
     rows = frame.height
-    high, low = frame["key_high"].to_numpy(), frame["key_low"].to_numpy()
-    occurrence, kept = np.zeros(rows, np.uint64), np.full(rows, -1, np.int64)
     place = frame["dropped_by"].to_numpy().astype(np.int16)
     fate = np.where(place < 0, Fate.KEPT, Fate.DROPPED).astype(np.uint8)
-    suspects = _repeated(low)
+    occurrence, kept = numbered_ids(frame, source)
+    if "occurrence" in frame.columns:  # rows of which others were set aside: theirs count too
+        occurrence = frame["occurrence"].fill_null(pl.Series(occurrence)).to_numpy()
+    fate[kept >= 0] = Fate.QUARANTINED
+    place[kept >= 0] = -1
+    return RowStates(
+        source=source,
+        key=Hashes(frame["key_high"].to_numpy(), frame["key_low"].to_numpy()),
+        occurrence=occurrence,
+        fate=fate,
+        place=place,
+        grouped=np.zeros(rows, np.bool_),
+        kept=kept,
+        copies=np.zeros(rows, np.int64),
+        test=np.zeros(rows, np.bool_),
+        tokens=frame["tokens"].to_numpy(),
+        bytes=frame["bytes"].to_numpy(),
+        parts=frame["parts"].to_numpy(),
+    )
+
+
+def numbered_ids(frame: pl.DataFrame, source: NDArray[np.int16]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Number the rows of one source with equal content, and find those that have the id of a row with other content.
+
+    Returns the number of each row, from 0, and for the latter the row that keeps the id (-1 for other rows).
+    """
+    occurrence, kept = np.zeros(frame.height, np.uint64), np.full(frame.height, -1, np.int64)
+    suspects = _repeated(frame["key_low"].to_numpy())
     if len(suspects):
         identity, content = ["source", "key_high", "key_low"], ["content_high", "content_low"]
         sharing = (
@@ -127,24 +152,8 @@ def _resolve_ids(frame: pl.DataFrame, source: NDArray[np.int16]) -> RowStates:
         numbered = sharing.filter("same").with_columns(number=pl.int_range(pl.len()).over(identity))
         occurrence[numbered["row"].to_numpy()] = numbered["number"].to_numpy()
         clash = sharing.filter(~pl.col("same"))
-        clashing = clash["row"].to_numpy()
-        fate[clashing] = Fate.QUARANTINED
-        place[clashing] = -1
-        kept[clashing] = clash["first"].to_numpy()
-    return RowStates(
-        source=source,
-        key=Hashes(high, low),
-        occurrence=occurrence,
-        fate=fate,
-        place=place,
-        grouped=np.zeros(rows, np.bool_),
-        kept=kept,
-        copies=np.zeros(rows, np.int64),
-        test=np.zeros(rows, np.bool_),
-        tokens=frame["tokens"].to_numpy(),
-        bytes=frame["bytes"].to_numpy(),
-        parts=frame["parts"].to_numpy(),
-    )
+        kept[clash["row"].to_numpy()] = clash["first"].to_numpy()
+    return occurrence, kept
 
 
 def _repeated(words: NDArray[np.uint64]) -> NDArray[np.int64]:

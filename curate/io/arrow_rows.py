@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
@@ -73,10 +74,23 @@ def _parquet(source: pa.NativeFile, size: int, part: ParquetPart) -> Iterator[Nu
         starts = list(accumulate((meta.row_group(i).num_rows for i in several), initial=1))
         groups = [[i] for i in needed_row_groups(meta, part.where)] if part.where else [list(several)]
         for group in groups:
+            if part.where and not _may_have(table.read_row_groups(group, columns=list(part.where)), part.where):
+                continue
             first = starts[group[0]] if group else 1
             for batch in table.iter_batches(batch_size=rows, row_groups=group, columns=part.columns):
                 yield NumberedBatch(batch, first, meta.num_rows)
                 first += batch.num_rows
+
+
+def _may_have(columns: pa.Table, where: Mapping[str, Sequence[object]]) -> bool:
+    """Return whether each column of a row group has one of its values in some row."""
+    for name, values in where.items():
+        try:
+            if not pc.any(pc.is_in(columns[name], pa.array(values))).as_py():
+                return False
+        except pa.ArrowException:  # values of another type than the column: rows are compared one by one
+            continue
+    return True
 
 
 def _ipc(source: pa.NativeFile) -> Iterator[tuple[pa.RecordBatch, int]]:

@@ -73,6 +73,7 @@ class Block(NamedTuple):
 
     `data` is what it holds (None once it is released), `size` about how many bytes of the file it took. `start` is the
     place in the file of the first byte of JSON lines that are in the file as they are; None if it is compressed.
+    `numbers` are those of its JSON values or table rows where they do not count on from `first`.
     """
 
     file: str
@@ -80,6 +81,7 @@ class Block(NamedTuple):
     data: Data | None
     size: int
     start: int | None = None
+    numbers: NDArray[np.int64] | None = None
 
 
 class ReadOptions(NamedTuple):

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from curate.errors import FormatError, MixtureError, did_you_mean
 from curate.io import formats as room
-from curate.io.formats.base import Format, json_fields, present
+from curate.io.formats.base import Fields, Format, json_fields, present
 from curate.io.formats.columns import TIED, Columns
 from curate.io.guess import guesses, texts_of
 from curate.io.labels import check_fields, refuse_binary_feedback, unused_labels, values_of
@@ -112,7 +112,7 @@ def detect(rows: Sequence[Any], where: str) -> Detected:
     more, is chosen (`prompt, chosen, rejected` over `prompt`). Raises `FormatError`, naming the fields present and the
     nearest formats, if no format fits or several fit equally well.
     """
-    names = [field_names(row) for row in rows]
+    names = [list(fields_of(row)) for row in rows]
     fields = Counter(name for found in names for name in found)
     enough = ENOUGH * len(rows) - sum(not found for found in names)  # a row without names may be a list, or have NaN
     tried = [
@@ -156,14 +156,14 @@ def checked(found: Detected, rows: Sequence[Any], where: str) -> Detected:
     return found._replace(notes=tuple(unused_labels(found.format, values)))
 
 
-def field_names(row: Any) -> list[str]:  # noqa: ANN401
-    """Return the names of a raw row's fields; none if it cannot be read."""
+def fields_of(row: Any) -> Fields:  # noqa: ANN401
+    """Return the fields of a raw row, undecoded if it is JSON; none if it cannot be read."""
     if not isinstance(row, bytes):
-        return list(present(row)) if isinstance(row, dict) else []
+        return present(row) if isinstance(row, dict) else {}
     try:
-        return list(json_fields(row))
+        return json_fields(row)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Fault):
-        return []
+        return {}
 
 
 def meta_names(columns: Iterable[pa.StringArray], most: int = LOOKED_AT) -> tuple[str, ...]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, get_args, runtime_checkable
 
+import msgspec
 import pyarrow as pa
+from msgspec import Raw
 
 from curate.errors import FormatError, MixtureError, SourceNotFoundError, did_you_mean
-from curate.io.arrow_rows import WHOLE, ParquetPart, batch_rows
+from curate.io.arrow_rows import ParquetPart, batch_rows
 from curate.io.blocks import (
     BLOCK,
     Block,
@@ -38,7 +40,7 @@ from curate.io.detect import (
     call,
     checked,
     detect,
-    field_names,
+    fields_of,
     fits_json,
     named,
 )
@@ -47,6 +49,7 @@ from curate.io.formats.marked_calls import Calls, split_calls
 from curate.io.hub.card import Origin
 from curate.io.jsonl.fast_path import parse_block
 from curate.io.labels import first_items
+from curate.io.narrow import Values, matching, matching_cells, numbers_of
 from curate.io.parse import parse_lines, parse_objects
 from curate.io.paths import File, repeated, resolve
 from curate.io.reasoning import Reasoning, split_reasoning
@@ -55,18 +58,25 @@ from curate.rows.schema import Kind
 
 __all__ = ["Block", "Input", "Opened", "Parsed", "files"]
 
+PLACE: Final = {"fingerprint": False}
+"""Marks a field that is left out of the fingerprint: it names a place, not the data."""
+
 PEEK: Final = 1 << 18
 """Bytes of a block when the first rows are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Input(ABC):
-    """Where rows come from, and in which format (None: detect it). Nothing is read before `open`."""
+    """Where rows come from, and in which format (None: detect it). Nothing is read before `open`.
+
+    `where` is the part that a source makes of it (`curate.mix.spec.Source`).
+    """
 
     format: Format | None = None
     id: str | None = "id"
     reasoning: Reasoning = "text"
     calls: Calls = "text"
+    where: Values = field(default_factory=dict, hash=False, metadata=PLACE)
 
     def __post_init__(self) -> None:
         for name, known in (("reasoning", get_args(Reasoning)), ("calls", get_args(Calls))):
@@ -157,7 +167,7 @@ class Opened:
     @property
     def rows(self) -> int | None:
         """Number of rows, if known without reading; otherwise None."""
-        return self.input.count()
+        return None if self.input.where else self.input.count()
 
     def describe(self) -> str:
         """Return its format, and why it was chosen."""
@@ -172,7 +182,13 @@ class Opened:
     def fields(self) -> tuple[str, ...]:
         """Return the names of the fields that its first rows have, each once, in the order first seen."""
         rows = self.input.first_rows(self.parts, (self.format, *CANDIDATES))
-        return tuple(dict.fromkeys(name for row in rows for name in field_names(row)))
+        return tuple(dict.fromkeys(name for row in rows for name in fields_of(row)))
+
+    def values(self, column: str) -> tuple[Any, ...]:
+        """Return the values of a field in those of its first rows that have it."""
+        rows = self.input.first_rows(self.parts, (self.format, *CANDIDATES))
+        found = (fields_of(row).get(column) for row in rows)
+        return tuple(msgspec.json.decode(each) if isinstance(each, Raw) else each for each in found if each is not None)
 
     def stamp(self) -> list[tuple[str, int, int]]:
         """Return a stamp of the data: each file's name, size and time of change; a checksum of a frame."""
@@ -184,7 +200,8 @@ class Opened:
 
     def parse(self, block: Block) -> Parsed:
         """Parse a block; bad rows are quarantined. Pure: blocks may go to any thread or machine."""
-        parsed = self._parsed(block)
+        where = self.input.where
+        parsed = self._parsed(matching(block, where))._replace(span=None) if where else self._parsed(block)
         body = parsed.body if self.input.calls == "text" else split_calls(parsed.body)
         return parsed._replace(body=body if self.input.reasoning == "text" else split_reasoning(body))
 
@@ -195,25 +212,18 @@ class Opened:
             case Lines():
                 return parse_block(data.data, block.first, self.format, name)
             case JsonItems():
-                numbers = range(block.first, block.first + len(data.items))
-                return parse_lines(data.items, numbers, self.format, name, data.keys)
+                return parse_lines(data.items, numbers_of(block).tolist(), self.format, name, data.keys)
             case DelimitedRows():
-                rows, lines, raw = table_rows(data, block.first)
+                rows, lines, raw = matching_cells(*table_rows(data, block.first), self.input.where)
                 return parse_objects(rows, lines, self.format, name, raw)
             case pa.RecordBatch():
-                return parse_objects(
-                    batch_rows(data), range(block.first, block.first + data.num_rows), self.format, name
-                )
+                return parse_objects(batch_rows(data), numbers_of(block).tolist(), self.format, name)
             case Refused():
                 into = Collector(self.kind)
                 into.refuse(block.first, "", data.expected, excerpt_of(data.start))
                 return into.parsed()
             case _:
                 raise ValueError(f"the block from {block.first} of {block.file} has been released")
-
-
-PLACE: Final = {"fingerprint": False}
-"""Marks a field that is left out of the fingerprint: it names a place, not the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,8 +252,8 @@ class Files(Input):
         return tuple(resolve(self.paths, root))
 
     def part(self) -> ParquetPart:
-        """Return what is read of Parquet files: all of them."""
-        return WHOLE
+        """Return what is read of Parquet files: all columns, of row groups that may have rows of `where`."""
+        return ParquetPart(None, self.where)
 
     def hint(self, parts: tuple[File, ...]) -> str:
         """Return the call that reads the first file which may be Windows-1252."""

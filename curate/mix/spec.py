@@ -11,8 +11,9 @@ from typing import Literal, TypeAlias
 
 from curate.errors import MixtureError, check_number, check_whole, is_number
 from curate.io.inputs import Input
+from curate.io.narrow import Where, checked_where
 from curate.rows.tokens import Tokenizer
-from curate.steps.base import Pairing, Step
+from curate.steps.base import Group, Pairing, Step
 
 MAX_REPEAT = 65_535
 """Copies of a row are numbered in 16 bits."""
@@ -113,6 +114,13 @@ class Source:
         licence: copied to the manifest and the card. None takes what the card of a data set on the Hub says.
         max_share: the most that it may be of the mixture, over 0 and at most 1: the rest of its `take` stays out. With
             `weights`, the other sources make up for it.
+        where: makes the source a part of its input: the rows that have, in each column named, the value given or one of
+            several: `where={"dataset": "flan_v2"}`. Cells of CSV and TSV are compared as text.
+        before: samples ahead of the steps: they see only so many of the rows, or that share of them, and `take` counts
+            what they leave of those. The rest is unsampled.
+        early_stop: no more rows go through the steps than `take` needs, which must be `Rows` or `Tokens`. The data
+            files are the same; of the rows that no step saw, the ledger says that they are unsampled, not whether a
+            step would have dropped them. A Group or a Pairing needs all rows, so none may be in its pipeline.
 
     Raises:
         MixtureError: a field has a wrong type or value.
@@ -126,6 +134,9 @@ class Source:
     max_quarantine: float = field(default=0.01, kw_only=True)
     licence: str | None = field(default=None, kw_only=True)
     max_share: float | None = field(default=None, kw_only=True)
+    where: Where = field(default_factory=dict, hash=False, kw_only=True)
+    before: Rows | Fraction | None = field(default=None, kw_only=True)
+    early_stop: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         _check_name("source", self.name)
@@ -145,6 +156,11 @@ class Source:
             raise MixtureError(f"source {self.name!r}: licence={self.licence!r} is no text")
         if self.max_share is not None:
             check_number(f"source {self.name!r}: max_share={self.max_share!r}", self.max_share, above=0, most=1)
+        object.__setattr__(self, "where", checked_where(self.where, f"source {self.name!r}"))
+        if self.before is not None and not isinstance(self.before, Rows | Fraction):
+            raise MixtureError(f"source {self.name!r}: before={self.before!r} is neither Rows(n) nor Fraction(f)")
+        if self.early_stop and not isinstance(self.take, Rows | Tokens):
+            raise MixtureError(f"source {self.name!r}: early_stop=True needs take=Rows(n) or Tokens(n)")
 
 
 @dataclass(frozen=True)
@@ -189,6 +205,7 @@ class MixtureSpec:
             raise MixtureError(f"mixture {self.name!r} names {', '.join(twice)} twice; a source's name is its identity")
         for source in self.sources:
             _check_pairings((*source.steps, *self.steps), f"source {source.name!r}, its steps and the mixture's")
+            _check_early_stop(source, (*source.steps, *self.steps))
 
     def _check_weights(self) -> None:
         if (self.weights is None) != (self.total is None):
@@ -250,6 +267,16 @@ def _check_pairings(steps: Iterable[Step], where: str) -> None:
     if len(names) > 1:
         raise MixtureError(
             f"{where}: rows are paired once, and these are {len(names)} Pairings: {', '.join(names)}; keep one of them"
+        )
+
+
+def _check_early_stop(source: Source, steps: Iterable[Step]) -> None:
+    """Raise `MixtureError` when a step needs all rows of a source that asks for as few as will do."""
+    needing = [step.name for step in steps if isinstance(step, Group | Pairing)]
+    if source.early_stop and needing:
+        raise MixtureError(
+            f"source {source.name!r}: early_stop=True, but {', '.join(needing)} must see every row; leave one of them "
+            "out, or sample ahead of the steps: before=Rows(n)"
         )
 
 

@@ -66,6 +66,7 @@ class SourceCheck(NamedTuple):
       into `meta`.
     - `read`: rows read, those in quarantine among them; `whole`: these are all that it has.
     - `rows`: rows that it has: exact when `whole`, else from bytes read and size on disk (None: not known).
+    - `through`: rows of these that go through the steps, fewer where `before` samples ahead of them.
     - `quarantined`: rows that are invalid; `bad`: the first five, in words.
     - `pairs`: what a Pairing made of the rows read; None where there is none.
     - `left`: rows read (with a Pairing: pairs) that no step drops.
@@ -83,6 +84,7 @@ class SourceCheck(NamedTuple):
     read: int
     whole: bool
     rows: int | None
+    through: int | None
     quarantined: int
     bad: tuple[str, ...]
     steps: tuple[StepCheck, ...]
@@ -98,9 +100,14 @@ class SourceCheck(NamedTuple):
     @property
     def expected(self) -> int | None:
         """Rows that the steps are expected to leave; None where the number of rows is not known."""
-        if self.rows is None:
+        if self.through is None:
             return None
-        return round(self.left * self.rows / self.read) if self.read else 0
+        return round(self.left * self.through / self.read) if self.read else 0
+
+    @property
+    def known(self) -> bool:
+        """Whether the rows read are those that go through the steps of a build."""
+        return self.whole and self.through == self.rows
 
 
 class Check(NamedTuple):
@@ -119,8 +126,8 @@ class Check(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether every source was read to its end, so that no figure is a guess."""
-        return all(source.whole for source in self.sources)
+        """Whether the rows read are those that go through the steps of a build, so that no figure is a guess."""
+        return all(source.known for source in self.sources)
 
 
 @resolved_once()
@@ -135,7 +142,7 @@ def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
     kind, opened = open_sources(mixture)
     views = preview_phases(mixture, opened, rows)
     found = [_source(views, number) for number in range(len(mixture.sources))]
-    whole = all(source.whole for source in found)
+    whole = all(source.known for source in found)
     shares, short = _shares(mixture, found, views[-1].states, whole=whole)
     checked = tuple(
         source._replace(share=share, delivered=amount, exact=whole or _is_promised(mixture, declared, share))
@@ -179,6 +186,7 @@ def _source(views: Sequence[PhasePreview], number: int) -> SourceCheck:
         read=head.read,
         whole=head.whole,
         rows=head.rows,
+        through=_through(source, head.rows),
         quarantined=head.read - len(fate) + clashes,
         bad=tuple(bad[:SHOWN]),
         steps=tuple(_step(view, number, stage) for view in mine for stage in view.phase.pipelines[number]),
@@ -203,6 +211,13 @@ def _unread(head: FirstRows, source: Input) -> Iterator[str]:
             else 'calls="split" of the source\'s function, such as files(), reads them as calls'
         )
         yield f"{rows:,} of the {head.read:,} rows read have <tool_call> in an answer's text: {how}"
+
+
+def _through(source: Source, rows: int | None) -> int | None:
+    """Return how many of the rows of a source go through its steps."""
+    if source.before is None or rows is None:
+        return rows
+    return min(source.before.n, rows) if isinstance(source.before, Rows) else round(source.before.share * rows)
 
 
 def _clashes(view: PhasePreview, own: slice) -> Iterator[str]:
@@ -253,7 +268,7 @@ def _shares(
         if source.expected is None:
             return {}, []
         alive = (states.source == number) & (states.fate == Fate.KEPT)
-        tokens = int(states.tokens[alive].sum()) * (source.rows or 0)
+        tokens = int(states.tokens[alive].sum()) * (source.through or 0)
         stock[source.name] = Stock(source.expected, round(tokens / source.read) if source.read else 0)
     short = []
     try:

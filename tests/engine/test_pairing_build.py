@@ -147,7 +147,12 @@ def test_an_interrupted_build_goes_on_in_either_half(tmp_path: Path, monkeypatch
         made: list[RowCount] = []
 
         def stop(
-            job: SourceJob, block: Block, place: PartitionPaths, made: list[RowCount] = made, after: int = after
+            job: SourceJob,
+            block: Block,
+            place: PartitionPaths,
+            _: None,
+            made: list[RowCount] = made,
+            after: int = after,
         ) -> RowCount:
             if len(made) == after:
                 raise KeyboardInterrupt("stop")
@@ -161,7 +166,9 @@ def test_an_interrupted_build_goes_on_in_either_half(tmp_path: Path, monkeypatch
             assert left_behind(folder / "out") == [".out.partial"]
             anew: list[Path] = []
 
-            def count(job: SourceJob, block: Block, place: PartitionPaths, anew: list[Path] = anew) -> RowCount:
+            def count(
+                job: SourceJob, block: Block, place: PartitionPaths, _: None, anew: list[Path] = anew
+            ) -> RowCount:
                 anew.append(place.lines)
                 return make_partition(job, block, place)
 

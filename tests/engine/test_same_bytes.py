@@ -18,7 +18,7 @@ import pytest
 
 from curate.engine import build as run
 from curate.engine import partition, reading, shards, source_lines
-from curate.engine.partition import RowCount, SourceJob, make_partition
+from curate.engine.partition import ChosenRows, RowCount, SourceJob, make_partition
 from curate.engine.resolve import resolve
 from curate.engine.spill import write_spill
 from curate.engine.state import PartitionPaths
@@ -231,10 +231,10 @@ def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> No
     """Start a build and stop it, as Ctrl-C does, when it has made so many partitions."""
     made: list[RowCount] = []
 
-    def stop(job: SourceJob, block: Block, place: PartitionPaths) -> RowCount:
+    def stop(job: SourceJob, block: Block, place: PartitionPaths, chosen: ChosenRows | None) -> RowCount:
         if len(made) == after:
             raise KeyboardInterrupt("stop")
-        made.append(make_partition(job, block, place))
+        made.append(make_partition(job, block, place, chosen))
         return made[-1]
 
     with monkeypatch.context() as patch:
@@ -248,8 +248,8 @@ def partitions_made(folder: Path, monkeypatch: pytest.MonkeyPatch, *, resume: bo
     """Build, and count the partitions that were made anew."""
     made: list[RowCount] = []
 
-    def count(job: SourceJob, block: Block, place: PartitionPaths) -> RowCount:
-        made.append(make_partition(job, block, place))
+    def count(job: SourceJob, block: Block, place: PartitionPaths, chosen: ChosenRows | None) -> RowCount:
+        made.append(make_partition(job, block, place, chosen))
         return made[-1]
 
     with monkeypatch.context() as patch:

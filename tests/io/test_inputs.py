@@ -344,7 +344,7 @@ def test_arguments_that_do_not_fit_are_refused_at_once() -> None:
 def test_a_path_is_marked_as_no_part_of_a_fingerprint() -> None:
     one = files("/somewhere/x.json", question_answer())
     marked = [field.name for field in dataclasses.fields(one) if not field.metadata.get("fingerprint", True)]
-    assert marked == ["paths"]
+    assert marked == ["where", "paths"]
 
 
 def test_an_id_column_of_a_mapping_goes_first(tmp_path: Path) -> None:

@@ -54,15 +54,16 @@ class HubFiles(Files):
         narrow = [path for path in chosen.paths if self._is_narrow(path) and cached(found, path) is None]
         whole = [path for path in chosen.paths if path not in narrow]
         places = dict(zip(whole, download(found, whole), strict=True))
-        places |= {path: fetch_parts(found, path, self.columns, self.part().where) for path in narrow}
+        places |= {path: fetch_parts(found, path, *self.part()) for path in narrow}
         for path in chosen.paths if self.columns is not None else ():
             check_columns(pq.read_schema(places[path]).names, self.columns or (), f"{self.repository}: {path}")
         stats = {path: places[path].stat() for path in chosen.paths}
         return tuple(File(path, places[path], one.st_size, one.st_mtime_ns) for path, one in stats.items())
 
     def part(self) -> ParquetPart:
-        """Return the columns that are read."""
-        return super().part()._replace(columns=self.columns)
+        """Return what is read of Parquet files: the columns asked for, and those of `where`."""
+        columns = None if self.columns is None else tuple(dict.fromkeys((*self.columns, *self.where)))
+        return super().part()._replace(columns=columns)
 
     def label(self, parts: tuple[File, ...]) -> str:
         """Return the repository and the first file's name."""
@@ -179,7 +180,9 @@ def hub(
         repository=repository,
         config=config,
         revision=revision,
-        **several,
+        split=several["split"],
+        files=several["files"],
+        columns=several["columns"],
     )
 
 
