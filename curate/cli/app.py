@@ -276,11 +276,14 @@ def preflight(
 
 @app.command()
 def train(
-    stage: Annotated[Literal["sft", "dpo"], typer.Argument(help="sft trains on conversations, dpo on pairs.")],
+    stage: Annotated[
+        Literal["sft", "dpo", "kto"],
+        typer.Argument(help="sft trains on conversations, dpo on pairs, kto on answers with a label."),
+    ],
     build_folder: Folder,
     *,
     model: Annotated[str, typer.Option(help="A folder, or an id on the Hub.")],
-    recipe: Annotated[str, typer.Option(help="tulu2, tulu3, zephyr or zephyr-handbook.")],
+    recipe: Annotated[str, typer.Option(help="tulu2, tulu3, zephyr or zephyr-handbook; kto.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The model's folder.")] = None,
     chat_template: ChatTemplate = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Rows per step. Default: the recipe's.")] = None,

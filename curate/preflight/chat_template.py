@@ -116,12 +116,11 @@ class TokenizedChat(NamedTuple):
     spans: int
 
 
-class TokenizedPair(NamedTuple):
-    """One pair in tokens: the shared prompt, and the rest of each side, uncut."""
+class TokenizedAnswers(NamedTuple):
+    """One prompt in tokens, and the answers to it, uncut: two of a pair, one of an unpaired row."""
 
     prompt: TokenIds
-    chosen: TokenIds
-    rejected: TokenIds
+    answers: tuple[TokenIds, ...]
 
 
 def conversations(
@@ -243,22 +242,21 @@ def _without_added_tokens(text: str, tokenizer: ChatTokenizer) -> list[int]:
     return [token.id for word in words for token in backend.model.tokenize(word)]
 
 
-def pairs(
+def answered(
     prompts: Sequence[Chat],
-    chosen: Sequence[Chat],
-    rejected: Sequence[Chat],
+    sides: Sequence[Sequence[Chat]],
     tokenizer: ChatTokenizer,
     options: Sequence[Options] = (),
-) -> Iterator[TokenizedPair]:
-    """Give each pair in tokens, split as by TRL's `DPOTrainer`: an answer begins where a side and the prompt differ.
+) -> Iterator[TokenizedAnswers]:
+    """Give each prompt and its answers in tokens, split as by TRL: an answer begins where a side and the prompt differ.
 
-    `chosen` and `rejected` are whole conversations, each with its prompt.
+    `sides` has whole conversations, each with its prompt.
     """
     alone = conversations(prompts, tokenizer, options, asked=True)
-    sides = (conversations(chats, tokenizer, options) for chats in (chosen, rejected))
-    for prompt, first, second in zip(alone, *sides, strict=True):
-        start = min(_shared(prompt.ids, first.ids), _shared(prompt.ids, second.ids))
-        yield TokenizedPair(prompt.ids[:start], first.ids[start:], second.ids[start:])
+    whole = (conversations(chats, tokenizer, options) for chats in sides)
+    for prompt, *rows in zip(alone, *whole, strict=True):
+        start = min(_shared(prompt.ids, row.ids) for row in rows)
+        yield TokenizedAnswers(prompt.ids[:start], tuple(row.ids[start:] for row in rows))
 
 
 def _shared(one: TokenIds, other: TokenIds) -> int:

@@ -120,13 +120,17 @@ def model_of(name: str) -> ModelInfo:
     )
 
 
-def check_room(model: ModelInfo, here: Machine, limit: int, *, use_cpu: bool = False) -> None:
-    """Raise `CallError` for a model too large to train without a GPU, and for a limit beyond its context length."""
+def check_room(model: ModelInfo, here: Machine, limit: int, *, reference: bool = False, use_cpu: bool = False) -> None:
+    """Raise `CallError` for a model too large to train without a GPU, and for a limit beyond its context length.
+
+    Training keeps weights, gradients and two moments in 4 bytes each; `reference`: the weights of a second model too.
+    """
+    needed = (20 if reference else 16) * model.parameters / 1e9
     if here.kind == "cpu" and model.parameters >= LARGE and not use_cpu:
         raise CallError(
             f"{model.name} has {model.parameters / 1e9:.1f} billion parameters, and there is no GPU: full "
-            f"training needs about {16 * model.parameters / 1e9:,.0f} GB and would take months; use a machine with a "
-            "GPU, or set use_cpu=true to train anyway"
+            f"training needs about {needed:,.0f} GB and would take months; use a machine with a GPU, or set "
+            "use_cpu=true to train anyway"
         )
     if model.reads and limit > model.reads:
         raise CallError(

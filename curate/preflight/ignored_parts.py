@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from curate.preflight.chat_template import ChatTokenizer, render
@@ -44,11 +45,12 @@ class TemplateParts(NamedTuple):
 PLAIN: Final = TemplateParts()
 
 
-def together(one: TemplateParts, other: TemplateParts) -> TemplateParts:
-    """Return the parts of a pair, of either side."""
-    return (
-        one if one == other else TemplateParts(*(tuple(dict.fromkeys(a + b)) for a, b in zip(one, other, strict=True)))
-    )
+def together(sides: Sequence[TemplateParts]) -> TemplateParts:
+    """Return the parts of a row of several sides, of any of them."""
+    first, *others = sides
+    if all(other == first for other in others):
+        return first
+    return TemplateParts(*(tuple(dict.fromkeys(chain(*names))) for names in zip(*sides, strict=True)))
 
 
 def named(ignored: Iterable[str]) -> str:

@@ -29,6 +29,12 @@ CUT_SHARE: Final = 0.05
 """From this share of cut rows there is a warning: their answers do not end."""
 
 OUTCOMES: Final = ("cut", "lost", "equal")
+STAYS: Final = ("whole", "cut")
+
+LABELS: Final = ("desirable", "undesirable")
+BALANCE: Final = (1.0, 4 / 3)
+"""Desirable rows times their weight, over undesirable ones times theirs: what TRL's documentation of KTO advises, after
+equation 8 of arXiv:2402.01306."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class Preflight:
     """What training will see of a build under `limit` tokens a row.
 
     `lengths` has one line per row (`curate.preflight.row_lengths.Length`), in the order of the data files; `packs` is
-    the number of blocks of `limit` tokens that TRL's `"bfd"` packing makes (None: not packed).
+    the number of blocks of `limit` tokens that TRL's `"bfd"` packing makes (None: not packed). `weights` are those of
+    desirable and undesirable rows in the loss of KTO.
     """
 
     build: str
@@ -44,16 +51,23 @@ class Preflight:
     limit: int
     lengths: pl.DataFrame = field(repr=False)
     packs: int | None = None
+    weights: tuple[float, float] = (1.0, 1.0)
 
     @cached_property
     def table(self) -> pl.DataFrame:
         """One line per source, then their sum.
 
         Columns: `source`, `rows`, `tokens`, `trainable` (before the limit), `longest` (tokens of the longest row, of a
-        pair of its longer side), `cut`, `lost`, `equal` (rows; `equal` of pairs only), `left` and `trained` (tokens
-        and trained tokens under the limit).
+        pair of its longer side), `cut`, `lost`, `equal` (rows; `equal` of pairs only), `desirable` and `undesirable`
+        (trained rows with this label; of unpaired rows only), `left` and `trained` (tokens and trained tokens under the
+        limit).
         """
         counts = {name: (pl.col("outcome") == name).sum() for name in OUTCOMES if name != "equal" or self.is_pairs}
+        if self.kind == "unpaired":
+            stays = pl.col("outcome").is_in(STAYS)
+            counts |= dict(
+                zip(LABELS, ((stays & is_so).sum() for is_so in (pl.col("label"), ~pl.col("label"))), strict=True)
+            )
         sums = [pl.col("tokens", "trainable").cast(pl.Int64).sum(), pl.col("longest").max()]
         more = pl.col("left", "trained").cast(pl.Int64).sum()
         every = [pl.len().alias("rows"), *sums, *(count.alias(name) for name, count in counts.items()), more]
@@ -91,7 +105,7 @@ class Preflight:
     @property
     def trained(self) -> NDArray[np.bool_]:
         """Which rows are trained, in the order of the data files."""
-        return self.lengths["outcome"].is_in(["whole", "cut"]).to_numpy()
+        return self.lengths["outcome"].is_in(STAYS).to_numpy()
 
     @property
     def efficiency(self) -> float | None:
@@ -124,7 +138,7 @@ class Preflight:
         return found
 
     def notes(self) -> list[str]:
-        """Return notes on rows that are cut or left out."""
+        """Return notes on rows that are cut or left out, and on the labels of unpaired rows."""
         rows, gone, cut = self.total["rows"], self.total["rows"] - self.rows, self.total["cut"]
         found = [f"{gone:,} of {rows:,} rows are left out: {self._left_out()}"] if gone else []
         earlier = self._ignored().get(EARLIER)
@@ -141,7 +155,28 @@ class Preflight:
                 f"cut: their last answer does not end; the longest is {_first(longest)} with "
                 f"{longest['longest'][0]:,} tokens"
             )
-        return found
+        return [*found, *self._balance()]
+
+    def _balance(self) -> list[str]:
+        """Return a note where desirable and undesirable rows do not balance in the loss of KTO."""
+        counts = [self.total.get(name, 0) for name in LABELS]
+        if not any(counts):
+            return []
+        if not all(counts):
+            return [
+                f"warning: every row is {LABELS[not counts[0]]}, and KTO compares desirable rows with undesirable ones"
+            ]
+        good, bad = (count * weight for count, weight in zip(counts, self.weights, strict=True))
+        least, most = BALANCE
+        if least <= round(good / bad, 2) <= round(most, 2):
+            return []
+        name, weight = (LABELS[0], bad / counts[0]) if good < bad else (LABELS[1], good / counts[1] / most)
+        rows = [
+            f"{count:,} {label} rows at a weight of {own:g}"
+            for count, label, own in zip(counts, LABELS, self.weights, strict=True)
+        ]
+        advice = f"KTO wants from 1 to {most:.2f}: set {name}_weight from {weight:.2f} to {weight * most:.2f}"
+        return [f"warning: {' and '.join(rows)} do not balance, {good / bad:.2f} to 1; {advice}"]
 
     def _ignored(self) -> dict[str, pl.DataFrame]:
         """Return the rows of which the template ignores a part, by part."""
@@ -183,7 +218,7 @@ def preflight(
         The lengths of all rows and their totals. `check` raises `PreflightError` for one that would train wrongly.
 
     Raises:
-        CallError: The build has rated rows, the tokenizer cannot be downloaded, or the template has no marks.
+        CallError: The rows are rated or prompts, the tokenizer cannot be downloaded, or the template has no marks.
         PreflightError: The chat template raises an error for a row.
     """
     found = build if isinstance(build, Build) else Build(build)
@@ -192,12 +227,20 @@ def preflight(
     return counted(found, measured(found, chosen, limit), limit, packing=packing)
 
 
-def counted(build: Build, batches: Iterable[pa.RecordBatch], limit: int, *, packing: bool = False) -> Preflight:
+def counted(
+    build: Build,
+    batches: Iterable[pa.RecordBatch],
+    limit: int,
+    *,
+    packing: bool = False,
+    weights: tuple[float, float] = (1.0, 1.0),
+) -> Preflight:
     """Count the rows of `measured`."""
-    table = pa.Table.from_batches([batch.select(LENGTHS.names) for batch in batches], LENGTHS)
+    schema = LENGTHS.append(pa.field("label", pa.bool_())) if build.kind == "unpaired" else LENGTHS
+    table = pa.Table.from_batches([batch.select(schema.names) for batch in batches], schema)
     lengths = pl.DataFrame(table).with_columns(pl.col("source").cast(pl.Enum(build.sources)))
     packs = _packs(lengths["left"].to_numpy(), limit) if packing and build.kind == "conversation" else None
-    return Preflight(build.name, build.kind, limit, lengths, packs)
+    return Preflight(build.name, build.kind, limit, lengths, packs, weights)
 
 
 def _packs(left: NDArray[np.int32], limit: int) -> int:

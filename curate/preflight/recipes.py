@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 from curate.errors import CallError, did_you_mean
 from curate.rows.schema import Kind
 
-Stage: TypeAlias = Literal["sft", "dpo"]
+Stage: TypeAlias = Literal["sft", "dpo", "kto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +16,10 @@ class Recipe:
     """How a published model was trained.
 
     - `batch`: rows per step (packed: blocks), over all devices and accumulated steps.
-    - `max_length`: tokens per row; for a pair, per side with its prompt. `warmup`: share of all steps.
+    - `max_length`: tokens per row; for a pair, per side with its prompt.
+    - `warmup`: share of all steps, or from 1 a number of steps.
     - `optimizer`: TRL's name of it; None: AdamW, as TRL has it.
-    - `loss`: TRL's name of the DPO loss; `"sigmoid_norm"` is length-normalised DPO. `beta`: of DPO only.
+    - `loss`: TRL's name of the loss of DPO or KTO; `"sigmoid_norm"` is length-normalised DPO. `beta`: of these two.
     """
 
     name: str
@@ -29,7 +30,7 @@ class Recipe:
     batch: int
     max_length: int
     warmup: float
-    schedule: Literal["linear", "cosine"] = "linear"
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     packing: bool = False
     optimizer: str | None = None
     loss: str = "sigmoid"
@@ -41,13 +42,14 @@ class Recipe:
             "num_train_epochs": self.epochs,
             "learning_rate": self.learning_rate,
             "max_length": self.max_length,
-            "warmup_steps": self.warmup,  # below 1 a share of all steps
+            "warmup_steps": self.warmup,
             "lr_scheduler_type": self.schedule,
             "weight_decay": 0.0,
         }
         settings |= {"optim": self.optimizer} if self.optimizer else {}
-        own = {"packing": self.packing} if self.stage == "sft" else {"beta": self.beta, "loss_type": [self.loss]}
-        return settings | own
+        if self.stage == "sft":
+            return settings | {"packing": self.packing}
+        return settings | {"beta": self.beta, "loss_type": [self.loss] if self.stage == "dpo" else self.loss}
 
 
 RECIPES: Final = (
@@ -73,6 +75,10 @@ RECIPES: Final = (
     Recipe(name="zephyr-handbook", stage="dpo", source="alignment-handbook 925acdf, zephyr-7b-beta",
            epochs=1, learning_rate=5e-7, batch=128, max_length=1024, warmup=0.1,
            schedule="cosine", beta=0.01),
+    Recipe(name="kto", stage="kto", source="KTO, arXiv:2402.01306, by its authors' repository: ContextualAI/HALOs "
+           "00a123c, config (which also cuts prompts at 512 tokens, and gradients at a norm of 5)",
+           epochs=1, learning_rate=5e-6, batch=32, max_length=1024, warmup=150,
+           schedule="constant_with_warmup", loss="kto", beta=0.1),
 )  # fmt: skip
 """Tulu 2's repository has other numbers in one of its files (3 epochs, 4,096); these are the paper's."""
 
@@ -90,11 +96,16 @@ def recipe_of(name: str, stage: Stage) -> Recipe:
 
 
 def stage_of(kind: Kind) -> Stage:
-    """Return the stage that trains on rows of a kind; raises `CallError` for rated rows."""
+    """Return the stage that trains on rows of a kind; raises `CallError` for rated rows and prompts."""
     if kind == "rated":
         raise CallError("the build holds rated rows, which cannot be trained on; make pairs of them with binarize()")
-    if kind in {"unpaired", "prompt"}:
+    if kind == "prompt":
         raise CallError(
-            f"curate trains on conversations and pairs, and the build holds {kind} rows; load its data files with TRL"
+            "the build holds prompts, which have no answer to train on: a model answers them in training, and reward "
+            "functions judge; write them with `curate export DIR --to trl`, and give them to TRL's GRPOTrainer"
         )
-    return "sft" if kind == "conversation" else "dpo"
+    return STAGES[kind]
+
+
+STAGES: Final[dict[Kind, Stage]] = {"conversation": "sft", "preference": "dpo", "unpaired": "kto"}
+"""The stage that trains on rows of a kind."""

@@ -12,7 +12,14 @@ import pyarrow.parquet as pq
 from jinja2 import TemplateError
 
 from curate.errors import CallError, PreflightError
-from curate.preflight.chat_template import ChatTokenizer, TokenIds, TokenizedChat, TokenizedPair, conversations, pairs
+from curate.preflight.chat_template import (
+    ChatTokenizer,
+    TokenIds,
+    TokenizedAnswers,
+    TokenizedChat,
+    answered,
+    conversations,
+)
 from curate.preflight.ignored_parts import INSTEAD, PartCheck, TemplateParts, named, together
 from curate.preflight.template_input import NONE, Chat, Options, chat_of
 from curate.result.build import Build, Split
@@ -34,14 +41,21 @@ LABELLED: Final = {"input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int3
 PAIRED: Final = {name: pa.list_(pa.int32()) for name in ("prompt_ids", "chosen_ids", "rejected_ids")}
 """Pairs as `DPOTrainer` prepares them; it cuts them at the limit itself."""
 
-TOKENS: Final[dict[Kind, dict[str, pa.DataType]]] = {"conversation": LABELLED, "preference": PAIRED}
+JUDGED: Final = {**{name: pa.list_(pa.int32()) for name in ("prompt_ids", "completion_ids")}, "label": pa.bool_()}
+"""Unpaired rows as `KTOTrainer` prepares them; it cuts them at the limit itself."""
+
+TOKENS: Final[dict[Kind, dict[str, pa.DataType]]] = {
+    "conversation": LABELLED,
+    "preference": PAIRED,
+    "unpaired": JUDGED,
+}
 
 
 class Length(NamedTuple):
     """The tokens of one row, how many are `trainable`, and what the limit leaves of both (0 if the row is left out).
 
     Of a pair these are the tokens of both sides, each with the prompt; `longest` is the longer side. `sound`: the
-    template marked as many answers as the row has.
+    template shows as many answers as the row has.
     """
 
     tokens: int
@@ -101,12 +115,13 @@ def _measure(batch: pa.RecordBatch, tokenizer: ChatTokenizer, limit: int, check:
         rows = list(conversations(chats, tokenizer, options))
         lengths = [_of_chat(row, chat, limit) for row, chat in zip(rows, chats, strict=True)]
         return _batch(batch, lengths, parts, _labelled(rows, lengths))
-    prompts, *answers = (_chats(batch, name) for name in ("prompt", "chosen", "rejected"))
+    names = [name for name in ("chosen", "rejected", "completion") if name in batch.schema.names]
+    prompts, *answers = (_chats(batch, name) for name in ("prompt", *names))
     sides = [[[*prompt, *answer] for prompt, answer in zip(prompts, own, strict=True)] for own in answers]
-    parts = [together(check(one, own), check(two, own)) for one, two, own in zip(*sides, options, strict=True)]
-    pairs_of_batch = list(pairs(prompts, sides[0], sides[1], tokenizer, options))
-    lengths = [_of_pair(row, limit) for row in pairs_of_batch]
-    return _batch(batch, lengths, parts, _paired(pairs_of_batch, lengths))
+    parts = [together([check(one, own) for one in row]) for *row, own in zip(*sides, options, strict=True)]
+    rows_of_batch = list(answered(prompts, sides, tokenizer, options))
+    lengths = [_of_answers(row, limit) for row in rows_of_batch]
+    return _batch(batch, lengths, parts, _split(batch, names, rows_of_batch, lengths))
 
 
 def _options(batch: pa.RecordBatch) -> list[Options]:
@@ -150,15 +165,16 @@ def _of_chat(row: TokenizedChat, chat: Sequence[dict[str, str]], limit: int) -> 
     return Length(size, int(row.trained.sum()), size, min(size, limit) if trained else 0, trained, outcome, sound)
 
 
-def _of_pair(row: TokenizedPair, limit: int) -> Length:
-    start, answers = len(row.prompt), (row.chosen, row.rejected)
-    sizes = [start + len(answer) for answer in answers]
+def _of_answers(row: TokenizedAnswers, limit: int) -> Length:
+    start = len(row.prompt)
+    sizes = [start + len(answer) for answer in row.answers]
     room = max(limit - start, 0)
-    equal = np.array_equal(row.chosen[:room], row.rejected[:room])
+    first, *others = (answer[:room] for answer in row.answers)
+    equal = any(np.array_equal(first, other) for other in others)
     outcome: Outcome = "lost" if not room else "equal" if equal else "cut" if max(sizes) > limit else "whole"
     stays = outcome in {"cut", "whole"}
     left = sum(min(size, limit) for size in sizes) if stays else 0
-    trainable = [len(answer) for answer in answers]
+    trainable = [len(answer) for answer in row.answers]
     trained = sum(min(size, room) for size in trainable) if stays else 0
     return Length(sum(sizes), sum(trainable), max(sizes), left, trained, outcome, all(trainable))
 
@@ -170,17 +186,22 @@ def _labelled(rows: Sequence[TokenizedChat], lengths: Sequence[Length]) -> dict[
     return {"input_ids": _lists(ids), "labels": _lists(labels)}
 
 
-def _paired(rows: Sequence[TokenizedPair], lengths: Sequence[Length]) -> dict[str, pa.Array]:
-    left = [row if length.left else NO_PAIR for row, length in zip(rows, lengths, strict=True)]
-    return {name: _lists([row[i] for row in left]) for i, name in enumerate(PAIRED)}
+def _split(
+    batch: pa.RecordBatch, names: Sequence[str], rows: Sequence[TokenizedAnswers], lengths: Sequence[Length]
+) -> dict[str, pa.Array]:
+    none = TokenizedAnswers(NO_TOKENS, (NO_TOKENS,) * len(names))
+    left = [row if length.left else none for row, length in zip(rows, lengths, strict=True)]
+    columns = {"prompt_ids": _lists([row.prompt for row in left])}
+    columns |= {f"{name}_ids": _lists([row.answers[i] for row in left]) for i, name in enumerate(names)}
+    return columns | ({"label": batch["label"]} if "label" in batch.schema.names else {})
 
 
-NO_PAIR: Final = TokenizedPair(*(np.zeros(0, np.int32) for _ in PAIRED))
+NO_TOKENS: Final = np.zeros(0, np.int32)
 
 
 def _lists(rows: Sequence[TokenIds]) -> pa.ListArray:
     ends = np.cumsum([len(row) for row in rows], dtype=np.int32)
-    return pa.ListArray.from_arrays(np.append(np.int32(0), ends), np.concatenate([np.zeros(0, np.int32), *rows]))
+    return pa.ListArray.from_arrays(np.append(np.int32(0), ends), np.concatenate([NO_TOKENS, *rows]))
 
 
 def _batch(

@@ -29,6 +29,7 @@ SHOWN: Final = {
     "rewards/rejected": "rejected",
     "rewards/margins": "margin",
     "rewards/accuracies": "accuracy",
+    "kl": "KL",
     "learning_rate": "lr",
 }
 """The values of a terminal line, in this order."""
@@ -38,6 +39,7 @@ CHARTS: Final[tuple[tuple[str, dict[str, str]], ...]] = (
     ("Token accuracy", {"mean_token_accuracy": "training", "eval_mean_token_accuracy": "held out"}),
     ("Rewards", {"rewards/chosen": "chosen", "rewards/rejected": "rejected", "rewards/margins": "margin"}),
     ("Accuracy of rewards", {"rewards/accuracies": "training", "eval_rewards/accuracies": "held out"}),
+    ("KL divergence from the first model", {"kl": "training", "eval_kl": "held out"}),
     ("Learning rate", {"learning_rate": "learning rate"}),
 )
 
@@ -87,7 +89,8 @@ def notes(logged: Sequence[Logged]) -> list[str]:
     """Return notes on a run; problems begin with "warning: "."""
     found = [f"warning: {wrong}" for entry in logged if (wrong := trouble(entry))]
     chosen, margins = (_values(logged, f"rewards/{name}") for name in ("chosen", "margins"))
-    if len(chosen) > 1 and _decreases(chosen) and not _decreases(margins) and margins[-1] > margins[0]:
+    kto = bool(_values(logged, "kl"))  # in which rewards have a fixed point of reference
+    if len(chosen) > 1 and _decreases(chosen) and not _decreases(margins) and margins[-1] > margins[0] and not kto:
         found.append(
             "the rewards of chosen answers decreased while the margins rose: usual for DPO, which only widens the "
             "margin; if answers get worse, try a lower learning rate or a higher beta"

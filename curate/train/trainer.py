@@ -1,4 +1,4 @@
-"""Training itself: TRL's `SFTTrainer` on conversations, its `DPOTrainer` on pairs."""
+"""Training itself: TRL's `SFTTrainer` on conversations, `DPOTrainer` on pairs, `KTOTrainer` on answers with a label."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def train(
     Everything is checked before weights are loaded.
 
     Args:
-        stage: `"sft"` trains on conversations, `"dpo"` on pairs.
+        stage: `"sft"` trains on conversations, `"dpo"` on pairs, `"kto"` on answers with a label.
         build: A build, or its folder.
         model: A folder, or an id on the Hub.
         recipe: The name of one of `curate.preflight.recipes.RECIPES`.
@@ -47,7 +47,7 @@ def train(
         chat_template: `"tulu"`, `"zephyr"`, `"chatml"` or a Jinja file. Default: the model's own.
         batch: Rows per step over all devices. Default: the recipe's.
         adapter: `"lora"` trains adapters, `"qlora"` over 4-bit weights (a GPU, and the extra `curate[qlora]`).
-        settings: Anything else, by TRL's names (`SFTConfig`, `DPOConfig`, `ModelConfig`).
+        settings: Anything else, by TRL's names (`SFTConfig`, `DPOConfig`, `KTOConfig`, `ModelConfig`).
         max_lost: The share of rows that may be left out because the limit leaves nothing to train on.
         resume: Resume from the last checkpoint in `out`.
 
@@ -97,7 +97,7 @@ def _place(folder: Path, *, resume: bool) -> str | None:
 def _trainer(planned: TrainingPlan, folder: Path) -> Any:  # noqa: ANN401  of TRL
     """Return TRL's trainer on the rows of the plan; raises `PreflightError` if it counts other rows."""
     from transformers import PrinterCallback
-    from trl import ModelConfig, SFTTrainer, get_peft_config, get_quantization_config
+    from trl import ModelConfig, get_peft_config, get_quantization_config
 
     given, of_model = dict(planned.settings.trainer), ModelConfig(**planned.settings.model)
     names = planned.settings.model.keys() & {"dtype", "attn_implementation"}
@@ -112,7 +112,7 @@ def _trainer(planned: TrainingPlan, folder: Path) -> Any:  # noqa: ANN401  of TR
     if planned.model.embeddings is not None and len(planned.tokenizer) > planned.model.embeddings:
         model, adapters = _with_new_tokens(planned, {**loading, "quantization_config": quantization}, adapters)
         loading, quantization = {}, None
-    trainer = (SFTTrainer if planned.stage == "sft" else _dpo_trainer())(
+    trainer = _trainer_of(planned.stage)(
         model,
         args=config_of(planned.stage)(output_dir=str(folder), model_init_kwargs=loading or None, **given),
         train_dataset=rows,
@@ -143,25 +143,39 @@ def _rows(planned: TrainingPlan, split: Split, folder: Path) -> Any:  # noqa: AN
     return rows_of_file if found.trained.all() else rows_of_file.select(found.trained.nonzero()[0])
 
 
-def _dpo_trainer() -> Any:  # noqa: ANN401  of TRL
-    """Return TRL's `DPOTrainer` for rows that are in tokens already.
+def _trainer_of(stage: Stage) -> Any:  # noqa: ANN401  of TRL
+    """Return TRL's trainer of a stage, for rows that are in tokens already.
 
     TRL's own preparation would take each row once more, and read quoted control tokens in keys of arguments as tokens.
     """
-    from trl import DPOTrainer
+    from accelerate import PartialState
+    from trl import DPOTrainer, KTOTrainer, SFTTrainer
 
     class PreparedDPOTrainer(DPOTrainer):  # type: ignore[misc]  # untyped where trl is absent
         def _prepare_dataset(self, dataset: Any, *_: object, **__: object) -> Any:  # noqa: ANN401
             return dataset
 
-    return PreparedDPOTrainer
+    class PreparedKTOTrainer(KTOTrainer):  # type: ignore[misc]
+        def _prepare_dataset(self, dataset: Any, _: object, args: Any, *__: object) -> Any:  # noqa: ANN401
+            """Add the answer of a neighbour to each row, which the KL term is estimated from, in TRL's own way."""
+            if not self.calculate_KL:
+                return dataset
+            size = args.per_device_train_batch_size
+            with PartialState().main_process_first():
+                return dataset.map(_neighbours, batched=True, batch_size=size, input_columns="completion_ids")
+
+    return {"sft": SFTTrainer, "dpo": PreparedDPOTrainer, "kto": PreparedKTOTrainer}[stage]
+
+
+def _neighbours(answers: list[list[int]]) -> dict[str, list[list[int]]]:
+    return {"KL_completion_ids": [answers[-1], *answers[:-1]]}
 
 
 def _with_new_tokens(planned: TrainingPlan, loading: Mapping[str, Any], adapters: Any) -> tuple[Any, Any]:  # noqa: ANN401  of peft
     """Return the model with embeddings for the chat template's new tokens, and adapters that train them too."""
     from transformers import AutoModelForCausalLM
 
-    if planned.stage == "dpo":
+    if planned.stage != "sft":
         raise CallError(f"{planned.model.name} lacks the tokens of this chat template; train it with sft first")
     model = AutoModelForCausalLM.from_pretrained(planned.model.name, **loading)
     model.resize_token_embeddings(len(planned.tokenizer), pad_to_multiple_of=64)

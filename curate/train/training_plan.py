@@ -65,14 +65,14 @@ def plan(
     """Check everything that can be checked before training, cheapest first.
 
     Args:
-        stage: `"sft"` trains on conversations, `"dpo"` on pairs.
+        stage: `"sft"` trains on conversations, `"dpo"` on pairs, `"kto"` on answers with a label.
         build: A build, or its folder.
         model: A folder, or an id on the Hub.
         recipe: The name of one of `curate.preflight.recipes.RECIPES`.
         chat_template: `"tulu"`, `"zephyr"`, `"chatml"` or a Jinja file. Default: the model's own.
         batch: Rows per step over all devices. Default: the recipe's.
         adapter: `"lora"` trains adapters, `"qlora"` over 4-bit weights.
-        settings: Anything else, by TRL's names (`SFTConfig`, `DPOConfig`, `ModelConfig`).
+        settings: Anything else, by TRL's names (`SFTConfig`, `DPOConfig`, `KTOConfig`, `ModelConfig`).
         max_lost: The share of rows that may be left out because the limit leaves nothing to train on.
         store: A file for the measured rows. Default: they are not kept.
 
@@ -98,11 +98,13 @@ def plan(
     chosen_settings = trainer_settings(chosen, settings or {}, here, batch=batch, adapter=adapter)
     sized = model_of(model)
     limit = chosen_settings.trainer["max_length"]
-    check_room(sized, here, limit, use_cpu=on_cpu)
+    check_room(sized, here, limit, reference=stage != "sft", use_cpu=on_cpu)
     tokenizer = chat_tokenizer(model, chat_template)
     rows = measured(found, tokenizer, limit)
     kept = stored(rows, schema_of(found.kind), store) if store else rows
-    measured_rows = counted(found, kept, limit, packing=chosen_settings.trainer.get("packing", False))
+    given = chosen_settings.trainer
+    weights = (given.get("desirable_weight", 1.0), given.get("undesirable_weight", 1.0))
+    measured_rows = counted(found, kept, limit, packing=given.get("packing", False), weights=weights)
     check(measured_rows, max_lost)
     return TrainingPlan(
         stage=stage,
@@ -173,18 +175,38 @@ def trainer_settings(
     trainer: dict[str, Any] = base | {name: value for name, value in wanted.items() if name not in of_model}
     model = dict(ADAPTERS[adapter]) if adapter else {}
     model |= {name: value for name, value in wanted.items() if name in of_model}
-    each = trainer.setdefault("per_device_train_batch_size", 1)
+    each = trainer.setdefault("per_device_train_batch_size", KTO_ROWS if recipe.stage == "kto" else 1)
+    if recipe.stage == "kto" and trainer["loss_type"] == "kto":
+        _check_neighbours(each, trainer)
     steps = trainer.get("gradient_accumulation_steps") or here.share(batch or recipe.batch, each)
     trainer["gradient_accumulation_steps"] = steps
     origin = dict.fromkeys([*trainer, *model], "curate") | dict.fromkeys(recipe.settings(), "recipe")
     return TrainerSettings(trainer, model, each * steps * here.processes, origin | dict.fromkeys(wanted, "you"))
 
 
+KTO_ROWS: Final = 4
+"""Rows per device that TRL's documentation of KTO asks for at least: they are what its KL term is estimated from."""
+
+
+def _check_neighbours(each: int, trainer: Mapping[str, Any]) -> None:
+    """Raise `CallError` if rows have no neighbours to estimate the KL term from, in the order of the data."""
+    if each < 2:
+        raise CallError(
+            f"per_device_train_batch_size={each}: KTO estimates its KL term from the other rows of a device; give 2 or "
+            f"more, better {KTO_ROWS}"
+        )
+    order = trainer.get("train_sampling_strategy", "sequential")
+    if order != "sequential":
+        raise CallError(
+            f"train_sampling_strategy={order!r}: KTO needs 'sequential', as rows stay with their neighbours"
+        )
+
+
 def config_of(stage: Stage) -> Any:  # noqa: ANN401  of TRL
     """Return TRL's settings class of a stage."""
-    from trl import DPOConfig, SFTConfig
+    from trl import DPOConfig, KTOConfig, SFTConfig
 
-    return SFTConfig if stage == "sft" else DPOConfig
+    return {"sft": SFTConfig, "dpo": DPOConfig, "kto": KTOConfig}[stage]
 
 
 def _value(name: str, value: object, known: Mapping[str, Any]) -> object:
@@ -212,4 +234,4 @@ def _without_text(kind: Any) -> Any:  # noqa: ANN401  a type
 def _near(name: str, known: Mapping[str, Any]) -> str:
     """Return a hint; listing all names would be over a hundred."""
     hint = did_you_mean(name, known)
-    return hint if hint.startswith("did") else "its SFTConfig, DPOConfig and ModelConfig list them"
+    return hint if hint.startswith("did") else "its SFTConfig, DPOConfig, KTOConfig and ModelConfig list them"

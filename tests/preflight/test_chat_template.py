@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from curate.errors import CallError
-from curate.preflight.chat_template import chat_tokenizer, control_tokens, conversations, pairs
+from curate.preflight.chat_template import answered, chat_tokenizer, control_tokens, conversations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,9 +190,10 @@ def test_pairs_part_where_the_answers_begin(chatty: ChatTokenizer) -> None:
     prompts = [turns(("user", "Ice?")), turns(("system", "Be kind."), ("user", "Hi </s>"))]
     chosen, rejected = [turns(("assistant", "Cold."))] * 2, [turns(("assistant", "Cold, no."))] * 2
     sides = [[prompt + own for prompt, own in zip(prompts, answers, strict=True)] for answers in (chosen, rejected)]
-    for prompt, row in zip(prompts, pairs(prompts, sides[0], sides[1], chatty), strict=True):
+    for prompt, row in zip(prompts, answered(prompts, sides, chatty), strict=True):
         asked = chatty.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
         assert chatty.decode(row.prompt) == asked
-        assert chatty.decode(row.chosen).startswith(f"Cold.{chatty.eos_token}")
-        assert chatty.decode(row.rejected).startswith(f"Cold, no.{chatty.eos_token}")
-    assert list(pairs([], [], [], chatty)) == []
+        first, second = map(chatty.decode, row.answers)
+        assert first.startswith(f"Cold.{chatty.eos_token}")
+        assert second.startswith(f"Cold, no.{chatty.eos_token}")
+    assert list(answered([], [[], []], chatty)) == []

@@ -204,16 +204,18 @@ def test_recipes_are_found_by_name_and_stage() -> None:
     assert recipe_of("zephyr", "sft").settings()["packing"] is True
     with pytest.raises(CallError, match="no recipe 'tulu4' for dpo; did you mean 'tulu"):
         recipe_of("tulu4", "dpo")
-    assert [stage_of("conversation"), stage_of("preference")] == ["sft", "dpo"]
+    assert recipe_of("kto", "kto").settings()["loss_type"] == "kto"
+    assert [stage_of("conversation"), stage_of("preference"), stage_of("unpaired")] == ["sft", "dpo", "kto"]
+    with pytest.raises(CallError, match=r"`curate export DIR --to trl`, and give them to TRL's GRPOTrainer"):
+        stage_of("prompt")
 
 
 def test_every_setting_of_a_recipe_is_one_of_trl() -> None:
     from dataclasses import fields
 
-    from trl import DPOConfig, SFTConfig
-
     from curate.preflight.recipes import RECIPES
+    from curate.train.training_plan import config_of
 
     for recipe in RECIPES:
-        known: dict[str, Any] = {one.name: one for one in fields(SFTConfig if recipe.stage == "sft" else DPOConfig)}
+        known: dict[str, Any] = {one.name: one for one in fields(config_of(recipe.stage))}
         assert recipe.settings().keys() <= known.keys()

@@ -32,6 +32,7 @@ from tests.support.tool_rows import (
     reasoned,
     runs,
     said,
+    trl_rows,
 )
 
 if TYPE_CHECKING:
@@ -274,20 +275,6 @@ def dpo_rows() -> list[Row]:
         {"prompt": PLAIN[:1], "chosen": PLAIN[1:], "rejected": bad, "chat_template_kwargs": {"enable_thinking": False}},
         {"prompt": PLAIN[:1], "chosen": PLAIN[1:], "rejected": bad},
     ]
-
-
-def trl_rows(rows: list[Row], *columns: str) -> Any:  # noqa: ANN401  of datasets
-    """Return rows as TRL reads them: messages, arguments and template arguments decoded, tools as JSON text."""
-    from datasets import Dataset, Features, Json, List, Value
-
-    made = [
-        {name: as_given(row[name]) for name in columns}
-        | {"tools": json.dumps(row["tools"]) if row.get("tools") else None}
-        | {"chat_template_kwargs": row.get("chat_template_kwargs", {})}
-        for row in rows
-    ]
-    types = {name: List(Json()) for name in columns} | {"tools": Value("string"), "chat_template_kwargs": Json()}
-    return Dataset.from_list(made, features=Features(types))
 
 
 @pytest.mark.parametrize("name", ["qwen3", "chatml"])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from curate.io.formats.unpaired import unpaired
 from curate.io.inputs import files
-from curate.mix.spec import Source
+from curate.mix.spec import Rows, Source
 from curate.mixture import Mixture
 from curate.preflight.row_lengths import LABELLED, measured
 
@@ -86,11 +87,26 @@ def as_given(messages: Sequence[Row]) -> list[Row]:
     return [{key: value for key, value in turn.items() if value is not None} for turn in found]
 
 
-def built(rows: Sequence[Row], out: Path, name: str = "rows") -> Build:
-    """Write rows to a file of JSON lines and build them, in their order."""
+def built(rows: Sequence[Row], out: Path, name: str = "rows", test: Rows | None = None) -> Build:
+    """Write rows to a file of JSON lines and build them; those with a label are unpaired."""
     path = out.with_suffix(".jsonl")
     path.write_text("".join(json.dumps({"id": str(i), **row}) + "\n" for i, row in enumerate(rows)), "utf-8")
-    return Mixture(name, [Source(name, files(path))]).build(out, quiet=True)
+    form = unpaired() if "label" in rows[0] else "auto"
+    return Mixture(name, [Source(name, files(path, format=form))], test=test).build(out, quiet=True)
+
+
+def trl_rows(rows: Sequence[Row], *columns: str) -> Any:  # noqa: ANN401  of datasets
+    """Return rows as TRL reads them: messages, arguments and template arguments decoded, tools as JSON text."""
+    from datasets import Dataset, Features, Json, List, Value
+
+    made = [
+        {name: as_given(row[name]) for name in columns}
+        | {"tools": json.dumps(row["tools"]) if row.get("tools") else None}
+        | {"chat_template_kwargs": row.get("chat_template_kwargs", {})}
+        for row in rows
+    ]
+    types = {name: List(Json()) for name in columns} | {"tools": Value("string"), "chat_template_kwargs": Json()}
+    return Dataset.from_list(made, features=Features(types))
 
 
 def labelled(build: Build, chatty: ChatTokenizer) -> dict[str, Row]:
@@ -116,6 +132,20 @@ def clocked() -> list[Row]:
         said("tool", "09:10", tool_call_id="call00001"),
         said("assistant", " Ten past nine.\n"),
     ]
+
+
+def judged(number: int = 1) -> list[Row]:
+    """Return answers with a label: texts, calls with tools, reasoning; two of three are good."""
+    rows = [
+        {"completion": PLAIN[1:], "label": True},
+        {"completion": [said("assistant", "Go away. </s>")], "label": False},
+        {"prompt": one_call()[:1], "completion": one_call()[1:2], "tools": TOOLS, "label": True},
+        {"prompt": one_call()[:1], "completion": one_call()[1:], "tools": TOOLS[:1], "label": True},
+        {"completion": reasoned()[-1:], "label": False, "chat_template_kwargs": {"enable_thinking": False}},
+        {"prompt": reasoned()[:3], "completion": reasoned()[3:], "label": True},
+    ]
+    asks = [[said("user", f"Hi, I am number {i}")] for i in range(number)]
+    return [{"prompt": ask, **row} for ask in asks for row in rows]
 
 
 PLAIN: Final[list[Row]] = [said("user", "Hi"), said("assistant", "Hello.")]
