@@ -79,6 +79,12 @@ Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="A build 
 ChatTemplate: TypeAlias = Annotated[
     str | None, typer.Option(help="tulu, zephyr, chatml, or a Jinja file. Default: the tokenizer's own.")
 ]
+Without: TypeAlias = Annotated[
+    list[str] | None, typer.Option(metavar="PART", help="Leave this part out of its rows; repeat for more.")
+]
+Flatten: TypeAlias = Annotated[
+    list[str] | None, typer.Option(metavar="PART", help="Write reasoning or calls into the text, in tags.")
+]
 Lost: TypeAlias = Annotated[float, typer.Option(min=0, max=1, help="The share of rows that may be left out.")]
 Count: TypeAlias = Annotated[int, typer.Option("-n", min=1, help="How many rows to show.")]
 Debug: TypeAlias = Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")]
@@ -229,12 +235,8 @@ def export(
     drop_rows_with: Annotated[
         list[str] | None, typer.Option(metavar="PART", help="Leave out rows that have this part; repeat for more.")
     ] = None,
-    without: Annotated[
-        list[str] | None, typer.Option(metavar="PART", help="Leave this part out of its rows; repeat for more.")
-    ] = None,
-    flatten: Annotated[
-        list[str] | None, typer.Option(metavar="PART", help="Write reasoning or calls into the text, in tags.")
-    ] = None,
+    without: Without = None,
+    flatten: Flatten = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing export.")] = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
@@ -258,6 +260,8 @@ def preflight(
     chat_template: ChatTemplate = None,
     packing: Annotated[bool, typer.Option("--packing", help="Pack conversations into blocks.")] = False,
     batch: Annotated[int | None, typer.Option(min=1, help="Rows (or blocks) per step.")] = None,
+    without: Without = None,
+    flatten: Flatten = None,
     max_lost: Lost = 0.05,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
@@ -269,7 +273,10 @@ def preflight(
     if limit is None:
         raise CallError("the limit of tokens per row is missing: give --max-length, or a --recipe")
     packs = packing or (chosen is not None and chosen.packing)
-    measured = preflights.preflight(found, tokenizer=tokenizer, limit=limit, chat_template=chat_template, packing=packs)
+    measured = preflights.preflight(
+        found, tokenizer=tokenizer, limit=limit, chat_template=chat_template, packing=packs, without=without or (),
+        flatten=flatten or (),
+    )  # fmt: skip
     show_parts(*preflight_report.preflight_parts(measured, rows))
     preflights.check(measured, max_lost)
 
@@ -292,6 +299,8 @@ def train(
     given: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, by TRL's name.")
     ] = None,
+    without: Without = None,
+    flatten: Flatten = None,
     max_lost: Lost = 0.05,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in the folder.")] = False,
     dry_run: Annotated[
@@ -306,7 +315,7 @@ def train(
     if dry_run:
         found = plans.plan(
             stage, build_folder, model=model, recipe=recipe, chat_template=chat_template, batch=batch, adapter=adapter,
-            settings=settings, max_lost=max_lost,
+            settings=settings, without=without or (), flatten=flatten or (), max_lost=max_lost,
         )  # fmt: skip
         show_parts(
             *preflight_report.preflight_parts(found.preflight, found.settings.batch),
@@ -317,7 +326,8 @@ def train(
         raise CallError("the model's folder is missing: give --out, or --dry-run for a preview")
     training.train(
         stage, build_folder, model=model, recipe=recipe, out=out, chat_template=chat_template, batch=batch,
-        adapter=adapter, settings=settings, max_lost=max_lost, resume=resume,
+        adapter=adapter, settings=settings, without=without or (), flatten=flatten or (), max_lost=max_lost,
+        resume=resume,
     )  # fmt: skip
     show_parts(*(Text(note) for note in reports.notes_of(out)))
     show_parts(Text(f"The model is in {out}. Open {out / 'training.html'}"))

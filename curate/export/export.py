@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from curate.export.jsonl import JSONL
 from curate.export.llama_factory import LLAMA_FACTORY
 from curate.export.open_instruct import OPEN_INSTRUCT
 from curate.export.openai import OPENAI
-from curate.export.parts import FLATTENED, FOUND, MEANING, REMOVABLE, changed
+from curate.export.parts import EMPTIED, FLATTENED, FOUND, MEANING, REMOVABLE, changed, changes, check_choices
 from curate.export.target import KindLayout, Target, settings_text
 from curate.export.trl import TRL
 from curate.io.atomic import replacing_folder, write_text
@@ -129,7 +129,7 @@ def export(
 ) -> Export:
     """Write the rows of a build for a trainer; see `Build.export`."""
     target, layout = _layout(to, manifest["kind"])
-    _check_choices(choices)
+    check_choices(choices._asdict())
     check_folder(out, overwrite=overwrite)
     tally = _Tally()
     shards = {split: [folder / shard["file"] for shard in manifest["splits"][split]["shards"]] for split in splits}
@@ -153,19 +153,6 @@ def _layout(to: str, kind: Kind) -> tuple[Target, KindLayout]:
         takers = [name for name, other in TARGETS.items() if kind in other.kinds]
         raise CallError(f"{to} takes no {kind} rows ({', '.join(target.kinds)}); {', '.join(takers)} would")
     return target, target.kinds[kind]
-
-
-def _check_choices(choices: Choices) -> None:
-    known: dict[str, Collection[str]] = {"drop_rows_with": FOUND, "without": REMOVABLE, "flatten": FLATTENED}
-    for name, parts in known.items():
-        for part in getattr(choices, name):
-            if part not in parts:
-                option = f"--{name.replace('_', '-')} ({name}=[...])"
-                hint = f"it takes {', '.join(parts)}" if part in FOUND else did_you_mean(part, parts)
-                raise CallError(f"{option}: {part!r} is no part for it; {hint}")
-    both = sorted({*choices.without} & {*choices.flatten})
-    if both:
-        raise CallError(f"{both[0]} is either left out (without) or written into text (flatten), not both")
 
 
 def check_folder(out: Path, *, overwrite: bool) -> None:
@@ -264,14 +251,13 @@ def _decide(
     """Return the rows that are exported, as they are to be, and the fate and reason of each row."""
     dropped = {part: FOUND[part](rows) for part in choices.drop_rows_with}
     out = np.logical_or.reduce([np.zeros(len(rows), bool), *dropped.values()])
-    edited = {f"without {part}": FOUND[part](rows) for part in choices.without}
-    edited |= {f"{part} as text": FOUND[part](rows) for part in choices.flatten}
+    edited = changes(rows, choices.without, choices.flatten)
     left = FlatRows(rows.batch.filter(pa.array(~out)))
     kept = changed(left, choices.without, choices.flatten)
     for part in layout.cannot:
         tally.stop(part, kept, FOUND[part](kept))
-    for part, choice in (("reasoning_only", choices.without), ("think_tags", choices.flatten)):
-        if "reasoning" in choice:
+    for part, option in EMPTIED:
+        if "reasoning" in getattr(choices, option):
             tally.stop(part, left, FOUND[part](left))
     for part in (*layout.unread, *layout.left):
         tally.carried[part] = tally.carried.get(part, 0) + int(FOUND[part](kept).sum())

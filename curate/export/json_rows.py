@@ -90,9 +90,8 @@ def calls_as_json(messages: MessageColumn) -> pa.Array:
     return pa.array([_ENCODER.encode(one if len(one) > 1 else one[0]).decode() for one in made], pa.string())
 
 
-def calls_in_text(messages: MessageColumn) -> pa.Array:
+def calls_in_text(messages: MessageColumn, texts: pa.Array) -> pa.Array:
     """Return the text of each message that makes calls, with them as the source had them, or as Hermes and Qwen do."""
-    texts = messages.items.field("content")
     made = [written(texts[at].as_py() or "", calls, messages.forms.get(at, ())) for at, calls in _calls(messages)]
     return pa.array(made, pa.string())
 

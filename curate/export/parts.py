@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curate.errors import CallError, did_you_mean
 from curate.export.flat import FlatRows, Mask, MessageColumn
 from curate.export.json_rows import (
     calls_in_text,
@@ -163,11 +164,37 @@ MEANING: Final[Mapping[str, str]] = {
     "meta": "fields of the source beyond its messages",
 }
 
-REMOVABLE: Final = ("reasoning", "call_ids", "names", "tools", "chat_template_kwargs")
+REMOVABLE: Final = ("reasoning", "text_with_calls", "call_ids", "names", "tools", "chat_template_kwargs")
 """Parts without which a row is still a row. A message without its calls would be an empty answer."""
 
 FLATTENED: Final = ("reasoning", "calls")
 """Parts that can be written into the text of their message."""
+
+
+TAKEN: Final[Mapping[str, Collection[str]]] = {"drop_rows_with": FOUND, "without": REMOVABLE, "flatten": FLATTENED}
+"""The options of a user about parts, and the parts that each takes."""
+
+EMPTIED: Final = (("reasoning_only", "without"), ("think_tags", "flatten"))
+"""Parts that no row may have where an option names "reasoning": what is left would be empty, or read back otherwise."""
+
+
+def check_choices(choices: Mapping[str, Collection[str]]) -> None:
+    """Raise `CallError` for a part that an option does not take, and for one that two of them name."""
+    for name, chosen in choices.items():
+        for part in chosen:
+            if part not in TAKEN[name]:
+                option = f"--{name.replace('_', '-')} ({name}=[...])"
+                hint = f"it takes {', '.join(TAKEN[name])}" if part in FOUND else did_you_mean(part, TAKEN[name])
+                raise CallError(f"{option}: {part!r} is no part for it; {hint}")
+    both = sorted({*choices["without"]} & {*choices["flatten"]})
+    if both:
+        raise CallError(f"{both[0]} is either left out (without) or written into text (flatten), not both")
+
+
+def changes(rows: FlatRows, without: Collection[str], flatten: Collection[str]) -> dict[str, Mask]:
+    """Return which rows `changed` changes, by what is done to them."""
+    found = {f"without {part}": FOUND[part](rows) for part in without}
+    return found | {f"{part} as text": FOUND[part](rows) for part in flatten}
 
 
 def changed(rows: FlatRows, without: Collection[str], flatten: Collection[str]) -> FlatRows:
@@ -183,8 +210,10 @@ def changed(rows: FlatRows, without: Collection[str], flatten: Collection[str]) 
 
 def _changed(side: MessageColumn, without: Collection[str], flatten: Collection[str]) -> pa.ListArray:
     texts, calls = side.items.field("content"), side.part("tool_calls")
+    if "text_with_calls" in without:
+        texts = pc.if_else(pa.array(side.calls > 0), None, texts)
     if "calls" in flatten and side.calls.any():
-        texts = pc.replace_with_mask(texts, pa.array(side.calls > 0), calls_in_text(side))
+        texts = pc.replace_with_mask(texts, pa.array(side.calls > 0), calls_in_text(side, texts))
     gone_turns = np.zeros(len(texts), bool)
     if "calls" in flatten and side.forms:
         texts, gone_turns = results_in_text(side, texts)

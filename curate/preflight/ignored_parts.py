@@ -32,7 +32,26 @@ NAMES: Final = {
 """What a template may ignore, in a sentence."""
 
 
-INSTEAD: Final = "choose another with chat_template=, or leave such rows out"
+WAYS: Final = {
+    "text": "--without text_with_calls",
+    "calls": "--flatten calls",
+    "reasoning": "--without reasoning or --flatten reasoning",
+    "tools": "--without tools",
+    "kwargs": "--without chat_template_kwargs",
+}
+"""How a user trains without a part, or with it as text; in Python `without=[...]`, `flatten=[...]`."""
+
+
+def instead(ignored: Iterable[str] = ()) -> str:
+    """Return what to do about rows with ignored parts, or about a row that the template rejects.
+
+    >>> instead(["tools"])
+    'choose another with chat_template=, leave such rows out, or train without: --without tools'
+    """
+    ways = [WAYS[name] for part in ignored if (name := part.partition(".")[0]) in WAYS]
+    if not ways:
+        return "choose another with chat_template=, or leave such rows out"
+    return f"choose another with chat_template=, leave such rows out, or train without: {' '.join(dict.fromkeys(ways))}"
 
 
 class TemplateParts(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
@@ -15,8 +15,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import PreflightError
+from curate.preflight.changed_parts import AS_THEY_ARE, Changes, changes_of
 from curate.preflight.chat_template import chat_tokenizer
-from curate.preflight.ignored_parts import EARLIER, INSTEAD, PARTS, named
+from curate.preflight.ignored_parts import EARLIER, PARTS, instead, named
 from curate.preflight.recipes import stage_of
 from curate.preflight.row_lengths import LENGTHS, measured
 from curate.result.build import Build
@@ -43,7 +44,7 @@ class Preflight:
 
     `lengths` has one line per row (`curate.preflight.row_lengths.Length`), in the order of the data files; `packs` is
     the number of blocks of `limit` tokens that TRL's `"bfd"` packing makes (None: not packed). `weights` are those of
-    desirable and undesirable rows in the loss of KTO.
+    desirable and undesirable rows in the loss of KTO, `changes` the names of what was done to rows.
     """
 
     build: str
@@ -52,6 +53,7 @@ class Preflight:
     lengths: pl.DataFrame = field(repr=False)
     packs: int | None = None
     weights: tuple[float, float] = (1.0, 1.0)
+    changes: tuple[str, ...] = ()
 
     @cached_property
     def table(self) -> pl.DataFrame:
@@ -82,8 +84,19 @@ class Preflight:
         Columns: `source`, and the rows with `calls`, `results` of tools, `reasoning`, `tools` on offer and `kwargs`
         (`chat_template_kwargs`).
         """
-        own = self.lengths.filter(pl.col("parts").list.len() > 0)
-        counts = [pl.col("parts").list.contains(part).sum().alias(part) for part in PARTS]
+        return self._by_source("parts", PARTS)
+
+    @cached_property
+    def changed(self) -> pl.DataFrame:
+        """One line per source whose rows were changed as the user said, then their sum; no lines if none was.
+
+        Columns: `source`, and the rows that each of `changes` changed, such as `without tools`.
+        """
+        return self._by_source("changed", self.changes)
+
+    def _by_source(self, column: str, names: Iterable[str]) -> pl.DataFrame:
+        own = self.lengths.filter(pl.col(column).list.len() > 0)
+        counts = [pl.col(column).list.contains(name).sum().alias(name) for name in names]
         sources = own.group_by("source").agg(counts).sort("source").cast({"source": pl.String})
         return pl.concat([sources, own.select(pl.lit("total").alias("source"), *counts).head(len(own))])
 
@@ -138,9 +151,15 @@ class Preflight:
         return found
 
     def notes(self) -> list[str]:
-        """Return notes on rows that are cut or left out, and on the labels of unpaired rows."""
+        """Return notes on rows that are changed, cut or left out, and on the labels of unpaired rows."""
         rows, gone, cut = self.total["rows"], self.total["rows"] - self.rows, self.total["cut"]
-        found = [f"{gone:,} of {rows:,} rows are left out: {self._left_out()}"] if gone else []
+        done = self.changed.row(-1, named=True) if len(self.changed) else {}
+        found = [
+            f"{done[name]:,} of {rows:,} rows are trained {'' if name.startswith('without') else 'with '}{name}"
+            for name in self.changes
+            if done.get(name)
+        ]
+        found += [f"{gone:,} of {rows:,} rows are left out: {self._left_out()}"] if gone else []
         earlier = self._ignored().get(EARLIER)
         if earlier is not None:
             found.append(
@@ -187,7 +206,7 @@ class Preflight:
         sources = ", ".join(own["source"].unique(maintain_order=True))
         return (
             f"the chat template ignores {named([part])} of {len(own):,} of {self.total['rows']:,} rows, such as "
-            f"{_first(own)} (sources: {sources}): they would be trained without; {INSTEAD}"
+            f"{_first(own)} (sources: {sources}): they would be trained without; {instead([part])}"
         )
 
     def _left_out(self) -> str:
@@ -204,6 +223,8 @@ def preflight(
     limit: int,
     chat_template: str | None = None,
     packing: bool = False,
+    without: Collection[str] = (),
+    flatten: Collection[str] = (),
 ) -> Preflight:
     """Measure a build with the tokenizer and the chat template that training will use.
 
@@ -213,6 +234,10 @@ def preflight(
         limit: Tokens per row (TRL's `max_length`); longer rows are cut at the end.
         chat_template: `"tulu"`, `"zephyr"`, `"chatml"` or a Jinja file. Default: the tokenizer's own.
         packing: Count the blocks that conversations are packed into.
+        without: Parts that rows are trained without, as in an export: `"reasoning"`, `"tools"`, `"text_with_calls"`,
+            `"chat_template_kwargs"`, `"call_ids"`, `"names"`.
+        flatten: Parts that are trained as text of their message: `"reasoning"` in <think> tags, `"calls"` in
+            <tool_call> tags.
 
     Returns:
         The lengths of all rows and their totals. `check` raises `PreflightError` for one that would train wrongly.
@@ -223,8 +248,10 @@ def preflight(
     """
     found = build if isinstance(build, Build) else Build(build)
     stage_of(found.kind)
+    changes = changes_of(without, flatten)
     chosen = chat_tokenizer(tokenizer, chat_template)
-    return counted(found, measured(found, chosen, limit), limit, packing=packing)
+    rows = measured(found, chosen, limit, changes=changes)
+    return counted(found, rows, limit, packing=packing, changes=changes)
 
 
 def counted(
@@ -234,13 +261,14 @@ def counted(
     *,
     packing: bool = False,
     weights: tuple[float, float] = (1.0, 1.0),
+    changes: Changes = AS_THEY_ARE,
 ) -> Preflight:
     """Count the rows of `measured`."""
     schema = LENGTHS.append(pa.field("label", pa.bool_())) if build.kind == "unpaired" else LENGTHS
     table = pa.Table.from_batches([batch.select(schema.names) for batch in batches], schema)
     lengths = pl.DataFrame(table).with_columns(pl.col("source").cast(pl.Enum(build.sources)))
     packs = _packs(lengths["left"].to_numpy(), limit) if packing and build.kind == "conversation" else None
-    return Preflight(build.name, build.kind, limit, lengths, packs, weights)
+    return Preflight(build.name, build.kind, limit, lengths, packs, weights, changes.names)
 
 
 def _packs(left: NDArray[np.int32], limit: int) -> int:

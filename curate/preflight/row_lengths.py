@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from jinja2 import TemplateError
 
 from curate.errors import CallError, PreflightError
+from curate.preflight.changed_parts import AS_THEY_ARE, Changes, with_changes
 from curate.preflight.chat_template import (
     ChatTokenizer,
     TokenIds,
@@ -20,7 +21,7 @@ from curate.preflight.chat_template import (
     answered,
     conversations,
 )
-from curate.preflight.ignored_parts import INSTEAD, PartCheck, TemplateParts, named, together
+from curate.preflight.ignored_parts import PartCheck, TemplateParts, instead, named, together
 from curate.preflight.template_input import NONE, Chat, Options, chat_of
 from curate.result.build import Build, Split
 from curate.rows.schema import MESSAGE, ROW_PARTS, Kind
@@ -67,7 +68,7 @@ class Length(NamedTuple):
     sound: bool
 
 
-LENGTHS: Final = pa.schema(  # a `Length`, then `TemplateParts`
+LENGTHS: Final = pa.schema(  # a `Length`, then `TemplateParts`, then the names of `Changes`
     [
         ("source", pa.string()),
         ("id", pa.string()),
@@ -76,6 +77,7 @@ LENGTHS: Final = pa.schema(  # a `Length`, then `TemplateParts`
         ("sound", pa.bool_()),
         ("parts", pa.list_(pa.string())),
         ("ignored", pa.list_(pa.string())),
+        ("changed", pa.list_(pa.string())),
     ]
 )
 
@@ -85,43 +87,48 @@ def data_files(build: Build, split: Split = "train") -> list[Path]:
     return [build.path / shard["file"] for shard in build.manifest["splits"].get(split, {"shards": []})["shards"]]
 
 
-def measured(build: Build, tokenizer: ChatTokenizer, limit: int, split: Split = "train") -> Iterator[pa.RecordBatch]:
+def measured(
+    build: Build, tokenizer: ChatTokenizer, limit: int, split: Split = "train", changes: Changes = AS_THEY_ARE
+) -> Iterator[pa.RecordBatch]:
     """Give one `Length` per row of a split, in the order of the data files, and its tokens.
 
     `tokenizer` is that of `chat_tokenizer`. Columns: those of `schema_of`; the tokens are empty lists for a row that is
-    left out. Raises `CallError` for a limit below 1, `PreflightError` for a row that the chat template rejects, as some
-    reject system turns.
+    left out. `changes` are done to the rows first. Raises `CallError` for a limit below 1, `PreflightError` for a row
+    that the chat template rejects, as some reject system turns.
     """
     if limit < 1:
         raise CallError(f"a limit of {limit} tokens leaves nothing to train on; give a whole number from 1")
     check = PartCheck(tokenizer)
     for path in data_files(build, split):
         for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
+            rows, done = with_changes(batch, changes)
             try:
-                yield _measure(batch, tokenizer, limit, check)
+                yield _measure(rows, done, tokenizer, limit, check)
             except REJECTED as error:
-                raise _rejected_row(batch, tokenizer, error) from error
+                raise _rejected_row(rows, tokenizer, error) from error
 
 
 REJECTED: Final = (TemplateError, TypeError, ValueError)
 """What a chat template, or transformers before it, raises for a row that it does not take."""
 
 
-def _measure(batch: pa.RecordBatch, tokenizer: ChatTokenizer, limit: int, check: PartCheck) -> pa.RecordBatch:
+def _measure(
+    batch: pa.RecordBatch, done: Sequence[list[str]], tokenizer: ChatTokenizer, limit: int, check: PartCheck
+) -> pa.RecordBatch:
     options = _options(batch)
     if "messages" in batch.schema.names:
         chats = _chats(batch, "messages")
         parts = [check(*row) for row in zip(chats, options, strict=True)]
         rows = list(conversations(chats, tokenizer, options))
         lengths = [_of_chat(row, chat, limit) for row, chat in zip(rows, chats, strict=True)]
-        return _batch(batch, lengths, parts, _labelled(rows, lengths))
+        return _batch(batch, lengths, parts, done, _labelled(rows, lengths))
     names = [name for name in ("chosen", "rejected", "completion") if name in batch.schema.names]
     prompts, *answers = (_chats(batch, name) for name in ("prompt", *names))
     sides = [[[*prompt, *answer] for prompt, answer in zip(prompts, own, strict=True)] for own in answers]
     parts = [together([check(one, own) for one in row]) for *row, own in zip(*sides, options, strict=True)]
     rows_of_batch = list(answered(prompts, sides, tokenizer, options))
     lengths = [_of_answers(row, limit) for row in rows_of_batch]
-    return _batch(batch, lengths, parts, _split(batch, names, rows_of_batch, lengths))
+    return _batch(batch, lengths, parts, done, _split(batch, names, rows_of_batch, lengths))
 
 
 def _options(batch: pa.RecordBatch) -> list[Options]:
@@ -144,12 +151,14 @@ def _rejected_row(batch: pa.RecordBatch, tokenizer: ChatTokenizer, error: Except
     for place in range(batch.num_rows):
         row, check = batch.slice(place, 1), PartCheck(tokenizer)
         try:
-            _measure(row, tokenizer, 1, check)
+            _measure(row, [[]], tokenizer, 1, check)
         except REJECTED as own:
             name = f"{row['source'][0]}/{row['id'][0]}"
             if check.ignored:  # it asks for content where the row has a call
-                return PreflightError(f"the chat template ignores {named(check.ignored)} of {name}; {INSTEAD}")
-            return PreflightError(f"the chat template rejects {name}: {own}; {INSTEAD}")
+                return PreflightError(
+                    f"the chat template ignores {named(check.ignored)} of {name}; {instead(check.ignored)}"
+                )
+            return PreflightError(f"the chat template rejects {name}: {own}; {instead()}")
     return PreflightError(f"the chat template cannot be rendered: {error}")
 
 
@@ -205,9 +214,13 @@ def _lists(rows: Sequence[TokenIds]) -> pa.ListArray:
 
 
 def _batch(
-    batch: pa.RecordBatch, lengths: Sequence[Length], parts: Sequence[TemplateParts], more: dict[str, pa.Array]
+    batch: pa.RecordBatch,
+    lengths: Sequence[Length],
+    parts: Sequence[TemplateParts],
+    done: Sequence[list[str]],
+    more: dict[str, pa.Array],
 ) -> pa.RecordBatch:
-    values = [batch["source"], batch["id"], *zip(*lengths, strict=True), *zip(*parts, strict=True)]
+    values = [batch["source"], batch["id"], *zip(*lengths, strict=True), *zip(*parts, strict=True), done]
     columns = {field.name: pa.array(column, field.type) for field, column in zip(LENGTHS, values, strict=True)}
     return pa.RecordBatch.from_pydict({**columns, **more})
 

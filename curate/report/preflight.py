@@ -21,6 +21,9 @@ def preflight_parts(found: Preflight, batch: int | None = None) -> Iterator[Rend
     if len(found.parts):
         yield Text("\nRows with parts beyond plain chat:")
         yield frame_table(found.parts, total=True)
+    if len(found.changed):
+        yield Text("\nRows that are trained with changes:")
+        yield frame_table(found.changed, total=True)
     total = found.total
     share = of_all(total["trained"] / total["left"]) if total["left"] else "none"
     lines = [f"{found.rows:,} rows are trained: {total['left']:,} tokens, of which {share} are trained."]

@@ -167,8 +167,8 @@ class BuildFolder:
             out: The folder; by default `export/` and the names of build and trainer.
             split: "train" or "test"; None, the default, for both.
             drop_rows_with: Parts whose rows are left out, such as "parallel_calls"; an error names them.
-            without: Parts that are left out of their rows: "reasoning", "call_ids", "names", "tools",
-                "chat_template_kwargs".
+            without: Parts that are left out of their rows: "reasoning", "text_with_calls", "call_ids", "names",
+                "tools", "chat_template_kwargs".
             flatten: Parts that are written into the text of their message: "reasoning" in <think> tags, "calls" in
                 <tool_call> tags.
             overwrite: Replace an export in `out`; a file there that no export wrote is an error, and nothing is

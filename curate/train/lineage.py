@@ -38,6 +38,7 @@ def lineage(planned: TrainingPlan) -> dict[str, Any]:
         "chat_template": sha256(planned.tokenizer.chat_template.encode()).hexdigest(),
         "rows": planned.preflight.table.to_dicts(),
         "parts": planned.preflight.parts.to_dicts(),
+        "changed": planned.preflight.changed.to_dicts(),
         "packs": planned.preflight.packs,
         "notes": planned.preflight.notes(),
         "licences": {source["name"]: source["licence"] for source in manifest["sources"]},

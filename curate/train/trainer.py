@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,8 @@ def train(
     batch: int | None = None,
     adapter: Adapter | None = None,
     settings: Mapping[str, object] | None = None,
+    without: Collection[str] = (),
+    flatten: Collection[str] = (),
     max_lost: float = LOST_SHARE,
     resume: bool = False,
 ) -> Path:
@@ -48,6 +50,8 @@ def train(
         batch: Rows per step over all devices. Default: the recipe's.
         adapter: `"lora"` trains adapters, `"qlora"` over 4-bit weights (a GPU, and the extra `curate[qlora]`).
         settings: Anything else, by TRL's names (`SFTConfig`, `DPOConfig`, `KTOConfig`, `ModelConfig`).
+        without: Parts that rows are trained without, such as `"tools"`, as of `curate.preflight.preflight.preflight`.
+        flatten: Parts that are trained as text of their message: `"reasoning"`, `"calls"`.
         max_lost: The share of rows that may be left out because the limit leaves nothing to train on.
         resume: Resume from the last checkpoint in `out`.
 
@@ -67,7 +71,7 @@ def train(
     try:
         planned = plan(
             stage, build, model=model, recipe=recipe, chat_template=chat_template, batch=batch, adapter=adapter,
-            settings=settings, max_lost=max_lost, store=folder / DATA / "train.arrow",
+            settings=settings, without=without, flatten=flatten, max_lost=max_lost, store=folder / DATA / "train.arrow",
         )  # fmt: skip
         trainer = _trainer(planned, folder)
         start(planned, folder, resumed=last is not None)
@@ -137,7 +141,7 @@ def _rows(planned: TrainingPlan, split: Split, folder: Path) -> Any:  # noqa: AN
         return None
     path, found = folder / DATA / f"{split}.arrow", planned.preflight
     if split == "test":
-        rows = measured(planned.build, planned.tokenizer, found.limit, split)
+        rows = measured(planned.build, planned.tokenizer, found.limit, split, planned.changes)
         found = counted(planned.build, stored(rows, schema_of(planned.build.kind), path), found.limit)
     rows_of_file = Dataset.from_file(str(path)).select_columns(list(TOKENS[planned.build.kind]))
     return rows_of_file if found.trained.all() else rows_of_file.select(found.trained.nonzero()[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, Union, get_args, 
 import msgspec
 
 from curate.errors import CallError, did_you_mean
+from curate.preflight.changed_parts import Changes, changes_of
 from curate.preflight.chat_template import ChatTokenizer, chat_tokenizer
 from curate.preflight.hardware import Machine, ModelInfo, check_extra, check_room, machine, model_of
 from curate.preflight.preflight import LOST_SHARE, Preflight, check, counted
@@ -30,6 +31,7 @@ class TrainingPlan:
     recipe: Recipe
     settings: TrainerSettings
     machine: Machine
+    changes: Changes
     preflight: Preflight
     tokenizer: ChatTokenizer = field(repr=False)
 
@@ -59,6 +61,8 @@ def plan(
     batch: int | None = None,
     adapter: Adapter | None = None,
     settings: Mapping[str, object] | None = None,
+    without: Collection[str] = (),
+    flatten: Collection[str] = (),
     max_lost: float = LOST_SHARE,
     store: Path | None = None,
 ) -> TrainingPlan:
@@ -73,6 +77,8 @@ def plan(
         batch: Rows per step over all devices. Default: the recipe's.
         adapter: `"lora"` trains adapters, `"qlora"` over 4-bit weights.
         settings: Anything else, by TRL's names (`SFTConfig`, `DPOConfig`, `KTOConfig`, `ModelConfig`).
+        without: Parts that rows are trained without, as of `curate.preflight.preflight.preflight`.
+        flatten: Parts that are trained as text of their message.
         max_lost: The share of rows that may be left out because the limit leaves nothing to train on.
         store: A file for the measured rows. Default: they are not kept.
 
@@ -85,6 +91,7 @@ def plan(
         PreflightError: Training would be silently wrong.
     """
     check_extra()
+    changes = changes_of(without, flatten)
     chosen = recipe_of(recipe, stage)
     found = build if isinstance(build, Build) else Build(build)
     takes = stage_of(found.kind)
@@ -100,11 +107,12 @@ def plan(
     limit = chosen_settings.trainer["max_length"]
     check_room(sized, here, limit, reference=stage != "sft", use_cpu=on_cpu)
     tokenizer = chat_tokenizer(model, chat_template)
-    rows = measured(found, tokenizer, limit)
+    rows = measured(found, tokenizer, limit, changes=changes)
     kept = stored(rows, schema_of(found.kind), store) if store else rows
     given = chosen_settings.trainer
     weights = (given.get("desirable_weight", 1.0), given.get("undesirable_weight", 1.0))
-    measured_rows = counted(found, kept, limit, packing=given.get("packing", False), weights=weights)
+    packing = given.get("packing", False)
+    measured_rows = counted(found, kept, limit, packing=packing, weights=weights, changes=changes)
     check(measured_rows, max_lost)
     return TrainingPlan(
         stage=stage,
@@ -113,6 +121,7 @@ def plan(
         recipe=chosen,
         settings=chosen_settings,
         machine=here,
+        changes=changes,
         preflight=measured_rows,
         tokenizer=tokenizer,
     )

@@ -35,7 +35,7 @@ def test_an_error_names_the_part_the_rows_and_what_to_say(tmp_path: Path) -> Non
         exported(tmp_path, "conversation", rows, "llama-factory")
     assert str(raised.value).splitlines()[1:] == [
         "  text_with_calls, in 1 row (s1/r5): text beside calls: it has either text or calls in a turn",
-        "    say --drop-rows-with text_with_calls",
+        "    say --drop-rows-with text_with_calls or --without text_with_calls",
         "  chat_template_kwargs, in 1 row (s0/r6): arguments of the chat template: it has one setting for all rows",
         "    say --drop-rows-with chat_template_kwargs or --without chat_template_kwargs",
         "  In Python: drop_rows_with=[...], without=[...], flatten=[...]",
@@ -126,6 +126,14 @@ def test_a_message_is_never_left_without_anything(tmp_path: Path) -> None:
         exported(tmp_path / "a", "conversation", [CHATS["reasoning alone"]], "openai", without=["reasoning"])
     with pytest.raises(ExportError, match=r"think_tags, in 1 row \(s0/r0\): reasoning that is empty or holds"):
         exported(tmp_path / "b", "conversation", [CHATS["reasoning with its end"]], "openai", flatten=["reasoning"])
+
+
+def test_text_beside_calls_is_left_out(tmp_path: Path) -> None:
+    rows = [CHATS["text and call"], CHATS["call"]]
+    made = exported(tmp_path, "conversation", rows, "llama-factory", without=["text_with_calls"])
+    assert made.ledger.collect()["reason"].to_list() == ["without text_with_calls", None]
+    without, whole = (row["conversations"] for row in values(made.path))
+    assert without == whole
 
 
 def test_ids_are_left_out_of_calls_and_results(tmp_path: Path) -> None:
@@ -240,7 +248,7 @@ def test_only_an_export_is_replaced(build: Build, tmp_path: Path) -> None:
     ("to", "how", "said"),
     [
         ("trt", {}, "no export to 'trt'; did you mean 'trl'"),
-        ("trl", {"without": ["calls"]}, r"--without \(.*\): 'calls' is no part for it; it takes reasoning, call_ids"),
+        ("trl", {"without": ["calls"]}, r"--without \(.*\): 'calls' is no part for it; it takes reasoning, text_with"),
         ("trl", {"drop_rows_with": ["call"]}, "--drop-rows-with .*: 'call' is no part for it; did you mean 'calls'"),
         ("trl", {"without": ["reasoning"], "flatten": ["reasoning"]}, "reasoning is either left out"),
         ("trl", {"split": "dev"}, "this build has no split 'dev'"),

@@ -123,7 +123,7 @@ def test_packs_are_those_of_trl(chats: Build, tokenizer: Path) -> None:
 
 def of_lengths(*outcomes: str, kind: str = "conversation", sound: bool = True) -> Preflight:
     rows: list[Any] = [
-        ("a", str(n), 9, 4, 9, 0 if one == "lost" else 8, 1, one, sound, [], []) for n, one in enumerate(outcomes)
+        ("a", str(n), 9, 4, 9, 0 if one == "lost" else 8, 1, one, sound, [], [], []) for n, one in enumerate(outcomes)
     ]
     lengths = pl.DataFrame(rows, LENGTHS.names, orient="row").cast({"source": pl.Enum(["a"])})
     return Preflight("mine", kind, 8, lengths)  # type: ignore[arg-type]

@@ -83,7 +83,7 @@ def test_labels_are_counted_by_source(tokenizer: Path, tmp_path: Path) -> None:
 
 
 def of_labels(good: int, bad: int, *weights: float) -> Preflight:
-    rows: list[Any] = [("a", str(n), 9, 4, 9, 8, 1, "whole", True, [], [], n < good) for n in range(good + bad)]
+    rows: list[Any] = [("a", str(n), 9, 4, 9, 8, 1, "whole", True, [], [], [], n < good) for n in range(good + bad)]
     lengths = pl.DataFrame(rows, [*LENGTHS.names, "label"], orient="row").cast({"source": pl.Enum(["a"])})
     return Preflight("mine", "unpaired", 8, lengths, None, weights or (1.0, 1.0))  # type: ignore[arg-type]
 

@@ -12,6 +12,7 @@ from curate.io.formats.unpaired import unpaired
 from curate.io.inputs import files
 from curate.mix.spec import Rows, Source
 from curate.mixture import Mixture
+from curate.preflight.changed_parts import AS_THEY_ARE, Changes
 from curate.preflight.row_lengths import LABELLED, measured
 
 if TYPE_CHECKING:
@@ -109,10 +110,12 @@ def trl_rows(rows: Sequence[Row], *columns: str) -> Any:  # noqa: ANN401  of dat
     return Dataset.from_list(made, features=Features(types))
 
 
-def labelled(build: Build, chatty: ChatTokenizer) -> dict[str, Row]:
+def labelled(build: Build, chatty: ChatTokenizer, changes: Changes = AS_THEY_ARE) -> dict[str, Row]:
     """Return the rows of a build as they are trained, by id."""
     columns = ["id", *LABELLED]
-    rows = pa.Table.from_batches([one.select(columns) for one in measured(build, chatty, 10_000)]).to_pylist()
+    rows = pa.Table.from_batches(
+        [one.select(columns) for one in measured(build, chatty, 10_000, changes=changes)]
+    ).to_pylist()
     return {row["id"]: row for row in rows}
 
 

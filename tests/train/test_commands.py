@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from curate.cli.app import app
+from tests.support.tool_rows import TOOLS, built, one_call
 from tests.support.train_log import logged
 
 if TYPE_CHECKING:
@@ -43,6 +44,18 @@ def test_fit(chats: Build, model: Path) -> None:
     assert "would be left out at 30 tokens" in said("preflight", chats.path, *less, 30, code=1)
     assert "are left out" in said("preflight", chats.path, *less, 30, "--max-lost", 1)
     assert "give --max-length, or a --recipe" in said("preflight", chats.path, "--tokenizer", model, code=2)
+
+
+def test_parts_that_the_template_ignores(model: Path, tmp_path: Path) -> None:
+    build = built([{"messages": one_call(), "tools": TOOLS}], tmp_path / "build")
+    fit = ["preflight", build.path, "--tokenizer", model, "--chat-template", "tulu", "--max-length", 900]
+    line = ["train", "sft", build.path, "--model", model, "--recipe", "tulu2", "--chat-template", "tulu", "--dry-run"]
+    line += ["--batch", 1, "--set", "max_length=900"]
+    more = ["--without", "tools", "--flatten", "calls"]
+    for command in (fit, line):
+        assert "or train without: --flatten calls --without tools" in said(*command, code=1)
+        assert "source without tools calls as text" in said(*command, *more)
+        assert "'calls' is no part for it; it takes reasoning" in said(*command, "--without", "calls", code=2)
 
 
 def test_a_dry_run_shows_everything_and_writes_nothing(chats: Build, model: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from curate.errors import PreflightError
+from curate.mix.spec import Rows
 from curate.preflight.preflight import preflight
 from curate.result.build import Build
 from curate.train import plan, train
@@ -120,6 +121,23 @@ def test_rows_with_tools_are_trained_by_both_stages(model: Path, tmp_path: Path)
     assert logged(dpo, "loss")[0] == pytest.approx(0.693, abs=1e-3)
     with pytest.raises(PreflightError, match="ignores the tool calls"):
         plan("sft", tmp_path / "rows", model=str(model), recipe="tulu2", chat_template="tulu", settings=FAST)
+
+
+def test_rows_are_trained_without_what_the_template_ignores(model: Path, tmp_path: Path) -> None:
+    rows = [
+        {"messages": one_call(city, reasoning_content="Let me see."), "tools": TOOLS}
+        for city in ("Oslo", "Rome", "Bern", "Riga")
+    ]
+    build = built(rows, tmp_path / "rows", test=Rows(1))
+    out = train(
+        "sft", build, model=str(model), recipe="tulu2", out=tmp_path / "sft", batch=1, chat_template="tulu",
+        without=["tools", "reasoning"], flatten=["calls"], settings={"max_length": 900},
+    )  # fmt: skip
+    assert len(logged(out, "eval_loss")) == 2
+    lineage = json.loads((out / "lineage.json").read_text("utf-8"))
+    counts = {"without tools": 3, "without reasoning": 3, "calls as text": 3}
+    assert lineage["changed"] == [{"source": name, **counts} for name in ("rows", "total")]
+    assert "3 of 3 rows are trained with calls as text" in (out / "README.md").read_text("utf-8")
 
 
 def test_packed_rows_do_not_see_each_other(chats: Build, model: Path) -> None:
