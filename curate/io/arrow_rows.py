@@ -71,13 +71,14 @@ def _parquet(source: pa.NativeFile, size: int, part: ParquetPart) -> Iterator[Nu
         numbers, several = read_columns(meta, part.columns), range(meta.num_row_groups)
         held = sum(meta.row_group(i).column(j).total_uncompressed_size for i in several for j in numbers)
         rows = max(1, min(65_536, size * max(meta.num_rows, 1) // max(held, 1)))
+        columns = None if part.columns is None else [name for name in table.schema_arrow.names if name in part.columns]
         starts = list(accumulate((meta.row_group(i).num_rows for i in several), initial=1))
         groups = [[i] for i in needed_row_groups(meta, part.where)] if part.where else [list(several)]
         for group in groups:
             if part.where and not _may_have(table.read_row_groups(group, columns=list(part.where)), part.where):
                 continue
             first = starts[group[0]] if group else 1
-            for batch in table.iter_batches(batch_size=rows, row_groups=group, columns=part.columns):
+            for batch in table.iter_batches(batch_size=rows, row_groups=group, columns=columns):
                 yield NumberedBatch(batch, first, meta.num_rows)
                 first += batch.num_rows
 

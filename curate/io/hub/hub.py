@@ -54,7 +54,7 @@ class HubFiles(Files):
         narrow = [path for path in chosen.paths if self._is_narrow(path) and cached(found, path) is None]
         whole = [path for path in chosen.paths if path not in narrow]
         places = dict(zip(whole, download(found, whole), strict=True))
-        places |= {path: fetch_parts(found, path, *self.part()) for path in narrow}
+        places |= {path: fetch_parts(found, path, self.part()) for path in narrow}
         for path in chosen.paths if self.columns is not None else ():
             check_columns(pq.read_schema(places[path]).names, self.columns or (), f"{self.repository}: {path}")
         stats = {path: places[path].stat() for path in chosen.paths}

@@ -7,7 +7,7 @@ and beside it a note of what is there. So whatever reads the whole file reads th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import FormatError, SourceNotFoundError, did_you_mean
+from curate.io.arrow_rows import ParquetPart
 from curate.io.atomic import write_text
 from curate.io.hub.refusals import explained
 from curate.io.hub.repository import Snapshot, get
@@ -46,10 +47,8 @@ class ByteRange(NamedTuple):
     end: int
 
 
-def fetch_parts(
-    found: Snapshot, path: str, columns: Sequence[str] | None, where: Mapping[str, Sequence[object]]
-) -> Path:
-    """Return a stand-in for a Parquet file that holds `columns` (None: all) of the row groups that `where` may match.
+def fetch_parts(found: Snapshot, path: str, part: ParquetPart) -> Path:
+    """Return a stand-in for a Parquet file that holds a part of it.
 
     Raises `SourceNotFoundError` for a column that it has not, and for what the Hub does not hand out; `FormatError` for
     a file that is no Parquet.
@@ -66,7 +65,7 @@ def fetch_parts(
             meta = pq.read_metadata(place)
         except pa.ArrowException as error:
             raise FormatError(f"{found.repository}: the footer of {path} cannot be read: {error}") from error
-        _fetch(found, path, place, _chunks(meta, columns, needed_row_groups(meta, where)))
+        _fetch(found, path, place, _chunks(meta, part.columns, needed_row_groups(meta, part.where)))
     return place
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +17,12 @@ from hypothesis import strategies as st
 from curate.errors import FormatError
 from curate.io.arrow_rows import ParquetPart
 from curate.io.blocks import Block
-from curate.io.hub.hub import HubFiles, hub
+from curate.io.hub.hub import hub
 from curate.io.hub.partial import ByteRange, fetch_parts, joined, without
 from curate.io.hub.repository import snapshot
 from curate.io.inputs import Input, Opened
+from curate.mix.spec import Source
+from curate.mixture import Mixture
 from tests.support.hub_server import Hub, serving, sha256
 from tests.support.hub_sets import REPOSITORIES, TRAIN, chats, count, parquet
 
@@ -95,26 +98,16 @@ def test_a_server_without_ranges_is_refused(server: Hub, monkeypatch: pytest.Mon
     assert server.requests
 
 
-def narrowed(where: dict[str, tuple[object, ...]]) -> HubFiles:
-    """Return an input of the row groups that `where` may match."""
-
-    class Narrowed(HubFiles):
-        def part(self) -> ParquetPart:
-            return super().part()._replace(where=where)
-
-    found = train(NEEDED)
-    return Narrowed(**{name: getattr(found, name) for name in found.__dataclass_fields__})
-
-
 def test_row_groups_that_cannot_match_are_not_fetched_and_numbers_stay(server: Hub) -> None:
     """A source that is a part of another by a column: `chats` has a half of each of two sets, in row groups of 50."""
-    opened = narrowed({"dataset": ("lima",)}).open()
+    opened = replace(train(NEEDED), where={"dataset": ("lima",)}).open()
+    assert opened.fields() == ("id", "dataset", "messages"), "what chooses the rows is read too"
     fetched = server.sent(sha256(TRAIN))
     found = list(opened.blocks())
     assert [block.first for block in found] == [201, 251, 301, 351]
     ids = pa.concat_arrays([opened.parse(block).ids for block in found]).to_pylist()
     assert ids == [f"r{i}" for i in range(200, 400)]
-    assert list(narrowed({"dataset": ("neither",)}).open().blocks()) == []
+    assert list(replace(train(NEEDED), where={"dataset": ("neither",)}).open().blocks()) == []
     whole = train(NEEDED).open()
     assert server.sent(sha256(TRAIN)) > fetched, "what was left out"
     numbered = [row for block in whole.blocks() for row in _numbered(whole, block)]
@@ -124,6 +117,17 @@ def test_row_groups_that_cannot_match_are_not_fetched_and_numbers_stay(server: H
 def _numbered(opened: Opened, block: Block) -> list[tuple[int, str]]:
     parsed = opened.parse(block)
     return list(zip(range(block.first, block.first + len(parsed.ids)), parsed.ids.to_pylist(), strict=True))
+
+
+def test_a_part_of_a_set_builds_the_same_bytes_as_the_whole_file(server: Hub, tmp_path: Path) -> None:
+    mixture = Mixture("part", [Source("lima", train(), where={"dataset": "lima"})])
+    part = mixture.build(tmp_path / "part", quiet=True)
+    assert 0 < server.sent(sha256(TRAIN)) < 0.6 * len(TRAIN)
+    assert count(train().open()) == {FILE: 400}
+    whole = mixture.build(tmp_path / "whole", quiet=True)
+    files = sorted(path.relative_to(whole.path) for path in whole.path.rglob("*") if path.is_file())
+    assert all((part.path / file).read_bytes() == (whole.path / file).read_bytes() for file in files)
+    assert len(files) > 4
 
 
 def test_a_footer_that_is_long_is_fetched_whole(server: Hub) -> None:
@@ -136,10 +140,10 @@ def test_a_footer_that_is_long_is_fetched_whole(server: Hub) -> None:
 
 def test_a_stand_in_whose_note_is_lost_is_fetched_again(server: Hub) -> None:
     found = snapshot("lab/chat", None)
-    place = fetch_parts(found, FILE, ("id",), {})
+    place = fetch_parts(found, FILE, ParquetPart(("id",)))
     asked = len(server.asked(sha256(TRAIN)))
     place.with_name(f"{place.name}.parts.json").write_text("[[")
-    assert fetch_parts(found, FILE, ("id",), {}) == place
+    assert fetch_parts(found, FILE, ParquetPart(("id",))) == place
     assert len(server.asked(sha256(TRAIN))) == 2 * asked
 
 
