@@ -86,13 +86,17 @@ def test_weights_that_are_not_there(chats: Build, model: Path, tmp_path: Path, m
         call(chats, bare, out)
 
 
-def test_seven_billion_parameters_without_a_gpu(chats: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seven_billion_parameters_without_a_gpu(
+    chats: Build, preferences: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from transformers import LlamaConfig
 
     LlamaConfig().save_pretrained(tmp_path / "llama")  # its default is Llama 7B
     out = tmp_path / "out"
     match = r"llama has 6.7 billion parameters, and there is no GPU: full training needs about 108 GB"
     wrong(match, chats, tmp_path / "llama", out, settings={"max_length": 512})
+    match = "full training needs about 135 GB"  # with the model that it is compared with
+    wrong(match, preferences, tmp_path / "llama", out, stage="dpo", settings={"max_length": 512})
     there = machines.Machine(1, "cuda", bf16=True, first=True)
     monkeypatch.setattr(planned, "machine", lambda **_: there)
     wrong("no tokenizer could be loaded", chats, tmp_path / "llama", out, settings={"max_length": 512})
@@ -102,7 +106,7 @@ def test_seven_billion_parameters_without_a_gpu(chats: Build, tmp_path: Path, mo
     ("settings", "match"),
     [
         ({"learing_rate": 1}, "TRL has no setting 'learing_rate'; did you mean 'learning_rate'"),
-        ({"xyzzy": 1}, "TRL has no setting 'xyzzy'; its SFTConfig, DPOConfig and ModelConfig list them"),
+        ({"xyzzy": 1}, "TRL has no setting 'xyzzy'; its SFTConfig, DPOConfig, KTOConfig and ModelConfig list them"),
         ({"learning_rate": "fast"}, "learning_rate='fast': expected `float`, got `str`"),
         ({"packing": "maybe"}, "packing='maybe': expected `bool`"),
         ({"output_dir": "x"}, "output_dir cannot be set: use out="),
