@@ -249,7 +249,8 @@ def _decide(
     rows: FlatRows, layout: KindLayout, choices: Choices, tally: _Tally
 ) -> tuple[FlatRows, tuple[pa.Array, pa.Array]]:
     """Return the rows that are exported, as they are to be, and the fate and reason of each row."""
-    dropped = {part: FOUND[part](rows) for part in choices.drop_rows_with}
+    after = changed(rows, choices.without, choices.flatten)
+    dropped = {part: FOUND[part](rows) | FOUND[part](after) for part in choices.drop_rows_with}
     out = np.logical_or.reduce([np.zeros(len(rows), bool), *dropped.values()])
     edited = changes(rows, choices.without, choices.flatten)
     left = FlatRows(rows.batch.filter(pa.array(~out)))

@@ -236,7 +236,11 @@ def values(array: pa.Array) -> list[Any]:
 
 
 def json_lines(columns: Mapping[str, Sequence[Any]]) -> bytes:
-    """Return rows as JSON lines; a row has no key for a value that is None."""
+    """Return rows as JSON lines; a row has no key for a value that is None.
+
+    JSON of the source may be over several lines: between its values, where alone a line can end, it becomes a space.
+    """
     names = tuple(columns)
     rows = (dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True))
-    return _ENCODER.encode_lines({name: value for name, value in row.items() if value is not None} for row in rows)
+    lines = (_ENCODER.encode({name: value for name, value in row.items() if value is not None}) for row in rows)
+    return b"".join(line.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n" for line in lines)

@@ -19,6 +19,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from curate.errors import FormatError
+from curate.io.formats.base import JsonText
 from curate.io.parquet import needed_row_groups, read_columns
 from curate.io.paths import File
 from curate.io.unpack import packing, whole_bytes
@@ -197,16 +198,18 @@ def batch_rows(batch: pa.RecordBatch | pa.Table) -> list[dict[str, Any] | Fault]
 
 
 def _values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    if isinstance(column.type, pa.JsonType):
+        return [text and JsonText(text) for text in column.to_pylist()]
     return [_value(scalar) for scalar in column] if _needs_care(column.type) else column.to_pylist()
 
 
 def _needs_care(kind: pa.DataType) -> bool:
-    """Return whether values hold moments, which Python may not reach, or maps, which Arrow gives as lists of pairs."""
+    """Return whether values hold moments, which Python may not reach, maps, which Arrow gives as pairs, or JSON."""
     inner = [kind.field(i).type for i in range(kind.num_fields)]
     if isinstance(kind, pa.DictionaryType | pa.RunEndEncodedType):
         inner.append(kind.value_type)
     own = pa.types.is_map(kind) or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind))
-    return own or any(map(_needs_care, inner))
+    return own or isinstance(kind, pa.JsonType) or any(map(_needs_care, inner))
 
 
 def _value(scalar: pa.Scalar) -> Any:  # noqa: ANN401
@@ -228,6 +231,8 @@ def _value(scalar: pa.Scalar) -> Any:  # noqa: ANN401
         return {name: _value(item) for name, item in scalar.items()}
     if pa.types.is_nested(kind) and hasattr(scalar, "values"):
         return [_value(item) for item in scalar.values]
+    if isinstance(kind, pa.JsonType):
+        return JsonText(scalar.as_py())
     inner = getattr(scalar, "value", None)
     return _value(inner) if isinstance(inner, pa.Scalar) else scalar.as_py()
 

@@ -215,13 +215,25 @@ def present(row: Fields) -> Fields:
     return {name: value for name, value in row.items() if value is not None and value == value}  # noqa: PLR0124
 
 
+class JsonText(str):
+    """A value of a table whose type says that it is JSON, undecoded."""
+
+    __slots__ = ()
+
+
 def as_json(value: Any) -> str:  # noqa: ANN401
     """Return `value` as JSON: undecoded JSON byte for byte, Python values encoded (NaN as null, bytes in base64).
 
-    >>> as_json({"a": Raw(b"1.50"), "b": "x"})
-    '{"a":1.50,"b":"x"}'
+    >>> as_json({"a": Raw(b"1.50"), "b": "x", "c": JsonText("[2.0]")})
+    '{"a":1.50,"b":"x","c":[2.0]}'
     """
-    return msgspec.json.encode(value).decode()
+    return msgspec.json.encode(value, enc_hook=_undecoded).decode()
+
+
+def _undecoded(value: Any) -> Raw:  # noqa: ANN401
+    if isinstance(value, JsonText):
+        return Raw(value.encode())
+    raise NotImplementedError
 
 
 def keep(fields: Fields, column: str, rest: list[Fields]) -> None:

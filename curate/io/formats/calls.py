@@ -208,7 +208,10 @@ def row_parts(fields: Fields) -> tuple[str | None, str | None]:
     """
     tools = kwargs = None
     if "tools" in fields and (items := listed(fields["tools"])) and all(map(_is_tool, items)):
-        tools = json_text(fields.pop("tools"), "")
+        texts = [text_of(item) or "" for item in items]
+        each_json = all(is_object(json_in(text)) for text in texts)  # the type List(Json()) of `datasets`
+        tools = f"[{','.join(texts)}]" if each_json else json_text(fields["tools"], "")
+        del fields["tools"]
     found = _object(fields["chat_template_kwargs"]) if "chat_template_kwargs" in fields else None
     if found is not None and fields_of(found, "chat_template_kwargs"):
         kwargs = json_text(fields.pop("chat_template_kwargs"), "")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from curate.io.formats.base import Fields, fields_of, json_items
+from curate.io.formats.base import Fields, fields_of, json_items, objects
 from curate.rows.validate import refuse
 
 ROLE_KEYS: Final = frozenset({"role", "from"})
@@ -74,13 +74,11 @@ def _messages(value: Any, column: str, keys: frozenset[str]) -> Fields:  # noqa:
 
 
 def _decoded(held: Fields, column: str) -> Fields:
-    """Decode a list of messages but for the arguments of calls: of Python values, null fields count as absent."""
-    found: Fields = msgspec.json.decode(msgspec.json.encode(held))
-    for message in found[column] if isinstance(found.get(column), list) else ():
-        for call in items_of(message.get("tool_calls")) or ():
-            inner = call.get("function", call) if is_object(call) else None
-            if isinstance(inner, dict) and is_object(inner.get("arguments")):
-                inner["arguments"] = msgspec.json.encode(inner["arguments"]).decode()
+    """Decode a list of messages but for their calls: of Python values, null fields count as absent."""
+    found = {name: msgspec.json.decode(one) for name, one in held.items()}
+    for message, raw in zip(found.get(column, ()), objects(held.get(column, Raw(b"[]")), column), strict=True):
+        if message.get("tool_calls"):
+            message["tool_calls"] = raw["tool_calls"]
     return found
 
 
@@ -100,7 +98,7 @@ def text_of(value: Any) -> str | None:  # noqa: ANN401
     """Return a text; None for another value."""
     if isinstance(value, Raw) and _start(value) == b'"':
         return msgspec.json.decode(value, type=str)
-    return value if isinstance(value, str) else None
+    return str(value) if isinstance(value, str) else None
 
 
 def json_in(text: str) -> Raw | None:
