@@ -8,7 +8,7 @@ A row is in a neutral form, that of a build's documented columns: messages of `r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 from typing import Any, Final
 
@@ -98,11 +98,11 @@ KWARGS: Final = (
     {"custom_instructions": "", "python_tools": ["def tide(port: str): ..."], "xml_tools": []},
 )
 
-CALLS: Final = ("parallel", "ids", "names", "text", "empty", "odd", "none")
+CALLS: Final = ("parallel", "ids", "names", "text", "empty", "odd", "none", "several")
 """What only rows with calls have: several at once, ids, names beside results, text or an empty text beside the call,
 arguments that are no JSON object, no result."""
 
-OTHERS: Final = ("system", "turns", "reasoning", "tools", "kwargs", "extra")
+OTHERS: Final = ("system", "turns", "reasoning", "tools", "kwargs", "extra", "scores")
 
 
 def words(number: int) -> str:
@@ -141,6 +141,45 @@ def conversation(parts: Iterable[str], number: int) -> Row:
             "from": {"list": [number, None, "é"], "url": "https://example.org"},
         }
     return row
+
+
+def pair(parts: Iterable[str], number: int) -> Row:
+    """Return a pair: the last turn of a conversation is chosen, and with "several" the turns of its last answer."""
+    has = frozenset(parts)
+    row = conversation(has, number)
+    turns = row.pop("messages")
+    cut = max(i for i, turn in enumerate(turns) if turn["role"] == "user") + 1 if "several" in has else -1
+    thought = {"reasoning": f"{REASONING[number % 3]} No."} if "reasoning" in has and number % 2 else {}
+    other = said("assistant", text(number, 8), **thought)
+    row |= {"prompt": turns[:cut], "chosen": turns[cut:], "rejected": [other]}
+    return row | ({"chosen_score": number / 8, "rejected_score": -1.0} if "scores" in has else {})
+
+
+def answer(parts: Iterable[str], number: int) -> Row:
+    """Return a judged answer: one side of a pair."""
+    row = pair(parts, number)
+    chosen, rejected = row.pop("chosen"), row.pop("rejected")
+    return row | {"completion": chosen if number % 2 else rejected, "label": bool(number % 2)}
+
+
+def prompt(parts: Iterable[str], number: int) -> Row:
+    """Return a prompt, with what a reward function reads."""
+    row = pair(parts, number)
+    truth = ("4", "x = ½", ["4", "four"], '{"func_name": "f", "N": 2}')[number % 4]
+    rewards: Row = {"ground_truth": truth, "dataset": ["math"] if number % 3 else ["ifeval", "code"]}
+    rewards |= {"difficulty": number / 4, "count": number} if "extra" in row and row["extra"] else {}
+    kept = ("prompt", "tools", "chat_template_kwargs")
+    return {name: row[name] for name in kept if name in row} | {"rewards": rewards, "extra": {}}
+
+
+def rated(parts: Iterable[str], number: int) -> Row:
+    """Return a prompt with scored answers."""
+    row = pair({*parts, "several"}, number)
+    scores = [{"name": name, "value": float((number + i) % 5)} for i, name in enumerate(("helpfulness", "honesty"))]
+    answers = [
+        {"content": text(number, 10 + i), "model": (None, "m 1", "m/2")[i], "scores": scores[: 2 - i % 2]} for i in range(3)
+    ]
+    return {"messages": row["prompt"], "completions": answers, "extra": row["extra"]}
 
 
 def _round(has: Parts, number: int, of: int) -> list[Row]:
@@ -182,11 +221,17 @@ def subsets(holds: Iterable[str], most: int | None = None) -> Iterator[Parts]:
                     yield frozenset({*some, *(("calls",) if has_calls else ())})
 
 
-def conversations(holds: Iterable[str], most: int | None = None, start: int = 0) -> list[Row]:
-    """Return a conversation for each set of parts, and then 24 with as many as the layout can hold."""
-    each = [conversation(parts, start + i) for i, parts in enumerate(subsets(holds, most))]
+def some_rows(kind: str, holds: Iterable[str], most: int | None = None) -> list[Row]:
+    """Return a row for each set of parts, and then 24 with as many as the layout can hold."""
+    make = MAKE[kind]
+    each = [make(parts, i) for i, parts in enumerate(subsets(holds, most))]
     known = sorted({*holds} - {"odd", "none"})
     whole = [
-        conversation((part for k, part in enumerate(known) if i % (k + 3)), start + len(each) + i) for i in range(24)
+        make((part for k, part in enumerate(known) if i % (k + 3)), len(each) + i) for i in range(24)
     ]
     return each + whole
+
+
+MAKE: Final[dict[str, Callable[[Iterable[str], int], Row]]] = {
+    "conversation": conversation, "preference": pair, "unpaired": answer, "prompt": prompt, "rated": rated,
+}  # fmt: skip

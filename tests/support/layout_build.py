@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -73,9 +72,9 @@ def as_read(layout: Layout, rows: Sequence[Row]) -> list[Row]:
     """Return raw rows as the reader of their layout has them, each with what is left over as `rest`."""
     found = []
     for row in rows:
-        raw = copy.deepcopy(row)
+        raw = json.loads(json.dumps(row))
         own = raw.pop("id", None)
-        found.append(layout.read(raw) | {"id": own, "rest": raw, "raw": row})
+        found.append(layout.read(raw) | {"id": own, "rest": raw, "raw": row | raw})
     return found
 
 
@@ -122,7 +121,7 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:  # noqa: ANN
     return [] if one == other and type(one) is type(other) else [f"{path}: {one!r}, not {other!r}"]
 
 
-def check_build(given: Sequence[Row], made: Sequence[Row], rewards: Sequence[str] = ()) -> None:
+def check_build(layout: Layout, given: Sequence[Row], made: Sequence[Row]) -> None:
     """Hold the rows of a build against those that its source's reader found, in every field."""
     assert len(made) == len(given)
     ours = in_order([{**normal(row), "row": row} for row in given])
@@ -133,6 +132,8 @@ def check_build(given: Sequence[Row], made: Sequence[Row], rewards: Sequence[str
         if row["id"] is not None:
             assert found["id"] == row["id"]
         meta = json.loads(found["meta"])
-        columns = {name: found[name] for name in rewards if found.get(name) is not None}
-        assert not missing(pruned(row["rest"]), meta | columns), (row["rest"], meta)
-        assert not missing(meta, row["raw"]), (meta, row["raw"])
+        if layout.kind == "prompt":
+            names = found.keys() - {"source", "id", "prompt", "tools", "chat_template_kwargs", "meta"}
+            meta |= {name: json.loads(found[name]) if name in layout.as_text else found[name] for name in names}
+        assert not (lost := missing(pruned(row["rest"]), meta)), (lost, row["rest"], meta)
+        assert not (made_up := missing(meta, row["raw"])), (made_up, meta, row["raw"])

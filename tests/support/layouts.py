@@ -27,7 +27,7 @@ class Layout(NamedTuple):
     """A layout: the kind of its rows, the parts that it can spell, and its writer and reader.
 
     `form` is the format that a user names; `detected` says that "auto" finds it, too. `always` are parts that the
-    layout gives every row that has calls.
+    layout gives every row that has calls; `as_text` are reward columns of several types, which a build has as JSON text.
     """
 
     name: str
@@ -40,9 +40,10 @@ class Layout(NamedTuple):
     always: frozenset[str] = frozenset()
     save: Callable[[Path, Sequence[Row]], Path] = save_lines
     reasoning: str = "text"
+    as_text: frozenset[str] = frozenset()
 
 
-EVERYTHING: Final = frozenset({"calls", *CALLS, *OTHERS})
+EVERYTHING: Final = frozenset({"calls", *CALLS, *OTHERS}) - {"several", "scores"}
 WORDS: Final = {
     "system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant",
     "gpt": "assistant", "function_call": "assistant", "tool": "tool", "observation": "tool", "environment": "tool",

@@ -26,6 +26,7 @@ class _PreferenceRow(Struct, gc=False):
     question: str | None = None
     system: str | None = None
     conversations: list[AnyMessage] | None = None
+    messages: list[AnyMessage] | None = None
     chosen_score: float | str | None = None
     score_chosen: float | str | None = None
     rejected_score: float | str | None = None
@@ -55,7 +56,7 @@ class Preferences(Format):
 
     def prepare(self, fields: Fields) -> Fields:
         """Read lists of messages that are stored as JSON text, or as an object of lists."""
-        return unpacked(fields, ("chosen", "rejected"), ("prompt",), ("conversations",))
+        return unpacked(fields, ("chosen", "rejected"), ("prompt",), ("conversations",), ("messages",))
 
     def rows(self, row: _PreferenceRow, fields: Fields) -> Iterator[Preference]:
         """Make one preference row."""
@@ -74,8 +75,8 @@ class Preferences(Format):
 def preference() -> Preferences:
     """Rows with `chosen` and `rejected`, each a text, a message or a list of messages, and their `prompt`.
 
-    `prompt` is a text or a list of messages (or `question`, or `conversations` in ShareGPT's spelling); a `system` text
-    comes before it. If the answers are lists that
+    `prompt` is a text or a list of messages (or `question`, or a list in `conversations` or `messages`, in either
+    spelling); a `system` text comes before it. If the answers are lists that
     include the prompt, the prompt is what both begin with; a `prompt` that differs from it is kept in `meta`.
     Scores come from `chosen_score` or `score_chosen`, and the same for rejected, or else from the same names within
     `metadata`: numbers, also as text; null and "N/A" are no score. Lists may be stored as in `messages`; answers are
@@ -107,10 +108,14 @@ def _prompt(fields: Fields, row: _PreferenceRow) -> list[Turn]:
     fields.pop("prompt", None)
     if row.question is not None:
         return text_or_turns(fields, "question", row.question, "user")
-    if row.conversations is None:
-        refuse("prompt", "a prompt in prompt, question or conversations, or at the start of chosen and rejected")
-    check_turns(row.conversations, "conversations")
-    return take_turns(fields, "conversations", row.conversations)
+    for column, turns in (("conversations", row.conversations), ("messages", row.messages)):
+        if turns is not None:
+            check_turns(turns, column)
+            prompt = take_turns(fields, column, turns)
+            if column == "messages" and prompt[-1][0] == "assistant":
+                refuse(column, "a prompt, which does not end with an answer")
+            return prompt
+    refuse("prompt", "a prompt in prompt, question, conversations or messages, or at the start of chosen and rejected")
 
 
 def _explicit(
