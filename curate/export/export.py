@@ -249,12 +249,14 @@ def _decide(
     rows: FlatRows, layout: KindLayout, choices: Choices, tally: _Tally
 ) -> tuple[FlatRows, tuple[pa.Array, pa.Array]]:
     """Return the rows that are exported, as they are to be, and the fate and reason of each row."""
-    after = changed(rows, choices.without, choices.flatten)
+    after = changed(
+        rows, choices.without, choices.flatten
+    )  # which may bring a part: reasoning as text is text with calls
     dropped = {part: FOUND[part](rows) | FOUND[part](after) for part in choices.drop_rows_with}
     out = np.logical_or.reduce([np.zeros(len(rows), bool), *dropped.values()])
     edited = changes(rows, choices.without, choices.flatten)
     left = FlatRows(rows.batch.filter(pa.array(~out)))
-    kept = changed(left, choices.without, choices.flatten)
+    kept = FlatRows(after.batch.filter(pa.array(~out)))
     for part in layout.cannot:
         tally.stop(part, kept, FOUND[part](kept))
     for part, option in EMPTIED:

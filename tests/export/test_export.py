@@ -17,7 +17,7 @@ from curate.mix.spec import Rows
 from curate.result.build import Build
 from curate.rows.schema import Kind
 from tests.support.build_data import built, chats, source, write_lines
-from tests.support.export_rows import ASK, CHATS, HAND_WRITTEN, SAY, build_of, exported, read_back, same_form
+from tests.support.export_rows import ASK, CHATS, HAND_WRITTEN, SAY, TOOLS, build_of, exported, read_back, same_form
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -134,6 +134,24 @@ def test_text_beside_calls_is_left_out(tmp_path: Path) -> None:
     assert made.ledger.collect()["reason"].to_list() == ["without text_with_calls", None]
     without, whole = (row["conversations"] for row in values(made.path))
     assert without == whole
+
+
+def test_rows_are_left_out_for_what_a_choice_makes_of_them(tmp_path: Path) -> None:
+    rows = [CHATS["reasoning and call"], CHATS["no ids"], CHATS["text and call"]]
+    drops = {"drop_rows_with": ["text_with_calls"], "flatten": ["reasoning"]}
+    made = exported(tmp_path, "conversation", rows, "llama-factory", **drops)
+    assert made.ledger.collect()["fate"].to_list() == ["left out", "exported", "left out"]
+
+
+@pytest.mark.parametrize("to", ["jsonl", "openai"])
+def test_a_row_is_one_line_where_its_json_has_several(to: str, tmp_path: Path) -> None:
+    tools = json.dumps(json.loads(TOOLS), indent=1).replace("\n", "\r\n")
+    row = CHATS["call"] | {"tools": tools, "meta": '{"a": [1,\n2.50],\r"b": "one\\ntwo"}'}
+    made = exported(tmp_path, "conversation", [row, CHATS["plain"]], to, without=["names"])
+    first, second = (made.path / "train.jsonl").read_bytes().splitlines()
+    assert json.loads(first)["tools"] == json.loads(TOOLS)
+    assert to == "openai" or (b"[1, 2.50]" in first and json.loads(first)["b"] == "one\ntwo")
+    assert json.loads(second)["messages"] == CHATS["plain"]["messages"]
 
 
 def test_ids_are_left_out_of_calls_and_results(tmp_path: Path) -> None:

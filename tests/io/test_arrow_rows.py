@@ -272,3 +272,15 @@ def test_a_key_twice_in_a_map_costs_its_row() -> None:
     assert second == {"m": {"a": 1}}
     assert not isinstance(first, dict)
     assert first.expected == "each key of a map once"
+
+
+def test_columns_of_json_are_json(tmp_path: Path) -> None:
+    texts = ['{"n": 1.50, "a": [1,  2]}', '"word"', "[null]", "2", None]
+    typed = pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts, pa.string()))
+    lists = pa.ListArray.from_arrays(pa.array([0, 1, 2, 3, 4, 5], pa.int32()), typed)
+    table = pa.table({"question": ["q"] * 5, "answer": ["a"] * 5, "one": typed, "many": lists})
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = [{name: json.dumps(value) for name, value in row.items()} for row in metas(files(tmp_path / "a.parquet"))]
+    said = [json.dumps(None if text is None else json.loads(text)) for text in texts]
+    assert [row.get("one", "null") for row in found] == said
+    assert [row["many"] for row in found] == [f"[{one}]" for one in said]

@@ -2,27 +2,99 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
+import datasets
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.support.bank import some_rows
+import curate as c
+from curate.io.formats.unpaired import PromptsFormat
+from curate.result.build import Build
+from tests.support.bank import CALLS, MAKE, Row, some_rows
 from tests.support.chat_layouts import CHATS
 from tests.support.judged_layouts import JUDGED
-from tests.support.layout_build import as_read, build_rows, check_build, every_step, rows_of
+from tests.support.layout_build import FOLDER, as_read, build_rows, check_build, every_step, in_order, rows_of
 from tests.support.layout_exports import check_exports
 from tests.support.layouts import Layout
-from tests.support.other_layouts import PAIRS
+from tests.support.pair_layouts import PAIRS
 
-LAYOUTS: Final = (*CHATS, *PAIRS, *JUDGED)
+LAYOUTS: Final = {layout.name: layout for layout in (*CHATS, *PAIRS, *JUDGED)}
+each_layout: Final = pytest.mark.parametrize("name", LAYOUTS)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-def test_every_field_comes_through_every_step_to_every_trainer(layout: Layout, tmp_path: Path) -> None:
-    raw = [layout.write(row, i) for i, row in enumerate(some_rows(layout.kind, layout.holds, 2))]
+def raw_rows(layout: Layout, most: int) -> list[Row]:
+    """Return raw rows with each set of at most so many parts, and 24 with nearly all that the layout can hold."""
+    return [layout.write(row, i) for i, row in enumerate(some_rows(layout.kind, layout.holds, most))]
+
+
+@cache
+def whole_build(name: str) -> tuple[list[Row], Build]:
+    """Return the raw rows of a layout, and the build that every step has seen them in."""
+    layout = LAYOUTS[name]
+    raw = raw_rows(layout, 2)
+    return raw, build_rows(layout, raw, Path(FOLDER.name) / f"{name} build", every_step(layout.kind))
+
+
+@each_layout
+def test_every_field_comes_through_every_step(name: str) -> None:
+    raw, build = whole_build(name)
     assert len(raw) >= 20
-    given = as_read(layout, raw)
-    build = build_rows(layout, raw, tmp_path / "b", every_step(layout.kind))
-    check_build(layout, given, rows_of(build))
-    check_exports(build, tmp_path / "out")
+    check_build(LAYOUTS[name], as_read(LAYOUTS[name], raw), rows_of(build))
+    assert len(build.manifest["steps"]) == len(every_step(build.kind)) >= 20
+
+
+@each_layout
+def test_every_field_comes_out_or_is_named_and_counted(name: str, tmp_path: Path) -> None:
+    check_exports(whole_build(name)[1], tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name, layout in LAYOUTS.items() if layout.detected])
+def test_a_layout_is_detected(name: str, tmp_path: Path) -> None:
+    layout, (raw, _) = LAYOUTS[name], whole_build(name)
+    found = c.files(layout.save(tmp_path / "rows", raw)).open().format
+    assert (replace(found, needs=()) if isinstance(found, PromptsFormat) else found) == layout.form
+
+
+@each_layout
+def test_data_sets_and_polars_load_the_folder_without_a_warning(name: str, tmp_path: Path) -> None:
+    build = whole_build(name)[1]
+    rows = rows_of(build)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # whatever pytest is told
+        loaded = datasets.load_dataset(str(build.path), split="train", cache_dir=str(tmp_path / "cache"))
+        frame = pl.read_parquet(build.path / "data" / "*.parquet")
+    assert in_order(list(loaded)) == in_order(rows)
+    assert in_order(frame.to_dicts()) == in_order(rows)
+
+
+@pytest.mark.thorough
+@each_layout
+def test_sets_of_three_parts_come_out_or_are_named_and_counted(name: str, tmp_path: Path) -> None:
+    layout = LAYOUTS[name]
+    raw = raw_rows(layout, 3)
+    build = build_rows(layout, raw, tmp_path / "b")
+    check_build(layout, as_read(layout, raw), rows_of(build))
+    check_exports(build, tmp_path)
+
+
+@given(data=st.data())
+def test_any_few_rows_come_out_or_are_named_and_counted(data: st.DataObject) -> None:
+    layout = LAYOUTS[data.draw(st.sampled_from([*LAYOUTS]))]
+    numbers = data.draw(st.lists(st.integers(0, 999), min_size=1, max_size=3, unique=True))
+    raw = []
+    for number in numbers:
+        parts = data.draw(st.frozensets(st.sampled_from(sorted(layout.holds))))
+        parts -= {*CALLS} if "calls" not in parts else {"empty"} if "text" in parts else set()
+        raw.append(layout.write(MAKE[layout.kind](parts, number), number))
+    with TemporaryDirectory() as folder:
+        build = build_rows(layout, raw, Path(folder) / "b")
+        check_build(layout, as_read(layout, raw), rows_of(build))
+        check_exports(build, Path(folder))

@@ -167,7 +167,7 @@ def prompt(parts: Iterable[str], number: int) -> Row:
     row = pair(parts, number)
     truth = ("4", "x = ½", ["4", "four"], '{"func_name": "f", "N": 2}')[number % 4]
     rewards: Row = {"ground_truth": truth, "dataset": ["math"] if number % 3 else ["ifeval", "code"]}
-    rewards |= {"difficulty": number / 4, "count": number} if "extra" in row and row["extra"] else {}
+    rewards |= {"difficulty": number / 4, "count": number} if row.get("extra") else {}
     kept = ("prompt", "tools", "chat_template_kwargs")
     return {name: row[name] for name in kept if name in row} | {"rewards": rewards, "extra": {}}
 
@@ -177,7 +177,8 @@ def rated(parts: Iterable[str], number: int) -> Row:
     row = pair({*parts, "several"}, number)
     scores = [{"name": name, "value": float((number + i) % 5)} for i, name in enumerate(("helpfulness", "honesty"))]
     answers = [
-        {"content": text(number, 10 + i), "model": (None, "m 1", "m/2")[i], "scores": scores[: 2 - i % 2]} for i in range(3)
+        {"content": text(number, 10 + i), "model": (None, "m 1", "m/2")[i], "scores": scores[: 2 - i % 2]}
+        for i in range(3)
     ]
     return {"messages": row["prompt"], "completions": answers, "extra": row["extra"]}
 
@@ -226,9 +227,7 @@ def some_rows(kind: str, holds: Iterable[str], most: int | None = None) -> list[
     make = MAKE[kind]
     each = [make(parts, i) for i, parts in enumerate(subsets(holds, most))]
     known = sorted({*holds} - {"odd", "none"})
-    whole = [
-        make((part for k, part in enumerate(known) if i % (k + 3)), len(each) + i) for i in range(24)
-    ]
+    whole = [make((part for k, part in enumerate(known) if i % (k + 3)), len(each) + i) for i in range(24)]
     return each + whole
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -98,7 +99,7 @@ def save_json_columns(path: Path, rows: Sequence[Row]) -> Path:
     return path
 
 
-# https://docs.axolotl.ai/docs/dataset-formats/conversation.html: ids, `reasoning_content` and content of parts, `train`.
+# https://docs.axolotl.ai/docs/dataset-formats/conversation.html: ids, `reasoning_content`, parts, `train`.
 def _axolotl(row: Row, number: int) -> Row:
     turns = [message(turn) for turn in row["messages"]]
     for i, turn in enumerate(turns):
@@ -137,6 +138,38 @@ def _sharegpt(row: Row, number: int, results: str = "observation") -> Row:
     if row["messages"][0]["role"] == "system":
         made["system"] = row["messages"][0]["content"]
     return made | ({"tools": row["tools"]} if "tools" in row else {})
+
+
+# Its reasoning is in tags, before the text or the call.
+def _thinking(row: Row, number: int) -> Row:
+    made = _sharegpt(row, number)
+    answers = [turn for turn in made["conversations"] if turn["from"] in {"gpt", "function_call"}]
+    for one, turn in zip(answers, (turn for turn in row["messages"] if turn["role"] == "assistant"), strict=True):
+        if turn.get("reasoning"):
+            one["value"] = f"<think>\n{turn['reasoning']}\n</think>\n\n{one['value']}"
+    return made
+
+
+def split(read: Callable[[Row], Row], name: str = "content") -> Callable[[Row], Row]:
+    """Return a reader that takes reasoning in tags at the start of an answer for what it is."""
+
+    def read_split(raw: Row) -> Row:
+        column = "messages" if "messages" in raw else "conversations"
+        thoughts = [THINK.match(turn[name] or "") for turn in raw[column]]
+        answers = [turn.get("role", turn.get("from")) in {"assistant", "gpt", "function_call"} for turn in raw[column]]
+        found = [(match if mine else None) for match, mine in zip(thoughts, answers, strict=True)]
+        for turn, match in zip(raw[column], found, strict=True):
+            turn[name] = turn[name][match.end() :] if match else turn[name]
+        row = read(raw)
+        turns = row["messages"][len(row["messages"]) - len(found) :]
+        for turn, match in zip(turns, found, strict=True):
+            turn.update({"reasoning": match[1], "content": turn["content"] or ""} if match else {})
+        return row
+
+    return read_split
+
+
+THINK: Final = re.compile(r"<think>\n(.*?)\n</think>\n\n", re.DOTALL)
 
 
 def flat_calls(calls: Sequence[Row]) -> str:
@@ -244,32 +277,33 @@ def read_input_output(raw: Row) -> Row:
     return {"messages": [*asked, {"role": "assistant", "content": raw.pop("output")}]}
 
 
+NO_IDS: Final = EVERYTHING - {"odd", "ids"}
 CHATS: Final = (
+    Layout("openai", "conversation", EVERYTHING - {"names", "reasoning", "kwargs"}, _openai, read_chat, messages()),
+    Layout("trl", "conversation", NO_IDS - {"empty"}, _trl("thinking", json.loads), read_chat, messages()),
     Layout(
-        "openai", "conversation", EVERYTHING - {"names", "reasoning", "kwargs"}, _openai, read_chat,
-        messages(), always=frozenset({"ids"}),
-    ),
-    Layout("trl", "conversation", EVERYTHING - {"odd", "ids", "empty"}, _trl("thinking", json.loads), read_chat, messages()),
-    Layout(
-        "trl, tools as text", "conversation", EVERYTHING - {"odd", "ids", "empty"},
-        _trl("reasoning_content", str), read_chat, messages(),
+        "trl, tools as text", "conversation", NO_IDS - {"empty"}, _trl("reasoning_content", str), read_chat, messages()
     ),
     Layout(
-        "trl, columns of Json", "conversation", EVERYTHING - {"odd", "ids", "empty"},
-        _trl("reasoning_content", json.loads), read_chat, messages(), save=save_json_columns,
+        "trl, columns of Json", "conversation", NO_IDS - {"empty"}, _trl("reasoning_content", json.loads), read_chat,
+        messages(), save=save_json_columns,
     ),
     Layout("axolotl", "conversation", EVERYTHING - {"kwargs"}, _axolotl, read_chat, messages()),
     Layout(
-        "llama-factory", "conversation", EVERYTHING - {"odd", "ids", "names", "text", "empty", "reasoning", "kwargs"},
+        "llama-factory", "conversation", NO_IDS - {"names", "text", "empty", "reasoning", "kwargs"},
         _sharegpt, read_sharegpt, sharegpt(),
     ),
     Layout(
-        "llama-factory 1.0", "conversation", EVERYTHING - {"odd", "ids", "names", "kwargs"}, _parts, read_chat, messages()
+        "llama-factory, reasoning", "conversation", NO_IDS - {"names", "text", "empty", "kwargs"},
+        _thinking, split(read_sharegpt, "value"), sharegpt(), reasoning="split",
     ),
-    Layout(
-        "dolci", "conversation", EVERYTHING - {"odd", "ids", "names", "reasoning", "kwargs"}, _dolci, read_dolci, messages()
-    ),
+    Layout("llama-factory 1.0", "conversation", NO_IDS - {"names", "kwargs"}, _parts, read_chat, messages()),
+    Layout("dolci", "conversation", NO_IDS - {"names", "reasoning", "kwargs"}, _dolci, read_dolci, messages()),
     Layout("smoltalk2", "conversation", EVERYTHING - {"ids", "names", "tools"}, _smoltalk, read_chat, messages()),
+    Layout(
+        "smoltalk2, reasoning", "conversation", EVERYTHING - {"ids", "names", "tools"}, _smoltalk, split(read_chat),
+        messages(), reasoning="split",
+    ),
     Layout("nemotron", "conversation", EVERYTHING - {"names", "kwargs"}, _nemotron, read_chat, messages()),
     Layout(
         "nemotron, input and output", "conversation", frozenset({"calls", "system", "turns", "reasoning", "extra"}),

@@ -56,11 +56,14 @@ def _common(row: Row, plain: Row, taken: tuple[str, ...]) -> Row:
     return known
 
 
-def _plain(row: Row, plain: Row, kind: str) -> Row:
+def _plain(row: Row, plain: Row, _kind: str) -> Row:
     """Axolotl and JSON Lines: messages in OpenAI's spelling, tools as JSON or JSON text."""
     sides = {name: [_openai_message(one) for one in row[name]] for name in SIDES if row.get(name) is not None}
     parts = {name: row.get(name) for name in ("tools", "chat_template_kwargs")}
-    return sides | parts | _common(row, plain, (*SIDES, *parts))
+    found = _common(row, plain, (*SIDES, *parts))
+    if row.get("tools") == "[]":  # no tools, as the source says it
+        found["rest"]["tools"] = parts.pop("tools")
+    return sides | parts | found
 
 
 def _trl(row: Row, _plain: Row, kind: str) -> Row:

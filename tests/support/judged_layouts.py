@@ -11,9 +11,7 @@ from curate.io.formats.unpaired import prompts, unpaired
 from tests.support.bank import Row
 from tests.support.chat_layouts import kwargs_of, more, read_sharegpt, tools_of
 from tests.support.layouts import EVERYTHING, Layout, message, read_messages
-from tests.support.other_layouts import TEXT, _turn, one_text, parts, read_sides, sides
-
-# -- Judged answers ---------------------------------------------------------------------------------------------------
+from tests.support.pair_layouts import TEXT, TEXT_AND_CALLS, _turn, one_text, parts, read_sides, sides
 
 
 # https://huggingface.co/docs/trl/dataset_formats#unpaired-preference
@@ -22,7 +20,9 @@ def _kto(row: Row, number: int) -> Row:
 
 
 def _kto_text(row: Row, number: int) -> Row:
-    return {"prompt": one_text(row), "completion": row["completion"][-1]["content"], "label": row["label"]} | more(row, number)
+    return {"prompt": one_text(row), "completion": row["completion"][-1]["content"], "label": row["label"]} | more(
+        row, number
+    )
 
 
 # https://docs.axolotl.ai/docs/rlhf.html, KTO: the prompt is `question`, or `instruction`.
@@ -63,9 +63,6 @@ def read_kto_messages(raw: Row) -> Row:
     return {"prompt": asked, "completion": [last], "label": raw.pop("label")}
 
 
-# -- Prompts ----------------------------------------------------------------------------------------------------------
-
-
 # https://huggingface.co/datasets/allenai/RLVR-GSM-MATH-IF-Mixed-Constraints
 def _rlvr(row: Row, number: int) -> Row:
     return {"messages": [message(turn) for turn in row["prompt"]]} | parts(row) | row["rewards"] | more(row, number)
@@ -80,19 +77,21 @@ def _grpo(row: Row, number: int) -> Row:
 
 def read_prompt(raw: Row) -> Row:
     column = "messages" if "messages" in raw else "prompt"
-    found = {"prompt": read_messages(raw, column), "tools": tools_of(raw), "chat_template_kwargs": kwargs_of(raw)}
-    return found
+    return {"prompt": read_messages(raw, column), "tools": tools_of(raw), "chat_template_kwargs": kwargs_of(raw)}
 
 
-# -- Rated answers ----------------------------------------------------------------------------------------------------
-
+EXTRA: Final = frozenset({"extra", "turns"})
 ASPECTS: Final = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 
 
 # https://huggingface.co/datasets/nvidia/HelpSteer2
 def _helpsteer2(row: Row, number: int) -> Row:
     scores = {name: (number + i) % 5 for i, name in enumerate(ASPECTS)}
-    return {"prompt": row["messages"][-1]["content"], "response": row["completions"][0]["content"]} | scores | more(row, number)
+    return (
+        {"prompt": row["messages"][-1]["content"], "response": row["completions"][0]["content"]}
+        | scores
+        | more(row, number)
+    )
 
 
 def read_helpsteer2(raw: Row) -> Row:
@@ -112,7 +111,9 @@ def _nectar(row: Row, number: int) -> Row:
         for i, one in enumerate(row["completions"])
     ]
     made = {"prompt": f"\n\nHuman: {row['messages'][-1]['content']}\n\nAssistant: ", "answers": answers}
-    return made | {"turns": 1, "num_responses": 3, "source": ["a", "b"], "good_natured": bool(number % 2)} | row["extra"]
+    return (
+        made | {"turns": 1, "num_responses": 3, "source": ["a", "b"], "good_natured": bool(number % 2)} | row["extra"]
+    )
 
 
 def read_nectar(raw: Row) -> Row:
@@ -147,7 +148,9 @@ def _ultrafeedback(row: Row, number: int) -> Row:
         {
             "response": one["content"],
             "model": one["model"] or "m0",
-            "annotations": {score["name"]: {"Rating": str(score["value"]), "Rationale": "So."} for score in one["scores"]},
+            "annotations": {
+                score["name"]: {"Rating": str(score["value"]), "Rationale": "So."} for score in one["scores"]
+            },
             "overall_score": number / 2,
             "custom_system_prompt": "Be «honest».",
         }
@@ -167,7 +170,11 @@ def read_ultrafeedback(raw: Row) -> Row:
 
 def _rated(row: Row, number: int) -> Row:
     answers = [
-        {"content": one["content"], "model": one["model"], "scores": {each["name"]: each["value"] for each in one["scores"]}}
+        {
+            "content": one["content"],
+            "model": one["model"],
+            "scores": {each["name"]: each["value"] for each in one["scores"]},
+        }
         for one in row["completions"]
     ]
     return {"messages": [message(turn) for turn in row["messages"]], "completions": answers} | more(row, number)
@@ -194,8 +201,8 @@ JUDGED: Final = (
     Layout("trl kto of text", "unpaired", TEXT, _kto_text, read_sides, unpaired()),
     Layout("axolotl kto", "unpaired", TEXT, _kto_axolotl, read_kto_axolotl, unpaired()),
     Layout(
-        "llama-factory kto", "unpaired", frozenset({"calls", "parallel", "none", "system", "turns", "tools", "extra"}),
-        _kto_tag, read_kto_tag, unpaired("conversations", label="kto_tag"),
+        "llama-factory kto", "unpaired", TEXT_AND_CALLS, _kto_tag, read_kto_tag,
+        unpaired("conversations", label="kto_tag"),
     ),
     Layout(
         "llama-factory kto, messages", "unpaired", EVERYTHING - {"tools", "kwargs"}, _kto_messages, read_kto_messages,
@@ -206,11 +213,11 @@ JUDGED: Final = (
     ),
     Layout("grpo", "prompt", EVERYTHING - {"extra"}, _grpo, read_prompt, prompts("prompt")),
     Layout(
-        "helpsteer2", "rated", frozenset({"extra", "turns"}), _helpsteer2, read_helpsteer2,
+        "helpsteer2", "rated", EXTRA, _helpsteer2, read_helpsteer2,
         scored("prompt", "response", ASPECTS), detected=False,
     ),
-    Layout("nectar", "rated", frozenset({"extra", "turns"}), _nectar, read_nectar, nectar()),
-    Layout("prm", "rated", frozenset({"extra", "turns"}), _prm, read_prm, stepwise()),
-    Layout("ultrafeedback", "rated", frozenset({"extra", "turns"}), _ultrafeedback, read_ultrafeedback, ultrafeedback()),
+    Layout("nectar", "rated", EXTRA, _nectar, read_nectar, nectar()),
+    Layout("prm", "rated", EXTRA, _prm, read_prm, stepwise()),
+    Layout("ultrafeedback", "rated", EXTRA, _ultrafeedback, read_ultrafeedback, ultrafeedback()),
     Layout("rated", "rated", EVERYTHING - {"tools", "kwargs"}, _rated, read_rated, rated()),
 )  # fmt: skip

@@ -127,13 +127,17 @@ def check_build(layout: Layout, given: Sequence[Row], made: Sequence[Row]) -> No
     ours = in_order([{**normal(row), "row": row} for row in given])
     theirs = in_order([{**normal(row), "row": row} for row in made])
     for one, other in zip(ours, theirs, strict=True):
-        row, found = one.pop("row"), other.pop("row")
-        assert not (wrong := differences(one, other)), wrong
-        if row["id"] is not None:
-            assert found["id"] == row["id"]
-        meta = json.loads(found["meta"])
-        if layout.kind == "prompt":
-            names = found.keys() - {"source", "id", "prompt", "tools", "chat_template_kwargs", "meta"}
-            meta |= {name: json.loads(found[name]) if name in layout.as_text else found[name] for name in names}
-        assert not (lost := missing(pruned(row["rest"]), meta)), (lost, row["rest"], meta)
-        assert not (made_up := missing(meta, row["raw"])), (made_up, meta, row["raw"])
+        check_row(layout, one["row"], other["row"])
+
+
+def check_row(layout: Layout, row: Row, found: Row) -> None:
+    """Hold one row of a build against its raw row: the same in every field, and what is left over in `meta`."""
+    assert not (wrong := differences(normal(row), normal(found))), wrong
+    if row["id"] is not None:
+        assert found["id"] == row["id"]
+    meta = json.loads(found["meta"])
+    if layout.kind == "prompt":
+        names = found.keys() - {"source", "id", "prompt", "tools", "chat_template_kwargs", "meta"}
+        meta |= {name: json.loads(found[name]) if name in layout.as_text else found[name] for name in names}
+    assert not (lost := missing(pruned(row["rest"]), meta)), (lost, row["rest"], meta)
+    assert not (made_up := missing(meta, row["raw"])), (made_up, meta, row["raw"])

@@ -56,7 +56,10 @@ def check_export(build: Build, rows: Mapping[str, Row], to: str, out: Path, **ho
     stops = stopped(build, to, out, how)
     for part, (count, first) in stops.items():
         # What is done to reasoning is judged by the reasoning that there was.
-        before = part in {"think_tags", "reasoning_only"} and "reasoning" in (*how.get("flatten", ()), *how.get("without", ()))
+        before = part in {"think_tags", "reasoning_only"} and "reasoning" in (
+            *how.get("flatten", ()),
+            *how.get("without", ()),
+        )
         having = {f"{row['source']}/{name}" for name, row in (rows if before else edited).items() if ORACLES[part](row)}
         assert count == len(having), (to, part, how)
         assert set(first) <= having
@@ -119,7 +122,9 @@ def check_files(
     ledger = made.ledger.collect().to_dicts()
     assert sorted(line["id"] for line in ledger) == sorted(rows)
     found = read_export(made.path, to, kind)
-    says = [f"without {part}" for part in how.get("without", ())] + [f"{part} as text" for part in how.get("flatten", ())]
+    says = [f"without {part}" for part in how.get("without", ())] + [
+        f"{part} as text" for part in how.get("flatten", ())
+    ]
     parts = [part for some in how.values() for part in some]
     number = 0
     for line in ledger:
@@ -141,7 +146,7 @@ def check_files(
 
 
 def check_row(row: Row, found: Row, to: str, kind: str) -> None:
-    """Hold a row of a file to the row of the build: the same in every field, but for what the target has no place for."""
+    """Hold a row of a file to the row of the build: the same but for what the target has no place for."""
     one, other = held(row, to, kind), held(found, to, kind, given=False)
     assert not (wrong := differences(one, other)), (to, wrong)
     rewards = {each["name"]: each["value"] for each in row["rewards"]}
@@ -154,7 +159,7 @@ def check_row(row: Row, found: Row, to: str, kind: str) -> None:
 
 
 def held(row: Row, to: str, kind: str, *, given: bool = True) -> Row:
-    """Return a row for comparison, as far as a target can tell: the prompt joined to answers, empty text beside calls."""
+    """Return a row for comparison as a target tells it: the prompt joined to answers, no empty text beside calls."""
     made = normal(row)
     sides = JOINED.get((to, kind), ())
     if sides and given:
@@ -162,12 +167,15 @@ def held(row: Row, to: str, kind: str, *, given: bool = True) -> Row:
         made |= {side: prompt + made[side] for side in sides}
     for turn in (turn for side in SIDES for turn in made.get(side, ())):
         if to in TAGGED and given and turn["reasoning"] is None and turn["role"] == "assistant":
-            turn |= untagged(turn, "content")  # reasoning that the source has in its text
+            turn.update(untagged(turn, "content"))  # reasoning that the source has in its text
         if to in TAGGED and (turn["calls"] or turn["reasoning"]):
             turn["content"] = turn["content"] or None
         if to == "open-instruct":
             turn["calls"] = [{**one, "arguments": rough(one["arguments"])} for one in turn["calls"]]
     if to == "openai":
+        tools = made["tools"] or []
+        wrapped = (one if "function" in dict(one) else [("type", "function"), ("function", one)] for one in tools)
+        made["tools"] = [*wrapped] or None
         made |= {"chosen_score": None, "rejected_score": None}
     return made
 

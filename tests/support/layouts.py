@@ -10,7 +10,7 @@ import ast
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from curate.io.formats.base import Format
 from curate.rows.schema import Kind
@@ -26,8 +26,8 @@ def save_lines(path: Path, rows: Sequence[Row]) -> Path:
 class Layout(NamedTuple):
     """A layout: the kind of its rows, the parts that it can spell, and its writer and reader.
 
-    `form` is the format that a user names; `detected` says that "auto" finds it, too. `always` are parts that the
-    layout gives every row that has calls; `as_text` are reward columns of several types, which a build has as JSON text.
+    `form` is the format that a user names; `detected` says that "auto" finds it, too. `reasoning` says how tags of
+    reasoning are read; `as_text` are reward columns of several types, which a build has as JSON text.
     """
 
     name: str
@@ -37,9 +37,8 @@ class Layout(NamedTuple):
     read: Callable[[Row], Row]
     form: Format | None = None
     detected: bool = True
-    always: frozenset[str] = frozenset()
     save: Callable[[Path, Sequence[Row]], Path] = save_lines
-    reasoning: str = "text"
+    reasoning: Literal["text", "split"] = "text"
     as_text: frozenset[str] = frozenset()
 
 
@@ -52,9 +51,6 @@ WORDS: Final = {
 """The role of each word that a layout publishes."""
 
 PLAIN: Final = frozenset({"system", "user", "human", "assistant", "gpt", "tool"})
-
-
-# -- Messages -----------------------------------------------------------------------------------------------------------
 
 
 def openai_call(call: Row, *, decoded: bool = False) -> Row:
@@ -171,9 +167,6 @@ def python_calls(text: str) -> list[Row]:
         }
         for one in calls
     ]
-
-
-# -- Comparison ---------------------------------------------------------------------------------------------------------
 
 
 class Number(str):

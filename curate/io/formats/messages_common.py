@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
@@ -159,9 +160,16 @@ def _unusual(
     if isinstance(content, list):
         return _of_parts(role, [_part(part, f"{column}[{i}]", media=media) for i, part in enumerate(content)], column)
     text = check_text(content, column)
-    if isinstance(message, AnyMessage) and message.sender == "function_call" and (calls := calls_in_text(text)):
-        return RichTurn(role, None, tool_calls=calls)
+    if isinstance(message, AnyMessage) and message.sender == "function_call":
+        thought = _THOUGHT.match(text)
+        before = thought[0] if thought else ""
+        calls = calls_in_text(text[len(before) :])
+        return RichTurn(role, before or None, tool_calls=calls) if calls else (role, text)
     return role, text
+
+
+_THOUGHT: Final = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
+"""Reasoning before a call, which LLaMA-Factory has in one text with it."""
 
 
 def _has_parts(message: Message | AnyMessage) -> bool:

@@ -108,14 +108,16 @@ def _prompt(fields: Fields, row: _PreferenceRow) -> list[Turn]:
     fields.pop("prompt", None)
     if row.question is not None:
         return text_or_turns(fields, "question", row.question, "user")
-    for column, turns in (("conversations", row.conversations), ("messages", row.messages)):
-        if turns is not None:
-            check_turns(turns, column)
-            prompt = take_turns(fields, column, turns)
-            if column == "messages" and prompt[-1][0] == "assistant":
-                refuse(column, "a prompt, which does not end with an answer")
-            return prompt
-    refuse("prompt", "a prompt in prompt, question, conversations or messages, or at the start of chosen and rejected")
+    column, turns = ("messages", row.messages) if row.conversations is None else ("conversations", row.conversations)
+    if turns is None:
+        refuse(
+            "prompt", "a prompt in prompt, question, conversations or messages, or at the start of chosen and rejected"
+        )
+    check_turns(turns, column)
+    prompt = take_turns(fields, column, turns)
+    if column == "messages" and prompt[-1][0] == "assistant":
+        refuse(column, "a prompt, which does not end with an answer")
+    return prompt
 
 
 def _explicit(

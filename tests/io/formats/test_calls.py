@@ -56,6 +56,7 @@ def only(form: Format, row: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return made["messages"], {**made, "meta": json.loads(made["meta"])}
 
 
+SPOKEN = f'{{"name": "tide", "arguments": {ARGUMENTS}}}'
 OPENAI = {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": ARGUMENTS}}
 FLAT = {"id": "c1", "name": "tide", "arguments": ARGUMENTS}
 
@@ -172,6 +173,14 @@ def test_sharegpt_calls() -> None:
     assert (text[1]["content"], row["meta"]) == ("Action: tide", {"conversations": [{}, {"from": "function_call"}]})
 
 
+def test_reasoning_before_a_call_in_one_text_is_text_beside_it() -> None:
+    said = [{"from": "human", "value": "Hi"}, {"from": "function_call", "value": f"<think>\nHm.\n</think>\n\n{SPOKEN}"}]
+    turns, row = only(sharegpt(), {"conversations": said})
+    assert turns[1]["content"] == "<think>\nHm.\n</think>\n\n"
+    assert turns[1]["tool_calls"] == [CALL | {"id": None}]
+    assert row["meta"] == {"conversations": [{}, {"from": "function_call"}]}
+
+
 def test_python_calls_of_dolci() -> None:
     functions = json.dumps([{"name": "tide"}])
     said = 'tide(port="Brest", days=[1, 2])\nnow.utc()'
@@ -256,6 +265,23 @@ def test_what_is_no_list_of_tools_stays_in_meta(tools: Any) -> None:  # noqa: AN
     body = parse_lines([json.dumps({"messages": [ASK, SAY], "tools": tools}).encode()], [1], messages(), None).body
     assert body.schema.equals(BODIES["conversation"])
     assert json.loads(body["meta"][0].as_py()) == {"tools": tools}
+
+
+def test_tools_that_are_json_texts_are_tools() -> None:
+    chat, texts = {"messages": [ASK, SAY]}, ['{"name": "tide",  "n": 1.50}', '{"name": "moon"}']
+    for row in ({**chat, "tools": texts}, {**chat, "tools": json.dumps(texts)}):
+        assert parsed(messages(), row)["tools"].to_pylist() == [f"[{','.join(texts)}]"]
+    assert json.loads(parsed(messages(), {**chat, "tools": [texts[0], "moon"]})["tools"][0].as_py()) == [
+        texts[0],
+        "moon",
+    ]
+
+
+def test_calls_of_messages_that_are_json_texts_keep_their_bytes() -> None:
+    call = '{"type": "function", "function": {"name": "tide", "arguments": {"n":  1.50}}}'
+    said = ['{"role": "user", "content": "Hi"}', f'{{"role": "assistant", "tool_calls": [{call}]}}']
+    (turns,) = parse_objects([{"messages": said}], [1], messages(), None).body["messages"].to_pylist()
+    assert turns[1]["tool_calls"][0]["arguments"] == '{"n":  1.50}'
 
 
 def test_template_arguments_are_a_part_of_the_row() -> None:

@@ -192,6 +192,15 @@ def test_preference_keeps_a_prompt_that_says_something_else_and_turns_away_half_
     assert bad(preference(), {"prompt": "p", "chosen": [], "rejected": "b"}) == ("chosen", "at least one message")
     assert bad(preference(), {"prompt": "p", "chosen": "a"})[0] == "rejected"
     assert bad(preference(), {"chosen": "a", "rejected": "b"})[0] == "prompt"
+    asked = [{"role": "user", "content": "q"}]
+    in_messages = {"messages": asked, "chosen": "a", "rejected": {"role": "assistant", "content": "b"}}
+    assert [
+        turn["content"]
+        for name in ("prompt", "chosen", "rejected")
+        for turn in read(preference(), in_messages)[0][name]
+    ] == [*"qab"]
+    answered = in_messages | {"messages": [*asked, {"role": "assistant", "content": "a"}]}
+    assert bad(preference(), answered) == ("messages", "a prompt, which does not end with an answer")
     assert bad(preference(), {"chosen": [USER, BOT], "rejected": [turn("user", "?"), BOT]})[0] == "rejected"
 
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from curate.io.formats.preference import hh, helpsteer3, openai_pairs, preference
-from curate.io.formats.ranked import nectar, stepwise
-from curate.io.formats.rated import rated, scored, ultrafeedback
-from curate.io.formats.unpaired import prompts, unpaired
+from curate.io.formats.preference import helpsteer3, hh, openai_pairs, preference
 from tests.support.bank import Row
 from tests.support.chat_layouts import flat_calls, kwargs_of, more, read_sharegpt, tools_of
 from tests.support.layouts import EVERYTHING, Layout, message, read_message, read_messages
@@ -17,6 +13,7 @@ from tests.support.layouts import EVERYTHING, Layout, message, read_message, rea
 SIDES: Final = ("prompt", "chosen", "rejected", "completion")
 PARTS: Final = ("tools", "chat_template_kwargs")
 TEXT: Final = frozenset({"system", "turns", "extra"})
+TEXT_AND_CALLS: Final = TEXT | {"calls", "parallel", "none", "tools"}
 
 
 def sides(row: Row, *, decoded: bool = False) -> Row:
@@ -28,7 +25,11 @@ def parts(row: Row) -> Row:
 
 
 def read_sides(raw: Row) -> Row:
-    found = {name: _texts(raw, name) if isinstance(raw[name], str) else read_messages(raw, name) for name in SIDES if name in raw}
+    found = {
+        name: _texts(raw, name) if isinstance(raw[name], str) else read_messages(raw, name)
+        for name in SIDES
+        if name in raw
+    }
     return found | beside(raw)
 
 
@@ -50,9 +51,6 @@ def _texts(raw: Row, name: str) -> list[Row]:
 def one_text(row: Row) -> str:
     """Return the text of the last user turn of a prompt."""
     return [turn["content"] for turn in row["prompt"] if turn["role"] == "user"][-1]
-
-
-# -- Pairs ------------------------------------------------------------------------------------------------------------
 
 
 # https://huggingface.co/docs/trl/dataset_formats#preference: an explicit prompt, of messages or of text.
@@ -121,7 +119,9 @@ def read_ranking(raw: Row) -> Row:
 # https://docs.axolotl.ai/docs/rlhf.html, `chat_template.default`: `messages`, and one message for an answer.
 def _axolotl(row: Row, number: int) -> Row:
     found = sides(row)
-    return {"messages": found["prompt"], "chosen": found["chosen"][0], "rejected": found["rejected"][0]} | more(row, number)
+    return {"messages": found["prompt"], "chosen": found["chosen"][0], "rejected": found["rejected"][0]} | more(
+        row, number
+    )
 
 
 def read_axolotl(raw: Row) -> Row:
@@ -134,14 +134,19 @@ def _openai(row: Row, number: int) -> Row:
     found = sides(row)
     tools = {"tools": json.loads(row["tools"])} if "tools" in row else {}
     asked = {"messages": found["prompt"], **tools, **({"parallel_tool_calls": True} if number % 2 else {})}
-    return {"input": asked, "preferred_output": found["chosen"], "non_preferred_output": found["rejected"]} | row["extra"]
+    return {"input": asked, "preferred_output": found["chosen"], "non_preferred_output": found["rejected"]} | row[
+        "extra"
+    ]
 
 
 def read_openai(raw: Row) -> Row:
     asked = raw.pop("input")
     found: Row = {"prompt": read_messages(asked), "tools": tools_of(asked)}
     raw |= {name if name != "messages" else "input": one for name, one in asked.items()}
-    found |= {ours: read_messages(raw, theirs) for ours, theirs in (("chosen", "preferred_output"), ("rejected", "non_preferred_output"))}
+    found |= {
+        ours: read_messages(raw, theirs)
+        for ours, theirs in (("chosen", "preferred_output"), ("rejected", "non_preferred_output"))
+    }
     return found
 
 
@@ -181,7 +186,9 @@ def read_orca(raw: Row) -> Row:
 def _hh(row: Row, _number: int) -> Row:
     words = {"user": "Human", "assistant": "Assistant"}
     whole = {name: [*row["prompt"], *row[name]] for name in ("chosen", "rejected")}
-    return {name: "".join(f"\n\n{words[one['role']]}: {one['content']}" for one in turns) for name, turns in whole.items()}
+    return {
+        name: "".join(f"\n\n{words[one['role']]}: {one['content']}" for one in turns) for name, turns in whole.items()
+    }
 
 
 def read_hh(raw: Row) -> Row:
@@ -203,19 +210,18 @@ PAIRS: Final = (
     Layout("trl pairs", "preference", EVERYTHING - {"odd"} | {"several", "scores"}, _trl, read_sides, preference()),
     Layout("trl pairs of text", "preference", TEXT, _trl_text, read_sides, preference()),
     Layout(
-        "trl pairs, implicit prompt", "preference", EVERYTHING | {"several", "scores"}, _implicit, read_implicit, preference()
+        "trl pairs, implicit prompt", "preference", EVERYTHING | {"several", "scores"}, _implicit, read_implicit,
+        preference(),
     ),
     Layout(
         "dolci pairs", "preference", frozenset({"system", "turns", "extra", "scores", "kwargs"}), _with_question,
         read_implicit, preference(),
     ),
-    Layout(
-        "llama-factory pairs", "preference", frozenset({"calls", "parallel", "none", "system", "turns", "tools", "extra"}),
-        _ranking, read_ranking, preference(),
-    ),
+    Layout("llama-factory pairs", "preference", TEXT_AND_CALLS, _ranking, read_ranking, preference()),
     Layout("axolotl pairs", "preference", EVERYTHING - {"tools", "kwargs"}, _axolotl, read_axolotl, preference()),
     Layout(
-        "openai pairs", "preference", EVERYTHING - {"names", "reasoning", "kwargs"}, _openai, read_openai, openai_pairs()
+        "openai pairs", "preference", EVERYTHING - {"names", "reasoning", "kwargs"}, _openai, read_openai,
+        openai_pairs(),
     ),
     Layout("helpsteer3", "preference", TEXT, _helpsteer3, read_helpsteer3, helpsteer3()),
     Layout("orca pairs", "preference", TEXT, _orca, read_orca, preference()),
