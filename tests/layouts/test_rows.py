@@ -68,7 +68,7 @@ def test_data_sets_and_polars_load_the_folder_without_a_warning(name: str, tmp_p
     build = whole_build(name)[1]
     rows = rows_of(build)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # whatever pytest is told
+        warnings.simplefilter("error")
         loaded = datasets.load_dataset(str(build.path), split="train", cache_dir=str(tmp_path / "cache"))
         frame = pl.read_parquet(build.path / "data" / "*.parquet")
     assert in_order(list(loaded)) == in_order(rows)

@@ -169,6 +169,38 @@ def split(read: Callable[[Row], Row], name: str = "content") -> Callable[[Row], 
     return read_split
 
 
+def split_calls(read: Callable[[Row], Row]) -> Callable[[Row], Row]:
+    """Return a reader that takes the calls at the end of an answer, and `xml_tools`, for what they are."""
+
+    def read_split(raw: Row) -> Row:
+        row = read(raw)
+        described = json.loads(row.get("chat_template_kwargs") or "{}").get("xml_tools")
+        row["tools"] = row.get("tools") or (described and f"[{','.join(described)}]")
+        for turn in row["messages"]:
+            found = [*CALL.finditer(turn["content"] or "")] if turn["role"] == "assistant" else []
+            if found:
+                turn["tool_calls"] = [flat_call(json.loads(one[1]), one[1]) for one in found]
+                before = turn["content"][: found[0].start()].removesuffix("\n")
+                turn["content"] = before or ("" if turn.get("reasoning") else None)
+        return row
+
+    return read_split
+
+
+def _usual(write: Callable[[Row, int], Row]) -> Callable[[Row, int], Row]:
+    """Return a writer of rows whose calls are in the usual form: no white space before, no end of a call within."""
+
+    def written(row: Row, number: int) -> Row:
+        plain = json.loads(json.dumps(row).replace("</tool_call>", "</call>"))
+        for turn in plain["messages"]:
+            if turn.get("tool_calls") and turn["content"]:
+                turn["content"] = turn["content"].strip()
+        return write(plain, number)
+
+    return written
+
+
+CALL: Final = re.compile(r"<tool_call>\n(.*?)\n</tool_call>", re.DOTALL)
 THINK: Final = re.compile(r"<think>\n(.*?)\n</think>\n\n", re.DOTALL)
 
 
@@ -249,9 +281,11 @@ def _smoltalk(row: Row, number: int) -> Row:
 def in_text(row: Row) -> list[Row]:
     turns = []
     for turn in row["messages"]:
-        text = turn["content"] or ""
-        for one in turn.get("tool_calls", ()):
-            text += f'\n<tool_call>\n{{"name": "{one["name"]}", "arguments": {one["arguments"]}}}\n</tool_call>'
+        tags = [
+            f'<tool_call>\n{{"name": "{one["name"]}", "arguments": {one["arguments"]}}}\n</tool_call>'
+            for one in turn.get("tool_calls", ())
+        ]
+        text = "\n".join(filter(None, [turn["content"], *tags]))
         if turn.get("reasoning"):
             text = f"<think>\n{turn['reasoning']}\n</think>\n\n{text}"
         turns.append({"role": turn["role"], "content": text})
@@ -304,10 +338,19 @@ CHATS: Final = (
         "smoltalk2, reasoning", "conversation", EVERYTHING - {"ids", "names", "tools"}, _smoltalk, split(read_chat),
         messages(), reasoning="split",
     ),
+    Layout(
+        "smoltalk2, reasoning and calls", "conversation", NO_IDS - {"names", "tools", "empty"}, _usual(_smoltalk),
+        split_calls(split(read_chat)), messages(), reasoning="split", calls="split",
+    ),
     Layout("nemotron", "conversation", EVERYTHING - {"names", "kwargs"}, _nemotron, read_chat, messages()),
     Layout(
         "nemotron, input and output", "conversation", frozenset({"calls", "system", "turns", "reasoning", "extra"}),
         _input_output, read_input_output, prompt_completion("input", "output"),
+    ),
+    Layout(
+        "hermes, calls", "conversation", NO_IDS - {"names", "kwargs", "reasoning", "empty"},
+        _usual(lambda row, number: _sharegpt({**row, "messages": in_text(row)}, number, "tool")),
+        split_calls(read_sharegpt), sharegpt(), calls="split",
     ),
     Layout(
         "hermes", "conversation", EVERYTHING - {"ids", "names", "kwargs"},

@@ -39,6 +39,7 @@ def every_step(kind: Kind) -> tuple[Step, ...]:
     steps: list[Step] = [
         c.shape(**dict.fromkeys(lenient, True), role_order=False),  # type: ignore[arg-type]
         c.language(),
+        c.character_share(chinese=1.0, emoji=1.0),
         c.refusals(),
         c.repetition(),
         c.quality(model, at_least=0.0),
@@ -64,7 +65,7 @@ def every_step(kind: Kind) -> tuple[Step, ...]:
 def build_rows(layout: Layout, rows: Sequence[Row], out: Path, steps: Sequence[Step] = (), form: Any = None) -> Build:  # noqa: ANN401
     """Save raw rows as the layout has them, and build them by their format."""
     path = layout.save(out, rows)
-    source = c.Source("s", c.files(path, form or layout.form or "auto", reasoning=layout.reasoning))  # type: ignore[arg-type]
+    source = c.Source("s", c.files(path, form or layout.form or "auto", reasoning=layout.reasoning, calls=layout.calls))
     return c.Mixture("m", [source], steps).build(out, quiet=True)
 
 
@@ -110,6 +111,11 @@ def rows_of(build: Build) -> list[Row]:
     return build.kept().collect().to_dicts()
 
 
+def meta_of(text: str) -> Row:
+    """Return `meta` without the notes on how calls and reasoning were written in text."""
+    return {name: one for name, one in json.loads(text).items() if name not in {"call_marks", "think_marks"}}
+
+
 def differences(one: Any, other: Any, path: str = "") -> list[str]:  # noqa: ANN401  any value
     """Return where two values differ, with both."""
     if isinstance(one, dict) and isinstance(other, dict):
@@ -135,9 +141,10 @@ def check_row(layout: Layout, row: Row, found: Row) -> None:
     assert not (wrong := differences(normal(row), normal(found))), wrong
     if row["id"] is not None:
         assert found["id"] == row["id"]
-    meta = json.loads(found["meta"])
+    meta = meta_of(found["meta"])
     if layout.kind == "prompt":
         names = found.keys() - {"source", "id", "prompt", "tools", "chat_template_kwargs", "meta"}
-        meta |= {name: json.loads(found[name]) if name in layout.as_text else found[name] for name in names}
+        as_is = {name for name in names if name not in layout.as_text or found[name] == row["rest"].get(name)}
+        meta |= {name: found[name] if name in as_is else json.loads(found[name]) for name in names}
     assert not (lost := missing(pruned(row["rest"]), meta)), (lost, row["rest"], meta)
     assert not (made_up := missing(meta, row["raw"])), (made_up, meta, row["raw"])

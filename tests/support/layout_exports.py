@@ -14,7 +14,7 @@ from curate.export.parts import FLATTENED, REMOVABLE
 from curate.result.build import Build
 from tests.support.bank import Row
 from tests.support.export_readers import SIDES, read_export, untagged
-from tests.support.layout_build import differences, normal
+from tests.support.layout_build import differences, meta_of, normal
 from tests.support.layouts import Number, missing
 from tests.support.part_oracles import ORACLES
 
@@ -95,7 +95,7 @@ def _turn(turn: Row, without: Sequence[str], flatten: Sequence[str]) -> Row:
     made = dict(turn)
     if "calls" in flatten and turn.get("tool_calls"):
         names = [(json.dumps(one["name"], ensure_ascii=False), one["arguments"]) for one in turn["tool_calls"]]
-        tagged = [f'<tool_call>\n{{"name":{name},"arguments":{said}}}\n</tool_call>' for name, said in names]
+        tagged = [f'<tool_call>\n{{"name": {name}, "arguments": {said}}}\n</tool_call>' for name, said in names]
         made |= {"tool_calls": [], "content": "\n".join([*filter(None, [turn["content"]]), *tagged])}
     if "reasoning" in flatten and turn.get("reasoning") is not None:
         made["content"] = f"<think>\n{turn['reasoning']}\n</think>\n\n{made['content'] or ''}"
@@ -150,10 +150,10 @@ def check_row(row: Row, found: Row, to: str, kind: str) -> None:
     one, other = held(row, to, kind), held(found, to, kind, given=False)
     assert not (wrong := differences(one, other)), (to, wrong)
     rewards = {each["name"]: each["value"] for each in row["rewards"]}
-    rest = found["rest"]
+    rest = meta_of(json.dumps(found["rest"]))
     if to != "openai":
         assert found["id"] == row["id"]
-    meta = {} if to == "openai" else json.loads(row["meta"])
+    meta = {} if to == "openai" else meta_of(row["meta"])
     assert not missing(meta | rewards, rest), (to, meta, rest)
     assert not missing(rest, meta | rewards), (to, meta, rest)
 

@@ -26,8 +26,8 @@ def save_lines(path: Path, rows: Sequence[Row]) -> Path:
 class Layout(NamedTuple):
     """A layout: the kind of its rows, the parts that it can spell, and its writer and reader.
 
-    `form` is the format that a user names; `detected` says that "auto" finds it, too. `reasoning` says how tags of
-    reasoning are read; `as_text` are reward columns of several types, which a build has as JSON text.
+    `form` is the format that a user names; `detected` says that "auto" finds it, too. `reasoning` and
+    `calls` say how their tags are read; `as_text` are reward columns of several types, which a build has as JSON text.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Layout(NamedTuple):
     detected: bool = True
     save: Callable[[Path, Sequence[Row]], Path] = save_lines
     reasoning: Literal["text", "split"] = "text"
+    calls: Literal["text", "split"] = "text"
     as_text: frozenset[str] = frozenset()
 
 
