@@ -93,6 +93,8 @@ def changed(row: Row, without: Sequence[str] = (), flatten: Sequence[str] = ()) 
 
 def _turn(turn: Row, without: Sequence[str], flatten: Sequence[str]) -> Row:
     made = dict(turn)
+    if "text_with_calls" in without and turn.get("tool_calls"):
+        made["content"] = None
     if "calls" in flatten and turn.get("tool_calls"):
         names = [(json.dumps(one["name"], ensure_ascii=False), one["arguments"]) for one in turn["tool_calls"]]
         tagged = [f'<tool_call>\n{{"name": {name}, "arguments": {said}}}\n</tool_call>' for name, said in names]
