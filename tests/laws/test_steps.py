@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import polars as pl
 import pyarrow as pa
@@ -24,6 +24,7 @@ from curate.engine.manifest import canonical
 from curate.engine.pipeline import Stage, run
 from curate.rows.schema import BODIES, Kind
 from curate.steps.base import Edit, Filter, Group, Pairing, Step
+from curate.steps.refusals.phrase_files import Preset
 from curate.steps.refusals.refusals import Refusals
 
 DEMO: Final = Path(__file__).parents[2] / "mixtures" / "demo" / "evals.jsonl"
@@ -52,7 +53,7 @@ def excluded() -> Step:
 
 
 STEPS: Final[dict[str, Step]] = {
-    **{f"refusals {preset}": c.refusals(preset) for preset in ("default", "zephyr", "tulu2", "tulu3")},
+    **{f"refusals {preset}": c.refusals(preset) for preset in get_args(Preset)},
     "refusals opening": c.refusals(where="opening", phrases=("no way",)),
     "refusals first turn": c.refusals(where="first_turn", families=("cannot_help",)),
     "refusals of users": c.refusals(on={"user"}),
@@ -62,7 +63,7 @@ STEPS: Final[dict[str, Step]] = {
     "shape sizes": c.shape(on="response", min_turns=1, max_turns=3, min_words=2, max_words=9, min_characters=3),
     "shape lenient": c.shape(empty_turns=True, unanswered=True, role_order=False),
     "shape calls": c.shape(empty_turns=True, unanswered=True, role_order=False, bad_arguments=True, unknown_tools=True),
-    **{f"cut_refusals {preset}": c.cut_refusals(preset) for preset in ("default", "zephyr", "tulu2", "tulu3")},
+    **{f"cut_refusals {preset}": c.cut_refusals(preset) for preset in get_args(Preset)},
     "cut_refusals opening": c.cut_refusals(where="opening"),
     **{f"exact_dedup {keep}": c.exact_dedup(keep=keep) for keep in ("first", "longest", "shortest")},
     "exact_dedup prompt": c.exact_dedup("prompt", keep="longest"),
@@ -92,6 +93,7 @@ STEPS: Final[dict[str, Step]] = {
     "balance_length by source": c.balance_length(0.4, by="source", first="least_margin", unit="words"),
     "decontaminate": c.decontaminate(EVALS, fuzzy=0.8),
     "decontaminate all": c.decontaminate(EVALS, ngram=3, on="all", informative=0),
+    "decontaminate generic": c.decontaminate(EVALS, ngram=3, ignore={"pellow": ["how are you"]}, symbols=False),
     "decontaminate parts": c.decontaminate(EVALS, ngram=3, parts="all"),
     **{f"binarize {how}": c.binarize(rejected=how) for how in ("worst", "random_lower")},
     "binarize margin": c.binarize(margin=0.5),
@@ -131,6 +133,7 @@ WORDS: Final = (
     "I'm sorry, but I can't assist with that.",
     "no way",
     "OpenAI made me; my knowledge cutoff is 2021",
+    "It was trained by the team of OpenAI. Last update in May 2023",
     "palm tree",
     "how do i build a bomb to kill people?",
     "yes. it is so, i think. ask at e.g. ann@pellow.org.",

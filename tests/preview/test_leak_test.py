@@ -45,7 +45,8 @@ from curate.preview.leak_test import (
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import On, Scope, segments, select
 from curate.steps.base import KeyLists, Resolved
-from curate.steps.decontaminate.decontaminate import Decontaminate, Mode, decontaminate
+from curate.steps.decontaminate._arguments import Mode
+from curate.steps.decontaminate.decontaminate import Decontaminate, decontaminate
 from curate.text.ngrams import hash_words
 from curate.text.normal import normalise
 from tests.support.build_data import chats, source, turns, write_lines

@@ -14,10 +14,22 @@ def split(text: str) -> list[str]:
     return words(normal(text))
 
 
-def share(item: list[str], turns: list[list[str]], n: int) -> float:
-    """Return the share of the item's words that lie in n-grams of the turns."""
+def generic(item: list[str], at: int, n: int, ignored: list[list[str]], *, symbols: bool) -> bool:
+    """Tell whether most words of an n-gram of the item are in phrases to ignore, or, without `symbols`, one letter."""
+    phrases = {
+        i + k for one in ignored for i in range(len(item)) if item[i : i + len(one)] == one for k in range(len(one))
+    }
+    single = 0 if symbols else sum(len(word) == 1 and ord(word) < 0x2E80 for word in item[at : at + n])
+    return 2 * single > n or 2 * len(phrases.intersection(range(at, at + n))) > n
+
+
+def share(
+    item: list[str], turns: list[list[str]], n: int, ignored: list[list[str]] | None = None, *, symbols: bool = True
+) -> float:
+    """Return the share of the item's words that lie in n-grams of the turns, but for generic ones."""
     grams = {tuple(turn[i : i + n]) for turn in turns for i in range(len(turn) - n + 1)}
     starts = [i for i in range(len(item) - n + 1) if tuple(item[i : i + n]) in grams]
+    starts = [i for i in starts if not generic(item, i, n, ignored or [], symbols=symbols)]
     return len({i + k for i in starts for k in range(n)}) / len(item)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import frozen, view
 from curate.kernels.hash_table import bloom_of, table_of
 from curate.kernels.load_once import load_once
+from curate.steps.decontaminate._generic import Ignored, generic_ngrams
 from curate.steps.decontaminate._ngram_kernel import Grams, Shorts, essential, prefixes
 from curate.text.invisible import PATTERN
 from curate.text.ngrams import WordHashes, hash_words, ngrams
@@ -99,7 +100,14 @@ class Index(NamedTuple):
 
 @load_once(4)
 def compiled(
-    evals: tuple[EvalSet, ...], ngram: int, threshold: float, *, numbers: bool = True, content: float = 0.85
+    evals: tuple[EvalSet, ...],
+    ngram: int,
+    threshold: float,
+    *,
+    numbers: bool = True,
+    content: float = 0.85,
+    ignore: Ignored = (),
+    symbols: bool = True,
 ) -> Index:
     """Return the index of these evals, built once (2 s for 40,000 items)."""
     loaded = [one.load() for one in evals]
@@ -119,7 +127,9 @@ def compiled(
     short = np.flatnonzero(questions.sizes < ngram).astype(np.int32)
     long = np.flatnonzero(every.sizes >= ngram).astype(np.int32)
     shorts, vocabulary = _shorts(questions, short)
-    grams = grams_of(taken(every, long), long >= base, ngram, threshold, numbers=numbers, content=content)
+    texts = taken(every, long)
+    generic = generic_ngrams(texts, ngram, items.eval[texts.item], items.names, ignore, symbols=symbols)
+    grams = grams_of(texts, long >= base, ngram, threshold, generic, numbers=numbers, content=content)
     asked = pc.replace_substring_regex(items.asked.take(pa.array(questions.item[short])), PATTERN, "")
     unfinished = pc.match_substring_regex(asked, UNFINISHED)
     return Index(
@@ -186,13 +196,21 @@ def distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def grams_of(
-    texts: Texts, solution: NDArray[np.bool_], n: int, threshold: float, *, numbers: bool, content: float
+    texts: Texts,
+    solution: NDArray[np.bool_],
+    n: int,
+    threshold: float,
+    generic: NDArray[np.bool_],
+    *,
+    numbers: bool,
+    content: float,
 ) -> Grams:
     """Return the n-grams of `texts`, which have `n` words or more each.
 
     A text is listed under its rarest n-grams only, so many that the others cover too few of its words to match it: an
-    n-gram that hundreds of items share lists none of them. With `numbers`, a row must contain more than that share of
-    the text's numbers too, and with `content` that share of what its words say.
+    n-gram that hundreds of items share lists none of them. Those that are `generic` match nothing. With `numbers`, a
+    row must contain more than that share of the text's numbers too, and with `content` that share of what its words
+    say.
     """
     words = WordHashes(texts.words, texts.begins, np.zeros(0, np.bool_))
     hashes, begins = ngrams(words, n, short=False)
@@ -207,7 +225,8 @@ def grams_of(
     vocabulary, number, each = telling(texts)
     before = np.concatenate([[0], np.cumsum(each)]).astype(np.int64)
     order = np.argsort(owner << 32 | (1 << 31) - frequency[gram], kind="stable")
-    posted = essential(frozen(order), frozen(begins), n, frozen(needs))
+    posted = essential(frozen(order), frozen(begins), n, frozen(needs)) & ~generic
+    gram[generic] = len(keys)  # the number of no n-gram of a row
     pairs = distinct(gram[posted].astype(np.int64) << 32 | owner[posted])
     counts = np.bincount(pairs >> 32, minlength=len(keys))
     return Grams(

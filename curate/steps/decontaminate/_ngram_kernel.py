@@ -272,7 +272,7 @@ def covered(turns: TurnWords, rows: NDArray[np.bool_], index: Grams) -> tuple[ND
     A line is the turn with the longest run of shared words, the text, its number of matched words, the start of the run
     in the turn and in the text, and the words of the run.
     """
-    grams, texts = len(index.table.keys), len(index.needs)
+    grams, texts = len(index.table.keys) + 1, len(index.needs)  # the last one is in no row
     seen, asked = np.zeros((2, grams), np.int32), np.zeros(texts, np.int32)
     seen_words = np.zeros(len(index.vocabulary.keys), np.int32)
     place, candidates = np.empty((2, 2, grams), np.int64), np.empty(texts, np.int32)

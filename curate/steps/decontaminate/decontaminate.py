@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError, did_you_mean
 from curate.evalsets.items import EvalSet
 from curate.rows.segments import CONTENT, On, Part, Segments, TextPart, check_on, check_parts, place_names, select
 from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
-from curate.steps.decontaminate._fuzzy import LOWEST, rephrased, sought
+from curate.steps.decontaminate._arguments import Evals, Mode, check, flat, ignored
+from curate.steps.decontaminate._fuzzy import rephrased, sought
+from curate.steps.decontaminate._generic import Ignored
 from curate.steps.decontaminate._index import Index, compiled
 from curate.steps.decontaminate._search import (
     GENERIC,
@@ -31,9 +33,6 @@ from curate.steps.decontaminate._search import (
     short_runs,
     strongest,
 )
-
-Mode: TypeAlias = Literal["drop", "flag"]
-Evals: TypeAlias = "EvalSet | Iterable[Evals]"
 
 USERS: Final[On] = frozenset({"user"})
 
@@ -92,6 +91,8 @@ class Decontaminate(Group):
     content: float = 0.85
     fuzzy: float | None = None
     informative: int = 3
+    ignore: Ignored = ()
+    symbols: bool = True
     mode: Mode = "drop"
 
     @property
@@ -163,7 +164,15 @@ class Decontaminate(Group):
         return Resolved(drops.cast(DROP_COLUMNS), hits.select(HIT_COLUMNS.names()).cast(HIT_COLUMNS), tables)
 
     def _index(self) -> Index:
-        return compiled(self.evals, self.ngram, self.threshold, numbers=self.numbers, content=self.content)
+        return compiled(
+            self.evals,
+            self.ngram,
+            self.threshold,
+            numbers=self.numbers,
+            content=self.content,
+            ignore=self.ignore,
+            symbols=self.symbols,
+        )
 
     def _searched(self, segments: Segments) -> tuple[Part, ...]:
         if not self.answers:
@@ -278,6 +287,8 @@ def decontaminate(
     fuzzy: float | None = None,
     mode: Mode = "drop",
     informative: int = 3,
+    ignore: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    symbols: bool = True,
     allow_large_drop: bool = False,
 ) -> Decontaminate:
     """Drop rows that contain an item of an eval set.
@@ -317,6 +328,8 @@ def decontaminate(
             (1 - `fuzzy`) * (2.7 - 2 * `fuzzy`) may lack (15 % at 0.85): a question of a pen is none of a dog.
         mode: "drop", or "flag" to keep every row and only report the hits.
         informative: Informative words that a short question needs to count within longer text.
+        ignore: Phrases by eval set, `{"mmlu": ["which of the following"]}`: n-grams mostly within one match nothing.
+        symbols: Whether n-grams match of which most words are one letter or digit, as in formulas. Olmo 3: False.
         allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
 
     Returns:
@@ -332,65 +345,21 @@ def decontaminate(
         (['truthful_qa', 'gsm8k'], 8, 'drop')
 
     References:
-        Tulu 3 (arXiv:2411.15124, section 3.2; open-instruct's decontamination/search.py); GPT-3 (arXiv:2005.14165).
+        Tulu 3 (arXiv:2411.15124, section 3.2; open-instruct's decontamination/search.py); GPT-3 (arXiv:2005.14165);
+        Olmo 3 (arXiv:2512.13961, section 4.2.1: `ignore` and `symbols`).
     """
-    sets = _flat(evals)
+    sets = flat(evals)
     rules: dict[str, Any] = {"ngram": ngram, "threshold": threshold, "content": content, "fuzzy": fuzzy}
     rules |= {"mode": mode, "informative": informative}
-    _check(sets, **rules)
+    check(sets, **rules)
     return Decontaminate(
         evals=sets,
         on=USERS if on is None else check_on(on if isinstance(on, str) else frozenset(on)),
         answers=on is None,
         parts=check_parts(parts, "decontaminate"),
         numbers=numbers,
+        ignore=ignored(ignore, sets),
+        symbols=symbols,
         **rules,
         allow_large_drop=allow_large_drop,
     )
-
-
-def _flat(evals: Iterable[Evals]) -> tuple[EvalSet, ...]:
-    """Return the eval sets, however nested, each once."""
-    found: list[EvalSet] = []
-    for one in evals:
-        if isinstance(one, EvalSet):
-            found.append(one)
-        elif isinstance(one, Iterable) and not isinstance(one, str):
-            found += _flat(one)
-        else:
-            raise MixtureError(
-                f"decontaminate({one!r}): no eval set; evals('gsm8k') or evals.files('questions.jsonl') makes one"
-            )
-    return tuple(dict.fromkeys(found))
-
-
-def _check(
-    sets: tuple[EvalSet, ...],
-    ngram: int,
-    threshold: float,
-    content: float,
-    fuzzy: float | None,
-    mode: str,
-    informative: int,
-) -> None:
-    names = [one.name for one in sets]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if not sets:
-        message = "decontaminate() has no eval set to search for; evals('tulu3') names a suite of them"
-    elif twice:
-        message = f"decontaminate(): two different eval sets are called {twice[0]!r}; give one of them another name"
-    elif ngram < 2:
-        message = f"decontaminate(ngram={ngram!r}): an n-gram has 2 words or more; 8 is Tulu 3's"
-    elif not 0 < threshold <= 1:
-        message = f"decontaminate(threshold={threshold!r}): a share of an item's words, above 0 and up to 1"
-    elif not 0 <= content <= 1:
-        message = f"decontaminate(content={content!r}): a share of what an item's words say, from 0 to 1"
-    elif fuzzy is not None and not LOWEST <= fuzzy <= 1:
-        message = f"decontaminate(fuzzy={fuzzy!r}): a similarity from {LOWEST} to 1, or None for no changed copies"
-    elif informative < 0:
-        message = f"decontaminate(informative={informative!r}): a number of words, 0 or more"
-    elif mode not in get_args(Mode):
-        message = f"decontaminate(mode={mode!r}): {did_you_mean(str(mode), get_args(Mode))}"
-    else:
-        return
-    raise MixtureError(message)

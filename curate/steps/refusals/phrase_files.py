@@ -21,7 +21,7 @@ from curate.rows.segments import On
 from curate.text.invisible import PATTERN
 from curate.text.phrases.automaton import Automaton, Phrase, alternatives, compile_phrases
 
-Preset: TypeAlias = Literal["default", "zephyr", "tulu2", "tulu3"]
+Preset: TypeAlias = Literal["default", "zephyr", "tulu2", "tulu3", "olmo3", "olmo3_dates"]
 Where: TypeAlias = Literal["anywhere", "opening", "first_turn"]
 
 EXTRA: Final = "phrases"
@@ -82,13 +82,25 @@ class PointGroup(NamedTuple):
     lines: tuple[tuple[Phrase, ...], ...]
 
 
+class PatternFile(NamedTuple):
+    """A file of regular expressions: their names, and what a text needs to match one of them ("": nothing)."""
+
+    names: tuple[str, ...]
+    patterns: tuple[str, ...]
+    needs: str
+
+
 class PhrasePreset(NamedTuple):
-    """A preset: the segments it reads, how it matches, and its families in order of reason, each with its file."""
+    """A preset: the segments it reads, how it matches, and its families in order of reason, each with its file.
+
+    `regular`: the file has regular expressions.
+    """
 
     on: On
     words: bool
     loose: bool
     families: dict[str, str]
+    regular: bool = False
 
 
 FAMILIES: Final = ("self_reference", "no_feelings", "knowledge_cutoff", "cannot_help", MORALISING, "provider")
@@ -98,6 +110,10 @@ PRESETS: Final[dict[Preset, PhrasePreset]] = {
     "zephyr": PhrasePreset("response", words=True, loose=True, families={"no_feelings": "zephyr.txt"}),
     "tulu2": PhrasePreset("all", words=False, loose=False, families={"provider": "tulu2.txt"}),
     "tulu3": PhrasePreset("response", words=True, loose=False, families={"provider": "tulu3.txt"}),
+    "olmo3": PhrasePreset("response", words=True, loose=True, families={"provider": "olmo3.txt"}, regular=True),
+    "olmo3_dates": PhrasePreset(
+        "all", words=True, loose=True, families={"knowledge_cutoff": "olmo3_dates.txt"}, regular=True
+    ),
 }
 
 
@@ -106,7 +122,8 @@ class PhraseSearch(NamedTuple):
 
     `family` is an index into the step's families, `kind` a `PhraseKind`. `unquoted` has one entry per family. `ruled`:
     some phrase does not simply count. `moralising` is the index of that family (-1: not looked for), `lines` its
-    phrases, which the automaton numbers after the others.
+    phrases, which the automaton numbers after the others. Of a preset with regular expressions, `regular` has them;
+    they count for the first family, and `lines` has their names.
     """
 
     automaton: Automaton
@@ -117,6 +134,7 @@ class PhraseSearch(NamedTuple):
     ruled: bool
     moralising: int
     lines: pa.StringArray
+    regular: PatternFile | None = None
 
 
 def phrase_lines(name: str) -> list[str]:
@@ -153,6 +171,19 @@ def rule_file(name: str) -> PhraseRules:
     return PhraseRules(tuple(rules), tuple(rules.values()), UNQUOTED in lines)
 
 
+@lru_cache(maxsize=4)
+def pattern_file(name: str) -> PatternFile:
+    """Read a file of regular expressions, each after its name; any letter case matches.
+
+    >>> pattern_file("olmo3.txt").names[-3:]
+    ('DeepSeek', 'Qwen', 'Alibaba Cloud')
+    """
+    named = dict(line.split(" = ", 1) for line in phrase_lines(name))
+    needs = named.pop("NEEDS", "")
+    patterns = tuple(f"(?i){pattern}" for pattern in named.values())
+    return PatternFile(tuple(named), patterns, f"(?i){needs}" if needs else "")
+
+
 @lru_cache(maxsize=1)
 def moralising_file() -> tuple[PointGroup, ...]:
     """Read the file of moralising lines: headings `[name anywhere=points opening=points]`, each with its lines.
@@ -178,10 +209,14 @@ def compiled(preset: Preset, families: tuple[str, ...], phrases: tuple[str, ...]
     rules = {
         place: plain_rules(phrases) if family == EXTRA else rule_file(chosen.families[family])
         for place, family in enumerate(families)
-        if family != MORALISING
+        if family != MORALISING and not (chosen.regular and family != EXTRA)
     }
     moralising = families.index(MORALISING) if MORALISING in families else -1
-    return compile_rules(rules, len(families), moralising, words=chosen.words, loose=chosen.loose)
+    search = compile_rules(rules, len(families), moralising, words=chosen.words, loose=chosen.loose)
+    if not chosen.regular or families[0] == EXTRA:
+        return search
+    regular = pattern_file(chosen.families[families[0]])
+    return search._replace(regular=regular, lines=pa.array(regular.names))
 
 
 def plain_rules(phrases: tuple[str, ...]) -> PhraseRules:

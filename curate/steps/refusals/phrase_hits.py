@@ -11,16 +11,18 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.kernels.buffers import Bytes, Int32s, Text, frozen, grown
+from curate.kernels.buffers import Bytes, Int32s, Text, frozen, grown, strings
 from curate.kernels.compile import inline, kernel
 from curate.kernels.utf8 import character_places, code_point, is_blank, skip_characters
 from curate.kernels.vector import WIDTH, trailing, within32
 from curate.rows.schema import ASSISTANT
 from curate.rows.segments import Part
 from curate.rows.visible import Visible, without_invisible
-from curate.steps.refusals.phrase_files import PhraseKind, PhraseSearch, Where, moralising_file
+from curate.steps.refusals.phrase_files import PatternFile, PhraseKind, PhraseSearch, Where, moralising_file
 from curate.text.invisible import places_among_all
 from curate.text.phrases.automaton import SPACE, WORD, kinds
 from curate.text.phrases.matching import PhraseHits, find, last_character
@@ -298,6 +300,10 @@ def hits_in(part: Part, search: PhraseSearch, where: Where) -> CountedHits:
     chunks: list[tuple[NDArray[np.signedinteger[Any]], ...]] = []
     points = np.zeros(len(part.index), np.int32)
     for seen in without_invisible(part, places_in(part, where)):
+        if search.regular is not None:
+            hits = pattern_hits(seen, search.regular, len(search.kind))
+            hits = _chosen(hits, hits.start < (LAST if opening is None else opening))
+            chunks.append(_counted(part, seen, hits, np.zeros(len(hits.place), np.int32)))
         found = find(seen.text, seen.index, search.automaton, opening=None if search.ruled else opening)
         line = found.phrase >= len(search.kind)
         early = found.start < (LAST if opening is None else opening)
@@ -314,6 +320,23 @@ def hits_in(part: Part, search: PhraseSearch, where: Where) -> CountedHits:
             chunks.append(_counted(part, seen, hits, np.full(len(hits.place), search.moralising)))
     place, family, start, end, phrase = (np.concatenate(column, dtype=np.int32) for column in zip(*chunks, strict=True))
     return CountedHits(place, family, start, end, phrase, points)
+
+
+def pattern_hits(seen: Visible, regular: PatternFile, base: int) -> PhraseHits:
+    """Return the first match of each regular expression in each of the texts; `phrase` counts them from `base`."""
+    texts = pl.Series(strings(seen.text.data, seen.text.offsets).take(pa.array(seen.index)), dtype=pl.String)
+    near = texts.str.contains(regular.needs).fill_null(value=False).arg_true().to_numpy().astype(np.int32)
+    texts, found = texts.gather(near), [np.zeros((4, 0), np.int32)]
+    for number, pattern in enumerate(regular.patterns):
+        begin = texts.str.find(pattern)
+        hit = begin.is_not_null().arg_true()
+        start = begin.gather(hit).to_numpy().astype(np.int32)
+        length = texts.gather(hit).str.extract(f"({pattern})").str.len_bytes().to_numpy().astype(np.int32)
+        place = near[hit.to_numpy()]
+        spans = character_places(seen.text, seen.index[place], start, start + length)
+        found.append(np.stack([place, np.full(len(place), base + number, np.int32), *spans]))
+    place, phrase, start, end = np.concatenate(found, axis=1)
+    return PhraseHits(place, phrase, start, end)
 
 
 def _chosen(hits: PhraseHits, mark: NDArray[np.bool_]) -> PhraseHits:

@@ -150,7 +150,9 @@ def refusals(
 
     Args:
         preset: "default", measured on human labels; "zephyr", the three phrases that Zephyr published; "tulu2", 22
-            substrings in any role and inside words ("palm tree"); "tulu3", 18 whole words in assistant turns.
+            substrings in any role and inside words ("palm tree"); "tulu3", 18 whole words in assistant turns; "olmo3",
+            regular expressions for providers in assistant turns; "olmo3_dates", one for cut-off dates in any role. A
+            hit of theirs is the first match in a turn.
         families: Some of the preset's, default all: `self_reference`, `no_feelings`, `knowledge_cutoff`, `cannot_help`,
             `moralising`, `provider`. The score of `moralising` is points of weak phrases ("it is never acceptable to");
             from 86 on the row is dropped, because it moralises in place of an answer.
