@@ -77,6 +77,7 @@ STEPS: Final[dict[str, Step]] = {
     "language of answers": c.language(on="response"),
     "repetition": c.repetition(),
     "repetition gopher": c.repetition("gopher", on="all"),
+    "repetition times": c.repetition(sentence_times=1, paragraph_times=1, phrase_times=1, on="all"),
     "score": c.score("meta.a", at_least=0.5),
     "score completions": c.score("completions.s", of="worst", at_most=1.0),
     "secrets_and_pii": c.secrets_and_pii(),

@@ -308,24 +308,22 @@ def decontaminate(
       at least one, that at most 1 % of the other questions have. Elsewhere it is only counted, in the table `items`.
 
     Passages and choices are not searched for. The score is the share of the item's words that are matched, or the
-    similarity. The ledger names the item ("gsm8k/17") and its position. The 64 strongest hits of a row are kept, those
-    of protected rows only listed. The tables `hits` and `items` have one line per row and item, and one per item.
+    similarity. The ledger names the item ("gsm8k/17"). The 64 strongest hits of a row are kept, those of protected rows
+    only listed. The table `hits` has a line per row and item, `items` one per item.
 
     Args:
         *evals: Eval sets, or sequences of them such as `evals("tulu3")`.
         ngram: Words per n-gram, 2 or more; 8 is Tulu 3's.
         threshold: The share of an item's words that must be exceeded, above 0 and up to 1 (all words); 0.5 is Tulu 3's.
-        numbers: Whether more than `threshold` of an item's numbers (words with a digit) must be matched too: a problem
-            with other numbers is another problem. False is Tulu 3's rule.
+        numbers: Whether more than `threshold` of an item's numbers must be matched too. False is Tulu 3's rule.
         content: The share of what an item's words say that must be in the row, from 0 to 1 (0 is Tulu 3's rule); a word
-            says 1 + ln(N / n) if n of all N items have it. "Which of the following is not a characteristic of cats?"
-            has nine of ten words of a question about oligopoly. N-grams that say as much as 25 rare words always count.
+            says 1 + ln(N / n) if n of N items have it. N-grams that say as much as 25 rare words always count.
         on: The turns to search. None searches user turns, and all completions and answers of rated and preference
             rows; "all" also finds solutions in the answers of conversations.
         parts: "all", or some of "content" and, of every turn unless `on` is given, "reasoning", "call" and "tools".
         fuzzy: The similarity, 0.6 to 1, of changed copies (None: none): 1 minus the share of words, or of characters,
-            changed, inserted or deleted; the greater counts. Of what the item's words say, apart from their spelling,
-            (1 - `fuzzy`) * (2.7 - 2 * `fuzzy`) may lack (15 % at 0.85): a question of a pen is none of a dog.
+            changed, inserted or deleted; the greater counts. (1 - `fuzzy`) * (2.7 - 2 * `fuzzy`) of what its words say
+            may lack (15 % at 0.85).
         mode: "drop", or "flag" to keep every row and only report the hits.
         informative: Informative words that a short question needs to count within longer text.
         ignore: Phrases by eval set, `{"mmlu": ["which of the following"]}`: n-grams mostly within one match nothing.
@@ -345,21 +343,18 @@ def decontaminate(
         (['truthful_qa', 'gsm8k'], 8, 'drop')
 
     References:
-        Tulu 3 (arXiv:2411.15124, section 3.2; open-instruct's decontamination/search.py); GPT-3 (arXiv:2005.14165);
-        Olmo 3 (arXiv:2512.13961, section 4.2.1: `ignore` and `symbols`).
+        Tulu 3 (arXiv:2411.15124, 3.2; open-instruct's decontamination/search.py); Olmo 3 (arXiv:2512.13961, 4.2.1).
     """
     sets = flat(evals)
     rules: dict[str, Any] = {"ngram": ngram, "threshold": threshold, "content": content, "fuzzy": fuzzy}
     rules |= {"mode": mode, "informative": informative}
     check(sets, **rules)
+    rules |= {"numbers": numbers, "symbols": symbols, "allow_large_drop": allow_large_drop}
     return Decontaminate(
         evals=sets,
         on=USERS if on is None else check_on(on if isinstance(on, str) else frozenset(on)),
         answers=on is None,
         parts=check_parts(parts, "decontaminate"),
-        numbers=numbers,
         ignore=ignored(ignore, sets),
-        symbols=symbols,
         **rules,
-        allow_large_drop=allow_large_drop,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, NamedTuple, TypeAlias, TypedDict, Unpack
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +16,14 @@ from curate.rows.visible import places_as_they_are, visible
 from curate.steps._evidence import part_hits, sort_and_trim
 from curate.steps._settings import check_limit
 from curate.steps.base import Bound, Evidence, Filter, Scores
+from curate.steps.filters._times import TIMES, Times, most_times
 from curate.text.repetition import SCORES, Repeats, measure_repeats
 
 Preset: TypeAlias = Literal["chat", "gopher"]
 
 
 class Limits(TypedDict, total=False):
-    """The share above which a row is dropped, by score; None is no limit."""
+    """The share, or number of times, above which a row is dropped, by score; None is no limit."""
 
     duplicate_lines: float | None
     duplicate_paragraphs: float | None
@@ -37,6 +38,9 @@ class Limits(TypedDict, total=False):
     duplicate_8grams: float | None
     duplicate_9grams: float | None
     duplicate_10grams: float | None
+    sentence_times: int | None
+    paragraph_times: int | None
+    phrase_times: int | None
 
 
 class Measures(NamedTuple):
@@ -76,16 +80,21 @@ class Repetition(Filter):
     duplicate_8grams: float | None
     duplicate_9grams: float | None
     duplicate_10grams: float | None
+    sentence_times: int | None = None
+    paragraph_times: int | None = None
+    phrase_times: int | None = None
 
     def bounds(self) -> tuple[Bound, ...]:
-        """Return the limits: lines and paragraphs, then runs of words, the short ones first."""
-        held = ((name, getattr(self, name)) for name in SCORES)
+        """Return the limits: lines and paragraphs, then runs of words, the short ones first, then those of times."""
+        held = ((name, getattr(self, name)) for name in (*SCORES, *TIMES))
         return tuple(Bound(name, name, at_most=limit) for name, limit in held if limit is not None)
 
     def score(self, segments: Segments) -> Scores:
         """Measure each row by its worst segment; the evidence has each segment that breaks a bound."""
         worst = np.zeros((len(SCORES), segments.rows))
         bounds = self.bounds()
+        shares = [(reason, bound) for reason, bound in enumerate(bounds) if bound.score in SCORES]
+        most = {bound.score: np.zeros(segments.rows, np.int32) for bound in bounds if bound.score in TIMES}
         hits = []
         for part in segments.parts:
             seen = visible(part)
@@ -94,9 +103,14 @@ class Repetition(Filter):
             rows = part.row[begins]
             if len(rows):
                 worst[:, rows] = np.maximum(worst[:, rows], np.maximum.reduceat(found.share, begins, axis=1))
-            hits += [_hits(part, seen, found, reason, bound) for reason, bound in enumerate(bounds)]
+            hits += [_hits(part, seen, found, reason, bound) for reason, bound in shares]
+            for reason, bound in enumerate(bounds):
+                if bound.score in most:
+                    often = most_times(seen, bound.score)
+                    np.maximum.at(most[bound.score], part.row, often.times)
+                    hits.append(_often(part, seen, often, reason, bound))
         columns: dict[str, NDArray[np.float64] | NDArray[np.int32]] = dict(zip(SCORES, worst, strict=True))
-        return Scores(columns, sort_and_trim(hits, shown=None))
+        return Scores(columns | most, sort_and_trim(hits, shown=None))
 
 
 def _hits(part: Part, seen: Part, repeats: Repeats, reason: int, bound: Bound) -> Evidence:
@@ -109,6 +123,16 @@ def _hits(part: Part, seen: Part, repeats: Repeats, reason: int, bound: Bound) -
     )
     start, end = places_as_they_are(part, seen, place, start, end)
     return part_hits(part, place, reason, start, end, NAMES.take(pa.array(np.full(len(place), column))))
+
+
+def _often(part: Part, seen: Part, often: Times, reason: int, bound: Bound) -> Evidence:
+    """Return the first of what the segments say more often than the bound allows."""
+    place = np.flatnonzero(often.times > (bound.at_most or 0)).astype(np.int32)
+    start, end = places_as_they_are(part, seen, place, often.start[place], often.end[place])
+    match = pa.array(
+        [f"{bound.score.removesuffix('_times')} {times} times" for times in often.times[place]], pa.string()
+    )
+    return part_hits(part, place, reason, start, end, match)
 
 
 def repetition(
@@ -132,6 +156,9 @@ def repetition(
     - `duplicate_5grams` to `duplicate_10grams`: of the characters of all words, those in runs of so many words that
       came before. No character counts twice.
 
+    A limit on `sentence_times`, `paragraph_times` or `phrase_times` counts the most frequent sentence (ended by ".",
+    "!", "?"), paragraph, both of two words or more, or run of three words; Olmo 3's are 9, 9 and 49.
+
     Words are those of `curate.text.words` without ASCII letter case; lines and paragraphs are compared as they are.
     Invisible characters do not count. In Chinese a word is one character. Empty and null texts score 0.
 
@@ -147,7 +174,7 @@ def repetition(
         min_words: Texts with fewer words score 0 for runs of words. Default: 50 ("chat") or 0.
         min_lines: Texts with fewer lines (or paragraphs) score 0 for these. Default: 5 ("chat") or 0.
         allow_large_drop: Let the step drop more than half of a source without stopping the build.
-        limits: Limits of your own, by score, 0 to 1; None is no limit.
+        limits: Limits of your own, by score, 0 to 1, or for times from 1; None is no limit.
 
     Returns:
         A Filter.
@@ -169,16 +196,13 @@ def repetition(
 
     References:
         Rae et al., arXiv:2112.11446, table A1; counted as in datatrove's `GopherRepetitionFilter` (Apache 2.0) and
-        RedPajama-Data-v2, which count overlaps once and the characters of words only.
+        RedPajama-Data-v2, which count overlaps once and the characters of words only; arXiv:2512.13961, A.7.1 (times).
     """
     if preset not in PRESETS:
         raise MixtureError(f"preset={preset!r} is no preset of repetition; {did_you_mean(preset, PRESETS)}")
     measures = PRESETS[preset]
-    chosen: dict[str, float | None] = dict(zip(SCORES, measures.limits, strict=True))
-    for name, limit in limits.items():
-        if name not in SCORES:
-            raise MixtureError(f"repetition has no limit {name!r}; {did_you_mean(name, SCORES)}")
-        chosen[name] = check_limit(f"repetition({name}={limit!r})", limit, least=0, most=1)  # type: ignore[arg-type]
+    chosen: dict[str, Any] = dict(zip(SCORES, measures.limits, strict=True))
+    chosen |= {name: _limit(name, limit) for name, limit in limits.items()}
     return Repetition(
         on=check_on(on),
         min_words=_least("min_words", min_words, measures.min_words),
@@ -186,6 +210,15 @@ def repetition(
         allow_large_drop=allow_large_drop,
         **chosen,
     )
+
+
+def _limit(name: str, limit: Any) -> float | None:  # noqa: ANN401  whatever the user gave
+    setting = f"repetition({name}={limit!r})"
+    if name not in (*SCORES, *TIMES):
+        raise MixtureError(f"repetition has no limit {name!r}; {did_you_mean(name, (*SCORES, *TIMES))}")
+    if name in TIMES and limit is not None:
+        return check_whole(setting, limit, least=1, hint=", or None for no limit")
+    return check_limit(setting, limit, least=0, most=1)
 
 
 def _least(name: str, given: int | None, default: int) -> int:

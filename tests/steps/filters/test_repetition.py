@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curate.errors import MixtureError
 from curate.rows.schema import BODIES
 from curate.rows.segments import SIDES, Segments, segments
 from curate.steps.base import decide
+from curate.steps.filters._times import TIMES
 from curate.steps.filters.repetition import PRESETS, Repetition, repetition
 from curate.text.repetition import SCORES
+from tests.reference.contamination import split
 from tests.reference.repeats import repeats
 
 LOOP = "The herbs were chopped and then added to the pot. "
@@ -145,3 +151,54 @@ def test_good_answers_stay(real_file: Callable[[str], Path]) -> None:
 def test_a_wrong_call_says_so(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(MixtureError, match=message):
         repetition(**wrong)
+
+
+UNITS = st.lists(
+    st.sampled_from(["I see", "i  see", "Yes", "a b c", ".", "!", "?!", "\n\n", "\n", " ", "東京", "é é"]), max_size=25
+)
+
+
+def most(units: list[str]) -> int:
+    return max(Counter(unit.strip() for unit in units if len(unit.split()) > 1).values(), default=0)
+
+
+@given(st.lists(UNITS.map("".join), max_size=5))
+def test_times_are_those_of_the_most_frequent(texts: list[str]) -> None:
+    step = repetition(sentence_times=2, paragraph_times=2, phrase_times=3)
+    columns = step.score(segments(answers(*texts), step.reads)).columns
+    assert columns["sentence_times"].tolist() == [most(re.split("[.!?]+", text)) for text in texts]
+    assert columns["paragraph_times"].tolist() == [most(text.split("\n\n")) for text in texts]
+    said = [split(text) for text in texts]
+    grams = [Counter(tuple(one[i : i + 3]) for i in range(len(one) - 2)) for one in said]
+    assert columns["phrase_times"].tolist() == [max(each.values(), default=0) for each in grams]
+
+
+def test_what_is_said_too_often_is_dropped_and_shown() -> None:
+    loop = "So it is. Wait, no! " * 10
+    step = repetition(sentence_times=9, paragraph_times=9, phrase_times=49)
+    batch = answers(loop, loop[20:], ("Wait, no\n\n" * 10).strip(), "na " * 52, None, "")
+    found = step.score(segments(batch, step.reads))
+    assert [found.columns[name].tolist() for name in TIMES] == [
+        [10, 9, 1, 1, 0, 0],
+        [1, 1, 10, 1, 0, 0],
+        [10, 9, 9, 50, 0, 0],
+    ]
+    assert found.evidence is not None
+    hits = zip(
+        found.evidence.row, found.evidence.match.to_pylist(), found.evidence.start, found.evidence.end, strict=True
+    )
+    shown = [tuple(map(str, hit)) for hit in hits if "times" in hit[1]]
+    assert shown == [
+        ("0", "sentence 10 times", "0", "8"),
+        ("2", "paragraph 10 times", "0", "8"),
+        ("3", "phrase 50 times", "0", "8"),
+    ]
+    assert set(TIMES).isdisjoint(repetition().score(segments(batch, "response")).columns)
+    with pytest.raises(MixtureError, match=r"sentence_times=0\): a whole number from 1"):
+        repetition(sentence_times=0)
+
+
+def test_edge_texts_are_counted(edge_text: str) -> None:
+    step = repetition(sentence_times=9, paragraph_times=9, phrase_times=49)
+    columns = step.score(segments(answers(edge_text), step.reads)).columns
+    assert all(columns[name].tolist() >= [0] for name in TIMES)

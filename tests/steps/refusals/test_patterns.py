@@ -16,13 +16,13 @@ from curate.steps.refusals.cut_refusals import cut_refusals
 from curate.steps.refusals.phrase_files import pattern_file
 from curate.steps.refusals.refusals import Refusals, refusals
 
-PIECES = (
+FRAGMENTS = (
     *("I am", "I'm", "im", " called", " a language model", " an AI assistant", " developed", " trained", " by ", " is"),
     *(" OpenAI", " openai", " xOpenAI", " Meta's", " policies", " against", " Qwen", "Qwen2", " Alibaba\u2003Cloud"),
     *(" the team of ", ".", "! ", " \n", " é", "中", "x" * 99, " as my last update", " knowledge  cutoff", " in"),
     *(" May ", " 2023", " 20 23", " latest knowledge was", " last updated"),
 )
-TEXTS = st.lists(st.sampled_from(PIECES), max_size=9).map("".join)
+TEXTS = st.lists(st.sampled_from(FRAGMENTS), max_size=9).map("".join)
 
 
 def scored(step: Refusals, *texts: str, role: str = "assistant") -> Scores:

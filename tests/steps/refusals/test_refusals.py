@@ -356,7 +356,7 @@ def test_phrases_of_the_user_are_a_family_of_their_own() -> None:
 
 
 def test_on_is_each_presets_own_unless_given() -> None:
-    assert [refusals(preset).on for preset in PRESETS] == ["response", "response", "all", "response"]
+    assert [refusals(preset).on for preset in PRESETS] == ["response", "response", "all", "response", "response", "all"]
     assert refusals(on={"user"}).on == frozenset({"user"})
     assert run(refusals(on={"user"}), body([answer("As an AI, I know.", "Hi")]))[2] == ["self_reference"]
 
