@@ -22,6 +22,7 @@ from .io.formats.preference import (
 )
 from .io.formats.ranked import nectar as nectar, stepwise as stepwise
 from .io.formats.rated import rated as rated, scored as scored, ultrafeedback as ultrafeedback
+from .io.formats.texts import alternating as alternating
 from .io.formats.unpaired import prompts as prompts, unpaired as unpaired
 from .io.hub.hub import hub as hub
 from .io.inputs import files as files

@@ -39,6 +39,7 @@ EXAMPLES: Final[dict[str, Callable[[int], Row]]] = {
     "alpaca": lambda i: {"instruction": f"Ask {i}.", "input": "", "output": f"So {i}."},
     "prompt_completion": lambda i: {"prompt": f"Ask {i}?", "completion": f"So {i}."},
     "question_answer": lambda i: {"question": f"Ask {i}?", "answer": f"So {i}."},
+    "alternating": lambda i: {"conversations": [f"Ask {i}?", f"So {i}."]},
     "oasst": lambda i: {
         "prompt": {
             "text": f"Ask {i}?",

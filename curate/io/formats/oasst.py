@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Final, Literal, NamedTuple
+from typing import Any, ClassVar, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from msgspec import Struct
 
-from curate.errors import MixtureError
+from curate.errors import MixtureError, did_you_mean, is_number
 from curate.io.formats.base import (
     Completion,
     Conversation,
@@ -25,6 +25,8 @@ from curate.io.formats.dialogues import DialogueFormat
 from curate.rows.schema import Kind
 from curate.rows.validate import Fault, Turn, check_text, refuse, role_of
 
+By: TypeAlias = Literal["rank", "quality"]
+
 _ROLES: Final = {"prompter": "user", "assistant": "assistant", "user": "user", "system": "system"}
 
 
@@ -36,6 +38,7 @@ class Reply(Struct, gc=False):
     rank: int | None = None
     deleted: bool | None = None
     replies: list[Reply] | None = None
+    labels: Any = None
 
 
 class _TreeRow(Struct, gc=False):  # a tree under `prompt`, or a message with its replies as the row itself
@@ -53,6 +56,7 @@ class _MessageRow(Struct, gc=False):
     parent_id: str | None = None
     rank: int | None = None
     deleted: bool | None = None
+    labels: Any = None
 
 
 class Node(NamedTuple):
@@ -86,16 +90,32 @@ def _walk(root: Node, below: Callable[[Node], list[Node]]) -> Iterator[tuple[lis
         stack += [(reply, path) for reply in reversed(replies)]
 
 
-def _alive(replies: Sequence[Any], k: int | None) -> list[int]:
-    """Return the places of replies that were not deleted; given `k`, of the k best, unranked ones last."""
+def _alive(replies: Sequence[Any], k: int | None, by: By = "rank") -> list[int]:
+    """Return the places of replies that were not deleted; given `k`, of the k best, those without a rank last."""
     places = [i for i, reply in enumerate(replies) if not reply.deleted]
-    return places if k is None else sorted(places, key=lambda i: (replies[i].rank is None, replies[i].rank or 0))[:k]
+    if k is None:
+        return places
+    if by == "quality":
+        return sorted(places, key=lambda i: -_quality(replies[i].labels))[:k]
+    return sorted(places, key=lambda i: (replies[i].rank is None, replies[i].rank or 0))[:k]
 
 
-def _replies(node: Node, k: int | None = None) -> list[Node]:
+def _quality(labels: object) -> float:
+    """Return the label `quality`, of an object by name or of lists of names and values; 0 if there is none."""
+    if not isinstance(labels, dict):
+        return 0.0
+    names, values = labels.get("name"), labels.get("value")
+    if isinstance(names, list) and isinstance(values, list):
+        labels = {name: {"value": value} for name, value in zip(names, values, strict=False)}
+    quality = labels.get("quality")
+    value = quality.get("value") if isinstance(quality, dict) else None
+    return value if is_number(value) else 0.0
+
+
+def _replies(node: Node, k: int | None = None, by: By = "rank") -> list[Node]:
     """Take the replies out of a message's fields, and return those of `_alive`."""
     raw, children = node.fields.pop("replies", None), node.message.replies or ()
-    alive = _alive(children, k)
+    alive = _alive(children, k, by)
     if not alive:
         return []
     column = f"{node.column}.replies".lstrip(".")
@@ -135,16 +155,17 @@ class Trees(DialogueFormat):
     name: ClassVar[str] = "oasst"
     layout: ClassVar[type[Struct]] = _TreeRow
     replies: int = 1
+    by: By = "rank"
 
     def rows(self, row: _TreeRow, fields: Fields) -> Iterator[Conversation]:
         """Make a conversation of each path."""
         root = _root(row, fields)
-        for path, replies in _walk(root, partial(_replies, k=self.replies)):
+        for path, replies in _walk(root, partial(_replies, k=self.replies, by=self.by)):
             if not replies:
                 yield Conversation([step.turn for step in path], _meta(fields, root.column, path))
 
 
-def oasst(replies: Literal["best"] | int = "best") -> Trees:
+def oasst(replies: Literal["best"] | int = "best", *, by: By = "rank") -> Trees:
     """Rows with a tree of messages each (`prompt` with nested `replies`); prompter is the user.
 
     Rank 0 is best; unranked replies come last, in the order of the file; deleted ones are left out with all replies
@@ -153,21 +174,29 @@ def oasst(replies: Literal["best"] | int = "best") -> Trees:
     Args:
         replies: "best" follows the best-ranked reply at every message: one conversation per tree. A number k follows
             the k best: one conversation per path, all with the tree's id.
+        by: "rank", or "quality" for the replies with the highest label of this name, as Tulu 2 and 3 choose them; of
+            equals the first, and a reply without has 0.
 
     Returns:
         A format that makes conversations.
 
     Raises:
-        MixtureError: `replies` is neither "best" nor a positive number.
+        MixtureError: `replies` is neither "best" nor a positive number, or `by` is unknown.
 
     References:
-        https://huggingface.co/datasets/OpenAssistant/oasst2
+        https://huggingface.co/datasets/OpenAssistant/oasst2; open-instruct e6c3044, scripts/data/sft/open_assistant.py.
 
     Example:
         >>> oasst(replies=2)
-        Trees(replies=2)
+        Trees(replies=2, by='rank')
     """
-    return Trees(_count(replies))
+    return Trees(_count(replies), _check_by(by))
+
+
+def _check_by(by: By) -> By:
+    if by not in get_args(By):
+        raise MixtureError(f"by={by!r}: {did_you_mean(str(by), get_args(By))}")
+    return by
 
 
 def _count(replies: Literal["best"] | int) -> int:
@@ -228,6 +257,7 @@ class FlatMessages(DialogueFormat):
     parent_id: str = "parent_id"
     text: str = "text"
     role: str = "role"
+    by: By = "rank"
 
     @property
     def layout(self) -> type[Struct]:
@@ -278,7 +308,7 @@ class FlatMessages(DialogueFormat):
 
         def below(parent: Node) -> list[Node]:
             replies = children.get(parent.message.message_id, [])
-            return [node(replies[i]) for i in _alive([reply.row for reply in replies], self.replies)]
+            return [node(replies[i]) for i in _alive([reply.row for reply in replies], self.replies, self.by)]
 
         if root.row.deleted:
             refuse("", "a prompt that was not deleted")
@@ -297,6 +327,7 @@ def oasst_messages(
     parent_id: str = "parent_id",
     text: str = "text",
     role: str = "role",
+    by: By = "rank",
 ) -> FlatMessages:
     """Rows with one message each, joined into trees by `message_id` and `parent_id`; paths as in `oasst`.
 
@@ -309,6 +340,7 @@ def oasst_messages(
         parent_id: The column with the id of the message it replies to; null for a prompt.
         text: The column with the text.
         role: The column with the role: prompter, user, assistant or system.
+        by: "rank" or "quality", as in `oasst`.
 
     Returns:
         A format that makes conversations.
@@ -320,7 +352,7 @@ def oasst_messages(
         >>> oasst_messages(text="body").text
         'body'
     """
-    return FlatMessages(_count(replies), message_id, parent_id, text, role)
+    return FlatMessages(_count(replies), message_id, parent_id, text, role, _check_by(by))
 
 
 CANDIDATES: Final = (oasst(), oasst_messages())

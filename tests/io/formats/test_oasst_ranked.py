@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from curate.io.formats.oasst import oasst_ranked
+import pytest
+
+from curate.errors import MixtureError
+from curate.io.formats.oasst import oasst, oasst_messages, oasst_ranked
 from curate.io.parse import parse_lines, parse_objects
 from curate.io.row_collector import Parsed
 
@@ -70,3 +73,40 @@ def test_a_deep_tree() -> None:
         tree = message("x", tree, user=depth % 2 == 0)
     parsed = parse({"prompt": tree | {"role": "prompter"}})
     assert parsed.body.num_rows > 25
+
+
+def labelled(text: str, quality: float | None, *replies: dict[str, Any], lists: bool, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A message with the label `quality`, as the trees of OASST have it or as the messages on the Hub do."""
+    if quality is None:
+        return message(text, *replies, labels=None, **more)
+    by_name = {"spam": {"value": 0.9, "count": 1}, "quality": {"value": quality, "count": 3}}
+    in_lists = {"name": ["spam", "quality"], "value": [0.9, quality], "count": [1, 3]}
+    return message(text, *replies, labels=in_lists if lists else by_name, **more)
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_the_best_reply_is_that_of_highest_quality_where_asked(lists: bool) -> None:  # noqa: FBT001
+    tree = message(
+        "q",
+        labelled("ranked first", 0.2, rank=0, lists=lists),
+        labelled("none", None, rank=1, lists=lists),
+        labelled("good", 0.8, rank=3, lists=lists),
+        labelled("as good", 0.8, rank=2, lists=lists),
+        labelled("deleted", 1.0, rank=4, deleted=True, lists=lists),
+        user=True,
+    )
+    flat = [
+        {"message_id": str(number), "parent_id": "0" if number else None}
+        | {name: value for name, value in each.items() if name != "replies"}
+        for number, each in enumerate([tree, *tree["replies"]])
+    ]
+    lines = [json.dumps(tree).encode()]
+    for replies, answers in ((1, ["good"]), (2, ["good", "as good"]), (9, ["good", "as good", "ranked first", "none"])):
+        parsed = parse_lines(lines, [1], oasst(replies, by="quality"), None)
+        rows = parsed.body["messages"].to_pylist()
+        assert [turns[-1]["content"] for turns in rows] == answers
+        found = parse_objects(flat, range(1, 7), oasst_messages(replies, by="quality"), None)
+        assert found.body["messages"].to_pylist() == rows
+    assert parse_lines(lines, [1], oasst(), None).body["messages"][0][1]["content"].as_py() == "ranked first"
+    with pytest.raises(MixtureError, match="by='score': known: quality, rank"):
+        oasst(by="score")  # type: ignore[arg-type]
