@@ -318,12 +318,10 @@ def decontaminate(
         numbers: Whether more than `threshold` of an item's numbers must be matched too. False is Tulu 3's rule.
         content: The share of what an item's words say that must be in the row, from 0 to 1 (0 is Tulu 3's rule); a word
             says 1 + ln(N / n) if n of N items have it. N-grams that say as much as 25 rare words always count.
-        on: The turns to search. None searches user turns, and all completions and answers of rated and preference
-            rows; "all" also finds solutions in the answers of conversations.
+        on: The turns to search. None: user turns, and all completions, chosen and rejected; "all" finds solutions too.
         parts: "all", or some of "content" and, of every turn unless `on` is given, "reasoning", "call" and "tools".
         fuzzy: The similarity, 0.6 to 1, of changed copies (None: none): 1 minus the share of words, or of characters,
-            changed, inserted or deleted; the greater counts. (1 - `fuzzy`) * (2.7 - 2 * `fuzzy`) of what its words say
-            may lack (15 % at 0.85).
+            changed, inserted or deleted. (1 - `fuzzy`) * (2.7 - 2 * `fuzzy`) of what they say may lack (15 % at 0.85).
         mode: "drop", or "flag" to keep every row and only report the hits.
         informative: Informative words that a short question needs to count within longer text.
         ignore: Phrases by eval set, `{"mmlu": ["which of the following"]}`: n-grams mostly within one match nothing.
