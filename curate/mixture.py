@@ -34,6 +34,9 @@ class Mixture(MixtureSpec):
         max_repeat: the most copies of a row that `"repeat"` makes; 65,535 is the limit of the format.
         test: the size of the test split; rows with the same prompt are all on one side. None: no split.
         tokenizer: counts tokens exactly; without one they are estimated.
+        published: what was published of the sources, by name, for `Build.reproduction()`; it decides nothing.
+        use: what the rows are for: `"commercial"`. Licences that do not allow it, and those that do not say, are named
+            in notes, page and card.
 
     Raises:
         MixtureError: the declaration is not consistent.

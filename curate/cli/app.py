@@ -17,13 +17,13 @@ import typer
 from rich.text import Text
 
 from curate.cli.console import DEBUG, Commands, Lazy, show_parts, surprise
-from curate.cli.mixture_file import run_file, split_place
-from curate.errors import CallError, EmptyBuildError, did_you_mean
+from curate.errors import CallError, EmptyBuildError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from curate import mixture as declared
+    from curate.cli import mixture_recipes
     from curate.engine import workspace
     from curate.preflight import preflight as preflights
     from curate.preflight import recipes
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from curate.report import check as check_report
     from curate.report import diff as diff_report
     from curate.report import preflight as preflight_report
-    from curate.report import terminal
+    from curate.report import recipe_list, terminal
     from curate.report import terminal_rows as row_report
     from curate.report import training as reports
     from curate.result import build as folder
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from curate.train import trainer as training
     from curate.train import training_plan as plans
 else:
-    declared = Lazy("curate.mixture")
+    mixture_recipes = Lazy("curate.cli.mixture_recipes")
     checks = Lazy("curate.preview.check")
     diffs = Lazy("curate.result.diff")
     folder = Lazy("curate.result.build")
@@ -50,6 +50,7 @@ else:
     check_report = Lazy("curate.report.check")
     diff_report = Lazy("curate.report.diff")
     preflight_report = Lazy("curate.report.preflight")
+    recipe_list = Lazy("curate.report.recipe_list")
 
     row_report = Lazy("curate.report.terminal_rows")
     reports = Lazy("curate.report.training")
@@ -72,8 +73,13 @@ app = typer.Typer(
 Place: TypeAlias = Annotated[
     str,
     typer.Argument(
-        metavar="PATH[:NAME]", help="A Python file that declares mixtures; NAME takes one of them.", show_default=False
+        metavar="PATH[:NAME]",
+        help="A Python file that declares mixtures, NAME one of them; or a recipe, such as tulu2.",
+        show_default=False,
     ),
+]
+Settings: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the recipe.", show_default=False)
 ]
 Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="A build folder.", show_default=False)]
 ChatTemplate: TypeAlias = Annotated[
@@ -111,6 +117,7 @@ def everything(
 def build(
     path: Place,
     *,
+    given: Settings = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -126,7 +133,7 @@ def build(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Build the mixtures that a file declares, in order."""
-    found = mixtures_in(path)
+    found = _mixtures(path, given)
     targets = _targets(found, out)
     for target in targets:
         workspace.check_target(target, overwrite=overwrite)
@@ -142,7 +149,7 @@ def build(
             for note in made.notes:
                 typer.echo(f"note: {note}", err=True)
             continue
-        show_parts(*_funnel(made), *terminal.findings(made), _next(made))
+        show_parts(*_funnel(made), *terminal.published(made), *terminal.findings(made), _next(made))
 
 
 def _funnel(made: folder.Build) -> list[RenderableType]:
@@ -169,15 +176,22 @@ def _next(made: folder.Build) -> Text:
     return text
 
 
+@app.command(name="recipes")
+def list_recipes(*, debug: Debug = False) -> None:  # noqa: ARG001
+    """List the recipes that come with curate: published mixtures, with their sizes, sources and licences."""
+    show_parts(*recipe_list.recipe_parts(mixture_recipes.recipes()))
+
+
 @app.command()
 def check(
     path: Place,
     *,
+    given: Settings = None,
     rows: Annotated[int, typer.Option(min=1, help="How many rows of each source to read.")] = 2_000,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Read the first rows of each source and preview the build; writes nothing."""
-    found = [checks.check(mixture, rows) for mixture in mixtures_in(path)]
+    found = [checks.check(mixture, rows) for mixture in _mixtures(path, given)]
     for one in found:
         show_parts(Text(f"{one.name}: {one.kind} rows\n", style="bold underline"), *check_report.check_parts(one))
     if any(one.stops or any(test.failed for test in one.tests) for one in found):
@@ -361,31 +375,15 @@ def _silence() -> None:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
 
+def _mixtures(place: str, given: list[str] | None) -> list[declared.Mixture]:
+    return mixture_recipes.mixtures_in(place, dict(map(_setting, given or ())))
+
+
 def _setting(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise CallError(f"--set {text}: write NAME=VALUE")
     return name.strip(), value.strip()
-
-
-def mixtures_in(place: str) -> list[declared.Mixture]:
-    """Return the mixtures of a file (`path.py`), in order, or the one named by `path.py:name`."""
-    path, name = split_place(place)
-    module = run_file(path)
-    found = {
-        key: value
-        for key, value in vars(module).items()
-        if isinstance(value, declared.Mixture) and not key.startswith("_")
-    }
-    if not found:
-        raise CallError(f"{path} declares no mixture at its top level: mixture = c.Mixture(...)")
-    if name is None:
-        return list({id(mixture): mixture for mixture in found.values()}.values())
-    chosen = found.get(name) or next((mixture for mixture in found.values() if mixture.name == name), None)
-    if chosen is None:
-        known = {*found, *(mixture.name for mixture in found.values())}
-        raise CallError(f"{path} declares no mixture {name!r}; {did_you_mean(name, known)}")
-    return [chosen]
 
 
 def main() -> None:

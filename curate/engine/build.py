@@ -37,6 +37,7 @@ from curate.engine.pipeline import Phase, all_stages, final_phase, pairing_sourc
 from curate.engine.progress import BuildProgress, showing_progress
 from curate.engine.reading import ReadResult, open_sources, read
 from curate.engine.resolve import delivered, order, paired, relocated_copies, resolve, sample
+from curate.engine.row_licences import row_licences
 from curate.engine.shards import RowStore, Shard, SpillFile, cut, relocate, write_shard
 from curate.engine.source_lines import SourceLines
 from curate.engine.spill import schema_of
@@ -129,7 +130,12 @@ def _make(
     inputs = _ledger_inputs(done)
     _write_tables(inputs, space.out)
     fates, splits = _write(mixture, kind, inputs, rated, space, threads, progress)
-    counts = [_source_counts(done, rated, number, found) for number, found in enumerate(fates)]
+    fields = {source.name: source.licence_field for source in mixture.sources if source.licence_field is not None}
+    licences = row_licences(space.out / "data", fields)
+    counts = [
+        _source_counts(done, rated, number, found)._replace(licences=licences.get(inputs.names[number]))
+        for number, found in enumerate(fates)
+    ]
     check_unchanged(opened)
     check_delivery(states, splits)
     against = {**rated.against, **done.results.against}

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 from curate.engine.pipeline import all_stages, final_labels
 from curate.errors import MixtureError
 from curate.io.inputs import Opened
+from curate.mix.licences import licence_notes
 from curate.mix.plan import Share, cap_of, nothing_from
 from curate.mix.spec import MixtureSpec, Source
 from curate.rows.schema import Kind
@@ -35,12 +36,14 @@ VERSIONS = {name: version(name) for name in ("curate", "msgspec", "numba", "nump
 class SourceCounts(NamedTuple):
     """What one source held, and what became of it: by content hash, fates of its rows, and fates of its pairs.
 
-    `pairs` is None for a source whose rows pass no Pairing.
+    `pairs` is None for a source whose rows pass no Pairing; `licences` counts its rows in the data files by the licence
+    that they name, where they do.
     """
 
     content: str
     fates: dict[str, int]
     pairs: dict[str, int] | None
+    licences: dict[str, int] | None = None
 
 
 def file_hash(path: Path) -> str:
@@ -78,6 +81,7 @@ def manifest(
         "steps": _steps(mixture, held),
         "mixture": canonical(mixture),
         "tokens": "exact" if mixture.tokenizer else "estimated",
+        **_optional(published={name: asdict(one) for name, one in mixture.published.items()}, use=mixture.use),
         "versions": VERSIONS,
     }
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
@@ -92,11 +96,14 @@ def _source(
         mixture, source, read=read, invalid=counts.fates["quarantined"], share=share, delivered=delivered
     )
     pairs = {} if counts.pairs is None else {"pairs": {"made": sum(counts.pairs.values()), "fates": counts.pairs}}
+    licence = licence_of(source, opened)
+    notes = [f"source {source.name!r}: {note}" for note in opened.notes] + [nothing] * bool(nothing)
     return {
         "name": source.name,
         "content": counts.content,
         "format": opened.describe(),
-        "licence": source.licence or (opened.origin.card.licence if opened.origin else None),
+        "licence": licence,
+        **_optional(licences=counts.licences),
         "protect": source.protect,
         "read": read,
         "fates": counts.fates,
@@ -111,9 +118,14 @@ def _source(
         },
         **_optional(
             origin=opened.origin.facts() if opened.origin else None,
-            notes=[f"source {source.name!r}: {note}" for note in opened.notes] + [nothing] * bool(nothing),
+            notes=[*notes, *licence_notes(source.name, counts.licences or {licence or "": 0}, mixture.use)],
         ),
     }
+
+
+def licence_of(source: Source, opened: Opened) -> str | None:
+    """Return the licence of a source: the one declared, or that of its card on the Hub."""
+    return source.licence or (opened.origin.card.licence if opened.origin else None)
 
 
 def _steps(mixture: MixtureSpec, held: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
-from curate.errors import MixtureError, check_number, check_whole, is_number
+from curate.errors import MixtureError, check_number, check_whole, did_you_mean, is_number
 from curate.io.inputs import Input
 from curate.io.narrow import Where, checked_where
+from curate.mix.licences import Use
+from curate.mix.published import Published
 from curate.rows.tokens import Tokenizer
 from curate.steps.base import Group, Pairing, Step
 
@@ -112,6 +114,7 @@ class Source:
         max_quarantine: the share of rows that may be invalid before the build stops; ten rows always may, but no more
             than half of the source. 1 % lets stray broken lines pass, but not a wrong format.
         licence: copied to the manifest and the card. None takes what the card of a data set on the Hub says.
+        licence_field: the field in which each row names its own licence, which then counts in place of the source's.
         max_share: the most that it may be of the mixture, over 0 and at most 1: the rest of its `take` stays out. With
             `weights`, the other sources make up for it.
         where: makes the source a part of its input: the rows that have, in each column named, the value given or one of
@@ -133,6 +136,7 @@ class Source:
     protect: bool = field(default=False, kw_only=True)
     max_quarantine: float = field(default=0.01, kw_only=True)
     licence: str | None = field(default=None, kw_only=True)
+    licence_field: str | None = field(default=None, kw_only=True, metadata={"fingerprint": False})
     max_share: float | None = field(default=None, kw_only=True)
     where: Where = field(default_factory=dict, hash=False, kw_only=True)
     before: Rows | Fraction | None = field(default=None, kw_only=True)
@@ -178,6 +182,8 @@ class MixtureSpec:
     max_repeat: int = field(default=MAX_REPEAT, kw_only=True)
     test: Rows | Fraction | None = field(default=None, kw_only=True)
     tokenizer: Tokenizer | None = field(default=None, kw_only=True)
+    published: Mapping[str, Published] = field(default_factory=dict, kw_only=True, metadata={"fingerprint": False})
+    use: Use | None = field(default=None, kw_only=True, metadata={"fingerprint": False})
 
     def __post_init__(self) -> None:
         _check_name("mixture", self.name)
@@ -194,6 +200,11 @@ class MixtureSpec:
             raise MixtureError(f"max_repeat={self.max_repeat!r}: a whole number from 1 to {MAX_REPEAT}")
         if self.test is not None and not isinstance(self.test, Rows | Fraction):
             raise MixtureError(f"test={self.test!r} is neither Rows(n) nor Fraction(f)")
+        wrong = [name for name, one in self.published.items() if not isinstance(one, Published)]
+        if wrong:
+            raise MixtureError(f"published={{{wrong[0]!r}: ...}} is no Published(rows)")
+        if self.use is not None and self.use not in get_args(Use):
+            raise MixtureError(f"use={self.use!r}: {did_you_mean(str(self.use), get_args(Use))}")
 
     def _check_sources(self) -> None:
         wrong = [source for source in self.sources if not isinstance(source, Source)]

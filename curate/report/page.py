@@ -64,11 +64,20 @@ def page(build: Build) -> str:
             composition=tables.composition(build.composition, estimated=manifest["tokens"] == "estimated"),
             languages=tables.languages(build.languages) if build.tells_languages else None,
             lengths=_lengths(build),
+            reproduction=tables.reproduction(build.reproduction()) if manifest.get("published") else None,
+            licences=_licences(build),
             total=build.funnel.row(-1, named=True),
             steps=_steps(build),
             quarantined=_quarantined(build),
         )
     )
+
+
+def _licences(build: Build) -> HtmlTable | None:
+    """Return the table of licences, if rows name their own or the mixture declares a use."""
+    use = build.manifest.get("use")
+    by_row = any("licences" in source for source in build.manifest["sources"])
+    return tables.licences(build.licences, use) if use or by_row else None
 
 
 def _lengths(build: Build) -> list[tuple[str, HtmlTable]]:

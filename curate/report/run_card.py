@@ -167,8 +167,16 @@ def _tables(build: Build) -> list[str]:
         f"## Composition\n\nAsked and delivered are in the unit of the plan.{note}\n\n{table(brought)}",
         f"## Funnel\n\nThe fates of the rows of a source add up to those read.{behind} *rows* counts copies.\n\n"
         + "\n\n".join([table(build.funnel), *(f"Note: {cell(note)}." for note in build.notes)]),
+        *_published(build),
         *_languages(build),
     ]
+
+
+def _published(build: Build) -> list[str]:
+    """Return a section on what was published of the mixture, if anything was."""
+    if not build.manifest.get("published"):
+        return []
+    return [f"## Against what was published\n\n{table(build.reproduction())}"]
 
 
 def _languages(build: Build) -> list[str]:
@@ -250,7 +258,10 @@ def _sources(build: Build) -> str:
         for source in build.manifest["sources"]
     ]
     frame = pl.DataFrame(shown, schema=["source", "licence", "format", "protected", "content"], orient="row")
-    return f"## Sources and licences\n\nThe rows keep the licences of their sources.\n\n{table(frame)}"
+    found = f"## Sources and licences\n\nThe rows keep the licences of their sources.\n\n{table(frame)}"
+    if not build.manifest.get("use") and not any("licences" in source for source in build.manifest["sources"]):
+        return found
+    return f"{found}\n\nRows in the data files by licence:\n\n{table(build.licences)}"
 
 
 def _rebuild(build: Build) -> str:

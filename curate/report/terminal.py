@@ -51,6 +51,18 @@ def funnel_table(build: Build) -> FirstToFit:
     return FirstToFit((plain_table(heads, rows, left={"source"}, gap=gap, total=True), turned))
 
 
+def published(build: Build) -> Iterator[Text]:
+    """Give how many sources have as many rows as were published, and what explains each that has not."""
+    if not build.manifest.get("published"):
+        return
+    lines = build.reproduction().filter(pl.col("source") != "total", pl.col("published").is_not_null())
+    other = lines.filter(pl.col("difference").fill_null(1) != 0)
+    yield Text(f"\n{lines.height - other.height} of {lines.height} published sources have as many rows as published")
+    for line in other.to_dicts():
+        differs = "" if line["difference"] is None else f"{line['difference']:+,} rows: "
+        yield Text(coded(f"  {line['source']}: {differs}{line['why']}"))
+
+
 def notes(build: Build) -> Iterator[Text]:
     """Give a line for each note on the sources of a build."""
     yield from (Text(f"note: {coded(note)}", style="yellow") for note in build.notes)

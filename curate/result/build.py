@@ -8,9 +8,11 @@ from typing import Final, Literal, TypeAlias
 import polars as pl
 
 from curate.errors import CallError
+from curate.mix.licences import verdict
 from curate.result import tables
 from curate.result.folder import GENERIC, BuildFolder, Signatures, check_known, coverage, kept_signatures, table
 from curate.result.length_bias import bias, length_cost, measured
+from curate.result.reproduction import reproduction
 from curate.result.tables import environment
 from curate.rows.schema import Kind, row_schema
 from curate.rows.tokens import Tokenizer
@@ -96,6 +98,35 @@ class Build(BuildFolder):
         return found.with_columns(
             share=pl.col("rows") / pl.col("rows").sum(), token_share=pl.col("tokens") / pl.col("tokens").sum()
         ).select(*names, "rows", "share", "tokens", "token_share")
+
+    def reproduction(self) -> pl.DataFrame:
+        """Hold the build against what was published of its mixture: one line for each source, then their sum.
+
+        Columns: `source`, `published` and `published_kept` (rows before and after the published filters), `read` (rows
+        of the source that this build read), `dropped` (by all of its steps; `funnel` has each), `rows` (in the data
+        files), `difference` (`rows` less what was published in the end), `why`, and `cite` (where the figures were
+        read). A source that was published and is not in the mixture has null counts; one that was not published has
+        null figures.
+
+        Raises:
+            CallError: Nothing was published of the mixture: it has no `published=`.
+        """
+        return reproduction(self.manifest, self.funnel)
+
+    @cached_property
+    def licences(self) -> pl.DataFrame:
+        """The rows in the data files by source and licence, and what the mixture's `use` makes of each.
+
+        Columns: `source`, `licence` (empty where none is stated), `rows`, and `use`: "allowed", "not allowed" or
+        "not stated" (null where the mixture declares no use).
+        """
+        use, rows = self.manifest.get("use"), dict(self.composition.select("source", "rows").rows())
+        lines = [
+            {"source": source["name"], "licence": name, "rows": count, "use": use and verdict(name, use)}
+            for source in self.manifest["sources"]
+            for name, count in source.get("licences", {source["licence"] or "": rows[source["name"]]}).items()
+        ]
+        return pl.DataFrame(lines, {"source": pl.String, "licence": pl.String, "rows": pl.Int64, "use": pl.String})
 
     @property
     def tells_languages(self) -> bool:

@@ -111,6 +111,34 @@ def composition(frame: pl.DataFrame, *, estimated: bool) -> HtmlTable:
     return HtmlTable(heads, [*rows, TableRow(cells, is_total=True)])
 
 
+def reproduction(frame: pl.DataFrame) -> HtmlTable:
+    """Return `Build.reproduction` as a table; where a figure was read is a title of its own column."""
+    names = ("source", "published", "after its filters", "read", "dropped", "rows", "difference", "why", "read in")
+    rows = []
+    for line in frame.to_dicts():
+        known = [line[name] for name in ("published", "published_kept", "read", "dropped", "rows")]
+        counts = [TableCell("") if value is None else _count(value) for value in known]
+        off = line["difference"]
+        differs = TableCell("" if off is None else f"{off:+,}" if off else "0", "short" if off else "")
+        cells = [_name(line["source"]), *counts, differs, _name(line["why"]), _name(line["cite"])]
+        rows.append(TableRow(cells, line["source"] == "total"))
+    return HtmlTable(
+        [TableCell(name, "name" if name in {"source", "why", "read in"} else "wrap") for name in names], rows
+    )
+
+
+def licences(frame: pl.DataFrame, use: str | None) -> HtmlTable:
+    """Return `Build.licences` as a table; what does not allow the declared use is red."""
+    heads = [_name("source"), _name("licence"), TableCell("rows")]
+    heads += [_name(f"{use} use")] if use else []
+    rows = []
+    for line in frame.to_dicts():
+        cells = [_name(line["source"]), _name(line["licence"] or "not stated"), _count(line["rows"])]
+        cells += [TableCell(line["use"], "name short" if line["use"] == "not allowed" else "name")] if use else []
+        rows.append(TableRow(cells))
+    return HtmlTable(heads, rows)
+
+
 def languages(frame: pl.DataFrame) -> HtmlTable:
     """Return `Build.languages` as a table: bars of the rows read and kept, then kept of read rows per language.
 

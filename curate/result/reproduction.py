@@ -1,0 +1,100 @@
+"""A build held against what was published of its mixture, source by source, with what explains each difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from curate.errors import CallError
+
+SCHEMA = {
+    "source": pl.String,
+    "published": pl.Int64,
+    "published_kept": pl.Int64,
+    "read": pl.Int64,
+    "dropped": pl.Int64,
+    "rows": pl.Int64,
+    "difference": pl.Int64,
+    "why": pl.String,
+    "cite": pl.String,
+}
+
+
+def reproduction(manifest: Mapping[str, Any], counts: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines of `Build.reproduction`, from the manifest and the funnel of a build.
+
+    Raises `CallError` if nothing was published of its mixture.
+    """
+    published: Mapping[str, dict[str, Any]] = manifest.get("published", {})
+    if not published:
+        raise CallError(f"nothing was published of mixture {manifest['name']!r}: it has no published=")
+    funnel = {line["source"]: line for line in counts.to_dicts()}
+    plans = {source["name"]: source["plan"] for source in manifest["sources"]}
+    steps = [step["label"] for step in manifest["steps"]]
+    lines = [
+        _line(name, published.get(name), funnel.get(name), plans.get(name), steps)
+        for name in dict.fromkeys([*published, *plans])
+    ]
+    frame = pl.DataFrame(lines, schema=SCHEMA)
+    total = frame.select(
+        source=pl.lit("total"),
+        published=pl.col("published").sum(),
+        published_kept=pl.coalesce("published_kept", "published").sum(),
+        read=pl.col("read").sum(),
+        dropped=pl.col("dropped").sum(),
+        rows=pl.col("rows").sum(),
+        difference=pl.col("rows").sum() - pl.coalesce("published_kept", "published").sum(),
+        why=pl.lit(""),
+        cite=pl.lit(""),
+    )
+    return pl.concat([frame, total])
+
+
+def _line(
+    name: str,
+    said: Mapping[str, Any] | None,
+    line: Mapping[str, Any] | None,
+    plan: Mapping[str, Any] | None,
+    steps: list[str],
+) -> dict[str, Any]:
+    dropped = {} if line is None else {step: line[step] for step in steps if line.get(step)}
+    rows = None if line is None else line["rows"]
+    expected = None if said is None else said["rows"] if said["kept"] is None else said["kept"]
+    return {
+        "source": name,
+        "published": None if said is None else said["rows"],
+        "published_kept": None if said is None else said["kept"],
+        "read": None if line is None else line["read"],
+        "dropped": None if line is None else sum(dropped.values()),
+        "rows": rows,
+        "difference": None if rows is None or expected is None else rows - expected,
+        "why": "; ".join(_reasons(said, rows, dropped, plan)),
+        "cite": "" if said is None else said["cite"],
+    }
+
+
+def _reasons(
+    said: Mapping[str, Any] | None, rows: int | None, dropped: Mapping[str, int], plan: Mapping[str, Any] | None
+) -> list[str]:
+    """Return what explains that a source has other rows than were published, the most weighty first."""
+    if said is None:
+        return ["not in the published mixture"]
+    note = [said["note"]] if said["note"] else []
+    if rows is None or plan is None:
+        return [f"source gone: {said['gone']}" if said["gone"] else "left out of this mixture", *note]
+    sample = ["random sample, not published"] if said["sampled"] else []
+    expected = said["rows"] if said["kept"] is None else said["kept"]
+    if rows == expected:
+        return [*(sample or ["same count"]), *note]
+    found = []
+    if plan["unit"] == "rows" and plan["take"].startswith("Rows") and plan["asked"] != said["rows"]:
+        found.append(f"{plan['asked']:,} rows were asked for")
+    if dropped or said["kept"] is not None:
+        by = ", ".join(f"{step} drops {count:,}" for step, count in dropped.items()) or "no step drops any"
+        theirs = "" if said["kept"] is None else f", the published filter dropped {said['rows'] - said['kept']:,}"
+        found.append(f"filter differs: {by}{theirs}")
+    if not found:
+        found.append(f"the source has {plan['available']:,} rows now")
+    return [*found, *sample, *note]

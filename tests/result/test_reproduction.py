@@ -1,0 +1,117 @@
+"""A build held against what was published of its mixture, and the licences of its rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from curate.errors import CallError, MixtureError
+from curate.mix.published import Published
+from curate.mix.spec import Rows
+from curate.mixture import Mixture
+from curate.result.build import Build
+from curate.steps.refusals.refusals import refusals
+from tests.support.build_data import built, chat, chats, source
+
+PUBLISHED = {
+    "equal": Published(20, cite="paper, table 1"),
+    "sample": Published(10, sampled=True),
+    "filtered": Published(20, kept=18, cite="paper, section 2"),
+    "fewer": Published(30),
+    "asked": Published(20, note="only the first part"),
+    "lost": Published(50, gone="taken down in 2024"),
+    "left": Published(5),
+}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    refused = [chat(f"No {i}?", "As an AI language model, I cannot.") for i in range(3)]
+    return built(
+        tmp_path_factory.mktemp("published") / "out",
+        source("equal", chats(20)),
+        source("sample", chats(40, 100), take=Rows(10)),
+        source("filtered", [*chats(17, 200), *refused]),
+        source("fewer", chats(25, 300)),
+        source("asked", chats(25, 400), take=Rows(4)),
+        source("new", chats(3, 500)),
+        steps=(refusals(),),
+        published=PUBLISHED,
+    )
+
+
+def test_each_difference_is_explained(found: Build) -> None:
+    lines = {line["source"]: line for line in found.reproduction().to_dicts()}
+    assert {name: (line["difference"], line["why"]) for name, line in lines.items()} == {
+        "equal": (0, "same count"),
+        "sample": (0, "random sample, not published"),
+        "filtered": (-1, "filter differs: refusals drops 3, the published filter dropped 2"),
+        "fewer": (-5, "the source has 25 rows now"),
+        "asked": (-16, "4 rows were asked for; only the first part"),
+        "lost": (None, "source gone: taken down in 2024"),
+        "left": (None, "left out of this mixture"),
+        "new": (None, "not in the published mixture"),
+        "total": (79 - 153, ""),
+    }
+    assert (lines["filtered"]["published"], lines["filtered"]["published_kept"]) == (20, 18)
+    assert (lines["filtered"]["read"], lines["filtered"]["dropped"], lines["filtered"]["rows"]) == (20, 3, 17)
+    assert lines["filtered"]["cite"] == "paper, section 2"
+
+
+def test_page_and_card_show_it(found: Build) -> None:
+    page, card = (found.path / "report.html").read_text(), (found.path / "README.md").read_text()
+    for text in (page, card):
+        assert "Against what was published" in text
+        assert "source gone: taken down in 2024" in text
+
+
+def test_what_was_published_decides_nothing(tmp_path: Path, found: Build) -> None:
+    plain = built(tmp_path / "out", source("equal", chats(20)))
+    held = built(tmp_path / "held", source("equal", chats(20)), published=PUBLISHED, use="commercial")
+    assert plain.manifest["fingerprint"] == held.manifest["fingerprint"] != found.manifest["fingerprint"]
+    with pytest.raises(CallError, match="nothing was published of mixture 'mix'"):
+        plain.reproduction()
+
+
+def test_licences_are_counted_by_row_and_conflicts_named(tmp_path: Path) -> None:
+    rows = [
+        *chats(4, license="cc-by-4.0"),
+        *chats(3, 10, license="CC-BY-NC-4.0"),
+        *chats(2, 20, license="llama3.1"),
+        *chats(1, 30),
+    ]
+    made = built(
+        tmp_path / "out",
+        source("own", rows, licence_field="license"),
+        source("one", chats(5, 40), licence="odc-by"),
+        source("none", chats(5, 50)),
+        use="commercial",
+    )
+    assert made.licences.rows() == [
+        ("own", "", 1, "not stated"),
+        ("own", "CC-BY-NC-4.0", 3, "not allowed"),
+        ("own", "cc-by-4.0", 4, "allowed"),
+        ("own", "llama3.1", 2, "not stated"),
+        ("one", "odc-by", 5, "allowed"),
+        ("none", "", 5, "not stated"),
+    ]
+    assert made.notes == [
+        "source 'own': the licence of 1 rows is not stated",
+        "source 'own': the licence of 3 rows, CC-BY-NC-4.0, does not allow commercial use",
+        "source 'own': the licence of 2 rows, llama3.1, may or may not allow commercial use: read it",
+        "source 'none': its licence is not stated",
+    ]
+    assert "CC-BY-NC-4.0" in (made.path / "report.html").read_text()
+    plain = built(tmp_path / "plain", source("one", chats(5, 40), licence="odc-by"))
+    assert plain.licences.rows() == [("one", "odc-by", 5, None)]
+    assert "Rows in the data files by licence" not in (plain.path / "README.md").read_text()
+
+
+def test_what_is_nothing_published_is_an_error() -> None:
+    with pytest.raises(MixtureError, match=r"published=\{'a': ...\} is no Published"):
+        Mixture("mix", (source("a", chats(1)),), published={"a": 5})  # type: ignore[dict-item]
+    with pytest.raises(MixtureError, match="use='comercial': did you mean 'commercial'"):
+        Mixture("mix", (source("a", chats(1)),), use="comercial")  # type: ignore[arg-type]
+    with pytest.raises(MixtureError, match="Published"):
+        Published(-1)
