@@ -18,10 +18,22 @@ from hypothesis import strategies as st
 import curate as c
 from curate.io.formats.unpaired import PromptsFormat
 from curate.result.build import Build
+from curate.steps.base import Pairing
+from tests.laws.test_steps import STEPS
 from tests.support.bank import CALLS, MAKE, Row, some_rows
 from tests.support.chat_layouts import CHATS
 from tests.support.judged_layouts import JUDGED
-from tests.support.layout_build import FOLDER, as_read, build_rows, check_build, every_step, in_order, rows_of
+from tests.support.layout_build import (
+    FOLDER,
+    as_read,
+    build_rows,
+    check_build,
+    differences,
+    every_step,
+    in_order,
+    normal,
+    rows_of,
+)
 from tests.support.layout_exports import check_exports
 from tests.support.layouts import Layout
 from tests.support.pair_layouts import PAIRS
@@ -73,6 +85,33 @@ def test_data_sets_and_polars_load_the_folder_without_a_warning(name: str, tmp_p
         frame = pl.read_parquet(build.path / "data" / "*.parquet")
     assert in_order(list(loaded)) == in_order(rows)
     assert in_order(frame.to_dicts()) == in_order(rows)
+
+
+def value_of(answer: Row) -> float:
+    return next(score["value"] for score in answer["scores"] if score["name"] == "helpfulness")
+
+
+def test_pairs_made_of_ratings_come_out_or_are_named_and_counted(tmp_path: Path) -> None:
+    layout = LAYOUTS["rated"]
+    raw = raw_rows(layout, 2)
+    build = build_rows(layout, raw, tmp_path / "b", [c.binarize(score=c.mean("helpfulness"), rejected="worst")])
+    pairs = []
+    for row in as_read(layout, raw):
+        ranked = sorted((value_of(one), one["content"]) for one in row.pop("completions"))
+        pair = row | {"prompt": row.pop("messages")}
+        for name, (score, content) in (("rejected", ranked[0]), ("chosen", ranked[-1])):
+            pair |= {name: [{"role": "assistant", "content": content}], f"{name}_score": score}
+        pairs.append(pair)
+    made = in_order(rows_of(build))
+    for pair, found in zip(in_order(pairs), made, strict=True):
+        assert not (wrong := differences(normal(pair), normal(found))), wrong
+    check_exports(build, tmp_path)
+
+
+def test_every_step_is_held_to_the_layouts() -> None:
+    held = {type(step).__name__ for step in every_step("conversation")}
+    every = {type(step).__name__ for step in STEPS.values() if not isinstance(step, Pairing)}
+    assert sorted(every - held) == []
 
 
 @pytest.mark.thorough

@@ -175,12 +175,21 @@ def prompt(parts: Iterable[str], number: int) -> Row:
 def rated(parts: Iterable[str], number: int) -> Row:
     """Return a prompt with scored answers."""
     row = pair({*parts, "several"}, number)
-    scores = [{"name": name, "value": float((number + i) % 5)} for i, name in enumerate(("helpfulness", "honesty"))]
     answers = [
-        {"content": text(number, 10 + i), "model": (None, "m 1", "m/2")[i], "scores": scores[: 2 - i % 2]}
+        {
+            "content": text(number, 10 + i),
+            "model": (None, "m 1", "m/2")[i],
+            "scores": [
+                {"name": name, "value": float((number + 2 * i) % 5)} for name in ("helpfulness", "honesty")[: 1 + i % 2]
+            ],
+        }
         for i in range(3)
     ]
-    return {"messages": row["prompt"], "completions": answers, "extra": row["extra"]}
+    return {name: row[name] for name in ("tools", "chat_template_kwargs") if name in row} | {
+        "messages": row["prompt"],
+        "completions": answers,
+        "extra": row["extra"],
+    }
 
 
 def _round(has: Parts, number: int, of: int) -> list[Row]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final
 
 from curate.io.formats.ranked import nectar, stepwise
 from curate.io.formats.rated import rated, scored, ultrafeedback
@@ -11,7 +10,7 @@ from curate.io.formats.unpaired import prompts, unpaired
 from tests.support.bank import Row
 from tests.support.chat_layouts import kwargs_of, more, read_sharegpt, tools_of
 from tests.support.layouts import EVERYTHING, Layout, message, read_messages
-from tests.support.pair_layouts import TEXT, TEXT_AND_CALLS, _turn, one_text, parts, read_sides, sides
+from tests.support.pair_layouts import TEXT, TEXT_AND_CALLS, _turn, beside, one_text, parts, read_sides, sides
 
 
 # https://huggingface.co/docs/trl/dataset_formats#unpaired-preference
@@ -177,7 +176,11 @@ def _rated(row: Row, number: int) -> Row:
         }
         for one in row["completions"]
     ]
-    return {"messages": [message(turn) for turn in row["messages"]], "completions": answers} | more(row, number)
+    return (
+        {"messages": [message(turn) for turn in row["messages"]], "completions": answers}
+        | parts(row)
+        | more(row, number)
+    )
 
 
 def read_rated(raw: Row) -> Row:
@@ -189,11 +192,7 @@ def read_rated(raw: Row) -> Row:
         }
         for one in raw["completions"]
     ]
-    return {"messages": read_messages(raw), "completions": answers}
-
-
-def as_lists(value: Any) -> str:  # noqa: ANN401  any JSON value
-    return json.dumps(value)
+    return {"messages": read_messages(raw), "completions": answers} | beside(raw)
 
 
 JUDGED: Final = (
@@ -219,5 +218,5 @@ JUDGED: Final = (
     Layout("nectar", "rated", EXTRA, _nectar, read_nectar, nectar()),
     Layout("prm", "rated", EXTRA, _prm, read_prm, stepwise()),
     Layout("ultrafeedback", "rated", EXTRA, _ultrafeedback, read_ultrafeedback, ultrafeedback()),
-    Layout("rated", "rated", EVERYTHING - {"tools", "kwargs"}, _rated, read_rated, rated()),
+    Layout("rated", "rated", EVERYTHING, _rated, read_rated, rated()),
 )  # fmt: skip

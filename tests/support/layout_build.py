@@ -41,6 +41,7 @@ def every_step(kind: Kind) -> tuple[Step, ...]:
         c.language(),
         c.character_share(chinese=1.0, emoji=1.0),
         c.refusals(),
+        c.refusals(max_share=1.0),
         c.repetition(),
         c.quality(model, at_least=0.0),
         c.score("meta.n", at_least=-1.0),
