@@ -19,7 +19,7 @@ from curate.steps.base import Bound, Evidence, Filter, Scores
 from curate.steps.filters._times import TIMES, Times, most_times
 from curate.text.repetition import SCORES, Repeats, measure_repeats
 
-Preset: TypeAlias = Literal["chat", "gopher"]
+Preset: TypeAlias = Literal["chat", "gopher", "olmo3"]
 
 
 class Limits(TypedDict, total=False):
@@ -44,16 +44,18 @@ class Limits(TypedDict, total=False):
 
 
 class Measures(NamedTuple):
-    """A preset: the shortest texts that are measured, and the limits in the order of `SCORES`."""
+    """A preset: the shortest texts that are measured, and the limits in the order of `SCORES` and of `TIMES`."""
 
     min_words: int
     min_lines: int
-    limits: tuple[float, ...]
+    limits: tuple[float | None, ...]
+    times: tuple[int | None, ...] = (None, None, None)
 
 
 PRESETS: Final[dict[Preset, Measures]] = {
     "chat": Measures(50, 5, (0.70, 0.50, 0.60, 0.50, 0.60, 0.60, 0.60, 0.75, 0.72, 0.69, 0.66, 0.63, 0.60)),
     "gopher": Measures(0, 0, (0.30, 0.30, 0.20, 0.20, 0.20, 0.18, 0.16, 0.15, 0.14, 0.13, 0.12, 0.11, 0.10)),
+    "olmo3": Measures(0, 0, (None,) * len(SCORES), (9, 9, 49)),
 }
 NAMES: Final = pa.array([name.replace("_", " ").replace("gram", "-gram") for name in SCORES], pa.string())
 """The match of a hit, as the evidence says it."""
@@ -157,7 +159,7 @@ def repetition(
       came before. No character counts twice.
 
     A limit on `sentence_times`, `paragraph_times` or `phrase_times` counts the most frequent sentence (ended by ".",
-    "!", "?"), paragraph, both of two words or more, or run of three words; Olmo 3's are 9, 9 and 49.
+    "!", "?"), paragraph, both of two words or more, or run of three words.
 
     Words are those of `curate.text.words` without ASCII letter case; lines and paragraphs are compared as they are.
     Invisible characters do not count. In Chinese a word is one character. Empty and null texts score 0.
@@ -169,7 +171,8 @@ def repetition(
             pair of words) reach. It drops 126 of 217,602 real answers, 113 of them of models under test, none of LIMA,
             GSM8K, FLAN and GPTeacher; of 57 read in excerpts, about 40 are loops of a model, the others tables in HTML,
             regular expressions, lists, lyrics and requested repeats. "gopher" has the limits of Rae et al. for web
-            pages, on texts of any length; it drops 10.7 % of the same answers, and 5.6 % of LIMA.
+            pages, on texts of any length; it drops 10.7 % of the same answers, and 5.6 % of LIMA. "olmo3" has limits of
+            times alone: 9, 9 and 49.
         on: The segments to read; the worst one of a row counts.
         min_words: Texts with fewer words score 0 for runs of words. Default: 50 ("chat") or 0.
         min_lines: Texts with fewer lines (or paragraphs) score 0 for these. Default: 5 ("chat") or 0.
@@ -201,7 +204,7 @@ def repetition(
     if preset not in PRESETS:
         raise MixtureError(f"preset={preset!r} is no preset of repetition; {did_you_mean(preset, PRESETS)}")
     measures = PRESETS[preset]
-    chosen: dict[str, Any] = dict(zip(SCORES, measures.limits, strict=True))
+    chosen: dict[str, Any] = dict(zip((*SCORES, *TIMES), (*measures.limits, *measures.times), strict=True))
     chosen |= {name: _limit(name, limit) for name, limit in limits.items()}
     return Repetition(
         on=check_on(on),

@@ -193,6 +193,7 @@ def test_what_is_said_too_often_is_dropped_and_shown() -> None:
         ("2", "paragraph 10 times", "0", "8"),
         ("3", "phrase 50 times", "0", "8"),
     ]
+    assert repetition("olmo3").bounds() == step.bounds()[len(SCORES) :]
     assert set(TIMES).isdisjoint(repetition().score(segments(batch, "response")).columns)
     with pytest.raises(MixtureError, match=r"sentence_times=0\): a whole number from 1"):
         repetition(sentence_times=0)
