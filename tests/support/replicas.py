@@ -36,9 +36,11 @@ from tests.support.hub_server import Repository, Tree, serving
 
 Row = dict[str, Any]
 TOKEN: Final = "hf_" + "r" * 24
-WORDS: Final = ("harbour", "lantern", "meadow", "river", "copper", "violin", "orchard", "winter", "pebble", "candle",
-"bridge", "garden", "thunder", "saddle", "basket", "compass", "feather", "anchor", "blanket", "mirror", "barrel",
-"ribbon", "kettle", "shadow", "valley", "island", "forest", "desert", "castle", "village", "market", "window")  # fmt: skip
+WORDS: Final = (
+    "harbour", "lantern", "meadow", "river", "copper", "violin", "orchard", "winter", "pebble", "candle", "bridge",
+    "garden", "thunder", "saddle", "basket", "compass", "feather", "anchor", "blanket", "mirror", "barrel", "ribbon",
+    "kettle", "shadow", "valley", "island", "forest", "desert", "castle", "village", "market", "window",
+)  # fmt: skip
 
 
 def text(seed: str, words: int = 12) -> str:
