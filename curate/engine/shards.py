@@ -148,8 +148,10 @@ def fetch(store: RowStore, order: Order, loaded: Loaded) -> pa.Table:
     found += [part._replace(place=here[part.place]) for part in read_again(store.lines, order.row[here])]
     rows = [_finished(store, order, part) for part in found]
     place = np.concatenate([part.place for part in found]) if found else here
+    if len(rows) > 1:  # one stretch: pages would otherwise end where the rows were found, which a host decides
+        rows = [pa.concat_batches(rows)]
     if not (np.diff(place) > 0).all():
-        rows = [take(pa.concat_batches(rows), np.argsort(place).astype(np.int32))]
+        rows = [take(rows[0], np.argsort(place).astype(np.int32))]
     return pa.Table.from_batches(map(store.layout.finished, rows), store.layout.schema)
 
 

@@ -239,3 +239,14 @@ def test_only_row_groups_that_may_have_the_values_are_read(tmp_path: Path, monke
     assert set(opened) == {3, 7}
     assert found.funnel["read"][0] == 200
     assert ledger(found)["line"].to_list() == [*range(301, 401), *range(701, 801)]
+
+
+def test_where_rows_were_found_does_not_show_in_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of Parquet, which hold 1 MB of text, end at the same rows whether these were copied on the way or not."""
+    chance = random.Random(0)
+    many = [chat(f"Ask {i}?", " ".join(str(chance.random()) for _ in range(200))) for i in range(3_000)]
+    given = files(write_lines(tmp_path / "a.jsonl", many), "messages")
+    stays = build(given, tmp_path / "stays", take=Rows(2_000))
+    assert data(build(given, tmp_path / "early", take=Rows(2_000), early_stop=True)) == data(stays)
+    monkeypatch.setattr(reading, "may_stay", lambda _: False)
+    assert data(build(given, tmp_path / "copied", take=Rows(2_000))) == data(stays)
