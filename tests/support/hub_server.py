@@ -107,9 +107,10 @@ class Hub:
         return ThreadingHTTPServer(("127.0.0.1", 0), type("Served", (handler,), {"hub": self}))
 
     def commit(self, name: str, files: Tree, revision: str = "main") -> str:
-        """Make these files a revision of a repository; return the commit."""
+        """Make these files a revision of a repository; return the commit, which a revision of 40 digits is itself."""
         held = _read(files)
-        commit = hashlib.sha1(repr((name, sorted(held.items()))).encode(), usedforsecurity=False).hexdigest()
+        made = hashlib.sha1(repr((name, sorted(held.items()))).encode(), usedforsecurity=False).hexdigest()
+        commit = revision if re.fullmatch("[0-9a-f]{40}", revision) else made
         self.commits[name, commit] = held
         self.refs[name][revision] = commit
         self.blobs |= {sha256(data): data for data in held.values()}

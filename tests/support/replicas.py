@@ -15,6 +15,7 @@ size; the loopback Hub serves it to the real client. A test of a recipe is this 
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import random
@@ -66,7 +67,7 @@ def repository(
     gated: bool = False,
     revisions: Mapping[str, Tree] | None = None,
 ) -> Repository:
-    """Return a replica: rows by file (`.parquet`, or JSON Lines by any other name), and its card.
+    """Return a replica: rows by file (see `written`), and its card.
 
     `configs` are those that the card names: the pattern of each split, by name of the config.
     """
@@ -82,7 +83,11 @@ def repository(
 
 
 def written(path: str, rows: Iterable[Row]) -> bytes:
-    """Return rows as the file that a path names."""
+    """Return rows as the file that a path names: Parquet, a JSON array or JSON Lines, perhaps packed by gzip."""
+    if path.endswith(".gz"):
+        return gzip.compress(written(path.removesuffix(".gz"), rows), mtime=0)
+    if path.endswith(".json"):
+        return json.dumps(list(rows)).encode()
     if not path.endswith(".parquet"):
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     out = io.BytesIO()

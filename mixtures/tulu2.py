@@ -1,0 +1,81 @@
+"""Tulu 2's SFT mixture: FLAN, chain of thought, dialogues, and answers of other models (arXiv 2311.10702).
+
+    curate build tulu2
+    curate build tulu2 --set flan=10000 --set clean=true
+
+The rows are those of allenai/tulu-v2-sft-mixture by its column `dataset`: the 326,154 that the authors' filter left.
+With `components` the original sets are sampled and filtered as open-instruct's scripts do: the counts are theirs, the
+rows are not, as neither their samples nor the template drawn for each Alpaca row was published. ShareGPT (split at
+4,096 tokens) and the hard-coded rows still come from the mixture. `clean` removes near duplicates (FLAN is in OpenOrca,
+too) and questions of the authors' evals; they did neither.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import curate as c
+from curate.mix.published import scaled
+
+CITE: Final = "rows: arXiv 2311.10702, section 2; kept: counted in the published mixture, 326,154 in all"
+PUBLISHED: Final = {
+    "flan_v2": c.Published(50_000, kept=49_123, cite=CITE, sampled=True),
+    "cot": c.Published(50_000, kept=49_747, cite=CITE, sampled=True),  # as many as of all FLAN
+    "oasst1": c.Published(7_708, kept=7_331, cite=CITE),
+    "sharegpt": c.Published(114_046, kept=111_912, cite=CITE),
+    "gpt4_alpaca": c.Published(20_000, kept=19_906, cite=CITE, sampled=True),
+    "code_alpaca": c.Published(20_022, kept=20_016, cite=CITE),
+    "lima": c.Published(1_030, kept=1_018, cite=CITE),
+    "wizardlm": c.Published(30_000, kept=29_810, cite=CITE, sampled=True),
+    "open_orca": c.Published(30_000, kept=29_683, cite=CITE, sampled=True),
+    "science": c.Published(7_544, kept=7_468, cite=CITE),
+    "hard_coded": c.Published(140, cite=CITE, note="14 rows, 10 times each, exempt from the filter"),
+}
+TOKENS: Final = 358_000_000  # 1,097 a row on average (section 2)
+HALVES: Final = dict.fromkeys(("cot_zero_shot", "cot_few_shot"), c.Published(25_000, cite=CITE, sampled=True))
+SCIENCE: Final = [f"science.{name}" for name in ("evidence_inference", "qasper_truncated_4000", "scierc_ner",
+                                                 "scierc_relation", "scifact_json", "scitldr_aic")]  # fmt: skip
+LICENCES: Final = dict.fromkeys(("flan_v2", "cot", "oasst1", "sharegpt"), "apache-2.0") | {
+    "gpt4_alpaca": "cc-by-nc-4.0", "code_alpaca": "cc-by-nc-4.0", "lima": "cc-by-nc-sa", "open_orca": "mit",
+    "wizardlm": "none given"}  # fmt: skip
+FLAN: Final = c.prompt_completion("inputs", "targets")
+COMPONENTS: Final = {  # as open-instruct's prepare_tulu_v1_v2.sh fetches them, or the same rows elsewhere on the Hub
+    "flan_v2": c.hub("hamishivi/tulu_mix_store", FLAN, files="flan_v2_resampled_50k.jsonl"),
+    "cot_zero_shot": c.hub("hamishivi/tulu_mix_store", FLAN, files="cot_zsopt.jsonl"),
+    "cot_few_shot": c.hub("hamishivi/tulu_mix_store", FLAN, files="cot_fsopt.jsonl"),
+    "oasst1": c.hub("OpenAssistant/oasst1", c.oasst(by="quality"), files="2023-04-12_oasst_ready.trees.jsonl.gz"),
+    "gpt4_alpaca": c.hub("vicgalle/alpaca-gpt4", "alpaca"),
+    "code_alpaca": c.hub("sahil2801/CodeAlpaca-20k", "alpaca"),
+    "lima": c.hub("GAIR/lima", c.alternating("conversations", odd="cut"), files="train.jsonl"),
+    "wizardlm": c.hub("ai2-adapt-dev/wizardlm-backup", "sharegpt"),
+    "open_orca": c.hub("Open-Orca/OpenOrca", c.columns("question", "response", system="system_prompt"),
+                       files="1M-GPT4-Augmented.parquet", columns=["system_prompt", "question", "response"], id=None),
+    "science": c.hub("hamishivi/tulu_mix_store", c.prompt_completion("input", "output"), files="science_train.jsonl"),
+}  # fmt: skip
+EVALS: Final = c.evals("mmlu", "gsm8k", "bbh", "tydiqa", "human_eval", "alpaca_eval", "mt_bench", "truthful_qa")
+
+
+def tulu2(
+    *, components: bool = False, flan: int | None = None, cot: int | None = None, sharegpt: int | None = None,
+    wizardlm: int | None = None, open_orca: int | None = None, scale: float = 1.0, clean: bool = False,
+    evals: tuple[c.EvalSet, ...] = EVALS, revision: str | None = "6248b175d2ccb5ec7c4aeb22e6d8ee3b21b2c752",
+) -> c.Mixture:  # fmt: skip
+    """Return the mixture; a number samples so many rows of a source, ahead of the filter; None takes the published."""
+    mixture = c.hub("allenai/tulu-v2-sft-mixture", "messages", revision=revision)
+    asked = {"flan_v2": flan, "cot": cot, "sharegpt": sharegpt, "wizardlm": wizardlm, "open_orca": open_orca}
+    asked |= dict.fromkeys(HALVES, cot and cot // 2)
+    published = PUBLISHED if not components else {n: one for n, one in (PUBLISHED | HALVES).items() if n != "cot"}
+
+    def source(name: str, said: c.Published) -> c.Source:
+        own = COMPONENTS.get(name) if components else None
+        rows = asked.get(name) or (said.rows if own else said.expected)
+        whole = scale == 1 and not asked.get(name) and not (own and said.sampled)
+        return c.Source(
+            name, own or mixture, where={} if own else {"dataset": SCIENCE if name == "science" else name},
+            before=None if whole else c.Rows(scaled(rows, scale)), protect=name == "hard_coded",
+            steps=[c.shape(empty_turns=True, role_order=False)] if own and name == "oasst1" else [],
+            licence=None if own else LICENCES.get(name))  # fmt: skip
+
+    steps = [*([c.refusals("tulu2")] if components else []), *([c.dedup(), c.decontaminate(evals)] if clean else [])]
+    return c.Mixture("tulu2", [source(*one) for one in published.items()], steps, seed=42,
+                     published={name: said.at(scale) for name, said in published.items()})  # fmt: skip
