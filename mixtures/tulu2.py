@@ -12,13 +12,11 @@ too) and questions of the authors' evals; they did neither.
 
 from __future__ import annotations
 
-from typing import Final
-
 import curate as c
 from curate.mix.published import scaled
 
-CITE: Final = "rows: arXiv 2311.10702, section 2; kept: counted in the published mixture, 326,154 in all"
-PUBLISHED: Final = {
+CITE = "rows: arXiv 2311.10702, section 2; kept: counted in the published mixture, 326,154 in all"
+PUBLISHED = {
     "flan_v2": c.Published(50_000, kept=49_123, cite=CITE, sampled=True),
     "cot": c.Published(50_000, kept=49_747, cite=CITE, sampled=True),  # as many as of all FLAN
     "oasst1": c.Published(7_708, kept=7_331, cite=CITE),
@@ -31,15 +29,16 @@ PUBLISHED: Final = {
     "science": c.Published(7_544, kept=7_468, cite=CITE),
     "hard_coded": c.Published(140, cite=CITE, note="14 rows, 10 times each, exempt from the filter"),
 }
-TOKENS: Final = 358_000_000  # 1,097 a row on average (section 2)
-HALVES: Final = dict.fromkeys(("cot_zero_shot", "cot_few_shot"), c.Published(25_000, cite=CITE, sampled=True))
-SCIENCE: Final = [f"science.{name}" for name in ("evidence_inference", "qasper_truncated_4000", "scierc_ner",
+TOKENS = 358_000_000  # 1,097 a row on average (section 2)
+HALVES = dict.fromkeys(("cot_zero_shot", "cot_few_shot"), c.Published(25_000, cite=CITE, sampled=True))
+SCIENCE = [f"science.{name}" for name in ("evidence_inference", "qasper_truncated_4000", "scierc_ner",
                                                  "scierc_relation", "scifact_json", "scitldr_aic")]  # fmt: skip
-LICENCES: Final = dict.fromkeys(("flan_v2", "cot", "oasst1", "sharegpt"), "apache-2.0") | {
-    "gpt4_alpaca": "cc-by-nc-4.0", "code_alpaca": "cc-by-nc-4.0", "lima": "cc-by-nc-sa", "open_orca": "mit",
-    "wizardlm": "none given"}  # fmt: skip
-FLAN: Final = c.prompt_completion("inputs", "targets")
-COMPONENTS: Final = {  # as open-instruct's prepare_tulu_v1_v2.sh fetches them, or the same rows elsewhere on the Hub
+LICENCES = {
+    "flan_v2": "apache-2.0", "cot": "apache-2.0", "oasst1": "apache-2.0", "sharegpt": "apache-2.0", "open_orca": "mit",
+    "gpt4_alpaca": "cc-by-nc-4.0", "code_alpaca": "cc-by-nc-4.0", "lima": "cc-by-nc-sa", "wizardlm": "none given",
+}  # fmt: skip
+FLAN = c.prompt_completion("inputs", "targets")
+COMPONENTS = {  # as open-instruct's prepare_tulu_v1_v2.sh fetches them, or the same rows elsewhere on the Hub
     "flan_v2": c.hub("hamishivi/tulu_mix_store", FLAN, files="flan_v2_resampled_50k.jsonl"),
     "cot_zero_shot": c.hub("hamishivi/tulu_mix_store", FLAN, files="cot_zsopt.jsonl"),
     "cot_few_shot": c.hub("hamishivi/tulu_mix_store", FLAN, files="cot_fsopt.jsonl"),
@@ -52,7 +51,7 @@ COMPONENTS: Final = {  # as open-instruct's prepare_tulu_v1_v2.sh fetches them, 
                        files="1M-GPT4-Augmented.parquet", columns=["system_prompt", "question", "response"], id=None),
     "science": c.hub("hamishivi/tulu_mix_store", c.prompt_completion("input", "output"), files="science_train.jsonl"),
 }  # fmt: skip
-EVALS: Final = c.evals("mmlu", "gsm8k", "bbh", "tydiqa", "human_eval", "alpaca_eval", "mt_bench", "truthful_qa")
+EVALS = c.evals("mmlu", "gsm8k", "bbh", "tydiqa", "human_eval", "alpaca_eval", "mt_bench", "truthful_qa")
 
 
 def tulu2(
