@@ -254,10 +254,14 @@ def _arrow(file: File, container: str, size: int, part: ParquetPart, *, at_once:
         if at_once:
             yield from (Block(file.name, 1, rows, file.size) for rows in together(batch.rows for batch in batches))
             return
-        for batch, first, total in batches:
-            for rows in slices(batch, size):
-                yield Block(file.name, first, rows, file.size * rows.num_rows // max(1, total))
-                first += rows.num_rows  # noqa: PLW2901  of the next slice
+        done = 0  # rows of the file that were read or left out so far: a block's size counts those left out before it
+        for batch in batches:
+            first = batch.first
+            for rows in slices(batch.rows, size):
+                here = first + rows.num_rows - 1 - done
+                yield Block(file.name, first, rows, file.size * here // max(1, batch.total))
+                first += rows.num_rows
+                done += here
 
 
 def raw_rows(block: Block) -> list[Any]:

@@ -62,7 +62,7 @@ def first_rows(job: SourceJob, rows: int) -> FirstRows:
         first = _first(parsed, rows - read)
         kept = first.body.num_rows + first.bad.num_rows
         read += kept
-        taken += block.size * kept / max(held, 1)
+        taken += block.size * (kept / held if held else 1)
         whole = kept == held
         done.append(process(job, first))
         files.append(block.file)

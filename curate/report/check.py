@@ -50,6 +50,8 @@ def _source(source: SourceCheck) -> Text:
         text.append(f"  {coded(source.origin)}\n")
     whole = "all of them" if source.whole else f"the first of {_estimate(source.rows, exact=False)}"
     text.append(f"  {source.read:,} rows read, {whole}\n")
+    if source.through != source.rows and source.through is not None:
+        text.append(f"  sampled ahead of the steps: {source.through:,} rows go through them\n")
     text.append(f"  fields: {', '.join(map(coded, source.fields)) or 'none'}")
     text.append(f"; into meta: {', '.join(map(coded, source.carries))}\n" if source.carries else "\n")
     if source.quarantined:

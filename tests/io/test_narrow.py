@@ -13,8 +13,10 @@ from curate.engine.reading import open_sources
 from curate.errors import MixtureError
 from curate.io.inputs import Input, Opened, files
 from curate.io.tables import frame
-from curate.mix.spec import Source
+from curate.mix.spec import Rows, Source
 from curate.mixture import Mixture
+from curate.preview.check import check
+from curate.report.check import check_parts
 from tests.support.build_data import chat, write_lines
 
 ROWS: Final = [
@@ -95,3 +97,16 @@ def test_values_that_no_row_has_are_named_with_those_there_are(tmp_path: Path) -
 def test_what_is_no_value_is_an_error(where: Any, tmp_path: Path) -> None:  # noqa: ANN401
     with pytest.raises(MixtureError, match=r"source 'main': where="):
         Source("main", files(tmp_path / "a.jsonl"), where=where)
+
+
+def test_a_look_ahead_guesses_the_rows_of_the_part(tmp_path: Path) -> None:
+    rows = [chat(f"Ask {i}?", "Yes, by all means.", part=f"p{i // 1_000}") for i in range(10_000)]
+    pl.DataFrame(rows).write_parquet(tmp_path / "a.parquet", row_group_size=1_000)
+    write_lines(tmp_path / "a.jsonl", rows)
+    for name in ("a.parquet", "a.jsonl"):
+        source = Source("main", files(tmp_path / name, "messages"), where={"part": "p7"}, before=Rows(20))
+        found = check(Mixture("mix", (source,)), rows=500).sources[0]
+        assert found.read == 500
+        assert 500 <= (found.rows or 0) <= 2_000
+        assert found.through == found.expected == 20
+        assert "20 rows go through them" in str(next(iter(check_parts(check(Mixture("mix", (source,)), rows=500)))))
