@@ -22,7 +22,7 @@ from curate.errors import MixtureError
 from curate.io.inputs import Opened
 from curate.mix.licences import licence_notes
 from curate.mix.plan import Share, cap_of, nothing_from
-from curate.mix.spec import MixtureSpec, Source
+from curate.mix.spec import MixtureSpec, Rows, Source
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Filter, Group, Step
 
@@ -114,7 +114,7 @@ def _source(
             "asked": share.asked,
             "delivered": delivered,
             "available": share.stock.rows,
-            **_optional(capped=share.capped),
+            **_optional(capped=share.capped, before=source.before.n if isinstance(source.before, Rows) else None),
         },
         **_optional(
             origin=opened.origin.facts() if opened.origin else None,

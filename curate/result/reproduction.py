@@ -89,9 +89,10 @@ def _reasons(
     if rows == expected:
         return [*(sample or ["same count"]), *note]
     found = []
-    if plan["unit"] == "rows" and plan["take"].startswith("Rows") and plan["asked"] != said["rows"]:
-        found.append(f"{plan['asked']:,} rows were asked for")
-    if dropped or said["kept"] is not None:
+    asked = plan["asked"] if plan["unit"] == "rows" and plan["take"].startswith("Rows") else plan.get("before")
+    if asked not in {None, said["rows"], expected}:
+        found.append(f"{asked:,} rows were asked for")
+    if dropped or (said["kept"] is not None and not found):
         by = ", ".join(f"{step} drops {count:,}" for step, count in dropped.items()) or "no step drops any"
         theirs = "" if said["kept"] is None else f", the published filter dropped {said['rows'] - said['kept']:,}"
         found.append(f"filter differs: {by}{theirs}")

@@ -11,6 +11,9 @@ and sahil2801/CodeAlpaca-20k have `instruction, input, output`.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +24,7 @@ from curate.cli.mixture_recipes import recipes_folder
 from curate.evalsets.evals import evals
 from curate.mix.published import scaled
 from curate.mix.spec import Rows
+from curate.result.build import Build
 from tests.support.hub_server import serving
 from tests.support.replicas import Row, built_twice, chat, full_size, recipe, repository, sampled, text
 
@@ -202,3 +206,30 @@ def test_the_clean_mixture_says_what_it_removed(tulu2: Any, tmp_path: Path) -> N
         build = tulu2(clean=True, evals=quiz, revision=None).build(tmp_path / "b", quiet=True)
     dropped = {line["id"]: line["step"] for line in build.dropped().to_dicts()}
     assert dropped == {"leaked": "decontaminate", "again": "dedup"}
+
+
+@pytest.mark.skipif(os.environ.get("HYPOTHESIS_PROFILE") != "ci", reason="installs a wheel: runs in CI")
+@pytest.mark.timeout(1200)
+def test_an_installed_wheel_builds_it_from_an_empty_folder(tmp_path: Path) -> None:
+    root, scripts, folder = Path(__file__).parents[2], tmp_path / "venv" / "bin", tmp_path / "empty"
+    folder.mkdir()
+
+    def run(*command: str | Path, **more: str) -> str:
+        env = {name: value for name, value in (os.environ | more).items() if name != "PYTHONPATH"}
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, root)
+    (wheel,) = tmp_path.glob("curate-*.whl")
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    run(scripts / "pip", "install", "--quiet", f"{wheel}[datasets]")
+    pinned = repository({}, revisions={PINNED: MIXTURE.files})
+    with serving({"allenai/tulu-v2-sft-mixture": pinned}) as hub:
+        env = hub.environment(tmp_path / "hf", HF_HUB_OFFLINE="0", COLUMNS="200")
+        listed = run(scripts / "curate", "recipes", **env)
+        assert "tulu2 326,154 358,000,000 11 " in " ".join(listed.split())
+        built = run(scripts / "curate", "build", "tulu2", "--set", "scale=0.01", **env)
+    assert "11 of 11 published sources have as many rows as published" in built
+    assert [path.name for path in folder.iterdir()] == ["build"]
+    assert sum(line["rows"] for line in Build(folder / "build" / "tulu2").reproduction().to_dicts()) == 2 * len(ROWS)

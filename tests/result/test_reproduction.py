@@ -20,6 +20,7 @@ PUBLISHED = {
     "filtered": Published(20, kept=18, cite="paper, section 2"),
     "fewer": Published(30),
     "asked": Published(20, note="only the first part"),
+    "ahead": Published(20, kept=18, sampled=True),
     "lost": Published(50, gone="taken down in 2024"),
     "left": Published(5),
 }
@@ -35,6 +36,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Build:
         source("filtered", [*chats(17, 200), *refused]),
         source("fewer", chats(25, 300)),
         source("asked", chats(25, 400), take=Rows(4)),
+        source("ahead", chats(25, 600), before=Rows(6)),
         source("new", chats(3, 500)),
         steps=(refusals(),),
         published=PUBLISHED,
@@ -49,10 +51,11 @@ def test_each_difference_is_explained(found: Build) -> None:
         "filtered": (-1, "filter differs: refusals drops 3, the published filter dropped 2"),
         "fewer": (-5, "the source has 25 rows now"),
         "asked": (-16, "4 rows were asked for; only the first part"),
+        "ahead": (-12, "6 rows were asked for; random sample, not published"),
         "lost": (None, "source gone: taken down in 2024"),
         "left": (None, "left out of this mixture"),
         "new": (None, "not in the published mixture"),
-        "total": (79 - 153, ""),
+        "total": (85 - 171, ""),
     }
     assert (lines["filtered"]["published"], lines["filtered"]["published_kept"]) == (20, 18)
     assert (lines["filtered"]["read"], lines["filtered"]["dropped"], lines["filtered"]["rows"]) == (20, 3, 17)
