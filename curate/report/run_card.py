@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Final
 
 import polars as pl
 
+from curate.report.card_metadata import front_matter, written_splits
 from curate.report.contamination import LINES, count_staying, evals, findings, unsearched_line, within_line
 from curate.report.finding_tables import finding_tables, table_line
 from curate.report.formatting import counted, percent, settings
 from curate.result.build import Build
 from curate.text.unseen import coded
-
-LICENCES: Final = {
-    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0"),
-    *("cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0", "cc-by-nd-4.0", "odc-by", "odbl", "pddl"),
-    *("gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0", "unlicense"),
-}
-"""The Hub's names of common licences; any other is `other`, with its name."""
-
-SIZES: Final = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
-"""The limits of the Hub's size categories: 1,000 rows, and ten times as many each."""
 
 SEARCHED: Final = {"eval": pl.String, "items": pl.Int64, "matchable": pl.Int64, "generic": pl.Int64}
 """The columns of the table of eval items."""
@@ -34,10 +24,10 @@ INTRAWORD: Final = re.compile(r"(?<=\w)_(?=\w)")
 def card(build: Build) -> str:
     """Return the card of `build` as Markdown with YAML front matter: a pure function of the files in its folder.
 
-    `datasets.load_dataset(folder)` finds the splits through it, and ignores ledger and dropped rows.
+    `datasets.load_dataset(folder)` finds the splits through it, and ignores ledger and dropped rows; so does the Hub.
     """
     parts = [
-        _front_matter(build),
+        front_matter(build),
         _opening(build),
         _load(build),
         *_tables(build),
@@ -73,60 +63,12 @@ def code(text: str) -> str:
     return f"{fence} {flat} {fence}" if longest else f"`{flat}`"
 
 
-def size_category(rows: int) -> str:
-    """Return the Hub's name for a number of rows.
-
-    >>> size_category(999), size_category(1_000), size_category(20_000_000)
-    ('n<1K', '1K<n<10K', '10M<n<100M')
-    """
-    above = max(len(str(rows)) - 3, 0)
-    if above == 0:
-        return f"n<{SIZES[0]}"
-    return f"{SIZES[above - 1]}<n<{SIZES[above]}" if above < len(SIZES) else f"n>{SIZES[-1]}"
-
-
-def _front_matter(build: Build) -> str:
-    rows = sum(split["rows"] for split in build.manifest["splits"].values())
-    lines = [
-        "---",
-        f"pretty_name: {quoted(build.name)}",
-        *_licence(build),
-        "size_categories:",
-        f"- {quoted(size_category(rows))}",
-    ]
-    lines += ["configs:", "- config_name: default", "  data_files:"]
-    for split in _written(build):
-        lines += [f"  - split: {split}", f"    path: {quoted(f'data/{split}-*.parquet')}"]
-    return "\n".join([*lines, "---"])
-
-
-def _written(build: Build) -> list[str]:
-    """Return the splits that have files; with an empty split, `datasets` loads nothing."""
-    return [name for name, split in build.manifest["splits"].items() if split["shards"]]
-
-
-def _licence(build: Build) -> list[str]:
-    """Return the lines of a licence shared by all sources; none otherwise."""
-    named = {source["licence"] for source in build.manifest["sources"]}
-    licence = next(iter(named)) if len(named) == 1 else None
-    if not licence:
-        return []
-    if licence.lower() in LICENCES:
-        return [f"license: {quoted(licence.lower())}"]
-    return ['license: "other"', f"license_name: {quoted(licence)}"]
-
-
-def quoted(text: str) -> str:
-    """Write a YAML string; JSON's are YAML's."""
-    return json.dumps(coded(text), ensure_ascii=False)
-
-
 def _opening(build: Build) -> str:
     counts = ", ".join(f"{split['rows']:,} in {name}" for name, split in build.manifest["splits"].items())
     total = build.funnel.row(-1, named=True)
     sources = counted(len(build.sources), "source")
     kept = f"of which {total['kept']:,} were kept"
-    lines = "`ledger/` has one line for each row read"
+    lines = "in the build folder, `ledger/` has one line for each row read"
     if build.paired:
         kept = f"of which {total['paired']:,} gave {total['pairs']:,} pairs; {total['kept']:,} rows were kept"
         lines += ", `pairs/` one for each pair"
@@ -139,20 +81,20 @@ def _opening(build: Build) -> str:
 
 
 def _load(build: Build) -> str:
-    first = _written(build)[0]
+    first = written_splits(build)[0]
     columns = ", ".join(f"`{name}`" for name in build.kept().collect_schema().names())
     return f"""## Load
 
 ```python
 from datasets import load_dataset
 
-rows = load_dataset("path/to/this/folder", split="{first}")
+rows = load_dataset("DATA_SET", split="{first}")  # this folder or, on the Hub, OWNER/NAME
 ```
 
 ```python
 import polars as pl
 
-rows = pl.scan_parquet("path/to/this/folder/data/{first}-*.parquet")
+rows = pl.scan_parquet("DATA_SET/data/{first}-*.parquet")  # on the Hub, hf://datasets/OWNER/NAME
 ```
 
 Columns: {columns}."""

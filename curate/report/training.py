@@ -12,8 +12,9 @@ import polars as pl
 
 from curate.errors import BuildFolderError
 from curate.preflight.hardware import LINEAGE
+from curate.report.card_metadata import quoted
 from curate.report.charts import chart
-from curate.report.run_card import cell, code, quoted, table
+from curate.report.run_card import cell, code, table
 from curate.report.templates import templates
 
 LOG: Final = "training.jsonl"

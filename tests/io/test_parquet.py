@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.io.parquet import needed_row_groups, read_columns
+from curate.io.parquet import needed_row_groups, parquet_options, read_columns
 
 
 def metadata(values: list[Any], size: int, kind: pa.DataType | None = None, **options: Any) -> pq.FileMetaData:  # noqa: ANN401
@@ -74,3 +74,12 @@ def test_columns_are_those_below_a_name() -> None:
     assert read_columns(meta, ["a"]) == [0]
     assert read_columns(meta, ["c", "ab"]) == [1, 2]
     assert read_columns(meta, None) == [0, 1, 2]
+
+
+def test_a_row_is_found_without_its_row_group() -> None:
+    """The viewer of the Hub reads single pages, for which every column has an index."""
+    table = pa.table({"id": ["a"], "messages": [[{"role": "user", "content": "Hi"}]]})
+    out = io.BytesIO()
+    pq.write_table(table, out, **parquet_options(table.schema))
+    group = pq.read_metadata(out).row_group(0)
+    assert [group.column(i).has_offset_index for i in range(group.num_columns)] == [True, True, True]

@@ -127,10 +127,10 @@ def read_card(text: str) -> tuple[DatasetCard, CardYaml]:
         said = CardYaml(fault=" ".join(str(error).split()))
     heading = _HEADING.search(body)
     licences = [said.license] if isinstance(said.license, str) else said.license or []
-    other = said.license_name and "other" in licences
+    named = [(one == "other" and said.license_name) or one for one in licences]
     return DatasetCard(
         title=said.pretty_name or (heading[1].strip() if heading else None),
-        licence=said.license_name if other else ", ".join(licences) or None,
+        licence=", ".join(named) or None,
         licence_link=said.license_link,
         citation="\n\n".join(_entries(body)) or None,
         asks=tuple(said.extra_gated_fields or ()),
