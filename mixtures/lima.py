@@ -17,15 +17,20 @@ PUBLISHED = {
 }
 
 
-def lima(*, scale: float = 1.0, clean: bool = False, revision: str | None = None) -> c.Mixture:
+def lima(
+    *,
+    scale: float = 1.0,
+    clean: bool = False,
+    evals: tuple[c.EvalSet, ...] = c.evals("alpaca_eval", "mt_bench", "truthful_qa"),
+    revision: str | None = None,
+) -> c.Mixture:
     """Return the mixture; `revision` is the commit of the Hub, or None for the newest."""
-    published = {name: said.at(scale) for name, said in PUBLISHED.items()}
+    said = PUBLISHED["lima"].at(scale)
     rows = c.hub("GAIR/lima", c.alternating("conversations", odd="cut"), files="train.jsonl", revision=revision)
-    steps = [c.dedup(), c.decontaminate(c.evals("alpaca_eval", "mt_bench", "truthful_qa"))] if clean else []
     return c.Mixture(
         name="lima",
+        sources=[c.Source("lima", rows, before=None if scale == 1 else c.Rows(said.rows))],
+        steps=[c.dedup(), c.decontaminate(evals)] if clean else [],
         seed=42,
-        sources=[c.Source("lima", rows)],
-        steps=steps,
-        published=published,
+        published={"lima": said},
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from tests.support.replicas import Row, built_twice, full_size, recipe, repository, sampled, text
+from tests.support.replicas import QUESTION, Row, built_clean, built_twice, full_size, recipe, repository, sampled, text
 
 
 def row(number: int, texts: int) -> Row:
@@ -34,3 +34,11 @@ def test_a_replica_builds_as_published(tmp_path: Path) -> None:
 
 def test_the_plan_at_full_size() -> None:
     assert full_size(recipe("lima")) == sampled(recipe("lima")) == {"lima": 1_030}
+
+
+def test_the_clean_rows(tmp_path: Path) -> None:
+    leaked = {"conversations": [QUESTION, text("a")], "source": "wikihow"}
+    replica = repository({"train.jsonl": [*TRAIN, leaked, TRAIN[0] | {"source": "wikihow"}]}, gated=True)
+    build = built_clean("lima", {"GAIR/lima": replica}, tmp_path)
+    assert sorted(build.dropped()["step"]) == ["decontaminate", "dedup"]
+    assert build.reproduction()["rows"].to_list() == [10, 10]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.replicas import Row, built_twice, full_size, recipe, repository, text
+from tests.support.replicas import QUESTION, Row, built_clean, built_twice, full_size, recipe, repository, text
 
 TREES: Final = 86
 
@@ -89,3 +89,12 @@ def test_the_other_release_by_rank(tmp_path: Path) -> None:
     build = built_twice("oasst", OASST, tmp_path, release="oasst2", by="rank")
     last = build.kept().collect()["messages"].list.last().struct.field("content")
     assert sorted(last) == sorted(text(f"oasst {i}b") for i in range(TREES))
+
+
+def test_the_clean_rows(tmp_path: Path) -> None:
+    trees = [tree(i) for i in range(20)]
+    trees[3]["prompt"]["text"] = QUESTION
+    trees.append(tree(4) | {"message_tree_id": "again"})
+    replica = repository({"2023-04-12_oasst_ready.trees.jsonl.gz": trees})
+    build = built_clean("oasst", {"OpenAssistant/oasst1": replica}, tmp_path)
+    assert sorted(build.dropped()["step"]) == ["decontaminate", "dedup", "shape", "shape"]

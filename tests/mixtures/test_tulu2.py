@@ -17,16 +17,25 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
 import pytest
 
-from curate.cli.mixture_file import run_file
-from curate.cli.mixture_recipes import recipes_folder
-from curate.evalsets.evals import evals
 from curate.mix.published import scaled
 from curate.mix.spec import Rows
 from curate.result.build import Build
 from tests.support.hub_server import serving
-from tests.support.replicas import Row, built_twice, chat, full_size, recipe, repository, sampled, text
+from tests.support.replicas import (
+    QUESTION,
+    Row,
+    built_clean,
+    built_twice,
+    chat,
+    full_size,
+    recipe,
+    repository,
+    sampled,
+    text,
+)
 
 PUBLISHED: Final = {
     "flan_v2": 50_000, "cot": 50_000, "oasst1": 7_708, "sharegpt": 114_046, "gpt4_alpaca": 20_000,
@@ -140,11 +149,6 @@ COMPONENTS: Final = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def tulu2() -> Any:  # noqa: ANN401
-    return run_file(recipes_folder() / "tulu2.py").tulu2
-
-
 def test_the_plan_at_full_size_is_the_published_one() -> None:
     published = recipe("tulu2")
     assert full_size(published) == KEPT
@@ -195,17 +199,18 @@ def test_replicas_of_the_components_build(tmp_path: Path) -> None:
     assert why["wizardlm"].endswith("random sample, not published")
 
 
-def test_the_clean_mixture_says_what_it_removed(tulu2: Any, tmp_path: Path) -> None:  # noqa: ANN401
-    question = "How many lanterns hang above the long stone bridge of the old harbour at night?"
-    (tmp_path / "quiz.jsonl").write_text(f'{{"id": "1", "ask": "{question}"}}\n')
-    quiz = evals.files(tmp_path / "quiz.jsonl", question="ask", id="id")
-    leaked = {"dataset": "flan_v2", "id": "leaked", "messages": chat("leaked", 2, user=question)}
+def test_the_clean_mixture_says_what_it_removed(tmp_path: Path) -> None:
+    leaked = {"dataset": "flan_v2", "id": "leaked", "messages": chat("leaked", 2, user=QUESTION)}
     again = {"dataset": "open_orca", "id": "again", "messages": ROWS[3]["messages"]}
     replica = repository({"data/train-0.parquet": [leaked, again, *ROWS]})
-    with serving({"allenai/tulu-v2-sft-mixture": replica}) as hub, hub.here(tmp_path / "hf"):
-        build = tulu2(clean=True, evals=quiz, revision=None).build(tmp_path / "b", quiet=True)
-    dropped = {line["id"]: line["step"] for line in build.dropped().to_dicts()}
-    assert dropped == {"leaked": "decontaminate", "again": "dedup"}
+    build = built_clean("tulu2", {"allenai/tulu-v2-sft-mixture": replica}, tmp_path, revision=None)
+    assert {line["id"]: line["step"] for line in build.dropped().to_dicts()} == {
+        "leaked": "decontaminate",
+        "again": "dedup",
+    }
+    assert build.overlap("dedup").select("source", "kept_source", "rows").rows() == [("open_orca", "flan_v2", 1)]
+    found = build.contamination().filter(pl.col("rows") > 0)
+    assert found.select("source", "eval", "rows").rows() == [("flan_v2", "quiz", 1)]
 
 
 @pytest.mark.skipif(os.environ.get("HYPOTHESIS_PROFILE") != "ci", reason="installs a wheel: runs in CI")

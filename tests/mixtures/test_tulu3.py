@@ -11,17 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from curate.cli.mixture_file import run_file
-from curate.cli.mixture_recipes import recipes_folder
-from curate.evalsets.evals import evals
 from curate.mix.published import scaled
 from curate.mix.spec import Rows
-from tests.support.hub_server import Repository, serving
-from tests.support.replicas import Row, built_twice, chat, full_size, recipe, repository, sampled, text
+from tests.support.hub_server import Repository
+from tests.support.replicas import (
+    QUESTION,
+    Row,
+    built_clean,
+    built_twice,
+    chat,
+    full_size,
+    recipe,
+    repository,
+    sampled,
+    text,
+)
 
 SFT: Final = {
     "hard_coded": 240, "oasst1": 7_132, "no_robots": 9_500, "wildchat": 100_000, "flan_v2": 89_982, "sciriff": 10_000,
@@ -37,11 +45,6 @@ BOTH: Final = {
 }  # fmt: skip
 PAIRS: Final = {"8b": BOTH | {"persona_if": 19_890}, "70b": BOTH | {"wildchat_unused": 82_783}}
 """arXiv 2411.15124, table 15."""
-
-
-@pytest.fixture(scope="module")
-def tulu3_sft() -> Any:  # noqa: ANN401
-    return run_file(recipes_folder() / "tulu3_sft.py").tulu3_sft
 
 
 def test_the_plan_at_full_size_is_table_7() -> None:
@@ -71,19 +74,15 @@ def test_a_replica_of_the_sft_mixture_builds(tmp_path: Path) -> None:
     assert (licences["no_robots"], licences["table_gpt"], licences["flan_v2"]) == ("cc-by-nc-4.0", "mit", "odc-by")
 
 
-def test_the_clean_sft_mixture_says_what_it_removed(tulu3_sft: Any, tmp_path: Path) -> None:  # noqa: ANN401
-    question = "How many lanterns hang above the long stone bridge of the old harbour at night?"
-    (tmp_path / "quiz.jsonl").write_text(f'{{"id": "1", "ask": "{question}"}}\n')
-    quiz = evals.files(tmp_path / "quiz.jsonl", question="ask", id="id")
+def test_the_clean_sft_mixture_says_what_it_removed(tmp_path: Path) -> None:
     rows = sft_rows(0.001)
     last = {row["source"]: row for row in rows}["ai2-adapt-dev/tulu_v3.9_aya_100k"]
     planted = [
-        {**last, "id": "leaked", "messages": chat("leaked", user=question)},
+        {**last, "id": "leaked", "messages": chat("leaked", user=QUESTION)},
         {**last, "id": "again", "messages": rows[1]["messages"]},
     ]
     replica = repository({"data/train-0.parquet": [*rows, *planted]})
-    with serving({"allenai/tulu-3-sft-mixture": replica}) as hub, hub.here(tmp_path / "hf"):
-        build = tulu3_sft(clean=True, evals=quiz).build(tmp_path / "b", quiet=True)
+    build = built_clean("tulu3_sft", {"allenai/tulu-3-sft-mixture": replica}, tmp_path)
     assert {line["id"]: line["step"] for line in build.dropped().to_dicts()} == {
         "leaked": "decontaminate",
         "again": "dedup",
@@ -142,3 +141,20 @@ def test_the_ready_mixture_of_pairs_builds(tmp_path: Path) -> None:
     replicas = {"allenai/llama-3.1-tulu-3-8b-preference-mixture": replica}
     build = built_twice("tulu3_preference", replicas, tmp_path, scale=0.001, ready=True)
     assert build.reproduction()["rows"].to_list() == [271, 271]
+
+
+def test_clean_pairs_teach_something(tmp_path: Path) -> None:
+    rows = [{k: v for k, v in pair("ready", i).items() if "_" not in k} for i in range(60)]
+    rows[0]["chosen"] = rows[0]["rejected"]
+    rows[1] |= {"prompt": rows[2]["prompt"], "chosen": rows[2]["rejected"], "rejected": rows[2]["chosen"]}
+    for side in ("chosen", "rejected"):
+        rows[3][side] = [{"role": "user", "content": QUESTION}, rows[3][side][1]]
+    rows[3]["prompt"] = QUESTION
+    replica = repository({"data/train-0.parquet": rows})
+    replicas = {"allenai/llama-3.1-tulu-3-8b-preference-mixture": replica}
+    build = built_clean("tulu3_preference", replicas, tmp_path, ready=True)
+    why = {line["id"]: line["step"] for line in build.dropped().to_dicts()}
+    assert why.pop("ready_0") == "lint_pairs"
+    assert why.pop("ready_3") == "decontaminate"
+    assert set(why.values()) == {"contradictions"}
+    assert set(why) <= {"ready_1", "ready_2"}

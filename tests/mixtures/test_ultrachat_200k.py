@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.replicas import Row, built_twice, chat, full_size, recipe, repository, text
+from tests.support.replicas import QUESTION, Row, built_clean, built_twice, chat, full_size, recipe, repository, text
 
 SPLITS: Final = {"train_sft": 207_865, "test_sft": 23_110, "train_gen": 256_032, "test_gen": 28_304}
 
@@ -81,3 +81,11 @@ def test_the_raw_dialogues_are_put_right_as_zephyr_says(tmp_path: Path) -> None:
     why = build.reproduction().filter(source="ultrachat")["why"].item()
     assert why.startswith("437 rows were asked for")
     assert build.funnel.filter(source="ultrachat")["rows"].item() == 437
+
+
+def test_the_clean_rows(tmp_path: Path) -> None:
+    leaked = published("leaked", 0) | {"messages": chat("leaked", user=QUESTION)}
+    rows = [*(published("train_sft", i) for i in range(20)), leaked, published("train_sft", 3) | {"prompt_id": "again"}]
+    replica = repository({"data/train_sft-0.parquet": rows}, configs={"default": {"train_sft": "data/train_sft-*"}})
+    build = built_clean("ultrachat_200k", {"HuggingFaceH4/ultrachat_200k": replica}, tmp_path)
+    assert sorted(build.dropped()["step"]) == ["decontaminate", "dedup"]

@@ -19,7 +19,7 @@ import gzip
 import io
 import json
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml  # type: ignore[import-untyped]  # comes with the client of the Hub
 
-from curate.cli.mixture_recipes import mixtures_in
+from curate.cli.mixture_file import run_file
+from curate.cli.mixture_recipes import mixtures_in, recipes_folder
+from curate.evalsets.evals import evals
+from curate.evalsets.items import EvalSet
 from curate.mix.plan import Stock, plan
 from curate.mix.spec import Rows, Source
 from curate.mixture import Mixture
@@ -42,6 +45,8 @@ WORDS: Final = (
     "garden", "thunder", "saddle", "basket", "compass", "feather", "anchor", "blanket", "mirror", "barrel", "ribbon",
     "kettle", "shadow", "valley", "island", "forest", "desert", "castle", "village", "market", "window",
 )  # fmt: skip
+
+QUESTION: Final = "How many lanterns hang above the long stone bridge of the old harbour at night?"
 
 
 def text(seed: str, words: int = 12) -> str:
@@ -99,6 +104,25 @@ def recipe(name: str, **settings: object) -> Mixture:
     """Return the mixture of a recipe, as `curate build NAME --set SETTING=VALUE` declares it."""
     (mixture,) = mixtures_in(name, {key: str(value) for key, value in settings.items()})
     return mixture
+
+
+def function(name: str) -> Callable[..., Mixture]:
+    """Return the function of a recipe, which also takes what is no text, such as eval sets."""
+    found: Callable[..., Mixture] = getattr(run_file(recipes_folder() / f"{name}.py"), name)
+    return found
+
+
+def quiz(folder: Path) -> tuple[EvalSet, ...]:
+    """Return an eval set of one item, `QUESTION`."""
+    (folder / "quiz.jsonl").write_text(json.dumps({"id": "1", "ask": QUESTION}))
+    return evals.files(folder / "quiz.jsonl", question="ask", id="id")
+
+
+def built_clean(name: str, replicas: Mapping[str, Repository], folder: Path, **settings: object) -> Build:
+    """Build the clean variant of a recipe on replicas, held against `QUESTION`."""
+    gated = {one for one, replica in replicas.items() if replica.gated}
+    with serving(replicas, tokens={TOKEN: gated}) as hub, hub.here(folder / "hf", token=TOKEN):
+        return function(name)(clean=True, evals=quiz(folder), **settings).build(folder / "clean", quiet=True)
 
 
 def built_twice(name: str, replicas: Mapping[str, Repository], folder: Path, **settings: object) -> Build:
