@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from curate.report.highlights import Hit, Span, cut
 from curate.result.build import Build
 from curate.result.folder import check_known, named_rows
+from curate.result.reproduction import AGAINST
 from curate.rows.schema import Kind
 from curate.rows.segments import OF_CALL, SIDES
 
@@ -33,9 +34,6 @@ AT_ONCE: Final = 16
 
 NAME, ARGUMENTS = OF_CALL[:2]
 """How the place of a hit ends that is in the name of a call, or in its arguments."""
-
-AGAINST: Final = "against"
-"""The source name of rows that a step compares with, and that are not part of the build."""
 
 
 class Turn(NamedTuple):

@@ -31,6 +31,7 @@ def card(build: Build) -> str:
         _opening(build),
         _load(build),
         *_tables(build),
+        *_overlap(build),
         *(_contamination(build, label) for label in build.steps_with("contamination")),
         *_finding_tables(build),
         _steps(build),
@@ -127,6 +128,17 @@ def _languages(build: Build) -> list[str]:
         return []
     shown = build.languages.with_columns(percent("read_share"), percent("kept_share"))
     return [f"## Languages\n\nRows of each source, read and kept; *und* is too short to identify.\n\n{table(shown)}"]
+
+
+def _overlap(build: Build) -> list[str]:
+    """Return a section for each dedup step that dropped rows: which source repeats which, the most rows first."""
+    text = "Dropped rows by source, and the source of the rows that are kept in their place. Share: of the rows read."
+    parts = []
+    for label in build.steps_with("duplicates"):
+        found = build.overlap(label).sort(["rows", "source", "kept_source"], descending=[True, False, False])
+        lines = table(found.head(LINES).with_columns(percent("share")))
+        parts += [f"## Duplicates: {cell(label)}\n\n{text}\n\n{lines}"] if found.height else []
+    return parts
 
 
 def _contamination(build: Build, label: str) -> str:

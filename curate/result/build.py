@@ -104,14 +104,14 @@ class Build(BuildFolder):
 
         Columns: `source`, `published` and `published_kept` (rows before and after the published filters), `read` (rows
         of the source that this build read), `dropped` (by all of its steps; `funnel` has each), `rows` (in the data
-        files), `difference` (`rows` less what was published in the end), `why`, and `cite` (where the figures were
-        read). A source that was published and is not in the mixture has null counts; one that was not published has
-        null figures.
+        files), `difference` (`rows` less what was published in the end), `why` (also how many rows are duplicates of
+        those of other sources, see `overlap`), and `cite` (where the figures were read). A source that was published
+        and is not in the mixture has null counts; one that was not published has null figures.
 
         Raises:
             CallError: Nothing was published of the mixture: it has no `published=`.
         """
-        return reproduction(self.manifest, self.funnel)
+        return reproduction(self.manifest, self.funnel, map(self.overlap, self.steps_with("duplicates")))
 
     @cached_property
     def licences(self) -> pl.DataFrame:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
 
 from curate.errors import CallError
 
+AGAINST = "against"
+"""The source name of rows that a step compares with, and that are not part of the build."""
+COUNTED = ("source", "kept_source", "rows")
 SCHEMA = {
     "source": pl.String,
     "published": pl.Int64,
@@ -22,8 +26,8 @@ SCHEMA = {
 }
 
 
-def reproduction(manifest: Mapping[str, Any], counts: pl.DataFrame) -> pl.DataFrame:
-    """Return the lines of `Build.reproduction`, from the manifest and the funnel of a build.
+def reproduction(manifest: Mapping[str, Any], counts: pl.DataFrame, overlaps: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Return the lines of `Build.reproduction`, from the manifest of a build, its funnel, and what `Build.overlap` has.
 
     Raises `CallError` if nothing was published of its mixture.
     """
@@ -33,8 +37,9 @@ def reproduction(manifest: Mapping[str, Any], counts: pl.DataFrame) -> pl.DataFr
     funnel = {line["source"]: line for line in counts.to_dicts()}
     plans = {source["name"]: source["plan"] for source in manifest["sources"]}
     steps = [step["label"] for step in manifest["steps"]]
+    also = _also_in(overlaps)
     lines = [
-        _line(name, published.get(name), funnel.get(name), plans.get(name), steps)
+        _line(name, published.get(name), funnel.get(name), plans.get(name), steps, also.get(name, []))
         for name in dict.fromkeys([*published, *plans])
     ]
     frame = pl.DataFrame(lines, schema=SCHEMA)
@@ -58,6 +63,7 @@ def _line(
     line: Mapping[str, Any] | None,
     plan: Mapping[str, Any] | None,
     steps: list[str],
+    also: list[str],
 ) -> dict[str, Any]:
     dropped = {} if line is None else {step: line[step] for step in steps if line.get(step)}
     rows = None if line is None else line["rows"]
@@ -70,7 +76,7 @@ def _line(
         "dropped": None if line is None else sum(dropped.values()),
         "rows": rows,
         "difference": None if rows is None or expected is None else rows - expected,
-        "why": "; ".join(_reasons(said, rows, dropped, plan)),
+        "why": "; ".join([*_reasons(said, rows, dropped, plan), *also]),
         "cite": "" if said is None else said["cite"],
     }
 
@@ -99,3 +105,16 @@ def _reasons(
     if not found:
         found.append(f"the source has {plan['available']:,} rows now")
     return [*found, *sample, *note]
+
+
+def _also_in(overlaps: Iterable[pl.DataFrame]) -> dict[str, list[str]]:
+    """Return, for each source, how many of its rows were dropped as duplicates of rows of which other source."""
+    found: dict[str, list[str]] = {}
+    counts = Counter[tuple[str, str]]()
+    for frame in overlaps:
+        counts.update({(source, kept): rows for source, kept, rows in frame.select(COUNTED).rows()})
+    for (source, kept), rows in sorted(counts.items(), key=lambda one: (-one[1], one[0])):
+        if source != kept:
+            where = "other builds" if kept == AGAINST else kept
+            found.setdefault(source, []).append(f"{rows:,} {'row is' if rows == 1 else 'rows are'} also in {where}")
+    return found

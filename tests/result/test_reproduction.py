@@ -11,6 +11,8 @@ from curate.mix.published import Published
 from curate.mix.spec import Rows
 from curate.mixture import Mixture
 from curate.result.build import Build
+from curate.steps.dedup.dedup import dedup
+from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.refusals.refusals import refusals
 from tests.support.build_data import built, chat, chats, source
 
@@ -67,6 +69,35 @@ def test_page_and_card_show_it(found: Build) -> None:
     for text in (page, card):
         assert "Against what was published" in text
         assert "source gone: taken down in 2024" in text
+
+
+def test_rows_that_are_in_several_sources_are_named(tmp_path: Path) -> None:
+    other = built(tmp_path / "other", source("other", chats(2, 50)))
+    made = built(
+        tmp_path / "out",
+        source("flan", chats(10)),
+        source("orca", [*chats(6, 7), *chats(3, 30)]),
+        source("more", [*chats(1), *chats(5, 12), *chats(1, 40), *chats(1, 50)]),
+        steps=(exact_dedup(), dedup(against=other)),
+        published={"flan": Published(10), "orca": Published(9), "more": Published(8)},
+    )
+    why = dict(made.reproduction().select("source", "why").rows())
+    assert why == {
+        "flan": "same count",
+        "orca": "filter differs: exact_dedup drops 3; 3 rows are also in flan",
+        "more": "filter differs: exact_dedup drops 2, dedup drops 1; 1 row is also in other builds; "
+        "1 row is also in flan; 1 row is also in orca",
+        "total": "",
+    }
+    assert made.overlap("exact_dedup").select("source", "kept_source", "rows").rows() == [
+        ("more", "flan", 1),
+        ("more", "orca", 1),
+        ("orca", "flan", 3),
+    ]
+    page, card = (made.path / "report.html").read_text(), (made.path / "README.md").read_text()
+    assert all("3 rows are also in flan" in text for text in (page, card))
+    assert "## Duplicates: exact_dedup" in card
+    assert "| orca | flan | 3 | 33.3 % |" in card
 
 
 def test_what_was_published_decides_nothing(tmp_path: Path, found: Build) -> None:
