@@ -112,19 +112,18 @@ def composition(frame: pl.DataFrame, *, estimated: bool) -> HtmlTable:
 
 
 def reproduction(frame: pl.DataFrame) -> HtmlTable:
-    """Return `Build.reproduction` as a table; where a figure was read is a title of its own column."""
-    names = ("source", "published", "after its filters", "read", "dropped", "rows", "difference", "why", "read in")
+    """Return `Build.reproduction` as a table, without the column that says where figures were read."""
+    names = ("source", "published", "after its filters", "read", "dropped", "rows", "difference")
     rows = []
     for line in frame.to_dicts():
         known = [line[name] for name in ("published", "published_kept", "read", "dropped", "rows")]
         counts = [TableCell("") if value is None else _count(value) for value in known]
         off = line["difference"]
         differs = TableCell("" if off is None else f"{off:+,}" if off else "0", "short" if off else "")
-        cells = [_name(line["source"]), *counts, differs, _name(line["why"]), _name(line["cite"])]
+        cells = [_name(line["source"]), *counts, differs, TableCell(line["why"], "words")]
         rows.append(TableRow(cells, line["source"] == "total"))
-    return HtmlTable(
-        [TableCell(name, "name" if name in {"source", "why", "read in"} else "wrap") for name in names], rows
-    )
+    heads = [TableCell(name, "wrap") for name in names[1:]]
+    return HtmlTable([_name("source"), *heads, TableCell("why", "words")], rows)
 
 
 def licences(frame: pl.DataFrame, use: str | None) -> HtmlTable:
