@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.cli.mixture_recipes import mixtures_in, recipe_names, recipes
+from curate.cli.mixture_recipes import mixtures_in, recipe_names, recipes, recipes_folder
 from curate.errors import CallError
 from curate.mix.spec import Rows
 
@@ -83,3 +83,8 @@ def test_every_recipe_is_listed_with_its_mixture() -> None:
             name in {source.name for source in one.mixture.sources} or said.gone
             for name, said in one.mixture.published.items()
         )
+
+
+def test_a_recipe_is_read_in_one_sitting() -> None:
+    lines = {file.name: len(file.read_text().splitlines()) for file in recipes_folder().glob("*.py")}
+    assert {name: count for name, count in lines.items() if count > 80} == {}
