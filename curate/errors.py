@@ -13,6 +13,7 @@ CurateError
     ├── ConservationError            fates that do not add up to the rows read (a defect of `curate`)
     ├── BuildFolderError             a build folder that is missing, taken, incomplete or cannot be written
     ├── ExportError                  rows that a trainer cannot take as they are, or a folder that is taken
+    ├── PushError                    the Hub does not take a build, or cannot be reached
     └── PreflightError               training on the build would be silently wrong
 
 A message says what is wrong, where, what exists, and what to do.
@@ -79,6 +80,10 @@ class BuildFolderError(BuildError):
 
 class ExportError(BuildError):
     """A trainer cannot take rows of a build as they are, or the folder of an export is taken."""
+
+
+class PushError(BuildError):
+    """The Hub does not take a build, or cannot be reached; what was uploaded is kept for the next push."""
 
 
 class PreflightError(BuildError):

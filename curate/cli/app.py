@@ -17,6 +17,7 @@ import typer
 from rich.text import Text
 
 from curate.cli.console import DEBUG, Commands, Lazy, show_parts, surprise
+from curate.cli.push import push
 from curate.errors import CallError, EmptyBuildError
 
 if TYPE_CHECKING:
@@ -262,6 +263,9 @@ def export(
     files = ", ".join(made.record["files"])
     show_parts(terminal.frame_table(made.counts), *map(Text, made.notes))
     show_parts(Text(f"The export is in {made.path}: {files}"))
+
+
+app.command()(push)
 
 
 @app.command()

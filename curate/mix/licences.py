@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
 Use: TypeAlias = Literal["commercial"]
@@ -17,6 +17,12 @@ ALLOWING: Final = re.compile(
 """How names of licences begin that allow commercial use, some of them with duties."""
 
 FORBIDDING: Final = re.compile(r"(^|[^a-z])(nc|non-?commercial|research-only)([^a-z]|$)")
+
+ALIKE: Final = re.compile(r"(^|[^a-z])(sa|gpl|agpl|lgpl|odbl|sharing)([^a-z]|$)")
+"""Names of licences that ask for their own terms on what is made of the data."""
+
+DERIVING: Final = re.compile(r"(^|[^a-z])nd([^a-z]|$)")
+"""Names of licences that do not allow derivatives."""
 
 
 def verdict(licence: str | None, use: Use) -> Verdict:  # noqa: ARG001  there is one use so far
@@ -49,3 +55,25 @@ def licence_notes(source: str, licences: Mapping[str, int], use: Use | None) -> 
         elif said == "not stated":
             known = f"{what}, {name}, may or may not allow {use} use: read it" if name else f"{what} is not stated"
             yield f"source {source!r}: {known}"
+
+
+def roll_up(names: Iterable[str]) -> Iterator[str]:
+    """Say what follows for a set whose rows have these licences (empty: none is stated), where they are several.
+
+    >>> list(roll_up(["mit", "cc-by-sa-4.0", "cc-by-nc-4.0"]))[1]
+    'cc-by-sa-4.0 asks for its own terms on what is made of the rows, and cc-by-nc-4.0 limits their use'
+    """
+    several = sorted(set(names))
+    if len(several) > 1:
+        shown = ", ".join(name or "not stated" for name in several)
+        yield f"rows are under {len(several)} licences, all of which whoever uses the set keeps to: {shown}"
+    alike = [name for name in several if ALIKE.search(name.lower())]
+    limiting = [name for name in several if FORBIDDING.search(name.lower()) and name not in alike]
+    if alike and limiting:
+        asks = f"{alike[0]} asks for its own terms on what is made of the rows"
+        yield f"{asks}, and {limiting[0]} limits their use"
+    yield from (
+        f"{name} does not allow changed versions to be passed on, and a mixture may be one"
+        for name in several
+        if DERIVING.search(name.lower())
+    )

@@ -18,6 +18,8 @@ from curate.engine.manifest import file_hash
 from curate.engine.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
 from curate.export.export import Choices, Export, Trainer, export
+from curate.mix.licences import licence_notes, roll_up
+from curate.result.push import Destination, Pushed, files_of, push
 from curate.rows.parts import body_of
 from curate.rows.schema import Kind
 from curate.rows.segments import On, check_on, segments
@@ -187,6 +189,64 @@ class BuildFolder:
         target = Path("export") / f"{self.name}-{to}" if out is None else Path(out)
         splits = filled if split is None else [split]
         return export(self.path, self.manifest, to, target, splits=splits, choices=choices, overwrite=overwrite)
+
+    def push(
+        self,
+        repository: str,
+        *,
+        private: bool = True,
+        revision: str | None = None,
+        with_ledger: bool = False,
+        with_dropped: bool = False,
+    ) -> Pushed:
+        """Make the build a data set on the Hub; needs `curate[datasets]`, and a token (`HF_TOKEN` or `hf auth login`).
+
+        Data files, card, manifest and page go there in one commit, the page without texts of rows: those of dropped
+        rows hold what was dropped for a reason, such as secrets. What the Hub has is not sent again, so a second push
+        of the same build sends nothing, and one after a cut connection goes on. Files of an earlier push that this
+        build does not have are deleted; all others stay.
+
+        Args:
+            repository: `owner/name`; made if it is not there.
+            private: Make it for your eyes only; a public one that is there is then an error.
+            revision: The branch, made if it is not there. None is main.
+            with_ledger: Push ledger, pairs and tables of steps too. They have excerpts of rows that could not be read,
+                and the phrases that matched.
+            with_dropped: Push the texts of dropped rows too, and the page as it is.
+
+        Returns:
+            The address, the commit, the paths that were sent and deleted, and notes: licences that are several or do
+            not allow the use of the mixture, and rows with eval items.
+
+        Raises:
+            CallError: `repository` is no name of one.
+            BuildFolderError: The folder is no whole build, or was changed since.
+            PushError: There is no token, the Hub refuses it, fails or cannot be reached, somebody else changes the
+                repository, or it holds data that no push wrote.
+        """
+        self.verify()
+        files = files_of(self.path, with_ledger=with_ledger, with_dropped=with_dropped)
+        message = f"Build {self.name}, fingerprint {self.manifest['fingerprint'][:12]}"
+        return push(files, Destination(repository, revision, private), message, self._push_notes())
+
+    def _push_notes(self) -> Iterator[str]:
+        """Say what whoever gets the rows should know: what their licences come to, and eval items in them."""
+        counts: list[tuple[str, dict[str, int]]] = [
+            (source["name"], source.get("licences") or {source["licence"] or "": 0})
+            for source in self.manifest["sources"]
+            if source["fates"].get("kept") or source.get("pairs", {}).get("fates", {}).get("kept")
+        ]
+        yield from roll_up(name for _, licences in counts for name in licences)
+        for source, licences in counts:
+            yield from licence_notes(source, licences, self.manifest.get("use"))
+        kept = self.lines.filter(pl.col("fate") == "kept").select("source", "id")
+        for label in self.steps_with("contamination"):
+            hits = table(self.path, label, "hits").lazy()
+            rows = hits.select("source", "id").unique().join(kept, on=["source", "id"], how="semi")
+            count = rows.select(pl.len()).collect().item()
+            if count:
+                contain = "1 row contains an item" if count == 1 else f"{count:,} rows contain items"
+                yield f"{contain} of an eval set ({label}): see the card"
 
     def verify(self) -> None:
         """Check that the data files are those that the build wrote; raises `BuildFolderError` where one is not."""

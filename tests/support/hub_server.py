@@ -1,4 +1,4 @@
-"""A Hub on loopback: the API that the real clients (`huggingface_hub`, `datasets`) read data sets by.
+"""A Hub on loopback: the API that the real clients (`huggingface_hub`, `datasets`) read and write data sets by.
 
 Replicas of repositories are mappings or folders. In this process, with `huggingface_hub`:
 
@@ -11,7 +11,8 @@ In a process of its own, which `datasets` needs, as it keeps the endpoint that i
         subprocess.run([sys.executable, script], env=hub.environment(tmp_path))
 
 A `Repository` may be gated or private, and have other revisions than `main`, such as `refs/convert/parquet`;
-`hub.commit(name, files)` moves its `main`. Tokens say what they may read: `tokens={"hf_a": {"lab/gated"}}`.
+`hub.commit(name, files)` moves its `main`. Tokens say what they may read: `tokens={"hf_a": {"lab/gated"}}`; writing is
+in `hub_uploads`.
 `hub.fail("resolve/.*parquet", status=503)` lets the next request for a path that matches fail (`Failure` says how).
 `hub.requests` has every request with the bytes that were sent. Files that git would keep as LFS come by a redirect from
 a second server, as from the Hub's storage.
@@ -20,21 +21,22 @@ a second server, as from the Hub's storage.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 from unittest import mock
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml  # type: ignore[import-untyped]  # comes with the client
+
+from tests.support.hub_requests import Failure, Handler, Request
+from tests.support.hub_uploads import store, upload
 
 Tree: TypeAlias = Mapping[str, bytes] | Path
 """The files of a commit: bytes by path, or the folder that holds them."""
@@ -55,34 +57,6 @@ class Repository:
     private: bool = False
 
 
-class Request(NamedTuple):
-    """What was asked for, and what was sent: `sent` are bytes of the body."""
-
-    method: str
-    path: str
-    range: str | None
-    status: int
-    sent: int
-
-
-@dataclass
-class Failure:
-    """How requests for paths that `path` matches fail, so many `times`.
-
-    `status` is answered in place of the file, with `headers`; `cut` ends the connection after so many bytes of it; with
-    `slow`, each tenth of it waits so many seconds; `damage` changes its first byte.
-    """
-
-    path: str
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cut: int | None = None
-    slow: float = 0
-    damage: bool = False
-    times: int = 1
-    method: str = "GET"
-
-
 class Hub:
     """A running server; see the module."""
 
@@ -97,6 +71,8 @@ class Hub:
         self.refs: dict[str, dict[str, str]] = {name: {} for name in self.repositories}
         self.commits: dict[tuple[str, str], dict[str, bytes]] = {}
         self.blobs: dict[str, bytes] = {}
+        self.parts: dict[tuple[str, int], bytes] = {}
+        self.part: int | None = None
         for name, one in self.repositories.items():
             for revision, files in {"main": one.files, **one.revisions}.items():
                 self.commit(name, files, revision)
@@ -115,6 +91,33 @@ class Hub:
         self.refs[name][revision] = commit
         self.blobs |= {sha256(data): data for data in held.values()}
         return commit
+
+    def create(self, name: str, *, private: bool) -> None:
+        """Make a repository, with the file that the Hub puts there."""
+        self.repositories[name] = Repository({".gitattributes": b"*.parquet filter=lfs\n"}, private=private)
+        self.refs[name] = {}
+        self.commit(name, self.repositories[name].files)
+
+    def files(self, name: str, revision: str = "main") -> dict[str, bytes] | None:
+        """Return the files of a revision."""
+        return self.commits.get((name, self.refs[name].get(revision, revision)))
+
+    def may(self, token: str, name: str) -> bool:
+        """Return whether a token may write to a repository."""
+        return f"{name.partition('/')[0]}/*" in self.tokens.get(token, set())
+
+    def keep(self, oid: str, data: bytes) -> bool:
+        """Keep a large file; return whether its hash is what it is named by."""
+        if sha256(data) == oid:
+            self.blobs[oid] = data
+        return sha256(data) == oid
+
+    def is_large(self, path: str) -> bool:
+        return path.endswith(LFS)
+
+    def oid(self, path: str, data: bytes) -> str:
+        """Return what the Hub names a file by."""
+        return sha256(data) if self.is_large(path) else git_hash(data)
 
     def fail(self, path: str, **how: Any) -> None:  # noqa: ANN401
         """Let the next requests for paths that match fail; see `Failure`."""
@@ -160,6 +163,7 @@ def away(endpoint: str, home: Path, *, offline: bool = False, token: str | None 
         "HF_HUB_CACHE": str(home / "hub"),
         "HF_TOKEN_PATH": str(home / "token"),
         "HF_HUB_OFFLINE": offline,
+        "HF_HUB_DISABLE_XET": True,
     }
     plain = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment = plain | {"NO_PROXY": "127.0.0.1"} | ({"HF_TOKEN": token} if token else {})
@@ -176,6 +180,7 @@ def client(endpoint: str, home: Path, **environment: str) -> dict[str, str]:
     """Return the environment of a process whose Hub is at `endpoint`."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     env |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    env["HF_HUB_DISABLE_XET"] = "1"
     return env | environment
 
 
@@ -213,66 +218,30 @@ def _read(files: Tree) -> dict[str, bytes]:
     return dict(files)
 
 
-class Handler(BaseHTTPRequestHandler):
-    """What both servers share: answers that are noted, and fail where they should."""
-
-    hub: ClassVar[Hub]
-
-    def log_message(self, *_: object) -> None: ...
-
-    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        failure = self.hub.failure(self.command, self.path)
-        if failure is not None and failure.status is not None:
-            status, body, headers = failure.status, b"", dict(failure.headers)
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        sent = self._send(body, failure) if self.command != "HEAD" else 0
-        self.hub.requests.append(Request(self.command, unquote(self.path), self.headers.get("Range"), status, sent))
-
-    def _send(self, body: bytes, failure: Failure | None) -> int:
-        if failure is not None and failure.damage:
-            body = bytes([body[0] ^ 1]) + body[1:]
-        if failure is not None and failure.cut is not None:
-            body = body[: failure.cut]
-        step = max(1, len(body) // 10) if failure is not None and failure.slow else max(1, len(body))
-        for start in range(0, len(body), step):
-            time.sleep(failure.slow if failure is not None else 0)
-            self.wfile.write(body[start : start + step])
-        return len(body)
-
-    def file(self, data: bytes, **headers: str) -> None:
-        """Answer with a file, or with the range of it that is asked for."""
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
-        if wanted is None:
-            return self.answer(200, data, **headers)
-        start, end = int(wanted[1]), int(wanted[2] or len(data) - 1) + 1
-        if start >= len(data):
-            return self.answer(416, Content_Range=f"bytes */{len(data)}")
-        content = f"bytes {start}-{min(end, len(data)) - 1}/{len(data)}"
-        return self.answer(206, data[start:end], **headers, Content_Range=content)
-
-    def json(self, value: object, **headers: str) -> None:
-        self.answer(200, json.dumps(value).encode(), Content_Type="application/json", **headers)
-
-
 class Storage(Handler):
     """The storage of large files: by hash, without a token."""
 
-    def do_GET(self) -> None:
+    def fetch(self) -> None:
         if self.headers.get("Authorization"):
             return self.answer(400)  # a token must not leave the Hub
         return self.file(self.hub.blobs[urlsplit(self.path).path.lstrip("/")])
+
+    def store(self) -> None:
+        sent = self.body()
+        if sent is not None:
+            store(self, urlsplit(self.path).path.lstrip("/").split("/"), sent)
+
+    do_GET, do_PUT = fetch, store  # noqa: N815  names that the base class calls
 
 
 class Api(Handler):
     """The routes of the Hub that a data set is read by."""
 
     def route(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        sent = self.rfile.read(length).decode()
+        sent = self.body()
         parts = urlsplit(self.path).path.lstrip("/").removeprefix("api/").split("/")
+        if sent is None or (self.command == "POST" and upload(self, parts, sent)):
+            return None
         if parts[0] != "datasets" or len(parts) < 3:
             return self.answer(404)
         name, verb = "/".join(parts[1:3]), "".join(parts[3:4])
@@ -289,17 +258,17 @@ class Api(Handler):
         files = self.hub.commits.get((name, commit))
         if files is None:
             return self.answer(404, X_Error_Code="RevisionNotFound", X_Error_Message=f"Invalid rev id: {revision}")
-        return self.reply(verb, name, commit, files, unquote("/".join(parts[5:])), sent)
+        return self.reply(verb, name, commit, files, unquote("/".join(parts[5:])), sent.decode())
 
     do_GET = do_HEAD = do_POST = route  # noqa: N815  names that the base class calls
 
     def refusal(self, name: str, verb: str) -> tuple[int, str, str] | None:
         """Return why the token, or its absence, does not do: status, code and message; None if it does."""
-        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        token = self.token
         if token and token not in self.hub.tokens:
             return 401, "", "Invalid credentials in Authorization header"
         one = self.hub.repositories.get(name)
-        allowed = name in self.hub.tokens.get(token, set())
+        allowed = name in self.hub.tokens.get(token, set()) or self.hub.may(token, name)
         if one is None or (one.private and not allowed):
             return (404 if token else 401), "RepoNotFound", "Repository not found"
         if one.gated and verb == "resolve" and not allowed:  # what is in it is public

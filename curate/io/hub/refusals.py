@@ -10,7 +10,7 @@ from curate.errors import CurateError, SourceNotFoundError, did_you_mean
 
 SITE: Final = "https://huggingface.co"
 
-_TOKEN: Final = f"HF_TOKEN to a token of that account ({SITE}/settings/tokens)"
+TOKEN: Final = f"HF_TOKEN to a token of that account ({SITE}/settings/tokens)"
 _ELSEWHERE: Final = "or fetch its files elsewhere and give them to files()"
 
 
@@ -40,7 +40,7 @@ def explained(repository: str, revision: str | None) -> Iterator[None]:
         cause: BaseException = error
         while isinstance(cause, errors.LocalEntryNotFoundError) and cause.__cause__ is not None:
             cause = cause.__cause__
-        raise SourceNotFoundError(_without_token(_reason(cause, repository, revision))) from error
+        raise SourceNotFoundError(without_token(_reason(cause, repository, revision))) from error
 
 
 def _reason(error: BaseException, repository: str, revision: str | None) -> str:
@@ -83,22 +83,22 @@ def _gated(repository: str) -> str:
     asks = (said and said.get("extra_gated_fields")) or ()
     form = f" (it asks for: {', '.join(asks)})" if asks else ""
     accept = f"{repository} is gated: its terms are accepted at {SITE}/datasets/{repository}{form}."
-    if _has_token():
+    if has_token():
         return (
             f"{accept} The account of the token in use has no access: accept them with that account, wait where its "
             f"owners decide, and see that the token may read gated repositories ({SITE}/settings/tokens)"
         )
-    return f"{accept} Then set {_TOKEN}"
+    return f"{accept} Then set {TOKEN}"
 
 
 def _missing(repository: str) -> str:
     place = f"{SITE}/datasets/{repository}"
-    if _has_token():
+    if has_token():
         return (
             f"there is no data set {repository} on the Hub, or the account of the token in use may not read it: {place}"
         )
     return (
-        f"there is no data set {repository} on the Hub, or it is private: see {place}. If it is private, set {_TOKEN} "
+        f"there is no data set {repository} on the Hub, or it is private: see {place}. If it is private, set {TOKEN} "
         "that may read it"
     )
 
@@ -107,7 +107,7 @@ def _status(repository: str, status: int, said: str) -> str:
     if status == 401:
         return f"the Hub does not accept the token: correct HF_TOKEN, or make a new one at {SITE}/settings/tokens"
     if status == 429:
-        more = "" if _has_token() else ", or set HF_TOKEN, which raises the limit"
+        more = "" if has_token() else ", or set HF_TOKEN, which raises the limit"
         return f"{repository}: the Hub allows no more requests for now (429), also after waiting. Try later{more}"
     if status >= 500:
         return f"{repository}: the Hub fails ({status}), also when asked again. Try later, {_ELSEWHERE}"
@@ -128,13 +128,15 @@ def _revisions(repository: str, revision: str | None) -> str:
     return did_you_mean(revision or "main", [one.name for one in (*refs.branches, *refs.tags)])
 
 
-def _has_token() -> bool:
+def has_token() -> bool:
+    """Return whether there is a token, in `HF_TOKEN` or from a login."""
     from huggingface_hub import get_token
 
     return get_token() is not None
 
 
-def _without_token(text: str) -> str:
+def without_token(text: str) -> str:
+    """Return a text without the token that is in use."""
     from huggingface_hub import get_token
 
     token = get_token()

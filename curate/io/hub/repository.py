@@ -137,7 +137,7 @@ def _sizes(repository: str, commit: str) -> dict[str, int]:
     try:
         listed = get_cached_repo_tree(repository, **known)
     except CachedRepoTreeNotFoundError:
-        _tried(lambda: snapshot_download(repository, **known, allow_patterns=[CARD]))
+        tried(lambda: snapshot_download(repository, **known, allow_patterns=[CARD]))
         listed = get_cached_repo_tree(repository, **known)
     return {one.path: one.size for one in listed}
 
@@ -161,7 +161,7 @@ def download(found: Snapshot, paths: Sequence[str]) -> list[Path]:
         missing = [path for path in paths if cached(found, path) is None]
         if missing:
             with explained(found.repository, found.commit):
-                _tried(partial(_fetch, found, missing))
+                tried(partial(_fetch, found, missing))
         damaged = [path for path in missing if not _is_whole(_cached(found, path))]
         if not damaged:
             return [_cached(found, path) for path in paths]
@@ -223,17 +223,21 @@ def _remove(place: Path) -> None:
     blob.unlink(missing_ok=True)
 
 
-def _tried(call: Callable[[], T]) -> T:
-    """Call something of the client, and call it again after a wait where the Hub failed in a way that may pass."""
+def tried(call: Callable[[], T], also: tuple[int, ...] = ()) -> T:
+    """Call something of the client, and call it again after a wait where the Hub failed in a way that may pass.
+
+    That is an answer of 5xx, or of one of the statuses in `also`, and a connection that is cut.
+    """
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
     for wait in WAITS:
         try:
             return call()
-        except (OSError, httpx2.NetworkError) as error:
+        except (OSError, httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
             status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
-            if status < 500 and not isinstance(error, httpx2.NetworkError) and "Consistency check" not in str(error):
+            was_cut = isinstance(error, httpx2.TransportError)
+            if status < 500 and status not in also and not was_cut and "Consistency check" not in str(error):
                 raise
         time.sleep(wait)
     return call()
