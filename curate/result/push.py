@@ -69,10 +69,9 @@ def push(files: Mapping[str, Content], destination: Destination, message: str, n
 
     Raises `CallError` for a name that is none, and `PushError` for what the Hub refuses.
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", destination.repository):
-        raise CallError(
-            f"push to {destination.repository!r}: say OWNER/NAME, OWNER being an account or an organisation"
-        )
+    name = destination.repository
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise CallError(f"push to {name!r}: say OWNER/NAME, OWNER being an account or an organisation")
     try:
         from huggingface_hub import HfApi
     except ImportError as error:
@@ -83,15 +82,8 @@ def push(files: Mapping[str, Content], destination: Destination, message: str, n
     with _explained(destination):
         tried(work.make, LIMITED)
         commit, private = tried(work.commit, LIMITED)
-    at = f"/tree/{destination.revision}" if destination.revision else ""
-    return Pushed(
-        f"{work.api.endpoint}/datasets/{name}{at}",
-        commit,
-        private,
-        tuple(sorted(work.sent)),
-        tuple(sorted(work.deleted)),
-        tuple(notes),
-    )
+    url = f"{work.api.endpoint}/datasets/{name}" + (f"/tree/{destination.revision}" if destination.revision else "")
+    return Pushed(url, commit, private, tuple(sorted(work.sent)), tuple(sorted(work.deleted)), tuple(notes))
 
 
 @dataclass
