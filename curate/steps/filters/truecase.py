@@ -39,7 +39,7 @@ ROOM: Final = 1024
 class Truecase(Edit):
     """Repairs letter case; see `truecase`."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     name: ClassVar[str] = "truecase"
     mode: Mode = "sentence_start"
 

@@ -78,7 +78,7 @@ WORDS: Final = {
         "came come made make found find tried try use used live lived work worked wonder guess suppose mean meant "
         "understand agree hear heard read wrote write bought took take told tell asked ask haven't hadn't wasn't "
         "ain't remember forgot learned enjoy prefer keep kept started decided noticed recently currently actually "
-        "only usually often ever"
+        "only usually often ever miss missed hate"
     ),
     # What comes before "i" where it is the pronoun.
     LEADS: (
