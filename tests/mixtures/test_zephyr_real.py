@@ -172,7 +172,7 @@ def kept(build: Build) -> dict[int, list[str]]:
 
 
 def is_mended(flaw: Planted, original: Chat, found: list[str] | None) -> bool:
-    """Tell whether a flaw was put right, or its chat removed."""
+    """Tell whether a flaw was corrected, or its chat removed."""
     if flaw.kind == "phrase":
         return found is None
     if flaw.kind == "greeting":
@@ -181,7 +181,7 @@ def is_mended(flaw: Planted, original: Chat, found: list[str] | None) -> bool:
     return found is not None and all(found[flaw.turn][at] == text[at] for at in flaw.places)
 
 
-def test_all_planted_flaws_are_put_right_or_removed(chats: list[Chat], tmp_path: Path) -> None:
+def test_all_planted_flaws_are_corrected_or_removed(chats: list[Chat], tmp_path: Path) -> None:
     made, planted = plant(chats)
     texts = kept(built(made, tmp_path / "planted"))
     before = kept(built(chats, tmp_path / "originals"))
@@ -195,7 +195,7 @@ def test_all_planted_flaws_are_put_right_or_removed(chats: list[Chat], tmp_path:
         lines.append(f"{kind:9} {share} {starts_at or ''}")
         left = [(number, own[number]) for number in own if number not in right]
         assert len(right) >= least * len(own) > 0, left
-    print("\nPut right or removed:", *lines, sep="\n")  # noqa: T201
+    print("\nCorrected or removed:", *lines, sep="\n")  # noqa: T201
 
 
 def test_what_changes_elsewhere_was_read(chats: list[Chat], tmp_path: Path) -> None:
