@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from tests.support.replicas import Row, built_twice, chat, full_size, recipe, repository, text
+from tests.support.replicas import QUESTION, Row, built_clean, built_twice, chat, full_size, recipe, repository, text
 
 
 def row(number: int, preference: int) -> Row:
@@ -66,3 +66,14 @@ def test_the_plan_at_full_size() -> None:
     assert full_size(recipe("helpsteer3", split="validation")) == {"validation": 2_017}
     assert recipe("helpsteer3").published["train"].rows + 2_017 == 40_476
     assert [step.name for step in recipe("helpsteer3", clean=True).steps][-1] == "decontaminate"
+
+
+def test_the_clean_mixture_says_what_it_removed(tmp_path: Path) -> None:
+    refused = row(51, -2) | {"response1": "I'm sorry, but I can't help with that."}
+    opposite = [row(52, -1), row(52, 1)]
+    rows = [*(row(i, 1) for i in range(30)), row(3, 1), refused, *opposite, row(54, 2)]
+    rows[-1]["context"] = [{"role": "user", "content": QUESTION}]
+    replica = repository({"preference/train.jsonl.gz": rows}, configs={"preference": {"train": "preference/train*"}})
+    build = built_clean("helpsteer3", {"nvidia/HelpSteer3": replica}, tmp_path, revision=None)
+    assert sorted(build.dropped()["step"].unique()) == ["contradictions", "decontaminate", "exact_dedup", "lint_pairs"]
+    assert build.dropped(step="lint_pairs")["reason"].to_list() == ["refusal_chosen"]

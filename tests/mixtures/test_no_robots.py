@@ -7,15 +7,11 @@ prompt_id, messages, category`, and the licence cc-by-nc-4.0: its README on the 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
-from curate.cli.mixture_file import run_file
-from curate.cli.mixture_recipes import recipes_folder
-from curate.evalsets.evals import evals
-from tests.support.hub_server import serving
-from tests.support.replicas import Row, built_twice, chat, full_size, recipe, repository
+from tests.support.replicas import QUESTION, Row, built_clean, built_twice, chat, full_size, recipe, repository
 
 
 def row(number: int, split: str, **first: str) -> Row:
@@ -52,15 +48,8 @@ def test_the_plan_at_full_size() -> None:
 
 
 def test_the_clean_mixture_says_what_it_removed(tmp_path: Path) -> None:
-    no_robots: Any = run_file(recipes_folder() / "no_robots.py").no_robots
-    question = "How many lanterns hang above the long stone bridge of the old harbour at night?"
-    (tmp_path / "quiz.jsonl").write_text(f'{{"id": "1", "ask": "{question}"}}\n')
-    quiz = evals.files(tmp_path / "quiz.jsonl", question="ask", id="id")
-    rows = [*(row(i, "train") for i in range(9)), row(3, "train") | {"prompt_id": "f"}, row(10, "train", user=question)]
-    with (
-        serving({"HuggingFaceH4/no_robots": repository({"data/train-0.parquet": rows})}) as hub,
-        hub.here(tmp_path / "hf"),
-    ):
-        build = no_robots(clean=True, evals=quiz, revision=None).build(tmp_path / "b", quiet=True)
+    rows = [*(row(i, "train") for i in range(9)), row(3, "train") | {"prompt_id": "f"}, row(10, "train", user=QUESTION)]
+    replica = repository({"data/train-0.parquet": rows})
+    build = built_clean("no_robots", {"HuggingFaceH4/no_robots": replica}, tmp_path, revision=None)
     assert build.dropped()["step"].to_list() == ["dedup", "decontaminate"]
     assert build.contamination().row(0, named=True)["eval"] == "quiz"

@@ -13,15 +13,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
-import pytest
 
-from curate.cli.mixture_file import run_file
-from curate.cli.mixture_recipes import recipes_folder
-from curate.evalsets.evals import evals
-from curate.evalsets.items import EvalSet
 from curate.result.build import Build
 from tests.support.hub_server import Repository, serving
-from tests.support.replicas import Row, built_twice, chat, full_size, recipe, repository, text
+from tests.support.replicas import (
+    QUESTION,
+    Row,
+    built_clean,
+    built_twice,
+    chat,
+    full_size,
+    function,
+    recipe,
+    repository,
+    text,
+)
 
 DOMAINS: Final = {
     "Chat": {"Wildchat": 302_406, "OpenAssistant": 7_132},
@@ -51,8 +57,6 @@ PAIRS: Final = {
     "multiturn_self_talk": 5_000,
     "multiturn_synthetic_context": 5_000,
 }
-QUESTION: Final = "How many lanterns hang above the long stone bridge of the old harbour at night?"
-SYMBOLS: Final = "x + y = z , a b c d e f g h i j k l m n"
 SFT, DPO = "allenai/Dolci-Instruct-SFT", "allenai/Dolci-Instruct-DPO"
 
 
@@ -141,10 +145,8 @@ FLAWED: Final = {
 
 
 def made(name: str, replicas: dict[str, Repository], folder: Path, **settings: object) -> Build:
-    function: Any = getattr(run_file(recipes_folder() / f"{name}.py"), name)
     with serving(replicas) as hub, hub.here(folder / "hf"):
-        built: Build = function(scale=0.0001, revision=None, **settings).build(folder / "b", quiet=True)
-    return built
+        return function(name)(scale=0.0001, revision=None, **settings).build(folder / "b", quiet=True)
 
 
 def test_the_filters_of_the_report_find_what_they_are_for(tmp_path: Path) -> None:
@@ -169,21 +171,28 @@ def test_of_pairs_the_chosen_answer_is_filtered_and_multi_turn_ones_are_as_long(
     assert {reason for _, step, reason in kept if "lint" in step} == {"length_difference"}
 
 
-@pytest.fixture
-def quiz(tmp_path: Path) -> tuple[EvalSet, ...]:
-    lines = [f'{{"id": "{place}", "ask": "{ask}"}}\n' for place, ask in enumerate((QUESTION, SYMBOLS))]
-    (tmp_path / "quiz.jsonl").write_text("".join(lines))
-    return evals.files(tmp_path / "quiz.jsonl", question="ask", id="id")
-
-
-def test_the_clean_mixture_says_what_it_removed(tmp_path: Path, quiz: tuple[EvalSet, ...]) -> None:
-    again = talk("FLAN", "again", user=text("Logic Puzzles 3/0"))
-    rows = [again, talk("Aya", "leaked", user=QUESTION), talk("Aya", "formula", user=f"Solve {SYMBOLS} for me")]
-    build = made("olmo3_instruct", conversations(10_000, *rows), tmp_path, clean=True, evals=quiz)
-    assert {line["id"]: line["step"] for line in build.dropped().to_dicts()} == {
-        "Logic Puzzles_3": "exact_dedup",
-        "Aya_leaked": "decontaminate",
-    }, "and the formula stays: most of its words are symbols"
+def test_the_clean_mixture_says_what_it_removed(tmp_path: Path) -> None:
+    rows = [talk("FLAN", "again", user=text("Logic Puzzles 3/0")), talk("Aya", "leaked", user=QUESTION)]
+    build = built_clean("olmo3_instruct", conversations(10_000, *rows), tmp_path, scale=0.0001, revision=None)
+    dropped = {line["id"]: line["step"] for line in build.dropped().to_dicts()}
+    assert dropped == {"Logic Puzzles_3": "exact_dedup", "Aya_leaked": "decontaminate"}
     assert build.contamination().select("eval", "source", "rows").row(0) == ("quiz", "aya", 1)
     why = dict(build.reproduction().select("source", "why").rows())
     assert why["logic_puzzles"].endswith("1 row is also in flan")
+
+
+def test_the_clean_pairs_say_what_they_removed(tmp_path: Path) -> None:
+    leaked = pair("llm_judged", "leaked")
+    for side in ("chosen", "rejected"):
+        leaked[side][0] = leaked[side][0] | {"content": QUESTION}
+    again = pair("delta_learning", 3) | {"preference_type": "llm_judged", "prompt_id": "again"}
+    build = built_clean("olmo3_instruct_dpo", pairs(10_000, leaked, again), tmp_path, scale=0.0001, revision=None)
+    assert sorted(build.dropped()["step"]) == ["decontaminate", "exact_dedup"]
+    assert "1 row is also in delta_learning" in dict(build.reproduction().select("source", "why").rows())["llm_judged"]
+
+
+def test_formulas_and_generic_phrases_are_no_questions() -> None:
+    for name in ("olmo3_instruct", "olmo3_instruct_dpo"):
+        search: Any = recipe(name, clean=True).steps[-1]
+        assert (search.symbols, search.numbers, search.content, search.on) == (False, False, 0, frozenset({"user"}))
+        assert {one for one, _ in search.ignore} == {one.name for one in search.evals}

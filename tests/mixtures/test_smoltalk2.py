@@ -16,9 +16,8 @@ import pytest
 
 from curate.cli.mixture_file import run_file
 from curate.cli.mixture_recipes import recipes_folder
-from curate.evalsets.evals import evals
-from tests.support.hub_server import Repository, serving
-from tests.support.replicas import Row, built_twice, chat, full_size, recipe, repository
+from tests.support.hub_server import Repository
+from tests.support.replicas import Row, built_clean, built_twice, chat, full_size, recipe, repository
 
 TRAINED: Final = {
     "smoltalk_smollm3_everyday_conversations_no_think": 2_260,
@@ -118,14 +117,10 @@ def test_the_plan_at_full_size(declared: Any) -> None:  # noqa: ANN401
 
 
 def test_the_clean_mixture_names_what_is_in_two_splits(declared: Any, tmp_path: Path) -> None:  # noqa: ANN401
-    (tmp_path / "quiz.jsonl").write_text('{"id": "1", "ask": "How many lanterns hang above the old stone bridge?"}\n')
-    quiz = evals.files(tmp_path / "quiz.jsonl", question="ask", id="id")
     one = replica(declared, "SFT", 10_000)
     assert isinstance(one.files, dict)
     two, other = (f"SFT/{name}-00000-of-00001.parquet" for name in ("table_gpt_no_think", "OpenHermes_2.5_no_think"))
     one.files[other] = one.files[two]  # the same conversations in both
-    with serving({"HuggingFaceTB/smoltalk2": one}) as hub, hub.here(tmp_path / "hf"):
-        mixture = declared.smoltalk2(clean=True, evals=quiz, scale=0.0001, revision=None)
-        build = mixture.build(tmp_path / "b", quiet=True)
+    build = built_clean("smoltalk2", {"HuggingFaceTB/smoltalk2": one}, tmp_path, scale=0.0001, revision=None)
     why = dict(build.reproduction().select("source", "why").rows())
     assert "1 row is also in table_gpt_no_think" in why["OpenHermes_2.5_no_think"]
