@@ -224,7 +224,9 @@ def _reason(error: Exception, destination: Destination) -> str:
             return _status(cause.response.status_code, error_text(cause), name, again)
         case httpx2.ConnectError() | httpx2.ConnectTimeout():
             return f"the Hub cannot be reached ({error_text(cause)}). {again}"
-        case httpx2.TransportError():
+        case ConnectionError() if (status := re.search(r"\((\d{3}) [A-Z]", str(cause))) is not None:  # of Xet
+            return _status(int(status[1]), error_text(cause), name, again)
+        case httpx2.TransportError() | ConnectionError():
             return f"the connection to the Hub was cut ({error_text(cause)}), also when tried again. {again}"
     return f"{name} does not take the build: {error_text(error)}. {again}"
 

@@ -23,6 +23,7 @@ import curate.io.hub.repository
 from curate.cli.app import main
 from curate.errors import BuildFolderError, CallError, CurateError, PushError
 from curate.io.hub.hub import hub
+from curate.result.push import Destination, _reason
 from tests.support.hub_server import Hub, Repository, away, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client, at each upload
@@ -139,6 +140,45 @@ def test_a_pushed_build_is_read_back_as_it_is(build: c.Build, server: Hub, tmp_p
     assert TOKEN not in str(server.requests)
 
 
+def test_most_clients_send_large_files_by_xet(
+    build: c.Build, server: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("hf_xet")
+    with server.here(tmp_path / "xet", token=TOKEN, xet=True):
+        build.push(NAME)
+        assert {name: value for name, value in files(server).items() if name in data(build)} == data(build)
+        before = len(writes(server))
+        assert build.push(NAME).sent == ()
+    assert len(writes(server)) == before
+    assert server.asked("/cas/v1/xorbs/", "POST")
+    assert not server.asked("", "PUT")
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "how", "said"),
+    [
+        ("xet-write-token", {"method": "GET", "status": 403}, "the token in use may not write to lab/chats (403)"),
+        ("xet-write-token", {"method": "GET", "status": 401}, "the Hub does not accept the token (401)"),
+        ("/cas/v1/xorbs/", {"method": "POST", "status": 418}, "lab/chats does not take the build: Network error"),
+    ],
+)
+def test_refusals_by_xet_say_what_to_do(
+    build: c.Build, server: Hub, tmp_path: Path, path: str, how: dict[str, Any], said: str
+) -> None:
+    pytest.importorskip("hf_xet")
+    with server.here(tmp_path / "xet", token=TOKEN, xet=True):
+        server.fail(path, **how)
+        assert said in refusal(build)
+
+
+def test_xet_says_that_a_connection_was_cut_in_words_of_its_own() -> None:
+    """It tries again for four minutes before it does."""
+    error = ConnectionError("Network error: Request middleware error: error sending request for url (http://x/cas/v1)")
+    said = _reason(error, Destination(NAME, None, private=True))
+    assert said.startswith("the connection to the Hub was cut (Network error: Request middleware error")
+
+
 def test_a_second_push_sends_nothing(build: c.Build, server: Hub) -> None:
     first = build.push(NAME)
     before = len(writes(server))
@@ -251,16 +291,8 @@ def test_a_push_that_was_cut_goes_on(build: c.Build, server: Hub, waits: list[fl
         ("preupload", {"status": 404}, "the Hub finds no lab/chats (404): see that lab is there"),
         ("/commit/", {"status": 409}, "lab/chats was changed by somebody else at the same time (409): look at it"),
         ("/commit/", {"status": 412}, "lab/chats was changed by somebody else at the same time (412): look at it"),
-        (
-            "/commit/",
-            {"status": 429, "times": 9},
-            "the Hub allows no more requests for now (429), also after waiting",
-        ),
-        (
-            "/commit/",
-            {"status": 503, "times": 9},
-            "the Hub fails (503), also when asked again. What was",
-        ),
+        ("/commit/", {"status": 429, "times": 9}, "the Hub allows no more requests for now (429), also"),
+        ("/commit/", {"status": 503, "times": 9}, "the Hub fails (503), also when asked again. What was"),
         ("/[0-9a-f]{64}", {"status": 500, "times": 99, "method": "PUT"}, "the Hub fails (500), also when asked again"),
         ("/commit/", {"status": 413, "headers": {"X-Error-Message": f"no tea for {TOKEN}"}}, "no tea for (the token)"),
         (

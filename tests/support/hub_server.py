@@ -71,6 +71,7 @@ class Hub:
         self.refs: dict[str, dict[str, str]] = {name: {} for name in self.repositories}
         self.commits: dict[tuple[str, str], dict[str, bytes]] = {}
         self.blobs: dict[str, bytes] = {}
+        self.xorbs: dict[str, list[bytes]] = {}
         self.parts: dict[tuple[str, int], bytes] = {}
         self.part: int | None = None
         for name, one in self.repositories.items():
@@ -145,15 +146,20 @@ class Hub:
         return client(self.endpoint, home, **more)
 
     @contextmanager
-    def here(self, home: Path, *, offline: bool = False, token: str | None = None) -> Iterator[None]:
+    def here(self, home: Path, *, offline: bool = False, token: str | None = None, xet: bool = False) -> Iterator[None]:
         """Make this the Hub of `huggingface_hub` in this process, with its caches below `home`."""
-        with away(self.endpoint, home, offline=offline, token=token):
+        with away(self.endpoint, home, offline=offline, token=token, xet=xet):
             yield
 
 
 @contextmanager
-def away(endpoint: str, home: Path, *, offline: bool = False, token: str | None = None) -> Iterator[None]:
-    """Point `huggingface_hub` in this process to an endpoint, which need not be there."""
+def away(
+    endpoint: str, home: Path, *, offline: bool = False, token: str | None = None, xet: bool = False
+) -> Iterator[None]:
+    """Point `huggingface_hub` in this process to an endpoint, which need not be there.
+
+    Large files go by LFS, whose failures a test can choose; with `xet` as they go on most machines.
+    """
     from huggingface_hub import close_session, constants
 
     values = {
@@ -163,7 +169,7 @@ def away(endpoint: str, home: Path, *, offline: bool = False, token: str | None 
         "HF_HUB_CACHE": str(home / "hub"),
         "HF_TOKEN_PATH": str(home / "token"),
         "HF_HUB_OFFLINE": offline,
-        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_DISABLE_XET": not xet,
     }
     plain = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment = plain | {"NO_PROXY": "127.0.0.1"} | ({"HF_TOKEN": token} if token else {})
@@ -240,7 +246,7 @@ class Api(Handler):
     def route(self) -> None:
         sent = self.body()
         parts = urlsplit(self.path).path.lstrip("/").removeprefix("api/").split("/")
-        if sent is None or (self.command == "POST" and upload(self, parts, sent)):
+        if sent is None or upload(self, parts, sent):
             return None
         if parts[0] != "datasets" or len(parts) < 3:
             return self.answer(404)

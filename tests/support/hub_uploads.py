@@ -10,11 +10,14 @@ from __future__ import annotations
 import base64
 import json
 import math
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 import yaml  # type: ignore[import-untyped]  # comes with the client
+
+from tests.support import hub_xet
 
 if TYPE_CHECKING:
     from tests.support.hub_server import Api, Storage
@@ -28,7 +31,14 @@ REGULAR: Final = 10 << 20
 
 def upload(api: Api, parts: list[str], sent: bytes) -> bool:
     """Answer a request that writes; return whether it is one."""
-    if parts == ["repos", "create"]:
+    if parts[0] == "cas":
+        hub_xet.answer(api, parts[1:], sent)
+    elif parts[3:4] == ["xet-write-token"]:
+        given = {"accessToken": hub_xet.TOKEN, "exp": int(time.time()) + 3600, "casUrl": f"{api.hub.endpoint}/cas"}
+        writing(api, "/".join(parts[1:3]), lambda _: api.json(given))
+    elif api.command != "POST":
+        return False
+    elif parts == ["repos", "create"]:
         create(api, json.loads(sent))
     elif parts == ["validate-yaml"]:
         validate(api, json.loads(sent)["content"])
