@@ -16,7 +16,7 @@ import pyarrow as pa
 from msgspec import Raw
 
 from curate.errors import FormatError, MixtureError, SourceNotFoundError, did_you_mean
-from curate.io.arrow_rows import ParquetPart, batch_rows
+from curate.io.arrow_rows import ParquetPart
 from curate.io.blocks import (
     BLOCK,
     Block,
@@ -49,11 +49,12 @@ from curate.io.formats.marked_calls import Calls, split_calls
 from curate.io.hub.card import Origin
 from curate.io.jsonl.fast_path import parse_block
 from curate.io.labels import first_items
-from curate.io.narrow import Values, matching, matching_cells, numbers_of
+from curate.io.narrow import Values, gathered, matching, matching_cells, numbers_of
 from curate.io.parse import parse_lines, parse_objects
 from curate.io.paths import File, repeated, resolve
 from curate.io.reasoning import Reasoning, split_reasoning
 from curate.io.row_collector import Collector, Parsed, excerpt_of
+from curate.io.table_fast_path import parse_table
 from curate.rows.schema import Kind
 
 __all__ = ["Block", "Input", "Opened", "Parsed", "files"]
@@ -217,7 +218,7 @@ class Opened:
                 rows, lines, raw = matching_cells(*table_rows(data, block.first), self.input.where)
                 return parse_objects(rows, lines, self.format, name, raw)
             case pa.RecordBatch():
-                return parse_objects(batch_rows(data), numbers_of(block).tolist(), self.format, name)
+                return parse_table(data, numbers_of(block), self.format, name)
             case Refused():
                 into = Collector(self.kind)
                 into.refuse(block.first, "", data.expected, excerpt_of(data.start))
@@ -270,15 +271,12 @@ class Files(Input):
 
     def read(self, parts: tuple[File, ...], formats: Sequence[Format], *, size: int = BLOCK) -> Iterator[Block]:
         """Yield the blocks of one file after the other."""
+        part, whole = self.part(), at_once(formats)
         for file in parts:
-            yield from file_blocks(
-                file,
-                self.how,
-                lambda text: fits_json(formats, text),
-                part=self.part(),
-                at_once=at_once(formats),
-                size=size,
+            blocks = file_blocks(
+                file, self.how, lambda text: fits_json(formats, text), part=part, at_once=whole, size=size
             )
+            yield from gathered(blocks, self.where, size) if self.where else blocks
 
 
 def at_once(formats: Sequence[Format]) -> bool:

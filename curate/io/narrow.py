@@ -5,7 +5,7 @@ The rows that are left keep their numbers. Rows that cannot be read stay, for th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Any, TypeAlias
 
@@ -70,6 +70,37 @@ def matching(block: Block, where: Values) -> Block:
         case pa.RecordBatch():
             return _numbered(block, _batch_matches(block.data, where))
     return block
+
+
+def gathered(blocks: Iterable[Block], where: Values, size: int) -> Iterator[Block]:
+    """Put the matching rows of several blocks of a table into one of about `size` bytes; other blocks stay as they are.
+
+    Row groups may be small, and only a few of their rows match.
+    """
+    held: list[Block] = []
+    filled = 0
+    for block in blocks:
+        if held and (not isinstance(block.data, pa.RecordBatch) or block.file != held[0].file):
+            yield _joined(held)
+            held, filled = [], 0
+        if not isinstance(block.data, pa.RecordBatch):
+            yield block
+            continue
+        found = matching(block, where)
+        held.append(found)
+        filled += found.data.nbytes if isinstance(found.data, pa.RecordBatch) else 0
+        if filled >= size:
+            yield _joined(held)
+            held, filled = [], 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(blocks: list[Block]) -> Block:
+    batches = [block.data for block in blocks if isinstance(block.data, pa.RecordBatch)]
+    numbers = np.concatenate([numbers_of(block) for block in blocks])
+    size = sum(block.size for block in blocks)
+    return blocks[0]._replace(data=pa.concat_batches(batches), numbers=numbers, size=size)
 
 
 def matching_cells(
