@@ -78,6 +78,7 @@ class Mixture(MixtureSpec):
             self, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_page_and_card
         )
         made = Build(target)
+        made.mixture = self
         if not made.funnel["rows"][-1]:
             raise EmptyBuildError(_empty(made))
         return made

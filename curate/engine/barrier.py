@@ -194,9 +194,17 @@ def _gather(
 
 
 def decide(
-    place: GroupPlace, batches: Sequence[BatchKeys], reached: Reached, references: Sequence[Reference], rows: int
+    place: GroupPlace,
+    batches: Sequence[BatchKeys],
+    reached: Reached,
+    references: Sequence[Reference],
+    rows: int,
+    known: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> Resolved:
-    """Let a group decide over the rows that reached it and the rows it is held against."""
+    """Let a group decide over the rows that reached it and the rows it is held against.
+
+    `known` are totals over more rows than those of `batches`, which then count in their place.
+    """
     every: list[BatchKeys] = [*batches, *(one.keys for one in references)]
     extra = sum(one.keys.rows for one in references)
     row = np.concatenate([reached.row, rows + np.arange(extra)])
@@ -212,7 +220,7 @@ def decide(
     )
     if reached.best_score is not None:
         keys = keys.with_columns(best_score=np.concatenate([reached.best_score, np.full(extra, np.nan)]))
-    return place.group.resolve(keys, StoredLists(every, place.label, row), totals)
+    return place.group.resolve(keys, StoredLists(every, place.label, row), known or totals)
 
 
 def _columns(

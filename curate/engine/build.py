@@ -203,6 +203,7 @@ def _ledger_inputs(done: ResolvedPhase) -> LedgerInputs:
         results=done.results,
         kept=row_names(done.states.kept, names, done.states, done.partitions, done.results),
         score_types=score_columns(all_stages(mixture)),
+        prompt=done.prompt,
     )
 
 

@@ -48,6 +48,10 @@ LEDGER = pa.schema(
         ("column", pa.string()),
         ("expected", pa.string()),
         ("excerpt", pa.string()),
+        ("key_high", pa.uint64()),
+        ("key_low", pa.uint64()),
+        ("occurrence", pa.uint64()),
+        ("prompt", pa.uint64()),
     ]
 )
 """The columns of the ledger, before the scores, which are named `step.score`.
@@ -58,6 +62,8 @@ LEDGER = pa.schema(
 - `match`: the phrase that dropped a row, or `source/id` of the surviving duplicate.
 - `copies`, `split`: how often a kept row is in the data files, and in which split.
 - `column`, `expected`, `excerpt`: of a quarantined row, what is wrong and its first 200 characters.
+- `key_high`, `key_low`, `occurrence`: what the row's place in the sampling order is made from; null for a row that
+  never reached the steps. `prompt`: where there is a test split, a key that rows with the same prompt share.
 """
 
 
@@ -95,6 +101,7 @@ class LedgerInputs:
     results: GroupResults
     kept: RowNames
     score_types: dict[str, pa.DataType]
+    prompt: NDArray[np.uint64] | None
 
     @property
     def rewards(self) -> dict[str, str]:
@@ -136,7 +143,11 @@ def _lines(inputs: LedgerInputs, partition: Partition, schema: pa.Schema) -> pa.
     columns["fate"] = fates.take(pa.array(fate))
     columns["copies"] = _padded(pa.array(states.copies[here].astype(np.int32)), bad)
     columns["split"] = _padded(_split(states, here), bad)
-    columns["tokens"] = _padded(pa.array(states.tokens[here]), bad)
+    keys = {"tokens": states.tokens, "occurrence": states.occurrence, "prompt": inputs.prompt}
+    keys |= {"key_high": states.key.high, "key_low": states.key.low}
+    for name, key in keys.items():
+        kind = schema.field(name).type
+        columns[name] = _padded(pa.nulls(partition.rows, kind) if key is None else pa.array(key[here]), bad)
     hits = between(inputs.results.hits, partition.first, partition.rows)
     columns |= _group_columns(inputs, partition, columns, grouped)
     columns["evidence"] = with_evidence(columns["evidence"], hits, partition.first)

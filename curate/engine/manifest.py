@@ -129,7 +129,7 @@ def licence_of(source: Source, opened: Opened) -> str | None:
 
 
 def _steps(mixture: MixtureSpec, held: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """Return each step: its kind, its settings, its findings, and the content hashes of data that it decides by.
+    """Return each step: its kind, settings, bounds and findings, and the content hashes of data that it decides by.
 
     In a mixture with a Pairing, `of` marks the steps that worked on rated rows. `holds` hashes data that comes with the
     step, `against` the inputs that it was held against.
@@ -143,6 +143,7 @@ def _steps(mixture: MixtureSpec, held: Mapping[str, Sequence[str]]) -> list[dict
             **({"of": "rated"} if stage.label not in final else {}),
             "step": canonical(stage.step),
             **_optional(
+                bounds=[bound._asdict() for bound in stage.step.bounds()] if isinstance(stage.step, Filter) else (),
                 findings=[asdict(finding) for finding in stage.step.findings],
                 holds=dict(stage.step.data_hashes()),
                 against=list(held.get(stage.label, ())),

@@ -8,7 +8,8 @@ import polars as pl
 
 from curate.report.dropped_rows import DroppedRow, dropped_row, texts_there
 from curate.report.formatting import counted, of_all
-from curate.result.build import CONTAMINATED, Build
+from curate.result.build import Build
+from curate.result.counts import CONTAMINATED
 from curate.result.folder import coverage as counts
 from curate.result.folder import named_rows, table
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import polars as pl
 
 from curate.errors import CallError
 from curate.mix.licences import verdict
-from curate.result import tables
-from curate.result.folder import GENERIC, BuildFolder, Signatures, check_known, coverage, kept_signatures, table
+from curate.mix.spec import MixtureSpec
+from curate.result import counts, tables
+from curate.result.bounds import Moved
+from curate.result.folder import BuildFolder, Signatures, check_known, coverage, kept_signatures, table
 from curate.result.length_bias import bias, length_cost, measured
+from curate.result.recut import Recut, recut
 from curate.result.reproduction import reproduction
 from curate.result.tables import environment
 from curate.rows.schema import Kind, row_schema
 from curate.rows.tokens import Tokenizer
 
 Split: TypeAlias = Literal["train", "test"]
-
-TOUCHED: Final = 0.02
-"""A source that touches more of an eval's items than this share is contaminated by it as a whole (Tulu 3, 3.2)."""
-
-CONTAMINATED, BELOW, BELOW_IN_REST = "contaminated", "below 2 %", "below 2 % in rows left by earlier steps"
-"""The verdicts on a source."""
 
 
 class Build(BuildFolder):
@@ -57,26 +55,7 @@ class Build(BuildFolder):
         `rows` (rows in the data files: kept rows with their copies). Where rows were paired, `paired` and `pairs` (what
         they gave) stand behind the Pairing; what comes after them counts pairs.
         """
-        is_pair = pl.col("pair")
-        steps = {step: (pl.col("step") == step).sum() for step in self.steps if self._drops(step)}
-        early = {step: count for step, count in steps.items() if self.kind_of_step(step) != self.kind}
-        if self.paired:
-            early |= {"paired": (pl.col("fate") == "paired").sum(), "pairs": is_pair.sum()}
-        lines = [self.ledger.with_columns(pair=False), *([self.pairs.with_columns(pair=True)] if self.paired else [])]
-        fates = (
-            pl.concat(lines)
-            .group_by("source")
-            .agg(
-                read=(~is_pair).sum(),
-                quarantined=(pl.col("fate") == "quarantined").sum(),
-                **early,
-                **{step: count for step, count in steps.items() if step not in early},
-                unsampled=(pl.col("fate") == "unsampled").sum(),
-                kept=(pl.col("fate") == "kept").sum(),
-                rows=pl.col("copies").sum().cast(pl.Int64),
-            )
-        )
-        return _with_total(self._in_order(fates))
+        return counts.funnel(self, self.ledger, self.pairs)
 
     @cached_property
     def composition(self) -> pl.DataFrame:
@@ -91,7 +70,7 @@ class Build(BuildFolder):
         brought = self.lines.group_by("source").agg(
             rows=pl.col("copies").sum().cast(pl.Int64), tokens=(pl.col("tokens") * pl.col("copies")).sum()
         )
-        found = plan.join(self._in_order(brought), on="source", how="left", maintain_order="left").with_columns(
+        found = plan.join(self.in_order(brought), on="source", how="left", maintain_order="left").with_columns(
             pl.col("rows", "tokens").fill_null(0)
         )
         names = ("source", "take", "unit", "capped", "asked", "delivered", "available")
@@ -150,18 +129,7 @@ class Build(BuildFolder):
             raise CallError(
                 "no step of this build names languages; add language() to the mixture: without names it drops nothing"
             )
-        named, stays = pl.coalesce(self._language_columns).alias("language"), pl.col("fate").is_in(["kept", "paired"])
-        found: list[pl.DataFrame] = []
-        for kind in self.kinds:
-            lines = self.lines_of(kind).filter(named.is_not_null())
-            counts = lines.group_by("source", named).agg(read=pl.len().cast(pl.Int64), kept=stays.sum().cast(pl.Int64))
-            known = [source for frame in found for source in frame["source"].unique()]
-            found.append(counts.filter(~pl.col("source").is_in(known)).collect())
-        shares = [(pl.col(name) / pl.col(name).sum().over("source")).fill_nan(0.0) for name in ("read", "kept")]
-        languages = pl.concat(found).with_columns(read_share=shares[0], kept_share=shares[1])
-        languages = languages.select("source", "language", "read", "read_share", "kept", "kept_share")
-        languages = languages.sort(["source", "read", "language"], descending=[False, True, False])
-        return pl.DataFrame({"source": self.sources}).join(languages, on="source", maintain_order="left_right")
+        return counts.languages(self, self._language_columns)
 
     def kept(self, split: Split | None = None) -> pl.LazyFrame:
         """Return the rows of the data files.
@@ -322,21 +290,7 @@ class Build(BuildFolder):
             step: The label of a decontaminate step; None, the default, for the only one.
         """
         step = self._with_finding(step, "contamination")
-        hits, by = self.hits(step), ["eval", "source"]
-        size = table(self.path, step, "items").group_by("eval").agg(size=pl.len())
-        plain = pl.col("reason") != GENERIC
-        rows = hits.group_by(*by, "id").agg(plain=plain.any()).group_by(by)
-        counts = rows.agg(rows=pl.col("plain").sum().cast(pl.Int64), generic=(~pl.col("plain")).sum().cast(pl.Int64))
-        items = hits.filter(plain).group_by(by).agg(items=pl.col("item").n_unique().cast(pl.Int64))
-        found = counts.join(items, on=by, how="left").join(self.reached(step), on="source").join(size, on="eval")
-        found = found.with_columns(items=pl.col("items").fill_null(0)).with_columns(
-            row_share=pl.col("rows") / pl.col("reached"), item_share=pl.col("items") / pl.col("size")
-        )
-        below = pl.when(pl.col("dropped_before") > 0).then(pl.lit(BELOW_IN_REST)).otherwise(pl.lit(BELOW))
-        over = pl.when(pl.col("item_share") > TOUCHED).then(pl.lit(CONTAMINATED)).otherwise(below)
-        columns = ("reached", "rows", "row_share", "items", "item_share", "generic")
-        found = found.select(*by, *columns, verdict=over)
-        return found.sort(["rows", *by], descending=[True, False, False])
+        return counts.contamination(self.hits(step), table(self.path, step, "items"), self.reached(step))
 
     def reached(self, step: str) -> pl.DataFrame:
         """Count the rows of each source that reached a step, and those that earlier steps had dropped.
@@ -355,9 +309,46 @@ class Build(BuildFolder):
             for name, lines in (("reached", left), ("dropped_before", self.lines.filter(gone)))
         ]
         own = [step.partition(":")[0]] if ":" in step else self.sources
-        return self._in_order(counts[0].join(counts[1], on="source", how="full", coalesce=True)).filter(
+        return self.in_order(counts[0].join(counts[1], on="source", how="full", coalesce=True)).filter(
             pl.col("source").is_in(own)
         )
+
+    def recut(
+        self,
+        moved: Mapping[str, Moved] | None = None,
+        /,
+        *,
+        mixture: MixtureSpec | None = None,
+        compute: bool = True,
+        **steps: Moved,
+    ) -> Recut:
+        """Move bounds of steps, or leave steps out, and return what would change; nothing is read but the build folder.
+
+        Filters decide by the scores in the ledger, in well under a second for 300,000 rows, and the rows are sampled
+        again. A dedup, decontaminate or other group decides again where its own settings move, or where other rows
+        reach it than before: from the texts of kept and dropped rows, which takes as long as the step does. Texts of
+        unsampled rows are not in the folder: such rows are named in `unknown`, and so are rows that edits between the
+        step that dropped them and a later group did not reach.
+
+        Args:
+            moved: By label of a step, for labels that are no Python names ("flan:shape"), what `steps` takes.
+            mixture: The mixture of the build, for groups that decide by more than the folder holds (eval sets from
+                files, a dedup against other data). None: the one whose `build` returned this build.
+            compute: Whether groups may decide again. False: rows that they would have to decide on are `unknown`, and
+                stay as they were; nothing takes longer than a second.
+            steps: By label: a number, for the only bound of a filter or the `threshold` of a group; a mapping, of
+                limits by reason, `{"too_few_words": 5}`, each a number, (lower, upper) or None for no limit, or of
+                settings of a group; a group in place of the declared one; or None, which leaves the step out.
+
+        Returns:
+            What would change (`curate.result.recut.Recut`).
+
+        Raises:
+            CallError: There is no such step or bound, the step is before a Pairing or edits, `mixture` is not that of
+                the build, or the build was made by an earlier version.
+            ShortageError: Too few rows would be left for what the mixture asks for, as in a build.
+        """
+        return recut(self, {**(moved or {}), **steps}, mixture or self.mixture, compute=compute)
 
     def length_bias(self, *, bands: int = 4, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
         """Measure how much longer chosen answers are than rejected ones, and how well length alone predicts the label.
@@ -390,8 +381,3 @@ class Build(BuildFolder):
             step: The label of an exclude_prompts_of step; None, the default, for the only one.
         """
         return table(self.path, self._with_finding(step, "shared_prompts"), "shared")
-
-
-def _with_total(frame: pl.DataFrame) -> pl.DataFrame:
-    total = frame.select(pl.lit("total").alias("source"), pl.exclude("source").sum())
-    return pl.concat([frame, total], how="vertical_relaxed")

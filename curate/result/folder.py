@@ -18,8 +18,12 @@ from curate.engine.manifest import file_hash
 from curate.engine.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
 from curate.export.export import Choices, Export, Trainer, export
+<<<<<<< HEAD
 from curate.mix.licences import licence_notes, roll_up
 from curate.result.push import Destination, Pushed, files_of, push
+=======
+from curate.mix.spec import MixtureSpec
+>>>>>>> d257278 (build.recut moves bounds, thresholds and steps of a finished build and says what would change)
 from curate.rows.parts import body_of
 from curate.rows.schema import Kind
 from curate.rows.segments import On, check_on, segments
@@ -32,10 +36,14 @@ if TYPE_CHECKING:
 
 
 class BuildFolder:
-    """A build folder. Raises `BuildFolderError` when there is no build at `path`, or not a whole one."""
+    """A build folder. Raises `BuildFolderError` when there is no build at `path`, or not a whole one.
+
+    `mixture` is the mixture that made the build, where `Mixture.build` returned it.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.mixture: MixtureSpec | None = None
         place = self.path / MANIFEST
         if not place.is_file():
             raise BuildFolderError(f"no build at {self.path}: it has no {MANIFEST}")
@@ -279,12 +287,21 @@ class BuildFolder:
             raise CallError(f"step {step!r} has no {what}; steps that have: {', '.join(known) or 'none'}")
         return step
 
-    def _in_order(self, lines: pl.LazyFrame) -> pl.DataFrame:
-        """Put one line per source into the order of the mixture; a source without rows has zeros."""
+    def in_order(self, lines: pl.LazyFrame) -> pl.DataFrame:
+        """Put one line per source into the order of the mixture; a source without rows has zeros.
+
+        Args:
+            lines: One line per source.
+        """
         known = pl.LazyFrame({"source": self.sources})
         return known.join(lines, on="source", how="left", maintain_order="left").fill_null(0).collect()
 
-    def _drops(self, step: str) -> bool:
+    def drops(self, step: str) -> bool:
+        """Return whether a step may drop rows: all do but edits.
+
+        Args:
+            step: The label of a step.
+        """
         return next(found["kind"] != "edit" for found in self.manifest["steps"] if found["label"] == step)
 
 

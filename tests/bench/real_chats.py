@@ -92,14 +92,14 @@ def rows(data: Path) -> Iterator[dict[str, Any]]:
     """Give the rows, each near copy behind its own."""
     for number, messages in enumerate(dialogues(data)):
         yield {"id": f"r{number}", "messages": messages}
-        last = messages[-1]["content"]
+        last = messages[-1]["content"] or ""
         if number % COPY_EVERY == 0 and len(last.split()) >= COPY_WORDS:
             yield {"id": f"copy-r{number}", "messages": [*messages[:-1], {**messages[-1], "content": f"{last} indeed"}]}
 
 
 def text_of(row: dict[str, Any]) -> str:
     """Return a row's texts as one, as a peer reads them."""
-    return "\n\n".join(message["content"] for message in row["messages"])
+    return "\n\n".join(message["content"] or "" for message in row["messages"])
 
 
 def write(found: Iterable[dict[str, Any]], folder: Path, files: int) -> Chats:
@@ -111,7 +111,7 @@ def write(found: Iterable[dict[str, Any]], folder: Path, files: int) -> Chats:
     for row, out in zip(found, itertools.cycle(streams)):
         out.write(json.dumps(row, ensure_ascii=False) + "\n")
         number += 1
-        size += sum(len(message["content"].encode()) for message in row["messages"])
+        size += len(text_of(row).encode())
         if row["id"].startswith("copy-"):
             copies[row["id"].removeprefix("copy-")] = row["id"]
     for out in streams:

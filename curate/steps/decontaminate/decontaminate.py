@@ -161,6 +161,11 @@ class Decontaminate(Group):
             "hits": hits.select(HITS.names()).cast(HITS),
             "items": _items(index, generic, least, informative, hits, within),
         }
+        if totals:
+            tables["totals"] = pl.concat(
+                pl.DataFrame({"count": count}).select(pl.lit(name).alias("name"), "count")
+                for name, count in totals.items()
+            )
         return Resolved(drops.cast(DROP_COLUMNS), hits.select(HIT_COLUMNS.names()).cast(HIT_COLUMNS), tables)
 
     def _index(self) -> Index:

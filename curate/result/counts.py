@@ -1,0 +1,76 @@
+"""What a finished build comes to, counted from its ledger: the funnel, languages, contamination."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from curate.result.folder import GENERIC, BuildFolder
+
+TOUCHED: Final = 0.02
+"""A source that touches more of an eval's items than this share is contaminated by it as a whole (Tulu 3, 3.2)."""
+
+CONTAMINATED, BELOW, BELOW_IN_REST = "contaminated", "below 2 %", "below 2 % in rows left by earlier steps"
+"""The verdicts on a source."""
+
+
+def funnel(made: BuildFolder, ledger: pl.LazyFrame, pairs: pl.LazyFrame) -> pl.DataFrame:
+    """Return `Build.funnel` of these lines of a ledger, and of those of pairs."""
+    is_pair = pl.col("pair")
+    steps = {step: (pl.col("step") == step).sum() for step in made.steps if made.drops(step)}
+    early = {step: count for step, count in steps.items() if made.kind_of_step(step) != made.kind}
+    if made.paired:
+        early |= {"paired": (pl.col("fate") == "paired").sum(), "pairs": is_pair.sum()}
+    lines = [ledger.with_columns(pair=False), *([pairs.with_columns(pair=True)] if made.paired else [])]
+    fates = (
+        pl.concat(lines)
+        .group_by("source")
+        .agg(
+            read=(~is_pair).sum(),
+            quarantined=(pl.col("fate") == "quarantined").sum(),
+            **early,
+            **{step: count for step, count in steps.items() if step not in early},
+            unsampled=(pl.col("fate") == "unsampled").sum(),
+            kept=(pl.col("fate") == "kept").sum(),
+            rows=pl.col("copies").sum().cast(pl.Int64),
+        )
+    )
+    found = made.in_order(fates)
+    return pl.concat(
+        [found, found.select(pl.lit("total").alias("source"), pl.exclude("source").sum())], how="vertical_relaxed"
+    )
+
+
+def languages(made: BuildFolder, columns: list[str]) -> pl.DataFrame:
+    """Return `Build.languages`; `columns` are those of the ledger that name a row's language."""
+    named, stays = pl.coalesce(columns).alias("language"), pl.col("fate").is_in(["kept", "paired"])
+    found: list[pl.DataFrame] = []
+    for kind in made.kinds:
+        lines = made.lines_of(kind).filter(named.is_not_null())
+        counts = lines.group_by("source", named).agg(read=pl.len().cast(pl.Int64), kept=stays.sum().cast(pl.Int64))
+        known = [source for frame in found for source in frame["source"].unique()]
+        found.append(counts.filter(~pl.col("source").is_in(known)).collect())
+    shares = [(pl.col(name) / pl.col(name).sum().over("source")).fill_nan(0.0) for name in ("read", "kept")]
+    counted = pl.concat(found).with_columns(read_share=shares[0], kept_share=shares[1])
+    counted = counted.select("source", "language", "read", "read_share", "kept", "kept_share")
+    counted = counted.sort(["source", "read", "language"], descending=[False, True, False])
+    return pl.DataFrame({"source": made.sources}).join(counted, on="source", maintain_order="left_right")
+
+
+def contamination(hits: pl.DataFrame, items: pl.DataFrame, reached: pl.DataFrame) -> pl.DataFrame:
+    """Return `Build.contamination` from the hits and items of a step, and the rows that reached it."""
+    by = ["eval", "source"]
+    size = items.group_by("eval").agg(size=pl.len())
+    plain = pl.col("reason") != GENERIC
+    rows = hits.group_by(*by, "id").agg(plain=plain.any()).group_by(by)
+    counts = rows.agg(rows=pl.col("plain").sum().cast(pl.Int64), generic=(~pl.col("plain")).sum().cast(pl.Int64))
+    held = hits.filter(plain).group_by(by).agg(items=pl.col("item").n_unique().cast(pl.Int64))
+    found = counts.join(held, on=by, how="left").join(reached, on="source").join(size, on="eval")
+    found = found.with_columns(items=pl.col("items").fill_null(0)).with_columns(
+        row_share=pl.col("rows") / pl.col("reached"), item_share=pl.col("items") / pl.col("size")
+    )
+    below = pl.when(pl.col("dropped_before") > 0).then(pl.lit(BELOW_IN_REST)).otherwise(pl.lit(BELOW))
+    over = pl.when(pl.col("item_share") > TOUCHED).then(pl.lit(CONTAMINATED)).otherwise(below)
+    columns = ("reached", "rows", "row_share", "items", "item_share", "generic")
+    return found.select(*by, *columns, verdict=over).sort(["rows", *by], descending=[True, False, False])
