@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
-import os
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -17,7 +15,10 @@ import typer
 from rich.text import Text
 
 from curate.cli.console import DEBUG, Commands, Lazy, show_parts, surprise
+from curate.cli.options import Count, Debug, Flatten, Folder, Without, setting_of
 from curate.cli.push import push
+from curate.cli.recut import recut
+from curate.cli.training import lengths, preflight, train
 from curate.errors import CallError, EmptyBuildError
 
 if TYPE_CHECKING:
@@ -26,39 +27,25 @@ if TYPE_CHECKING:
     from curate import mixture as declared
     from curate.cli import mixture_recipes
     from curate.engine import workspace
-    from curate.preflight import preflight as preflights
-    from curate.preflight import recipes
     from curate.preview import check as checks
     from curate.report import check as check_report
     from curate.report import diff as diff_report
-    from curate.report import preflight as preflight_report
     from curate.report import recipe_list, terminal
     from curate.report import terminal_rows as row_report
-    from curate.report import training as reports
     from curate.result import build as folder
     from curate.result import diff as diffs
-    from curate.train import answer_lengths as answers
-    from curate.train import trainer as training
-    from curate.train import training_plan as plans
 else:
     mixture_recipes = Lazy("curate.cli.mixture_recipes")
     checks = Lazy("curate.preview.check")
     diffs = Lazy("curate.result.diff")
     folder = Lazy("curate.result.build")
-    preflights = Lazy("curate.preflight.preflight")
-    recipes = Lazy("curate.preflight.recipes")
     workspace = Lazy("curate.engine.workspace")
     check_report = Lazy("curate.report.check")
     diff_report = Lazy("curate.report.diff")
-    preflight_report = Lazy("curate.report.preflight")
     recipe_list = Lazy("curate.report.recipe_list")
 
     row_report = Lazy("curate.report.terminal_rows")
-    reports = Lazy("curate.report.training")
     terminal = Lazy("curate.report.terminal")
-    answers = Lazy("curate.train.answer_lengths")
-    plans = Lazy("curate.train.training_plan")
-    training = Lazy("curate.train.trainer")
 
 app = typer.Typer(
     cls=Commands,
@@ -82,20 +69,6 @@ Place: TypeAlias = Annotated[
 Settings: TypeAlias = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the recipe.", show_default=False)
 ]
-Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="A build folder.", show_default=False)]
-ChatTemplate: TypeAlias = Annotated[
-    str | None, typer.Option(help="tulu, zephyr, chatml, or a Jinja file. Default: the tokenizer's own.")
-]
-Without: TypeAlias = Annotated[
-    list[str] | None, typer.Option(metavar="PART", help="Leave this part out of its rows; repeat for more.")
-]
-Flatten: TypeAlias = Annotated[
-    list[str] | None, typer.Option(metavar="PART", help="Write reasoning or calls into the text, in tags.")
-]
-Lost: TypeAlias = Annotated[float, typer.Option(min=0, max=1, help="The share of rows that may be left out.")]
-Count: TypeAlias = Annotated[int, typer.Option("-n", min=1, help="How many rows to show.")]
-Debug: TypeAlias = Annotated[bool, typer.Option(DEBUG, help="Show the traceback of an error.")]
-"""`Commands.main` reads it from the command line, so that it applies to parsing errors too."""
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  typer's signature
@@ -265,129 +238,12 @@ def export(
     show_parts(Text(f"The export is in {made.path}: {files}"))
 
 
-app.command()(push)
-
-
-@app.command()
-def preflight(
-    build_folder: Folder,
-    *,
-    tokenizer: Annotated[str, typer.Option(help="A folder, or an id on the Hub.")],
-    recipe: Annotated[str | None, typer.Option(help="Take the limit, batch and packing of this recipe.")] = None,
-    max_length: Annotated[int | None, typer.Option(min=1, help="Tokens per row.")] = None,
-    chat_template: ChatTemplate = None,
-    packing: Annotated[bool, typer.Option("--packing", help="Pack conversations into blocks.")] = False,
-    batch: Annotated[int | None, typer.Option(min=1, help="Rows (or blocks) per step.")] = None,
-    without: Without = None,
-    flatten: Flatten = None,
-    max_lost: Lost = 0.05,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
-    """Show what training would see of a build: tokens, rows that are cut or left out, steps."""
-    _silence()
-    found = folder.Build(build_folder)
-    chosen = recipes.recipe_of(recipe, recipes.stage_of(found.kind)) if recipe else None
-    limit, rows = (max_length, batch) if chosen is None else (max_length or chosen.max_length, batch or chosen.batch)
-    if limit is None:
-        raise CallError("the limit of tokens per row is missing: give --max-length, or a --recipe")
-    packs = packing or (chosen is not None and chosen.packing)
-    measured = preflights.preflight(
-        found, tokenizer=tokenizer, limit=limit, chat_template=chat_template, packing=packs, without=without or (),
-        flatten=flatten or (),
-    )  # fmt: skip
-    show_parts(*preflight_report.preflight_parts(measured, rows))
-    preflights.check(measured, max_lost)
-
-
-@app.command()
-def train(
-    stage: Annotated[
-        Literal["sft", "dpo", "kto"],
-        typer.Argument(help="sft trains on conversations, dpo on pairs, kto on answers with a label."),
-    ],
-    build_folder: Folder,
-    *,
-    model: Annotated[str, typer.Option(help="A folder, or an id on the Hub.")],
-    recipe: Annotated[str, typer.Option(help="tulu2, tulu3, zephyr or zephyr-handbook; kto.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The model's folder.")] = None,
-    chat_template: ChatTemplate = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Rows per step. Default: the recipe's.")] = None,
-    lora: Annotated[bool, typer.Option("--lora", help="Train adapters only.")] = False,
-    qlora: Annotated[bool, typer.Option("--qlora", help="Train adapters over 4-bit weights.")] = False,
-    given: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, by TRL's name.")
-    ] = None,
-    without: Without = None,
-    flatten: Flatten = None,
-    max_lost: Lost = 0.05,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in the folder.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and show the settings, without training.")
-    ] = False,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
-    """Train a model on a build with a published recipe by TRL; on several GPUs: `accelerate launch -m curate.train`."""
-    _silence()
-    settings = dict(_setting(text) for text in given or ())
-    adapter: Literal["lora", "qlora"] | None = "qlora" if qlora else "lora" if lora else None
-    if dry_run:
-        found = plans.plan(
-            stage, build_folder, model=model, recipe=recipe, chat_template=chat_template, batch=batch, adapter=adapter,
-            settings=settings, without=without or (), flatten=flatten or (), max_lost=max_lost,
-        )  # fmt: skip
-        show_parts(
-            *preflight_report.preflight_parts(found.preflight, found.settings.batch),
-            preflight_report.settings_table(found.setting_rows),
-        )
-        return
-    if out is None:
-        raise CallError("the model's folder is missing: give --out, or --dry-run for a preview")
-    training.train(
-        stage, build_folder, model=model, recipe=recipe, out=out, chat_template=chat_template, batch=batch,
-        adapter=adapter, settings=settings, without=without or (), flatten=flatten or (), max_lost=max_lost,
-        resume=resume,
-    )  # fmt: skip
-    show_parts(*(Text(note) for note in reports.notes_of(out)))
-    show_parts(Text(f"The model is in {out}. Open {out / 'training.html'}"))
-
-
-@app.command()
-def lengths(
-    prompts: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Rows with prompts, or a text file with one prompt per line.")
-    ],
-    *,
-    model: Annotated[list[str], typer.Option(help="A trained model; repeat to compare several.")],
-    build_folder: Annotated[
-        Path | None, typer.Option("--build", help="A build of pairs, to show its length bias.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Tokens per answer.")] = 512,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
-    """Measure how long models' answers are, next to the length bias of a build."""
-    _silence()
-    data = folder.Build(build_folder).length_bias(bands=0) if build_folder else None
-    show_parts(terminal.frame_table(answers.answer_lengths(prompts, model, limit=limit)))
-    if data is not None:
-        show_parts(Text("\nHow well length alone predicts the chosen answer, and how much longer it is:\n"))
-        show_parts(terminal.frame_table(data.select("source", "pairs", "longer", "auc", "mean_words", "mean_tokens")))
-
-
-def _silence() -> None:
-    """Silence warnings for TRL's own developers, and the progress bars of small tables."""
-    warnings.simplefilter("ignore", FutureWarning)
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+for command in (recut, push, preflight, train, lengths):
+    app.command()(command)
 
 
 def _mixtures(place: str, given: list[str] | None) -> list[declared.Mixture]:
-    return mixture_recipes.mixtures_in(place, dict(map(_setting, given or ())))
-
-
-def _setting(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise CallError(f"--set {text}: write NAME=VALUE")
-    return name.strip(), value.strip()
+    return mixture_recipes.mixtures_in(place, dict(map(setting_of, given or ())))
 
 
 def main() -> None:

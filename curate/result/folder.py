@@ -18,12 +18,9 @@ from curate.engine.manifest import file_hash
 from curate.engine.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
 from curate.export.export import Choices, Export, Trainer, export
-<<<<<<< HEAD
 from curate.mix.licences import licence_notes, roll_up
-from curate.result.push import Destination, Pushed, files_of, push
-=======
 from curate.mix.spec import MixtureSpec
->>>>>>> d257278 (build.recut moves bounds, thresholds and steps of a finished build and says what would change)
+from curate.result.push import Destination, Pushed, files_of, push
 from curate.rows.parts import body_of
 from curate.rows.schema import Kind
 from curate.rows.segments import On, check_on, segments

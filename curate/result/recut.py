@@ -72,7 +72,13 @@ class Recut(NamedTuple):
         """How many rows change, and why: `change`, `source`, `before`, `after`, `rows`, the most frequent first."""
         cause = [
             pl.concat_str(
-                pl.col(f"fate{end}"), pl.col(f"step{end}"), pl.col(f"reason{end}"), separator=" ", ignore_nulls=True
+                f"fate{end}",
+                f"split{end}",
+                pl.when(pl.col(f"copies{end}") > 1).then(pl.format("{} times", f"copies{end}")),
+                f"step{end}",
+                f"reason{end}",
+                separator=" ",
+                ignore_nulls=True,
             )
             for end in ("", "_after")
         ]

@@ -43,7 +43,7 @@ def test_a_bound_moves_and_every_change_has_its_cause(tmp_path: Path) -> None:
     assert (first["step_after"], first["reason_after"]) == ("shape", "too_few_words")
     assert (first["score"], first["score_after"], first["bound_after"]) == (None, 30.0, 32.0)
     assert found.counts.to_dicts() == [
-        {"change": "left", "source": "a", "before": "kept", "after": "dropped shape too_few_words", "rows": 2}
+        {"change": "left", "source": "a", "before": "kept train", "after": "dropped shape too_few_words", "rows": 2}
     ]
     assert found.funnel.columns == made.funnel.columns
     assert found.funnel["shape"].to_list() == [31, 31]
