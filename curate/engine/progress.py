@@ -1,13 +1,18 @@
-"""The progress bars of a build, on a terminal only."""
+"""The progress bars of a build, on a terminal only; and a line where kernels are compiled first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from curate.kernels.compile import on_compile
+
+COMPILING: Final = "Compiling for this machine: about a minute, and only before the first build."
 
 
 class RowsPerSecond(ProgressColumn):
@@ -50,11 +55,25 @@ class BuildProgress:
 
 @contextmanager
 def showing_progress(*, quiet: bool = False) -> Iterator[BuildProgress]:
-    """Yield the progress on standard error; it shows nothing if that is no terminal or `quiet` is set."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    """Yield the progress on standard error; it has no bars if that is no terminal, or `quiet` is set.
+
+    Where kernels have to be compiled, a line says so once, in a terminal or a notebook.
+    """
+    console = Console(stderr=True, force_jupyter=False)
+    if quiet or not (console.is_terminal or Console(stderr=True).is_jupyter):
         yield BuildProgress(None)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), RowsPerSecond(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bars:
-        yield BuildProgress(bars)
+    said: list[str] = []
+
+    def notice() -> None:
+        if not said:
+            said.append(COMPILING)
+            console.print(COMPILING)
+
+    with on_compile(notice):
+        if not console.is_terminal:
+            yield BuildProgress(None)
+            return
+        columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), RowsPerSecond(), TimeRemainingColumn()
+        with Progress(*columns, console=console) as bars:
+            yield BuildProgress(bars)

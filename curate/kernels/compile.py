@@ -6,9 +6,11 @@ A kernel is Python that Numba compiles once and caches. It runs without the GIL 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar, cast
 
 import numba
 from numba import types
@@ -17,13 +19,25 @@ from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from numpy.typing import NDArray
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+_NOTICES: Final[list[Callable[[], None]]] = []
+"""Whom to notify, see `on_compile`."""
+
+
+@contextmanager
+def on_compile(notice: Callable[[], None]) -> Iterator[None]:
+    """Call `notice` before each kernel that has to be compiled, because the cache on this machine lacks it."""
+    _NOTICES.append(notice)
+    try:
+        yield
+    finally:
+        _NOTICES.remove(notice)
 
 
 @cache
@@ -52,10 +66,14 @@ class StampedCache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:  # noqa: ANN401
         """Return compiled code; none where its key names a type that was renamed or moved since."""
         try:
-            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+            found = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except (AttributeError, ImportError):
             self.flush()  # type: ignore[no-untyped-call]
-            return None
+            found = None
+        if found is None:
+            for notice in tuple(_NOTICES):
+                notice()
+        return found
 
 
 _STAMPED: Any = StampedCache
