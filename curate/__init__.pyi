@@ -28,6 +28,7 @@ from .io.hub.hub import hub as hub
 from .io.inputs import files as files
 from .io.tables import dataset as dataset, frame as frame
 from .io.joined import joined as joined
+from .io.split_long import split_long as split_long
 from .mix.published import Published as Published
 from .mix.spec import Source as Source
 from .mix.spec import All as All, Fraction as Fraction, Repeat as Repeat, Rows as Rows, Tokens as Tokens

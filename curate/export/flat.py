@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.io.formats.marked_calls import Form, forms
-from curate.io.reasoning import CLOSE, OPEN, around
+from curate.io.formats.marked_reasoning import CLOSE, OPEN, around
 from curate.rows.parts import items_have
 from curate.rows.schema import ROLES
 

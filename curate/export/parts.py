@@ -19,7 +19,7 @@ from curate.export.json_rows import (
     results_in_text,
     without_marks,
 )
-from curate.io.reasoning import CLOSE
+from curate.io.formats.marked_reasoning import CLOSE
 from curate.rows.schema import ASSISTANT, SYSTEM, TOOL, USER
 
 

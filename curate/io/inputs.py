@@ -45,14 +45,15 @@ from curate.io.detect import (
     named,
 )
 from curate.io.formats.base import Format
+from curate.io.formats.exchanges import LongSplit, check_splits, split_parsed
 from curate.io.formats.marked_calls import Calls, split_calls
+from curate.io.formats.marked_reasoning import Reasoning, split_reasoning
 from curate.io.hub.card import Origin
 from curate.io.jsonl.fast_path import parse_block
 from curate.io.labels import first_items
 from curate.io.narrow import Values, gathered, matching, matching_cells, numbers_of
 from curate.io.parse import parse_lines, parse_objects
 from curate.io.paths import File, repeated, resolve
-from curate.io.reasoning import Reasoning, split_reasoning
 from curate.io.row_collector import Collector, Parsed, excerpt_of
 from curate.io.table_fast_path import parse_table
 from curate.rows.schema import Kind
@@ -77,6 +78,7 @@ class Input(ABC):
     id: str | None = "id"
     reasoning: Reasoning = "text"
     calls: Calls = "text"
+    long_split: LongSplit | None = None
     where: Values = field(default_factory=dict, hash=False, metadata=PLACE)
 
     def __post_init__(self) -> None:
@@ -89,8 +91,8 @@ class Input(ABC):
         """Resolve the files, and detect the format; relative paths start at `root` (the working directory).
 
         Raises `SourceNotFoundError` if there is nothing, `FormatError` if "auto" cannot detect the format, if no row
-        has a field that the format names, and for binary feedback read as conversations. An input without rows counts
-        as `DEFAULT`.
+        has a field that the format names, and for binary feedback read as conversations; `MixtureError` where other
+        rows than conversations are to be split. An input without rows counts as `DEFAULT`.
         """
         parts = self.parts(root)
         rows = self.first_rows(parts, CANDIDATES) if self.format is None else self.glance(parts, self.format)
@@ -100,6 +102,7 @@ class Input(ABC):
             found = detect(rows, self.label(parts))
         else:
             found = Detected(DEFAULT, "auto: there is no row to look at")
+        check_splits(self.long_split, found.format, self.label(parts))
         return Opened(self, parts, checked(found, rows, self.label(parts)) if rows else found)
 
     def glance(self, parts: tuple[File, ...], declared: Format) -> list[Any]:
@@ -168,11 +171,11 @@ class Opened:
     @property
     def rows(self) -> int | None:
         """Number of rows, if known without reading; otherwise None."""
-        return None if self.input.where else self.input.count()
+        return None if self.input.where or self.input.long_split else self.input.count()
 
     def describe(self) -> str:
         """Return its format, and why it was chosen."""
-        return f"{call(self.format)} ({self.found.why})"
+        return f"{call(self.format)} ({self.found.why}){self.input.long_split or ''}"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -203,6 +206,7 @@ class Opened:
         """Parse a block; bad rows are quarantined. Pure: blocks may go to any thread or machine."""
         where = self.input.where
         parsed = self._parsed(matching(block, where))._replace(span=None) if where else self._parsed(block)
+        parsed = split_parsed(parsed, self.input.long_split, self.format.list_column)
         body = parsed.body if self.input.calls == "text" else split_calls(parsed.body)
         return parsed._replace(body=body if self.input.reasoning == "text" else split_reasoning(body))
 

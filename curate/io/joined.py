@@ -19,6 +19,7 @@ from curate.errors import MixtureError
 from curate.io.blocks import BLOCK, Block, JsonItems, ReadOptions, Refused
 from curate.io.detect import Detected
 from curate.io.formats.base import Fields, Format, json_fields
+from curate.io.formats.exchanges import check_splits
 from curate.io.formats.rated import ScoredFormat, rated, scored
 from curate.io.inputs import Files, Input, Opened
 from curate.io.paths import File, resolve
@@ -79,6 +80,7 @@ class Joined(Input):
 
     def open(self, root: str | None = None) -> Opened:
         """Resolve the files, and hold the fields against their first rows; raises the errors of `Input.open`."""
+        check_splits(self.long_split, rated(), "joined()")
         single = Files(format=self.part, id=self.id, paths=self.paths, how=ReadOptions()).open(root)
         return Opened(self, self.parts(root), single.found._replace(format=rated()))
 

@@ -16,9 +16,9 @@ from curate.io.blocks import BLOCK, Block
 from curate.io.detect import FormatName, named
 from curate.io.formats.base import Format
 from curate.io.formats.marked_calls import Calls
+from curate.io.formats.marked_reasoning import Reasoning
 from curate.io.inputs import PLACE, Input, at_once
 from curate.io.paths import File
-from curate.io.reasoning import Reasoning
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset

@@ -61,9 +61,21 @@ def tokens(segments: Segments, tokenizer: Tokenizer | None = None) -> NDArray[np
     """
     total = np.zeros(segments.rows, np.int64)
     for part in segments.parts:
-        counts = _estimate(part) if tokenizer is None else _count(part, tokenizer)
-        total += np.bincount(part.row, counts, minlength=segments.rows).astype(np.int64)
+        total += np.bincount(part.row, part_tokens(part, tokenizer), minlength=segments.rows).astype(np.int64)
     return total
+
+
+def part_tokens(part: Part, tokenizer: Tokenizer | None = None) -> NDArray[np.int64]:
+    """Return the tokens of each segment of a part.
+
+    >>> from curate.rows.schema import BODIES
+    >>> from curate.rows.segments import segments
+    >>> row = {"messages": [{"role": "user", "content": text} for text in ("Hi", "four byte words")], "meta": "{}"}
+    >>> (part,) = segments(pa.RecordBatch.from_pylist([row], BODIES["conversation"])).parts
+    >>> part_tokens(part).tolist()
+    [5, 8]
+    """
+    return _estimate(part) if tokenizer is None else _count(part, tokenizer)
 
 
 def _estimate(part: Part) -> NDArray[np.int64]:

@@ -13,13 +13,13 @@ from curate.io.blocks import ReadOptions
 from curate.io.detect import FormatName, named
 from curate.io.formats.base import Format
 from curate.io.formats.marked_calls import Calls
+from curate.io.formats.marked_reasoning import Reasoning
 from curate.io.hub.card import Origin, read_card
 from curate.io.hub.configs import Chosen, by_name, choose, choose_converted, is_converted, readable
 from curate.io.hub.partial import check_columns, fetch_parts
 from curate.io.hub.repository import Snapshot, cached, card_text, download, resolved_once, snapshot
 from curate.io.inputs import Files, Input, Opened
 from curate.io.paths import File, suffix_of
-from curate.io.reasoning import Reasoning
 
 __all__ = ["hub"]
 

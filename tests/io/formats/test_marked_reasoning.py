@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import MixtureError
+from curate.io.formats.marked_reasoning import CLOSE, OPEN, around, split_reasoning
 from curate.io.inputs import files
-from curate.io.reasoning import CLOSE, OPEN, around, split_reasoning
 from curate.io.tables import frame
 from curate.rows.schema import BODIES, FULL, Kind
 
