@@ -112,7 +112,9 @@ def read(path: Path, text: str) -> Code:
 
 @cache
 def all_code() -> list[Code]:
-    paths = (path for folder in ("curate", "mixtures", "tests") for path in sorted((ROOT / folder).rglob("*.py")))
+    paths = (
+        path for folder in ("curate", "mixtures", "tests", ".ci") for path in sorted((ROOT / folder).rglob("*.py"))
+    )
     return [read(path.relative_to(ROOT), path.read_text("utf-8")) for path in paths]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
-import linecache
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
+
+from tests.support.document_code import run_code
 
 ROOT: Final = Path(__file__).parents[1]
 MODULES: Final = sorted(
@@ -52,22 +53,10 @@ def test_docstring_examples_run(module: str) -> None:
 
 
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = list(re.finditer(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE))
-    assert blocks, "the README shows a mixture"
     (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in CHATS), "utf-8")
     (tmp_path / "pairs.json").write_text(json.dumps(PAIRS), "utf-8")
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"__name__": "readme"}
-    for block in blocks:
-        line = README.count("\n", 0, block.start(1))
-        code, file = "\n" * line + block[1], f"<README.md, line {line}>"
-        linecache.cache[file] = (
-            len(code),
-            None,
-            code.splitlines(keepends=True),
-            file,
-        )  # functions have a source, as in a file
-        exec(compile(code, file, "exec"), names)  # noqa: S102  our own text
+    assert run_code(README, "README.md", {"python"}), "the README shows a mixture"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

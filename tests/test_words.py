@@ -116,7 +116,7 @@ def documents() -> Iterator[tuple[str, str]]:
         yield path.relative_to(ROOT).as_posix(), "\n".join("".join(cell["source"]) for cell in cells)
 
 
-@pytest.mark.parametrize("folder", ["curate", "mixtures", "tests"])
+@pytest.mark.parametrize("folder", ["curate", "mixtures", "tests", ".ci"])
 def test_code_is_written_in_words_that_everyone_knows(folder: str) -> None:
     found = [
         fault

@@ -56,14 +56,21 @@ LEDGER = pa.schema(
 )
 """The columns of the ledger, before the scores, which are named `step.score`.
 
+- `source`, `id`: the row. The id is the source's own, or a hash of its content; a row that is there again has a number
+  behind it.
 - `file`, `line`: where the row was read; the line in JSON Lines, CSV and TSV, else the number of the row, from 1.
 - `fate`: kept, dropped, unsampled or quarantined; for a rated row that gave pairs, paired.
 - `step`, `reason`, `score`, `bound`: what dropped a row.
 - `match`: the phrase that dropped a row, or `source/id` of the surviving duplicate.
+- `edited`: the steps that changed its text.
+- `evidence`: the places in its text that steps decided by: `step`, `reason`, `side` and `turn`, `start` and `end` in
+  characters, and `match`, the text there or its name.
 - `copies`, `split`: how often a kept row is in the data files, and in which split.
+- `tokens`: how many it has, counted by the tokenizer of the mixture or estimated; null for a quarantined row.
 - `column`, `expected`, `excerpt`: of a quarantined row, what is wrong and its first 200 characters.
 - `key_high`, `key_low`, `occurrence`: what the row's place in the sampling order is made from; null for a row that
-  never reached the steps. `prompt`: where there is a test split, a key that rows with the same prompt share.
+  never reached the steps.
+- `prompt`: where there is a test split, a key that rows with the same prompt share.
 """
 
 

@@ -27,7 +27,46 @@ from curate.rows.schema import Kind
 from curate.steps.base import Edit, Filter, Group, Step
 
 FORMAT = 1
-"""Rises when the build folder changes its shape."""
+"""The number of this layout, which rises when the build folder changes its shape. A manifest has these fields:
+
+- `format`: this number.
+- `name`: the name of the mixture.
+- `kind`: the kind of the rows in the data files: conversation, preference, rated, unpaired or prompt.
+- `fingerprint`: 64 digits that two mixtures share if they declare the same; paths are no part of it.
+- `seed`: the seed of sample, order and test split.
+- `splits`: by split ("train", "test") its `rows`, and for each of its `shards` the `file`, `rows` and `sha256`.
+- `sources`: each source, in the order of the mixture:
+    - `name`: its name.
+    - `content`: a hash of its rows, the same in whatever files and order they come.
+    - `format`: the layout that it was read in, and who chose it.
+    - `licence`: the one declared, or that of its card on the Hub; null where neither says one.
+    - `licences`: where rows name their own: how many rows of the data files have which.
+    - `protect`: whether its rows are exempt from filters and from removal as duplicates.
+    - `read`: the rows read.
+    - `fates`: how many of these were `kept`, `dropped`, `unsampled`, `quarantined` or `paired`.
+    - `pairs`: where a Pairing made pairs: how many were `made`, and their `fates`.
+    - `plan`: what it was to deliver: `take` as declared, `unit` (rows or tokens), what was `asked`, `delivered` and
+      `available` (rows that the steps left), what `max_share` took off (`capped`), and the rows sampled `before` steps.
+    - `origin`: of a data set on the Hub: `repository`, `commit`, `config`, `splits`, and what its card says.
+    - `notes`: what a reader should know, in words.
+- `steps`: each step, in the order in which they run:
+    - `label`: its name in ledger and report.
+    - `kind`: filter, edit, group or pairing.
+    - `of`: "rated" for a step that worked on rated rows, before a Pairing.
+    - `step`: its class, version and settings.
+    - `bounds`: the limits of a filter: the `reason` of a drop, the `score`, and `at_least` and `at_most`.
+    - `findings`: the tables that it leaves, and how the report shows them.
+    - `holds`: hashes of data that comes with the step, such as eval sets and models.
+    - `against`: content hashes of the inputs that rows were held against.
+- `mixture`: the declaration, as plain values; the fingerprint is its hash.
+- `tokens`: "exact" by the tokenizer of the mixture, or "estimated".
+- `published`: what was published of the mixture, by source.
+- `use`: what the rows are for, if the mixture says.
+- `versions`: of `curate` and of each package that a byte of the output may depend on.
+
+Of these, `licences`, `origin`, `notes`, `capped`, `before`, `bounds`, `findings`, `holds`, `against`, `published` and
+`use` are left out where they would be empty.
+"""
 
 VERSIONS = {name: version(name) for name in ("curate", "msgspec", "numba", "numpy", "polars", "pyarrow")}
 """Of `curate` and of what a byte of the output may depend on; looked up once, while the process may still read them."""

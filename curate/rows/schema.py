@@ -66,7 +66,18 @@ BODIES: Final[dict[Kind, pa.Schema]] = {
     ),
     "prompt": pa.schema([("prompt", MESSAGES), ("rewards", REWARDS), ("meta", pa.string())]),
 }
-"""A row without its names: what a source says, and what an Edit may change. `meta` is a JSON object, never read."""
+"""The columns of each kind of row, behind `source` and `id`: what a source says, and what an Edit may change.
+
+- conversation: `messages`, a list of `{role, content}`.
+- preference: `prompt`, `chosen` and `rejected`, lists of messages; `chosen_score` and `rejected_score` where there are.
+- rated: `messages`, the prompt, and `completions`, a list of `{content, model, scores}`.
+- unpaired: `prompt` and `completion`, lists of messages; `label`, whether the completion is good.
+- prompt: `prompt`, a list of messages, and the columns that reward functions read.
+- of every kind, last: `meta`, all other fields of the source as one JSON object.
+
+Where rows use them, a message also has `reasoning`, `tool_calls` (a list of `{id, name, arguments}`), `tool_call_id`
+and `name`, and a row has `tools` and `chat_template_kwargs`, both JSON text.
+"""
 
 
 def body_schema(kind: Kind, parts: int) -> pa.Schema:
