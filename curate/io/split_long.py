@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
+from typing import Final, get_args
 
 from curate.errors import MixtureError, check_whole, did_you_mean
 from curate.io.formats.exchanges import Like, LongSplit
 from curate.io.inputs import Input
 from curate.rows.tokens import Tokenizer
 
+PER_TURN: Final[dict[Like | None, int]] = {None: 0, "tulu2": 7}
+"""Tokens beside those of its text that a message counts for, where none are given."""
+
 
 def split_long(
     input: Input,  # noqa: A002
     max_tokens: int,
     *,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: Tokenizer | str | None = None,
     like: Like | None = None,
 ) -> Input:
     """Rows of `input`, whose conversations of more than `max_tokens` become several, split between exchanges.
@@ -29,17 +32,19 @@ def split_long(
     Args:
         input: Rows that are conversations, in any format.
         max_tokens: The most tokens of a part, from 1.
-        tokenizer: Counts tokens exactly, each text alone; its `per_turn` is for what a template puts around a turn.
-            None estimates: a token for every four bytes, and four a turn.
-        like: "tulu2" splits as open-instruct's script did for Tulu 2 (with the Llama tokenizer and `per_turn=7`): two
-            messages are an exchange; the last of an odd number, a last exchange that would be a part by itself, and
-            parts in which the user and the assistant do not take turns, are quarantined.
+        tokenizer: Counts tokens exactly, each text alone, and adds its `per_turn` for what a template puts around a
+            turn; a path of a tokenizer.json is one that adds none. None estimates: a token for every four bytes, and
+            four a turn.
+        like: "tulu2" splits as open-instruct's script did for Tulu 2: two messages are an exchange; the last of an odd
+            number, a last exchange that would be a part by itself, and parts in which the user and the assistant do
+            not take turns, are quarantined. A tokenizer that is a path, Llama's, then adds seven a turn: six of the
+            script, and `<s>`.
 
     Returns:
         An input. Opening it raises `MixtureError` if its rows are no conversations.
 
     Raises:
-        MixtureError: `max_tokens` is no whole number from 1, or `like` is unknown.
+        MixtureError: `max_tokens` is no whole number from 1, `like` is unknown, or the tokenizer is not there.
 
     Example:
         >>> from curate.io.inputs import files
@@ -53,4 +58,5 @@ def split_long(
     check_whole(f"split_long(max_tokens={max_tokens!r})", max_tokens, least=1)
     if like is not None and like not in get_args(Like):
         raise MixtureError(f"split_long(like={like!r}): {did_you_mean(str(like), get_args(Like))}")
-    return replace(input, long_split=LongSplit(max_tokens, tokenizer, like))
+    counted = Tokenizer(tokenizer, PER_TURN[like]) if isinstance(tokenizer, str) else tokenizer
+    return replace(input, long_split=LongSplit(max_tokens, counted, like))

@@ -5,8 +5,10 @@ the count of each are those that public code which reads the set has, and add up
 open-instruct e6c3044 reads them (scripts/data/sft_v1_v2/prepare_tulu_v1_v2.sh, reformat_datasets.py):
 hamishivi/tulu_mix_store `inputs, targets` in flan_v2_resampled_50k, cot_zsopt and cot_fsopt.jsonl, `input, output,
 dataset` in science_train.jsonl; OpenAssistant/oasst1 trees; GAIR/lima `conversations`; ai2-adapt-dev/wizardlm-backup
-`idx, conversations` of `from, value`; Open-Orca/OpenOrca `id, system_prompt, question, response`. vicgalle/alpaca-gpt4
-and sahil2801/CodeAlpaca-20k have `instruction, input, output`.
+`idx, conversations` of `from, value`; anon8231489123/ShareGPT_Vicuna_unfiltered `id, conversations` of `from, value` in
+HTML_cleaned_raw_dataset/sg_90k_part1_html_cleaned.json and part2 (as prepare_tulu_v1_v2.sh fetches them);
+Open-Orca/OpenOrca `id, system_prompt, question, response`. vicgalle/alpaca-gpt4 and sahil2801/CodeAlpaca-20k have
+`instruction, input, output`. The hard-coded rows are hard_coded_examples.xlsx of hamishivi/tulu_mix_store, no data set.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from typing import Any, Final
 import polars as pl
 import pytest
 
+from curate.io.formats.exchanges import LongSplit
 from curate.mix.published import scaled
 from curate.mix.spec import Rows
 from curate.result.build import Build
+from curate.rows.tokens import Tokenizer
 from tests.support.hub_server import serving
 from tests.support.replicas import (
     QUESTION,
@@ -108,6 +112,15 @@ def turns(kind: str, number: int) -> list[Row]:
     return [{"from": words[one["role"]], "value": one["content"]} for one in chat(f"{kind} {number}")]
 
 
+def sharegpt(number: int) -> Row:
+    """Return a conversation; one in ten has 5,400 estimated tokens or 7,200, in exchanges of 1,800."""
+    size, words = {0: (8, 500), 10: (6, 500)}.get(number % 20, (2, 12))
+    said = [text(f"share {number} {k}", 3_000 if (number, k) == (0, 2) else words) for k in range(size)]
+    who = ("gpt", "human") if number == 1 else ("human", "gpt")
+    talk = [{"from": who[k % 2], "value": one} for k, one in enumerate(said)]
+    return {"id": f"s{number}", "conversations": [] if number == 2 else talk}
+
+
 COMPONENTS: Final = {
     "allenai/tulu-v2-sft-mixture": repository({"data/train-0.parquet": ROWS}, licence="odc-by"),
     "hamishivi/tulu_mix_store": repository(
@@ -122,6 +135,14 @@ COMPONENTS: Final = {
             ],
         },
         licence="odc-by",
+    ),
+    "anon8231489123/ShareGPT_Vicuna_unfiltered": repository(
+        {
+            f"HTML_cleaned_raw_dataset/sg_90k_part{part}{kind}.json": rows
+            for part in (1, 2)
+            for kind, rows in (("", [{"id": "raw"}]), ("_html_cleaned", map(sharegpt, range(part - 1, 1_100, 2))))
+        },
+        licence="apache-2.0",
     ),
     "OpenAssistant/oasst1": repository(
         {"2023-04-12_oasst_ready.trees.jsonl.gz": [tree(i) for i in range(86)]}, licence="apache-2.0"
@@ -171,6 +192,13 @@ def test_numbers_of_a_user_are_sampled_ahead_of_the_filter() -> None:
     assert halves["cot_zero_shot"] == halves["cot_few_shot"] == Rows(100)
 
 
+def test_sharegpt_is_split_by_llamas_tokens(words_tokenizer: Path) -> None:
+    by_name = {source.name: source for source in recipe("tulu2", components=True, tokenizer=words_tokenizer).sources}
+    split = by_name["sharegpt"].input.long_split
+    assert split == LongSplit(4_096, Tokenizer(str(words_tokenizer), per_turn=7), "tulu2")
+    assert {name for name, source in by_name.items() if source.input.long_split} == {"sharegpt"}
+
+
 def test_a_replica_of_the_published_mixture_builds(tmp_path: Path) -> None:
     pinned = repository({}, revisions={PINNED: MIXTURE.files})
     build = built_twice("tulu2", {"allenai/tulu-v2-sft-mixture": pinned}, tmp_path, scale=0.01)
@@ -194,6 +222,10 @@ def test_replicas_of_the_components_build(tmp_path: Path) -> None:
     assert best.is_in([text(f"oasst {i}c") for i in range(86)]).all(), "by quality, not by rank"
     assert funnel["cot_zero_shot"]["rows"] == funnel["cot_few_shot"]["rows"] == 250
     assert (funnel["open_orca"]["unsampled"], funnel["open_orca"]["rows"]) == (50, 300)
+    talks = funnel["sharegpt"]
+    assert (talks["read"], talks["quarantined"], talks["unsampled"], talks["rows"]) == (1_211, 58, 13, 1_140)
+    left = build.quarantined("sharegpt")["expected"].str.extract("(at least|at most|by itself|take turns)")
+    assert dict(left.value_counts().iter_rows()) == {"by itself": 55, "at most": 1, "take turns": 1, "at least": 1}
     why = dict(build.reproduction().select("source", "why").iter_rows())
     assert why["flan_v2"].startswith("filter differs: refusals drops 3, the published filter dropped 9")
     assert why["wizardlm"].endswith("random sample, not published")
