@@ -31,11 +31,28 @@ if TYPE_CHECKING:
 
 
 class CurateError(Exception):
-    """Base of every error raised on purpose."""
+    """Base of every error raised on purpose.
+
+    Example:
+        >>> import curate as c
+        >>> try:
+        ...     c.Rows(0)
+        ... except c.CurateError as error:
+        ...     print(error)
+        Rows(0): a whole number from 1 up; for a share use Fraction(f)
+    """
 
 
 class CallError(CurateError, ValueError):
-    """The call was wrong; nothing was read or written."""
+    """The call was wrong; nothing was read or written.
+
+    Example:
+        >>> import curate as c
+        >>> c.evals("gsm8")
+        Traceback (most recent call last):
+        ...
+        curate.errors.MixtureError: evals('gsm8'): no such eval or suite; did you mean 'gsm8k'?; ...
+    """
 
 
 class MixtureError(CallError):
@@ -47,7 +64,15 @@ class SourceNotFoundError(CallError):
 
 
 class BuildError(CurateError):
-    """The data or the build failed."""
+    """The data or the build failed.
+
+    Example:
+        >>> import curate as c
+        >>> c.Build("build/none")
+        Traceback (most recent call last):
+        ...
+        curate.errors.BuildFolderError: no build at build/none: it has no manifest.json
+    """
 
 
 class FormatError(BuildError):

@@ -40,6 +40,13 @@ class Mixture(MixtureSpec):
 
     Raises:
         MixtureError: the declaration is not consistent.
+
+    Example:
+        >>> import curate as c
+        >>> sources = [c.Source("chats", c.files("chats.jsonl")), c.Source("code", c.files("code.jsonl"))]
+        >>> mixture = c.Mixture("mine", sources, [c.shape(), c.dedup()], weights="size", total=c.Rows(500), seed=42)
+        >>> [step.name for step in mixture.steps]
+        ['shape', 'dedup']
     """
 
     def build(

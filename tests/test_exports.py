@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
+import re
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +41,16 @@ def test_every_step_factory_is_public() -> None:
         functions = {node.name for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.FunctionDef)}
         if path.stem in functions:
             assert path.stem in curate.__all__, f"{path} defines {path.stem}(): name it in {STUB.name}"
+
+
+def test_every_public_name_is_in_an_example() -> None:
+    """One of its own, or `c.Name` in that of another; all of them run."""
+    docstrings = {name: inspect.getdoc(getattr(curate, name)) or "" for name in curate.__all__}
+    shown = "\n".join(
+        line for text in docstrings.values() for line in re.findall(r"^ *(?:>>>|\.\.\.) .*", text, re.MULTILINE)
+    )
+    own = {name for name, text in docstrings.items() if ">>> " in text} | {"evals"}  # whose methods have them
+    assert {name for name in {*docstrings} - own if not re.search(rf"\bc\.{name}\b", shown)} == set()
 
 
 def test_a_name_that_is_not_there_says_so() -> None:

@@ -74,6 +74,7 @@ def build(work: Path) -> None:
     said = done.stdout + done.stderr
     if done.returncode or re.search("warning|griffe:", said, re.IGNORECASE):
         sys.exit(f"{said}\nzensical: exit code {done.returncode}")
+    (work / "site" / "404.html").unlink()  # its links are those of a server's root
     for file in (work / "site").rglob("*.html"):
         up = "../" * (len(file.relative_to(work / "site").parts) - 1)
         file.write_text(file.read_text("utf-8").replace(SHIM, f"{up}worker.js"), "utf-8")

@@ -108,6 +108,12 @@ def train_classifier(
         CallError: Wrong settings, a taken `out`, or a fastText that is missing or can only predict.
         ShortageError: A side with fewer than 50 texts of its own. Reading rows raises as everywhere.
 
+    Example:
+        >>> train_classifier("build/good", "build/none", "quality.bin")
+        Traceback (most recent call last):
+        ...
+        curate.errors.SourceNotFoundError: train_classifier(positive='build/good'): no build is there ...
+
     References:
         Joulin et al., "Bag of Tricks for Efficient Text Classification" (arXiv:1607.01759).
     """

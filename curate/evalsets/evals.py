@@ -113,4 +113,8 @@ evals: Final = Evals()
 
 They come as a tuple, which `decontaminate` takes. A named set is read from the Hub, or from copies of its files:
 `evals("gsm8k")[0].at("test.jsonl")`.
+
+Example:
+    >>> [one.name for one in evals("truthful_qa", "gsm8k")]
+    ['truthful_qa', 'gsm8k']
 """

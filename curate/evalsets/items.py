@@ -50,6 +50,12 @@ class EvalSet:
         origin: A repository on the Hub, or local files.
         fields: The layouts it is published in; a row is read by the first that finds a question in it.
         local: How local copies in CSV and TSV are delimited.
+
+    Example:
+        >>> import curate as c
+        >>> (quiz,) = c.evals.files("quiz.jsonl", question="question", name="quiz")
+        >>> isinstance(quiz, c.EvalSet), quiz.name
+        (True, 'quiz')
     """
 
     name: str

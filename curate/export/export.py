@@ -74,6 +74,11 @@ class Export:
     Args:
         path: The folder.
         record: What `export.json` says: the target, the choices, the counts, the files and their hashes.
+
+    Example:
+        >>> counts = [{"split": "train", "fate": "exported", "reason": None, "rows": 3}]
+        >>> Export(Path("export/mine"), {"target": "trl", "counts": counts}).counts["rows"].sum()
+        3
     """
 
     path: Path

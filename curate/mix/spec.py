@@ -24,7 +24,12 @@ FRACTION = "; for a share use Fraction(f)"
 
 @dataclass(frozen=True)
 class All:
-    """Every row that the steps leave."""
+    """Every row that the steps leave.
+
+    Example:
+        >>> All()
+        All()
+    """
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,10 @@ class Tokens:
 
     Args:
         n: tokens, from 1, counted by the mixture's `tokenizer`; without one they are estimated (`curate.rows.tokens`).
+
+    Example:
+        >>> Tokens(1_000_000)
+        Tokens(n=1000000)
     """
 
     n: int
@@ -83,6 +92,10 @@ class Repeat:
 
     Args:
         k: copies of each row, 1 to 65,535.
+
+    Example:
+        >>> Repeat(3)
+        Repeat(k=3)
     """
 
     k: int
@@ -105,7 +118,7 @@ class Source:
 
     Args:
         name: the identity of the source: its sample and its ids depend on it.
-        input: where the rows come from: `files(...)`, `hub(...)`, `rows(...)` and others.
+        input: where the rows come from: `files(...)`, `hub(...)`, `frame(...)` and others.
         take: how much of it the mixture uses, counted after the steps, so a count is a count of clean rows.
         steps: run for this source only, before those of the mixture. A Pairing among them turns its rated rows into
             preference rows, which may be mixed with ready-made pairs.
@@ -127,6 +140,11 @@ class Source:
 
     Raises:
         MixtureError: a field has a wrong type or value.
+
+    Example:
+        >>> from curate.io.inputs import files
+        >>> Source("chats", files("chats.jsonl"), take=Rows(10_000), licence="mit").take
+        Rows(n=10000)
     """
 
     name: str

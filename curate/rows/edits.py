@@ -31,6 +31,25 @@ class Edits(NamedTuple):
     Args:
         changes: One `Change` for each part of the segments, in the same order.
         turns: If given, how many turns of each row's dialogue to keep, from its start; -1 keeps all.
+
+    Example:
+        >>> import curate as c
+        >>> import pyarrow.compute as pc
+        >>> from curate.kernels.buffers import strings
+        >>> def trimmed(part):
+        ...     old = strings(part.text.data, part.text.offsets).take(pa.array(part.index))
+        ...     new = pc.utf8_trim_whitespace(old)
+        ...     place = np.flatnonzero(pc.not_equal(old, new).to_numpy(zero_copy_only=False)).astype(np.int32)
+        ...     return c.Change(place, new.take(pa.array(place)))
+        >>> class Trimmed(c.Edit):
+        ...     name = "trimmed"
+        ...
+        ...     def edit(self, segments):
+        ...         return c.Edits(tuple(trimmed(part) for part in segments.parts))
+        >>> from curate.testing import check_step
+        >>> check_step(Trimmed(on="response"))
+        >>> isinstance(Trimmed(), c.Step)
+        True
     """
 
     changes: tuple[Change, ...] = ()

@@ -119,6 +119,14 @@ class Segments(NamedTuple):
         parts: The segments, by side.
         body: The batch itself, for a step that needs more than text, such as scores or `meta`.
         context: The source, the ids and the scores so far; None if a step is called outside a build.
+
+    Example:
+        >>> import curate as c
+        >>> from curate.rows.schema import BODIES
+        >>> row = {"messages": [{"role": "user", "content": "Hi!"}], "meta": "{}"}
+        >>> found = segments(pa.RecordBatch.from_pylist([row], BODIES["conversation"]), "all")
+        >>> isinstance(found, c.Segments), found.rows, len(found.parts)
+        (True, 1, 1)
     """
 
     rows: int

@@ -35,6 +35,12 @@ class Tokenizer:
 
     Raises:
         MixtureError: the file does not exist.
+
+    Example:
+        >>> Tokenizer("models/none")
+        Traceback (most recent call last):
+        ...
+        curate.errors.MixtureError: no tokenizer.json at models/none
     """
 
     path: str = field(repr=False, metadata={"fingerprint": False})

@@ -32,6 +32,10 @@ class Bound(NamedTuple):
         score: The column of `Scores` that is compared.
         at_least: Rows with a lower score are dropped. None: no lower limit.
         at_most: Rows with a higher score are dropped. None: no upper limit.
+
+    Example:
+        >>> Bound("too_long", "words", at_most=500).at_most
+        500
     """
 
     reason: str
@@ -51,6 +55,13 @@ class Evidence(NamedTuple):
         start: The first character of the hit in its segment, in Unicode code points.
         end: The character after its last.
         match: The phrase or name that matched.
+
+    Example:
+        >>> import curate as c
+        >>> here = [np.array([number], np.int32) for number in (0, 0, 1, 4, 9)]
+        >>> found = c.Evidence(here[0], np.array([0], np.int16), *here[1:], pa.array(["Sorry"]))
+        >>> c.Scores({"apologies": np.array([1, 0], np.int32)}, found).evidence.match.to_pylist()
+        ['Sorry']
     """
 
     row: NDArray[np.int32]
@@ -76,6 +87,10 @@ class Finding:
             reads the ledger or the table.
         title: The heading.
         table: The name of the table in `Resolved.tables`, if the view reads one.
+
+    Example:
+        >>> Finding("table", "Lengths of answers", table="lengths").view
+        'table'
     """
 
     view: FindingView
@@ -177,7 +192,7 @@ class Filter(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class Edit(Step):
-    """Changes text. Never drops, and changes nothing the second time."""
+    """Changes text. Never drops, and changes nothing the second time. `Edits` shows one."""
 
     @abstractmethod
     def edit(self, segments: Segments) -> Edits:
@@ -256,7 +271,25 @@ class Resolved(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Group(Step):
-    """Decides over all rows at once, from compact keys, as deduplication does."""
+    """Decides over all rows at once, from compact keys, as deduplication does.
+
+    Example:
+        >>> import curate as c
+        >>> class OneOfEachLength(c.Group):
+        ...     name = "one_of_each_length"
+        ...
+        ...     def sign(self, segments: c.Segments) -> c.GroupKeys:
+        ...         turns = np.concatenate([part.row for part in segments.parts] or [np.zeros(0, np.int32)])
+        ...         return c.GroupKeys({"length": np.bincount(turns, minlength=segments.rows)})
+        ...
+        ...     def resolve(self, keys: pl.DataFrame, lists: c.KeyLists, totals) -> c.Resolved:
+        ...         first = pl.col("row").sort_by(~pl.col("protect"), "source", "rank").first().over("length")
+        ...         later = keys.with_columns(kept=first).filter(~pl.col("protect"), pl.col("row") != pl.col("kept"))
+        ...         drops = later.select("row", "kept", reason=pl.lit("same_length"), score=1.0, match=None)
+        ...         return c.Resolved(drops.select(DROP_COLUMNS.names()).cast(DROP_COLUMNS))
+        >>> from curate.testing import check_step
+        >>> check_step(OneOfEachLength(on="all", allow_large_drop=True))
+    """
 
     @property
     def bound(self) -> float:
@@ -310,7 +343,15 @@ class Paired(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing(Step):
-    """Turns each rated row into preference rows, any number of them. A row that gives none has a reason."""
+    """Turns each rated row into preference rows, any number of them. A row that gives none has a reason.
+
+    Example:
+        >>> import curate as c
+        >>> from curate.rows.schema import BODIES
+        >>> step, rows = c.binarize(), pa.RecordBatch.from_pylist([], BODIES["rated"])
+        >>> isinstance(step, c.Pairing), isinstance(step.pair(rows), c.Paired)
+        (True, True)
+    """
 
     @abstractmethod
     def reasons(self) -> tuple[str, ...]:
