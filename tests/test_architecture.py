@@ -47,6 +47,7 @@ ROOMS: Final = (
     "mix",
     "engine",
     "export",
+    "result.browser",
     "result",
     "preview",
     "preflight",

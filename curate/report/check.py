@@ -12,10 +12,12 @@ from curate.preview.check import Check, SourceCheck, StepCheck
 from curate.preview.leak_test import LeakTest, Way
 from curate.preview.resolved import DroppedExample
 from curate.report.contamination import coverage, coverage_lines
-from curate.report.dropped_rows import SURVIVOR_CHARACTERS, DroppedRow, SurvivingDuplicate, matched_items, turns_of
+from curate.report.dropped_rows import DroppedRow
 from curate.report.formatting import counted, of_all
 from curate.report.terminal import plain_table
 from curate.report.terminal_rows import row_text
+from curate.result.browser.turns import turns_of
+from curate.result.browser.verdicts import SURVIVOR_CHARACTERS, SurvivingDuplicate, matched_items
 from curate.text.unseen import coded
 
 ESTIMATE = "~"

@@ -6,8 +6,9 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from curate.report.dropped_rows import DroppedRow, dropped_row, texts_there
+from curate.report.dropped_rows import DroppedRow, dropped_row
 from curate.report.formatting import counted, of_all
+from curate.result.browser.stored_texts import texts_there
 from curate.result.build import Build
 from curate.result.counts import CONTAMINATED
 from curate.result.folder import coverage as counts

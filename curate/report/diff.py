@@ -12,11 +12,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from curate.report.dropped_rows import every_turn
 from curate.report.formatting import settings
-from curate.report.highlights import Hit, cut
 from curate.report.terminal import plain_table
 from curate.report.terminal_rows import cut_text, spread
+from curate.result.browser.highlights import Hit, cut
+from curate.result.browser.turns import every_turn
 from curate.result.diff import CHANGES, Diff, texts
 from curate.text.unseen import coded
 

@@ -6,8 +6,9 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from curate.report.dropped_rows import DroppedRow, SurvivingDuplicate, read_dropped
+from curate.report.dropped_rows import DroppedRow, read_dropped
 from curate.report.formatting import counted, of_all
+from curate.result.browser.verdicts import SurvivingDuplicate
 from curate.result.build import Build
 
 CLUSTERS: Final = 5

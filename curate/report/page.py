@@ -1,4 +1,7 @@
-"""The page of a build: one HTML file that opens offline, needs no script, and escapes all text of the data."""
+"""The page of a build: one HTML file that opens offline and escapes all text of the data.
+
+A script browses rows; all else needs none.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,27 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from curate.report.contamination import Contamination, contamination
-from curate.report.dropped_rows import DroppedRow, dropped_rows
+from curate.report.dropped_rows import SHOWN, DroppedRow, dropped_rows
 from curate.report.duplicates import Duplicates, duplicates
 from curate.report.finding_tables import FindingTable, finding_tables
 from curate.report.formatting import settings
 from curate.report.templates import templates
 from curate.result import tables
+from curate.result.browser.browser import DATA_BYTES, ROWS, browser_parts, with_data
+from curate.result.browser.sample import sample
+from curate.result.browser.shown_rows import document
 from curate.result.build import Build
 from curate.result.tables import HtmlTable
 
 QUARANTINED: Final = 50
 """Quarantined rows listed for each source."""
+
+PAGE_BYTES: Final = 6_000_000
+"""The size of a page, at most, and what of it is for all but the data of the browser."""
+WRITTEN_BYTES: Final = 3_000_000
+
+FEWER: Final = (SHOWN, 3, 1, 0)
+"""Rows shown of each reason: fewer where the page would be too large."""
 
 
 class ReasonRows(NamedTuple):
@@ -51,8 +64,20 @@ def page(build: Build) -> str:
     """Return the page of `build` as HTML: a pure function of the files in its folder.
 
     All text of the data is escaped; direction marks and other invisible characters are named. Long texts are cut around
-    the hits, and say how many characters are left out.
+    the hits, and say how many characters are left out. It has at most `PAGE_BYTES`: where a build has so much to say
+    that they are not enough for ten rows of each reason, fewer are shown, and the browser of rows takes what is left.
     """
+    for shown in FEWER:
+        written = _without_data(build, shown)
+        size = len(written.encode())
+        if size <= WRITTEN_BYTES:
+            break
+    budget = min(DATA_BYTES, PAGE_BYTES - size)
+    return with_data(written, document(build, sample(build, ROWS), budget)) if budget > 0 else written
+
+
+def _without_data(build: Build, shown: int) -> str:
+    """Return the page without the data of the browser; it shows up to `shown` rows of each reason."""
     manifest = build.manifest
     return (
         templates()
@@ -67,7 +92,8 @@ def page(build: Build) -> str:
             reproduction=tables.reproduction(build.reproduction()) if manifest.get("published") else None,
             licences=_licences(build),
             total=build.funnel.row(-1, named=True),
-            steps=_steps(build),
+            steps=_steps(build, shown),
+            browser=browser_parts(),
             quarantined=_quarantined(build),
         )
     )
@@ -89,12 +115,12 @@ def _lengths(build: Build) -> list[tuple[str, HtmlTable]]:
     return [("", tables.length_bias(build.length_bias())), *costs]
 
 
-def _steps(build: Build) -> list[ReportedStep]:
+def _steps(build: Build, shown: int) -> list[ReportedStep]:
     lines = build.lines
     counts = lines.filter(pl.col("fate") == "dropped").group_by("step", "reason", "source").len().collect().to_dicts()
     edits = lines.select(pl.col("edited").explode()).drop_nulls().group_by("edited").len().collect()
     changed = dict(edits.rows())
-    rows = dropped_rows(build)
+    rows = dropped_rows(build, n=shown)
     steps = []
     for step in build.manifest["steps"]:
         label = step["label"]

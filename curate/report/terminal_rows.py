@@ -15,9 +15,10 @@ from rich.text import Text
 
 from curate.errors import CallError, did_you_mean
 from curate.report.contamination import staying
-from curate.report.dropped_rows import DroppedRow, Turn, dropped_rows, turns_of
+from curate.report.dropped_rows import DroppedRow, dropped_rows
 from curate.report.formatting import counted, number
-from curate.report.highlights import Span
+from curate.result.browser.highlights import Span
+from curate.result.browser.turns import Turn, turns_of
 from curate.result.build import Build
 from curate.result.folder import check_known, named_rows, reading
 from curate.text.unseen import coded

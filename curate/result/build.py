@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias
 import polars as pl
 
 from curate.errors import CallError
-from curate.mix.licences import verdict
 from curate.mix.spec import MixtureSpec
 from curate.result import counts, tables
 from curate.result.bounds import Moved
+from curate.result.browser.browser import RowBrowser, browse
 from curate.result.folder import BuildFolder, Signatures, check_known, coverage, kept_signatures, table
 from curate.result.length_bias import bias, length_cost, measured
 from curate.result.recut import Recut, recut
@@ -65,18 +65,7 @@ class Build(BuildFolder):
         `delivered` (in that unit), `available` (rows left by the steps), `rows`, `share` (of all rows), `tokens`
         (estimated unless the mixture names a tokenizer), `token_share`.
         """
-        sources = self.manifest["sources"]
-        plan = pl.DataFrame([{"source": source["name"], "capped": 0} | source["plan"] for source in sources])
-        brought = self.lines.group_by("source").agg(
-            rows=pl.col("copies").sum().cast(pl.Int64), tokens=(pl.col("tokens") * pl.col("copies")).sum()
-        )
-        found = plan.join(self.in_order(brought), on="source", how="left", maintain_order="left").with_columns(
-            pl.col("rows", "tokens").fill_null(0)
-        )
-        names = ("source", "take", "unit", "capped", "asked", "delivered", "available")
-        return found.with_columns(
-            share=pl.col("rows") / pl.col("rows").sum(), token_share=pl.col("tokens") / pl.col("tokens").sum()
-        ).select(*names, "rows", "share", "tokens", "token_share")
+        return counts.composition(self)
 
     def reproduction(self) -> pl.DataFrame:
         """Hold the build against what was published of its mixture: one line for each source, then their sum.
@@ -99,13 +88,7 @@ class Build(BuildFolder):
         Columns: `source`, `licence` (empty where none is stated), `rows`, and `use`: "allowed", "not allowed" or
         "not stated" (null where the mixture declares no use).
         """
-        use, rows = self.manifest.get("use"), dict(self.composition.select("source", "rows").rows())
-        lines = [
-            {"source": source["name"], "licence": name, "rows": count, "use": use and verdict(name, use)}
-            for source in self.manifest["sources"]
-            for name, count in source.get("licences", {source["licence"] or "": rows[source["name"]]}).items()
-        ]
-        return pl.DataFrame(lines, {"source": pl.String, "licence": pl.String, "rows": pl.Int64, "use": pl.String})
+        return counts.licences(self.manifest, self.composition)
 
     @property
     def tells_languages(self) -> bool:
@@ -349,6 +332,34 @@ class Build(BuildFolder):
             ShortageError: Too few rows would be left for what the mixture asks for, as in a build.
         """
         return recut(self, {**(moved or {}), **steps}, mixture or self.mixture, compute=compute)
+
+    def browse(
+        self,
+        *,
+        source: str | None = None,
+        step: str | None = None,
+        reason: str | None = None,
+        fate: Literal["kept", "dropped"] | None = None,
+        n: int = 200,
+    ) -> RowBrowser:
+        """Look at rows in a notebook cell: as chats with their hits, searched, filtered, with keys for the next one.
+
+        Args:
+            source: Only rows of this source.
+            step: Only rows that this step dropped or changed.
+            reason: Only rows dropped for this reason.
+            fate: Only kept or dropped rows; None, the default, for both.
+            n: How many rows, at most: some of each reason, edit and source (`curate.result.browser.sample`).
+
+        Returns:
+            The browser. `.save("rows.html")` writes it as a page of its own.
+
+        Raises:
+            CallError: The build has no such step or source.
+        """
+        check_known("source", source, self.sources)
+        check_known("step", step, self.steps)
+        return browse(self, {"source": source, "step": step, "reason": reason, "fate": fate}, n)
 
     def length_bias(self, *, bands: int = 4, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
         """Measure how much longer chosen answers are than rejected ones, and how well length alone predicts the label.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import polars as pl
 
+from curate.mix.licences import verdict
 from curate.result.folder import GENERIC, BuildFolder
 
 TOUCHED: Final = 0.02
@@ -13,6 +15,33 @@ TOUCHED: Final = 0.02
 
 CONTAMINATED, BELOW, BELOW_IN_REST = "contaminated", "below 2 %", "below 2 % in rows left by earlier steps"
 """The verdicts on a source."""
+
+
+def composition(made: BuildFolder) -> pl.DataFrame:
+    """Return `Build.composition`."""
+    sources = made.manifest["sources"]
+    plan = pl.DataFrame([{"source": source["name"], "capped": 0} | source["plan"] for source in sources])
+    brought = made.lines.group_by("source").agg(
+        rows=pl.col("copies").sum().cast(pl.Int64), tokens=(pl.col("tokens") * pl.col("copies")).sum()
+    )
+    found = plan.join(made.in_order(brought), on="source", how="left", maintain_order="left").with_columns(
+        pl.col("rows", "tokens").fill_null(0)
+    )
+    names = ("source", "take", "unit", "capped", "asked", "delivered", "available")
+    return found.with_columns(
+        share=pl.col("rows") / pl.col("rows").sum(), token_share=pl.col("tokens") / pl.col("tokens").sum()
+    ).select(*names, "rows", "share", "tokens", "token_share")
+
+
+def licences(manifest: Mapping[str, Any], composition: pl.DataFrame) -> pl.DataFrame:
+    """Return `Build.licences`."""
+    use, rows = manifest.get("use"), dict(composition.select("source", "rows").rows())
+    lines = [
+        {"source": source["name"], "licence": name, "rows": count, "use": use and verdict(name, use)}
+        for source in manifest["sources"]
+        for name, count in source.get("licences", {source["licence"] or "": rows[source["name"]]}).items()
+    ]
+    return pl.DataFrame(lines, {"source": pl.String, "licence": pl.String, "rows": pl.Int64, "use": pl.String})
 
 
 def funnel(made: BuildFolder, ledger: pl.LazyFrame, pairs: pl.LazyFrame) -> pl.DataFrame:

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from curate.errors import BuildFolderError, CallError
 from curate.mix.spec import Repeat, Rows
-from curate.report.highlights import Hit, cut
 from curate.report.terminal_rows import CLOSE, OPEN, Fate, cut_text, show, spread
+from curate.result.browser.highlights import Hit, cut
 from curate.result.build import Build
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.refusals.cut_refusals import cut_refusals

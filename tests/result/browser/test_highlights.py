@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.report.highlights import WHOLE, Hit, cut, html
-from curate.report.templates import templates
+from curate.report.templates import html, templates
+from curate.result.browser.highlights import WHOLE, Hit, cut
 from curate.text.unseen import UNSEEN, coded
 
 LETTERS = st.sampled_from([*"ab \n<&", "é", "e\u0301", "你", "\U0001f600", "\u200d", "\U0001f3fd", "\u202e", "م"])

@@ -1,4 +1,4 @@
-"""A text as it is shown: cut around the hits, hits highlighted, invisible characters named.
+"""A text as it is shown: cut around the hits, hits highlighted.
 
 Wherever characters are left out, a span says how many.
 """
@@ -9,11 +9,6 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
-
-from markupsafe import Markup, escape
-
-from curate.report.formatting import counted
-from curate.text.unseen import UNSEEN, code, name_of
 
 WHOLE: Final = 700
 """Characters: a text up to here is shown whole."""
@@ -50,8 +45,8 @@ class Span(NamedTuple):
     @property
     def gap(self) -> str:
         """Say what is left out."""
-        hits = f" and {counted(self.hits, 'mark')}" if self.hits else ""
-        return f"{counted(self.left_out, 'character')}{hits} left out"
+        hits = f" and {self.hits:,} mark{'s' * (self.hits != 1)}" if self.hits else ""
+        return f"{self.left_out:,} character{'s' * (self.left_out != 1)}{hits} left out"
 
 
 def cut(text: str, hits: Sequence[Hit] = (), *, whole: int = WHOLE) -> list[Span]:
@@ -72,21 +67,6 @@ def cut(text: str, hits: Sequence[Hit] = (), *, whole: int = WHOLE) -> list[Span
         found += _marked(text, start, end, within)
         place = max(place, end)
     return found
-
-
-def html(text: str) -> Markup:
-    r"""Escape `text` for a page, with invisible characters as boxes that name them.
-
-    >>> html("<b>\u202e")
-    Markup('&lt;b&gt;<span class="unseen" title="RIGHT-TO-LEFT OVERRIDE">U+202E</span>')
-    """
-    shown = Markup()
-    place = 0
-    for found in UNSEEN.finditer(text):
-        box = Markup('<span class="unseen" title="{}">{}</span>')
-        shown += escape(text[place : found.start()]) + box.format(name_of(found[0]).upper(), code(found[0]))
-        place = found.end()
-    return shown + escape(text[place:])
 
 
 def _windows(text: str, hits: Sequence[Hit], whole: int) -> list[tuple[int, int]]:

@@ -1,0 +1,234 @@
+"""Rows as the browser takes them: one JSON document of limited size, with all that it shows of each row.
+
+Long texts are cut around their hits, the longest rows first, until the document fits; it says how many characters of
+which text are left out. Rows that do not fit even so are left out from the end of the sample, and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import polars as pl
+
+from curate.engine.ledger import LEDGER
+from curate.result.browser.highlights import Span, cut
+from curate.result.browser.sample import ROW, Sample
+from curate.result.browser.stored_texts import each_text
+from curate.result.browser.turns import Turn, all_turns, every_turn
+from curate.result.browser.verdicts import SurvivingDuplicate, fitting_hits, matched_items, surviving
+from curate.result.folder import BuildFolder, named_rows, table
+from curate.text.unseen import UNSEEN, name_of
+
+LEVELS: Final = ((6000, 60), (2500, 40), (1000, 24), (550, 12))
+"""A text is shown whole up to so many characters, in so many turns: the first that makes a row small enough counts."""
+
+LIMITS: Final = (60_000, 24_000, 10_000, 4_000)
+"""Bytes that a row may take of the document; all rows have the first limit that makes the document small enough."""
+
+NUMBERS: Final = ("chosen_score", "rejected_score", "label")
+"""Columns beside the turns that are a number, or true or false."""
+
+SURVIVOR: Final = 1500
+"""Characters: a turn of a surviving duplicate is shown whole up to here."""
+
+FIELD: Final = 2000
+"""Characters shown of what a row carries beside its turns."""
+
+IN_LEDGER: Final = frozenset(LEDGER.names)
+COMPACT: Final[dict[str, Any]] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
+
+Row: TypeAlias = dict[str, Any]
+
+
+class Document(NamedTuple):
+    """The rows as the browser takes them: JSON, compressed (zlib) and in base64; how many they are, and of how many."""
+
+    data: str
+    rows: int
+    total: int
+
+
+def document(build: BuildFolder, chosen: Sample, budget: int) -> Document:
+    """Return the document of some rows, of at most `budget` bytes."""
+    shown = _rows(build, chosen.rows)
+    limit = 0
+    while True:
+        fitting = [row for row in shown if row.texts]
+        raw = _together(build, [(row.place, row.within(LIMITS[limit])) for row in fitting], chosen.total)
+        if len(raw) > 8 * budget and limit + 1 < len(LIMITS):
+            limit += 1
+            continue
+        data = b64encode(zlib.compress(raw, 9)).decode()
+        if len(data) <= budget or not fitting:
+            return Document(data, len(fitting), chosen.total)
+        if limit + 1 < len(LIMITS):
+            limit += 1
+        else:
+            shown = fitting[: int(len(fitting) * 0.95 * budget / len(data))]
+
+
+def _together(build: BuildFolder, rows: list[tuple[tuple[Any, ...], str]], total: int) -> bytes:
+    steps = [{"label": step["label"], "kind": step["kind"]} for step in build.manifest["steps"]]
+    about = {"sources": build.sources, "steps": steps, "total": total, "unseen": UNSEEN.pattern, "names": _names()}
+    ordered = ",".join(text for _, text in sorted(rows, key=itemgetter(0)))
+    return f'{json.dumps(about, ensure_ascii=False)[:-1]},"rows":[{ordered}]}}'.encode()
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, str]:
+    """Return the names of the characters that are shown by their code, those of control characters left out."""
+    ranges = (range(0x300), range(0x600, 0x700), range(0x1800, 0x1900), range(0x2000, 0x2070), range(0xFDD0, 0x10000))
+    every = map(chr, chain(*ranges, range(0xE0000, 0xE0080)))
+    named = {one: name_of(one).upper() for one in every if UNSEEN.fullmatch(one)}
+    return {one: name for one, name in named.items() if name != "CONTROL CHARACTER"}
+
+
+class _Shown(NamedTuple):
+    """A row as JSON: `texts` are cut to one limit after the other, the longest first; none where a name is too long."""
+
+    place: tuple[Any, ...]
+    texts: tuple[str, ...]
+
+    def within(self, limit: int) -> str:
+        """Return the largest text of at most `limit` bytes, or the smallest there is."""
+        return next((text for text in self.texts if len(text.encode()) <= limit), self.texts[-1])
+
+
+def _rows(build: BuildFolder, keys: pl.DataFrame) -> list[_Shown]:
+    """Read rows and their lines, and cut them, in the order of `keys`; memory holds few whole rows at a time."""
+    lines: dict[tuple[str, str], Row] = {}
+    found: dict[tuple[str, str], _Shown] = {}
+    facts_of = _Facts.of(build)
+    for kind in build.kinds:
+        own = keys.filter(pl.col("kind") == kind).select(ROW)
+        lines = named_rows(build.lines_of(kind), own)
+        dropped = [line for line in lines.values() if line["fate"] == "dropped"]
+        survivors = surviving(build, dropped, kind, whole=SURVIVOR)
+        for row in each_text(build, own, kind):
+            line = lines[row["source"], row["id"]]
+            late, hits = fitting_hits(build, line)
+            facts = facts_of.row(line) | {"kind": kind, "stale": late, "fields": _fields(row)} | _sizes(kind, row)
+            facts["survivor"] = _survivor(survivors.get(line["match"] or ""))
+            facts = {name: value for name, value in facts.items() if value not in (None, [], {}, (), "")}
+            found[row["source"], row["id"]] = _Shown(facts_of.place(line), tuple(_texts(kind, facts, row, hits)))
+    return [found[key] for key in keys.select(ROW).rows() if key in found]
+
+
+def _survivor(row: SurvivingDuplicate | None) -> Row | None:
+    return row and {"name": row.name, "fate": row.fate, "parts": [_part(turn, {}) for turn in row.turns]}
+
+
+def _texts(kind: str, facts: Row, row: Row, hits: list[Row]) -> Iterator[str]:
+    """Give the JSON of a row cut to each of the limits that make a difference."""
+    last = ""
+    sizes = iter([*((whole, most, hits) for whole, most in LEVELS), (*LEVELS[-1], [])])
+    for limit in LIMITS:
+        while not last or len(last.encode()) > limit:
+            size = next(sizes, None)
+            if size is None:
+                return
+            turns = all_turns(kind, row, size[2], whole=size[0], most=size[1])
+            last = json.dumps(facts | {"parts": [_part(turn, row) for turn in turns]}, **COMPACT)
+        yield last
+
+
+class _Facts(NamedTuple):
+    """What the ledger says of rows: `items` has the matched words by step and by (source, id, item)."""
+
+    build: BuildFolder
+    items: dict[str, dict[tuple[str, str, str], str]]
+
+    @classmethod
+    def of(cls, build: BuildFolder) -> _Facts:
+        """Read the tables of a build that are needed."""
+        searched = build.steps_with("contamination")
+        return cls(build, {label: _words(table(build.path, label, "hits")) for label in searched})
+
+    def place(self, line: Row) -> tuple[Any, ...]:
+        """Return the place of a row among those shown: by step and reason, then kept ones."""
+        steps = [*self.build.steps, None]
+        return steps.index(line["step"]), line["reason"] or "", self.build.sources.index(line["source"]), line["id"]
+
+    def row(self, line: Row) -> Row:
+        """Return what the ledger says of a row."""
+        names = ("source", "id", "fate", "step", "reason", "file", "line", "split", "tokens", "edited")
+        facts = {name: line[name] for name in names} | {name: _number(line[name]) for name in ("score", "bound")}
+        facts["copies"] = line["copies"] if (line["copies"] or 0) > 1 else None
+        scores = {name: value for name, value in line.items() if name not in IN_LEDGER and value is not None}
+        facts["language"] = next((value for name, value in scores.items() if name.endswith(".language")), None)
+        numbers = {name: _number(value) for name, value in scores.items() if not isinstance(value, str)}
+        facts["scores"] = {name: value for name, value in numbers.items() if value is not None}
+        facts["items"] = self._items(line)
+        if line["step"] not in self.build.steps_with("duplicates") and not facts["items"]:
+            facts["match"] = line["match"]
+        return facts
+
+    def _items(self, line: Row) -> list[tuple[str, str]]:
+        """Return the eval items in a row, with the words of each that it has."""
+        there = {hit["step"] for hit in line["evidence"] or ()} | {line["step"]}
+        found: dict[str, str] = {}
+        for label in self.items.keys() & there:
+            own = line if line["step"] == label else line | {"step": label, "match": None}
+            key = line["source"], line["id"]
+            found |= {name: self.items[label].get((*key, name), "") for name in matched_items(own) if name}
+        return sorted(found.items())
+
+
+def _words(hits: pl.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Say which words of an eval item each row has."""
+    named = hits.unique(["source", "id", "eval", "item"], keep="first", maintain_order=True)
+    words = pl.format("words {} to {}", pl.col("item_start") + 1, "item_end").fill_null("")
+    found = named.select("source", "id", pl.format("{}/{}", "eval", "item"), words.alias("words"))
+    return {(source, row, item): text for source, row, item, text in found.rows()}
+
+
+def _number(value: float | None) -> float | None:
+    """Return a number with six digits; None for what JSON has no number for."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def _sizes(kind: str, row: Row) -> Row:
+    """Count the turns of a row (of its longest side) and its characters."""
+    every = every_turn(kind, row)
+    counts = {
+        side: 1 + max(number for own, number, *_ in every if own == side) for side, *_ in every if "." not in side
+    }
+    prompt = counts.pop("prompt", 0)
+    longest = 1 if "completion" in counts and kind == "rated" else max(counts.values(), default=0)
+    return {"turns": prompt + longest, "characters": sum(len(text) for *_, text in every)}
+
+
+def _fields(row: Row) -> list[list[Any]]:
+    """Return what a row carries beside its turns, by name."""
+    fields: list[list[Any]] = [[name, value] for name in NUMBERS if (value := _number(row.get(name))) is not None]
+    fields += [[one["name"], _spans(cut(one["value"], whole=FIELD))] for one in row.get("rewards") or ()]
+    more = (name for name in ("chat_template_kwargs", "meta") if row.get(name))
+    return [*fields, *([name, _spans(cut(row[name], whole=FIELD))] for name in more)]
+
+
+def _part(turn: Turn, row: Row) -> Row:
+    """Return a turn as the browser takes it."""
+    part: Row = {"side": turn.side, "role": turn.role, "text": _spans(turn.text), "flags": turn.flags}
+    part |= {"folded": turn.folded, "left_out": turn.left_out}
+    if turn.side == "completion" and row.get("completions"):
+        scores = row["completions"][turn.number].get("scores") or ()
+        part["scores"] = [[one["name"], value] for one in scores if (value := _number(one["value"])) is not None]
+    return {name: value for name, value in part.items() if value}
+
+
+def _spans(spans: Sequence[Span]) -> list[Any]:
+    """Return spans as the browser takes them: text, text and its titles, or what is left out."""
+    return [
+        {"gap": span.gap} if span.left_out else [span.text, *span.titles] if span.titles else span.text
+        for span in spans
+    ]
