@@ -13,7 +13,7 @@ import polars as pl
 from curate.errors import BuildFolderError
 from curate.preflight.hardware import LINEAGE
 from curate.report.card_metadata import quoted
-from curate.report.charts import chart
+from curate.report.charts.lines import chart
 from curate.report.run_card import cell, code, table
 from curate.report.templates import templates
 

@@ -13,8 +13,9 @@ from curate.mix.spec import MixtureSpec
 from curate.result import counts, tables
 from curate.result.bounds import Moved
 from curate.result.browser.browser import RowBrowser, browse
+from curate.result.charts.charts import Charts
 from curate.result.folder import BuildFolder, Signatures, check_known, coverage, kept_signatures, table
-from curate.result.length_bias import bias, length_cost, measured
+from curate.result.length_bias import bias, length_cost, measured_files
 from curate.result.recut import Recut, recut
 from curate.result.reproduction import reproduction
 from curate.result.tables import environment
@@ -46,6 +47,11 @@ class Build(BuildFolder):
         shown = [tables.funnel(self.funnel), tables.composition(self.composition, estimated=estimated)]
         shown += [tables.languages(self.languages)] if self.tells_languages else []
         return environment().get_template("build.html.j2").render(tables=shown, notes=self.notes)
+
+    @cached_property
+    def chart(self) -> Charts:
+        """Its charts: `chart.funnel()` and so on for a notebook, `chart.data("funnel")` for the frame behind each."""
+        return Charts(self)
 
     @cached_property
     def funnel(self) -> pl.DataFrame:
@@ -371,11 +377,12 @@ class Build(BuildFolder):
             bands: How many bands of margins the pairs are split into.
             tokenizer: Count tokens with this tokenizer in place of the estimate.
         """
-        if self.kind != "preference":
-            raise CallError(f"this build holds {self.kind} rows, which have no chosen and rejected answers")
-        own = ["source", "chosen", "rejected", "chosen_score", "rejected_score"]
-        paths = sorted((self.path / "data").glob("*.parquet"))
-        return bias(pl.concat([measured(pl.read_parquet(path, columns=own), tokenizer) for path in paths]), bands)
+        return bias(self.pair_lengths if tokenizer is None else measured_files(self, tokenizer), bands)
+
+    @cached_property
+    def pair_lengths(self) -> pl.DataFrame:
+        """The lengths and margin of each pair in the data files, see `curate.result.length_bias.measured`."""
+        return measured_files(self)
 
     def length_cost(self, step: str | None = None) -> pl.DataFrame:
         """Return what a balance_length step dropped of each source: pairs, and margin (`curate.result.length_bias`).

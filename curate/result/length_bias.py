@@ -9,7 +9,9 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.errors import CallError
 from curate.kernels.buffers import frozen, view
+from curate.result.folder import BuildFolder
 from curate.rows.segments import Part, Segments
 from curate.rows.tokens import Tokenizer, tokens
 from curate.text.words import measure
@@ -117,6 +119,15 @@ def measured(frame: pl.DataFrame, tokenizer: Tokenizer | None = None) -> pl.Data
     chunks = [_sizes(part, tokenizer) for part in frame.iter_slices(SLICE)] or [_sizes(frame, tokenizer)]
     margin = (pl.col("chosen_score").cast(pl.Float64) - pl.col("rejected_score").cast(pl.Float64)).fill_nan(None)
     return frame.select(pl.col("source").cast(pl.String), margin=margin).hstack(pl.concat(chunks))
+
+
+def measured_files(made: BuildFolder, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
+    """Return what `measured` does, of all pairs in the data files; raises `CallError` for a build of other rows."""
+    if made.kind != "preference":
+        raise CallError(f"this build holds {made.kind} rows, which have no chosen and rejected answers")
+    own = ["source", "chosen", "rejected", "chosen_score", "rejected_score"]
+    paths = sorted((made.path / "data").glob("*.parquet"))
+    return pl.concat([measured(pl.read_parquet(path, columns=own), tokenizer) for path in paths])
 
 
 def _sizes(frame: pl.DataFrame, tokenizer: Tokenizer | None) -> pl.DataFrame:

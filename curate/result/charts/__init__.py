@@ -1,0 +1,1 @@
+"""Charts of a build: the frame behind each, and the frame drawn with Altair for a notebook."""
