@@ -10,6 +10,7 @@ from curate.engine import build as engine
 from curate.errors import CallError, EmptyBuildError
 from curate.io.atomic import write_text
 from curate.mix.spec import MixtureSpec
+from curate.report.charts.card_files import card_files
 from curate.report.page import page
 from curate.report.run_card import card
 from curate.result.build import Build
@@ -110,7 +111,10 @@ def _cores() -> int:
 
 
 def write_page_and_card(folder: Path) -> None:
-    """Write the page and the card of a build into its folder."""
+    """Write the page, the card and the charts of the card into the folder of a build."""
     found = Build(folder)
     write_text(folder / "report.html", page(found))
     write_text(folder / "README.md", card(found))
+    for path, drawn in card_files(found).items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        write_text(folder / path, drawn)

@@ -48,6 +48,7 @@ ROOMS: Final = (
     "engine",
     "export",
     "result.browser",
+    "drawing",
     "result.charts",
     "result",
     "preview",

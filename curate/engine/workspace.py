@@ -24,6 +24,7 @@ LOCK = "lock"
 
 WRITTEN: Final = re.compile(
     r"manifest\.json|report\.html|README\.md|data/(train|test)-\d{5}-of-\d{5}\.parquet"
+    r"|charts/(funnel|composition)\.svg"
     r"|(ledger|dropped|rated|pairs)/\d{3,}-[^/]+\.parquet|steps/[^/]+/[^/]+\.parquet"
 )
 """The files of a build folder."""

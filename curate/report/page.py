@@ -12,11 +12,14 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from curate.drawing.svg import DARK, LIGHT, variables
+from curate.report.charts.figures import page_charts
 from curate.report.contamination import Contamination, contamination
 from curate.report.dropped_rows import SHOWN, DroppedRow, dropped_rows
 from curate.report.duplicates import Duplicates, duplicates
 from curate.report.finding_tables import FindingTable, finding_tables
 from curate.report.formatting import settings
+from curate.report.overview import overview
 from curate.report.templates import templates
 from curate.result import tables
 from curate.result.browser.browser import DATA_BYTES, ROWS, browser_parts, with_data
@@ -85,7 +88,10 @@ def _without_data(build: Build, shown: int) -> str:
         .render(
             build=build,
             manifest=manifest,
-            funnel=tables.funnel(build.funnel),
+            funnel=tables.funnel(build.funnel, bars=False),
+            overview=overview(build),
+            charts=page_charts(build),
+            colours=(variables(LIGHT), variables(DARK)),
             composition=tables.composition(build.composition, estimated=manifest["tokens"] == "estimated"),
             languages=tables.languages(build.languages) if build.tells_languages else None,
             lengths=_lengths(build),

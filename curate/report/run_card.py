@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from curate.report.card_metadata import front_matter, written_splits
+from curate.report.charts.card_files import FOLDER, card_files
 from curate.report.contamination import LINES, count_staying, evals, findings, unsearched_line, within_line
 from curate.report.finding_tables import finding_tables, table_line
 from curate.report.formatting import counted, percent, settings
@@ -16,6 +17,12 @@ from curate.text.unseen import coded
 
 SEARCHED: Final = {"eval": pl.String, "items": pl.Int64, "matchable": pl.Int64, "generic": pl.Int64}
 """The columns of the table of eval items."""
+
+PICTURES: Final = {
+    "funnel": "What is left of each source after each step",
+    "composition": "What each source brings in rows, tokens and trained tokens",
+}
+"""The charts of the card, in words."""
 
 MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~&#]")
 INTRAWORD: Final = re.compile(r"(?<=\w)_(?=\w)")
@@ -107,12 +114,21 @@ def _tables(build: Build) -> list[str]:
     behind = " After the Pairing, counts are of pairs, and add up to those." if build.paired else ""
     brought = build.composition.with_columns(percent("share"), percent("token_share"))
     return [
-        f"## Composition\n\nAsked and delivered are in the unit of the plan.{note}\n\n{table(brought)}",
+        f"## Composition\n\nAsked and delivered are in the unit of the plan.{note}\n\n"
+        + _picture(build, "composition")
+        + table(brought),
         f"## Funnel\n\nThe fates of the rows of a source add up to those read.{behind} *rows* counts copies.\n\n"
+        + _picture(build, "funnel")
         + "\n\n".join([table(build.funnel), *(f"Note: {cell(note)}." for note in build.notes)]),
         *_published(build),
         *_languages(build),
     ]
+
+
+def _picture(build: Build, name: str) -> str:
+    """Return a chart of the card, if the build has it."""
+    found = f"{FOLDER}/{name}.svg"
+    return f"![{PICTURES[name]}]({found})\n\n" if found in card_files(build) else ""
 
 
 def _published(build: Build) -> list[str]:

@@ -10,10 +10,10 @@ from typing import Any, Final, TypeAlias
 
 import polars as pl
 
+from curate.drawing.lines import chart
 from curate.errors import BuildFolderError
 from curate.preflight.hardware import LINEAGE
 from curate.report.card_metadata import quoted
-from curate.report.charts.lines import chart
 from curate.report.run_card import cell, code, table
 from curate.report.templates import templates
 

@@ -10,15 +10,15 @@ import polars as pl
 
 from curate.errors import CallError
 from curate.mix.spec import MixtureSpec
-from curate.result import counts, tables
+from curate.result import counts
 from curate.result.bounds import Moved
 from curate.result.browser.browser import RowBrowser, browse
+from curate.result.cell import cell
 from curate.result.charts.charts import Charts
 from curate.result.folder import BuildFolder, Signatures, check_known, coverage, kept_signatures, table
 from curate.result.length_bias import bias, length_cost, measured_files
 from curate.result.recut import Recut, recut
 from curate.result.reproduction import reproduction
-from curate.result.tables import environment
 from curate.rows.schema import Kind, row_schema
 from curate.rows.tokens import Tokenizer
 
@@ -42,11 +42,8 @@ class Build(BuildFolder):
     """
 
     def _repr_html_(self) -> str:
-        """Show the funnel and the composition in a notebook."""
-        estimated = self.manifest["tokens"] == "estimated"
-        shown = [tables.funnel(self.funnel), tables.composition(self.composition, estimated=estimated)]
-        shown += [tables.languages(self.languages)] if self.tells_languages else []
-        return environment().get_template("build.html.j2").render(tables=shown, notes=self.notes)
+        """Show the flow of rows, the funnel and the composition in a notebook."""
+        return cell(self)
 
     @cached_property
     def chart(self) -> Charts:

@@ -147,7 +147,7 @@ def files_of(folder: Path, *, with_ledger: bool, with_dropped: bool) -> dict[str
 
     Raises `BuildFolderError` where the page or the card is missing, or the page cannot be parted from its texts.
     """
-    folders = ["data", *(["ledger", "pairs", "steps"] if with_ledger else [])]
+    folders = ["data", "charts", *(["ledger", "pairs", "steps"] if with_ledger else [])]
     folders += ["dropped", "rated"] if with_dropped else []
     found: dict[str, Content] = {name: folder / name for name in (CARD, MANIFEST, PAGE)}
     for name in (CARD, PAGE):

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 KEPT, UNSAMPLED, QUARANTINED = "#2f9e6b", "#98a1ab", "#c8453b"
 DROPPED: Final = ("#dd8a26", "#a763b5", "#4c87cf", "#b8a021", "#d2608f", "#3f9fa6")
@@ -53,18 +54,20 @@ class HtmlTable(NamedTuple):
     rows: Sequence[TableRow]
 
 
-def funnel(frame: pl.DataFrame) -> HtmlTable:
-    """Return `Build.funnel` as a table: one row per source, with a bar of its fates and their counts.
+def funnel(frame: pl.DataFrame, *, bars: bool = True) -> HtmlTable:
+    """Return `Build.funnel` as a table: one row per source, with its counts, and a bar of its fates with `bars`.
 
     >>> funnel(pl.DataFrame({"source": ["a"], "read": [3], "kept": [2], "rows": [2]})).rows[0].cells[3].text
     '2'
     """
-    colours = _colours(frame.columns)
+    colours = fate_colours(frame.columns)
     counted = [name for name in frame.columns if name != "source"]
-    heads = [_name("source"), _name("fates"), *(TableCell(name, "", colours.get(name, "")) for name in counted)]
+    heads = [_name("source"), *([_name("fates")] if bars else [])]
+    heads += [TableCell(name, "wrap", colours.get(name, "")) for name in counted]
     rows = []
     for number, line in enumerate(frame.to_dicts(), 1):
-        cells = [_name(line["source"]), _bars(*_fates(line, colours)), *(_count(line[name]) for name in counted)]
+        cells = [_name(line["source"]), *([_bars(*_fates(line, colours))] if bars else [])]
+        cells += [_count(line[name]) for name in counted]
         rows.append(TableRow(cells, number == frame.height and line["source"] == "total"))
     return HtmlTable(heads, rows)
 
@@ -219,7 +222,7 @@ def _share(share: float | None) -> TableCell:
     return TableCell(f"{part:.1%}", "share", bars=(_bar({"share": part}, {"share": DROPPED[2]}, 1),))
 
 
-def _colours(columns: Iterable[str]) -> dict[str, str]:
+def fate_colours(columns: Iterable[str]) -> dict[str, str]:
     """Return the colour of each fate, in the order of the bar: kept rows first."""
     columns = list(columns)
     steps = [name for name in columns if name not in ENDS]
@@ -235,7 +238,7 @@ def _bar(counts: Mapping[str, float], colours: Mapping[str, str], whole: float) 
 def environment(*packages: str) -> Environment:
     """Return an environment with the templates of this room and of `packages`; an unknown name is an error."""
     loaders = [PackageLoader(name, "") for name in ("curate.result", *packages)]
-    return Environment(
+    found = Environment(
         loader=ChoiceLoader(loaders),
         autoescape=True,
         undefined=StrictUndefined,
@@ -243,3 +246,5 @@ def environment(*packages: str) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    found.filters["breaks"] = lambda text: escape(text).replace("_", Markup("_<wbr>"))
+    return found

@@ -74,8 +74,8 @@ def test_the_funnel_tells_of_rows_then_of_pairs(made: Build) -> None:
     assert "paired" in shown
     assert "pairs" in shown
     html = made._repr_html_()
-    assert "<th>pairs</th>" in html
-    uf = html[html.index(">uf<") : html.index(">hh<")]
+    assert '<th class="wrap">pairs</th>' in html
+    uf = html[html.index('name">uf<') : html.index('name">hh<')]
     assert uf.count('class="bar"') == 2
     assert 'title="paired 33.3%"' in uf
     assert 'title="kept 50.0%"' in uf

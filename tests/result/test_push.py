@@ -28,6 +28,7 @@ from tests.support.hub_server import Hub, Repository, away, serving
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client, at each upload
 
+SENT = (".gitattributes", "README.md", "manifest.json", "report.html", "charts/composition.svg", "charts/funnel.svg")
 TOKEN: Final = "hf_" + "w" * 24
 READER: Final = "hf_" + "r" * 24
 NAME: Final = "lab/chats"
@@ -118,7 +119,7 @@ def test_a_pushed_build_is_read_back_as_it_is(build: c.Build, server: Hub, tmp_p
     assert pushed.private
     assert server.repositories[NAME].private
     assert len(data(build)) > 3
-    assert {".gitattributes", "README.md", "manifest.json", "report.html", *data(build)} == set(files(server))
+    assert {*SENT, *data(build)} == set(files(server))
     assert {name: value for name, value in files(server).items() if name in data(build)} == data(build)
     assert set(pushed.sent) == set(files(server)) - {".gitattributes"}
     code = (
@@ -192,8 +193,7 @@ def test_another_build_takes_the_place_of_the_first(build: c.Build, server: Hub,
     server.commit(NAME, files(server) | {"LICENSE": b"ours", "notes/a.md": b"b"})
     other = mixture(tmp_path, rows=40).build(tmp_path / "build", quiet=True)
     pushed = other.push(NAME)
-    expected = {".gitattributes", "LICENSE", "notes/a.md", "README.md", "manifest.json", "report.html", *data(other)}
-    assert set(files(server)) == expected
+    assert set(files(server)) == {*SENT, "LICENSE", "notes/a.md", *data(other)}
     assert set(pushed.deleted) >= set(data(build)) - set(data(other))
     assert any(name.startswith("ledger/") for name in pushed.deleted)
 
@@ -367,7 +367,7 @@ def test_what_to_know_of_the_rows_is_said(
         "1 row contains an item of an eval set (decontaminate): see the card",
     ]
     assert list(build.push(NAME).notes) == expected
-    for line in ("it has this build already", f"{len(data(build)) + 3} files sent"):
+    for line in ("it has this build already", f"{len(data(build)) + 5} files sent"):
         monkeypatch.setattr(sys, "argv", ["curate", "push", str(build.path), NAME])
         with pytest.raises(SystemExit, match="0"):
             main()

@@ -1,1 +1,1 @@
-"""Charts of the page and the card as SVG: drawn from frames, the same bytes everywhere, without script or fonts."""
+"""The charts of the page and of the data set card: which there are, and what is said beside them."""

@@ -153,7 +153,8 @@ def after(limit: float | None) -> float | None:
 def bin_edges(values: NDArray[np.float64], limits: list[float]) -> NDArray[np.float64]:
     """Return the edges of bins over `values`: whole numbers, even steps, or steps that grow where values are wide.
 
-    A limit inside the range of the values takes the place of the nearest edge, or is added to them.
+    A limit inside the range of the values takes the place of the nearest edge, or is added to them; of whole numbers
+    the edge is the first that is not below it. So no bin has values on both sides of a limit.
 
     >>> bin_edges(np.array([0.0, 1.0, 3.0]), [2.0]).tolist()
     [0.0, 1.0, 2.0, 3.0, 4.0]
@@ -167,14 +168,15 @@ def bin_edges(values: NDArray[np.float64], limits: list[float]) -> NDArray[np.fl
     else:
         edges = np.linspace(low, _beyond(high), BINS + 1)
         edges = np.append(np.unique(np.floor(edges[:-1])), high + 1) if whole else edges
-    for limit in limits:
-        if not edges[0] < limit < edges[-1] or limit in edges:
-            continue
-        near = int(np.argmin(np.abs(edges - limit)))
-        if 0 < near < len(edges) - 1 and not (whole and high - low < BINS):
-            edges[near] = limit
-        else:
-            edges = np.insert(edges, np.searchsorted(edges, limit), limit)
+    fixed: list[float] = []
+    for limit in (float(np.ceil(one)) if whole else one for one in limits):
+        if edges[0] < limit < edges[-1] and limit not in edges:
+            near = int(np.argmin(np.abs(edges - limit)))
+            if 0 < near < len(edges) - 1 and edges[near] not in fixed:
+                edges[near] = limit
+            else:
+                edges = np.insert(edges, np.searchsorted(edges, limit), limit)
+        fixed.append(limit)
     return np.unique(edges)
 
 

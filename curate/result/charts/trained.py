@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from curate.result.folder import reading
 from curate.rows.parts import body_of
-from curate.rows.schema import BODIES
 from curate.rows.segments import EVERY_TEXT, segments, select
 from curate.rows.tokens import tokens
 
@@ -47,5 +46,5 @@ def trained_tokens(build: Build) -> pl.DataFrame:
 
 
 def _with_meta(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return rows that were read without their `meta` with an empty one: a kind is known by its columns."""
-    return batch.append_column("meta", pa.array(["{}"] * batch.num_rows, BODIES["conversation"].field("meta").type))
+    """Return rows that were read without their `meta` with none: a kind is known by its columns."""
+    return batch.append_column("meta", pa.nulls(batch.num_rows, pa.string()))

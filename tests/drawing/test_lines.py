@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.report.charts.lines import HEIGHT, WIDTH, chart, ticks
+from curate.drawing.lines import HEIGHT, WIDTH, chart, ticks
 
 FINITE = st.floats(-1e6, 1e6)
 
