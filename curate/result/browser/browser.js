@@ -24,7 +24,7 @@
     }
   };
   window.addEventListener("resize", reach);
-  reach();
+  window.addEventListener("load", () => setTimeout(reach, 100)); // after the rows: it lays the whole page out
 
   if (!block?.textContent.trim()) {
     how.textContent = "This page has no texts of rows: it was published without them, or the build folder has none.";
@@ -320,7 +320,7 @@
     const kind = ["user", "assistant", "tool", "system"].includes(role) ? role : role === "tools" ? "tool" : "";
     const who = [...visible(role), ...(rest.length ? [make("small", "", " · ", ...visible(rest.join(", ")))] : [])];
     for (const flag of part.flags ?? []) who.push(" ", marked(flag, [flag]));
-    for (const [name, value] of part.scores ?? []) who.push(make("span", "score", ...visible(name), ` ${number(value)}`));
+    if (part.scores) who.push(make("div", "scores", ...part.scores.map(([name, value]) => make("span", "", ...visible(name), ` ${number(value)}`))));
     const code = rest.some((word) => word.startsWith("call")) || role === "tools";
     const text = make("div", code ? "text code" : "text", ...spans(part.text ?? []));
     text.dir = "auto";
