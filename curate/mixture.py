@@ -58,6 +58,7 @@ class Mixture(MixtureSpec):
         resume: bool = True,
         overwrite: bool = False,
         quiet: bool = False,
+        from_: str | Path | Build | None = None,
     ) -> Build:
         """Make a build folder and return it.
 
@@ -67,6 +68,9 @@ class Mixture(MixtureSpec):
             resume: continue an interrupted build of the same mixture and files.
             overwrite: replace a build in `out`; a file there that no build wrote is an error, and nothing is deleted.
             quiet: show no progress bars; they only appear if standard error is a terminal.
+            from_: an earlier build, or its folder, which may be `out`. Rows that it has seen keep their scores and
+                edits where a step is as it was, so that after a moved bound or an added step only the rest runs. The
+                new build is the same, byte for byte, as one from nothing; lines above the bars say which steps run.
 
         Returns:
             The finished build.
@@ -82,9 +86,11 @@ class Mixture(MixtureSpec):
         if count < 1:
             raise CallError(f"threads={threads!r}: a whole number from 1")
         target = Path(out) if out is not None else Path("build") / self.name
+        earlier = from_.path if isinstance(from_, Build) else from_
         engine.build(
-            self, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_page_and_card
-        )
+            self, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_page_and_card,
+            from_=None if earlier is None else Path(earlier),
+        )  # fmt: skip
         made = Build(target)
         made.mixture = self
         if not made.funnel["rows"][-1]:

@@ -45,6 +45,7 @@ ROOMS: Final = (
     "steps.pairs",
     "classify",
     "mix",
+    "engine.reuse",
     "engine",
     "export",
     "result.browser",

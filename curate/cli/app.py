@@ -104,6 +104,9 @@ def build(
     resume: Annotated[bool, typer.Option(help="Resume an interrupted build.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing build.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the folder of each build.")] = False,
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="An earlier build, whose scores are used where a step is as it was.")
+    ] = None,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Build the mixtures that a file declares, in order."""
@@ -113,7 +116,7 @@ def build(
         workspace.check_target(target, overwrite=overwrite)
     for mixture, target in zip(found, targets, strict=True):
         try:
-            made = mixture.build(target, threads=threads, resume=resume, overwrite=overwrite, quiet=quiet)
+            made = mixture.build(target, threads=threads, resume=resume, overwrite=overwrite, quiet=quiet, from_=from_)
         except EmptyBuildError:
             if not quiet:
                 show_parts(*_funnel(folder.Build(target)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -98,7 +99,7 @@ class GroupResults(NamedTuple):
 
     `drops` and `hits` have a column `step` before those of `DROP_COLUMNS` and `HIT_COLUMNS`; `tables` are named
     (label, name). `references` names the rows that groups were held against, numbered on from the rows of the build;
-    `against` has the content hashes of their inputs, by label.
+    `against` has the content hashes of their inputs, by label. `copied` are the files of tables from an earlier build.
     """
 
     drops: pl.DataFrame
@@ -106,6 +107,7 @@ class GroupResults(NamedTuple):
     tables: dict[tuple[str, str], pl.DataFrame]
     references: pa.StringArray
     against: dict[str, list[str]]
+    copied: Mapping[tuple[str, str], Path] = MappingProxyType({})
 
 
 class Reached(NamedTuple):

@@ -6,6 +6,7 @@ A mixture with a Pairing reads and resolves twice: first its rated rows, then th
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,14 +30,16 @@ from curate.engine.guards import (
     check_pairs,
     check_unchanged,
 )
-from curate.engine.ledger import LedgerInputs, write_source
-from curate.engine.manifest import VERSIONS, Json, SourceCounts, canonical, file_hash, manifest
+from curate.engine.ledger import LedgerInputs, source_file, write_source
+from curate.engine.manifest import VERSIONS, FileHashes, Json, SourceCounts, canonical, file_hash, hashed, manifest
 from curate.engine.pair_input import PairInput
 from curate.engine.partition import FILE, REWARD_TYPES, partition_paths
 from curate.engine.pipeline import Phase, all_stages, final_phase, pairing_sources, rated_phase, score_columns
 from curate.engine.progress import BuildProgress, showing_progress
 from curate.engine.reading import ReadResult, open_sources, read
 from curate.engine.resolve import delivered, order, paired, relocated_copies, resolve, sample
+from curate.engine.reuse.earlier import Earlier
+from curate.engine.reuse.plan import OtherRowsError, ReusePlan, plan_reuse
 from curate.engine.row_licences import row_licences
 from curate.engine.shards import RowStore, Shard, SpillFile, cut, relocate, write_shard
 from curate.engine.source_lines import SourceLines
@@ -63,20 +66,33 @@ def build(
     overwrite: bool,
     quiet: bool,
     finish: Callable[[Path], None],
+    from_: Path | None = None,
 ) -> None:
-    """Make the build folder `target`; `finish` adds page and card. Raises the errors that `Mixture.build` names."""
+    """Make the build folder `target`; `finish` adds page and card. Raises the errors that `Mixture.build` names.
+
+    What the build in the folder `from_` says of the same rows is not made again.
+    """
     check_target(target, overwrite=overwrite)
+    earlier = None if from_ is None else Earlier.open(from_)
     kind, opened = open_sources(mixture)
+    plan = None if earlier is None else plan_reuse(earlier, final_phase(mixture, opened))
     target = target.resolve()  # keeps a link to a build, and the meaning of "."
-    with (
-        showing_progress(quiet=quiet) as progress,
-        workspace(target, _recipe(mixture, opened), resume=resume, overwrite=overwrite) as space,
-    ):
-        _make(mixture, kind, opened, space, threads, progress)
-        finish(space.out)
+    with showing_progress(quiet=quiet) as progress:
+        for note in () if plan is None else plan.notes:
+            progress.note(note)
+
+        def attempt(plan: ReusePlan | None) -> None:
+            with workspace(target, _recipe(mixture, opened, plan), resume=resume, overwrite=overwrite) as space:
+                _make(mixture, kind, opened, space, threads, progress, plan)
+                finish(space.out)
+
+        try:
+            attempt(plan)
+        except OtherRowsError:
+            attempt(plan.without_groups() if plan is not None else None)
 
 
-def _recipe(mixture: MixtureSpec, opened: tuple[Opened, ...]) -> Json:
+def _recipe(mixture: MixtureSpec, opened: tuple[Opened, ...], plan: ReusePlan | None) -> Json:
     """Return what must match for a build to resume from saved partitions; it stays on this machine."""
     return {
         "curate": VERSIONS["curate"],
@@ -84,6 +100,7 @@ def _recipe(mixture: MixtureSpec, opened: tuple[Opened, ...]) -> Json:
         "held": {stage.label: dict(stage.step.data_hashes()) for stage in all_stages(mixture)},
         "files": [[str(part.path) for part in found.parts] for found in opened],
         "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened],
+        "unsigned": [] if plan is None else list(plan.groups),
     }
 
 
@@ -91,7 +108,8 @@ def _recipe(mixture: MixtureSpec, opened: tuple[Opened, ...]) -> Json:
 class ResolvedPhase:
     """One phase of a build after its barrier.
 
-    `contents` has the content hash of each source, `prompt` a key for the prompt of each row.
+    `contents` has the content hash of each source. Of each row, `own_content` is a hash of its content where its key is
+    none, and `prompt` a key for its prompt.
     """
 
     phase: Phase
@@ -101,16 +119,18 @@ class ResolvedPhase:
     results: GroupResults
     contents: list[str]
     lines: SourceLines
+    own_content: pa.UInt64Array
     prompt: NDArray[np.uint64] | None
 
 
 class RatedResult(NamedTuple):
-    """The result of the rated phase: the inputs of the final one, and content hashes and fates of the rated rows."""
+    """The result of the rated phase: inputs of the final one; content hashes, fates and tables of the rated rows."""
 
     opened: tuple[Opened, ...]
     contents: list[str]
     fates: dict[int, dict[str, int]]
     against: dict[str, list[str]]
+    tables: FileHashes
 
 
 def _make(
@@ -120,26 +140,29 @@ def _make(
     space: Workspace,
     threads: int,
     progress: BuildProgress,
+    plan: ReusePlan | None,
 ) -> None:
-    rated = RatedResult(opened, [], {}, {})
+    rated = RatedResult(opened, [], {}, {}, {})
     if pairing_sources(mixture):
         rated = _pair(mixture, opened, space, threads, progress)
-    done = _read_and_resolve(final_phase(mixture, rated.opened), space.partitions, threads, progress)
+    done = _read_and_resolve(final_phase(mixture, rated.opened), space.partitions, threads, progress, plan)
     states, shares = sample(mixture, done.states, done.prompt)
     done = replace(done, states=states)
     inputs = _ledger_inputs(done)
-    _write_tables(inputs, space.out)
+    tables = {**rated.tables, **_write_tables(inputs, space.out)}
     fates, splits = _write(mixture, kind, inputs, rated, space, threads, progress)
     fields = {source.name: source.licence_field for source in mixture.sources if source.licence_field is not None}
     licences = row_licences(space.out / "data", fields)
     counts = [
-        _source_counts(done, rated, number, found)._replace(licences=licences.get(inputs.names[number]))
+        _source_counts(done, rated, number, found)._replace(
+            licences=licences.get(inputs.names[number]), ledger=_ledger_files(space.out, number, inputs.names[number])
+        )
         for number, found in enumerate(fates)
     ]
     check_unchanged(opened)
     check_delivery(states, splits)
     against = {**rated.against, **done.results.against}
-    text = manifest(mixture, kind, opened, counts, delivered(shares, states), splits, against)
+    text = manifest(mixture, kind, opened, counts, delivered(shares, states), splits, against, tables)
     write_text(space.out / MANIFEST, text)
 
 
@@ -151,7 +174,7 @@ def _pair(
     done = _read_and_resolve(phase, space.partitions / "rated", threads, progress)
     done = replace(done, states=paired(done.states))
     inputs = _ledger_inputs(done)
-    _write_tables(inputs, space.out)
+    tables = _write_tables(inputs, space.out)
     for folder in ("rated", "pairs"):
         (space.out / folder).mkdir()
     written = run_all(partial(write_source, inputs, "rated", space.out), phase.sources, threads)
@@ -164,19 +187,24 @@ def _pair(
         else found
         for number, found in enumerate(opened)
     )
-    return RatedResult(pairs, done.contents, fates, done.results.against)
+    return RatedResult(pairs, done.contents, fates, done.results.against, tables)
 
 
-def _read_and_resolve(phase: Phase, folder: Path, threads: int, progress: BuildProgress) -> ResolvedPhase:
+def _read_and_resolve(
+    phase: Phase, folder: Path, threads: int, progress: BuildProgress, plan: ReusePlan | None = None
+) -> ResolvedPhase:
     """Make the partitions of one phase, and decide what needs all of its rows at once."""
     folder.mkdir(exist_ok=True)
-    reading = read(phase, folder, threads, progress)
+    reading = read(phase, folder, threads, progress, plan)
     partitions = _partitions(folder, reading)
     keys = load_keys(partitions)
     source = np.repeat(
         np.array([one.source for one in partitions], np.int16), np.array([one.rows for one in partitions], np.int64)
     )
-    states, results = resolve(phase, keys, source, [DiskKeys(one.rows, one.paths.signed) for one in partitions])
+    if plan is not None:
+        plan.check_rows(keys, source)
+    batches = [DiskKeys(one.rows, one.paths.signed) for one in partitions]
+    states, results = resolve(phase, keys, source, batches, {} if plan is None else plan.groups)
     check_clashes(phase, states, reading)
     check_drops(phase, states)
     return ResolvedPhase(
@@ -187,6 +215,7 @@ def _read_and_resolve(phase: Phase, folder: Path, threads: int, progress: BuildP
         results=results,
         contents=_contents(phase.mixture, states, keys),
         lines=_source_lines(phase.opened, partitions, states, keys),
+        own_content=_own_content(keys),
         prompt=keys["prompt"].to_numpy() if "prompt" in keys.columns else None,
     )
 
@@ -203,8 +232,15 @@ def _ledger_inputs(done: ResolvedPhase) -> LedgerInputs:
         results=done.results,
         kept=row_names(done.states.kept, names, done.states, done.partitions, done.results),
         score_types=score_columns(all_stages(mixture)),
+        content=done.own_content,
         prompt=done.prompt,
     )
+
+
+def _ledger_files(out: Path, number: int, name: str) -> tuple[dict[str, str], ...]:
+    """Return the files with the lines of a source, each with its hash."""
+    paths = [f"{folder}/{source_file(number, name)}" for folder in ("ledger", "pairs")]
+    return tuple(hashed(out, path) for path in paths if (out / path).is_file())
 
 
 def _source_counts(done: ResolvedPhase, rated: RatedResult, number: int, fates: dict[str, int]) -> SourceCounts:
@@ -255,6 +291,12 @@ def load_keys(partitions: tuple[Partition, ...]) -> pl.DataFrame:
     return pl.DataFrame(pa.concat_tables(tables, promote_options="default"))
 
 
+def _own_content(keys: pl.DataFrame) -> pa.UInt64Array:
+    """Return a hash of the content of each row, null where the key of a row is that of its content."""
+    same = (keys["key_high"] == keys["content_high"]) & (keys["key_low"] == keys["content_low"])
+    return pa.array(keys["content_low"].to_numpy(), mask=same.to_numpy())
+
+
 def _contents(mixture: MixtureSpec, states: RowStates, keys: pl.DataFrame) -> list[str]:
     high, low = keys["content_high"].to_numpy(), keys["content_low"].to_numpy()
     own = [states.source == number for number in range(len(mixture.sources))]
@@ -303,11 +345,19 @@ def _write(
     }
 
 
-def _write_tables(inputs: LedgerInputs, out: Path) -> None:
+def _write_tables(inputs: LedgerInputs, out: Path) -> FileHashes:
+    """Write the tables of groups; return the files of each group, with their hashes."""
     for (label, name), table in inputs.results.tables.items():
         rows = [table[column].fill_null(-1).to_numpy() for column in numbered_columns(table)]
         known = row_names(np.concatenate([[-1], *rows]), inputs.names, inputs.states, inputs.partitions, inputs.results)
         write_table(table, known, out / table_path(label, name))
+    for (label, name), path in inputs.results.copied.items():
+        (out / table_path(label, name)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, out / table_path(label, name))
+    found: FileHashes = {}
+    for label, name in sorted({**inputs.results.tables, **inputs.results.copied}):
+        found.setdefault(label, []).append(hashed(out, table_path(label, name)))
+    return found
 
 
 def _call(task: Callable[[], Any]) -> Any:  # noqa: ANN401  each task has its own answer

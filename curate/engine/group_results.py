@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.engine.barrier import GroupResults
-from curate.engine.pipeline import HIT, Stage
+from curate.engine.pipeline import Stage
+from curate.engine.reuse.one_step import HIT
 from curate.engine.state import Partition, RowStates
 from curate.io.atomic import read_ipc, replacing
 from curate.rows.identity import numbered

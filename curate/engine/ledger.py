@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from curate.engine.barrier import GroupResults
 from curate.engine.group_results import RowNames, between, drop_columns, with_evidence
 from curate.engine.partition import CLASH, with_names
-from curate.engine.pipeline import HIT, Stage
+from curate.engine.pipeline import Stage
+from curate.engine.reuse.one_step import HIT
 from curate.engine.source_lines import SourceLines, read_again
 from curate.engine.spill import read_spill
 from curate.engine.state import Fate, Partition, RowStates
@@ -51,6 +52,7 @@ LEDGER = pa.schema(
         ("key_high", pa.uint64()),
         ("key_low", pa.uint64()),
         ("occurrence", pa.uint64()),
+        ("content", pa.uint64()),
         ("prompt", pa.uint64()),
     ]
 )
@@ -70,6 +72,7 @@ LEDGER = pa.schema(
 - `column`, `expected`, `excerpt`: of a quarantined row, what is wrong and its first 200 characters.
 - `key_high`, `key_low`, `occurrence`: what the row's place in the sampling order is made from; null for a row that
   never reached the steps.
+- `content`: of a row with an id of its own, a hash of its content; else null, as `key_high` and `key_low` are that.
 - `prompt`: where there is a test split, a key that rows with the same prompt share.
 """
 
@@ -108,6 +111,7 @@ class LedgerInputs:
     results: GroupResults
     kept: RowNames
     score_types: dict[str, pa.DataType]
+    content: pa.UInt64Array
     prompt: NDArray[np.uint64] | None
 
     @property
@@ -116,9 +120,14 @@ class LedgerInputs:
         return reward_columns(partition.rewards for partition in self.partitions)
 
 
+def source_file(number: int, name: str) -> str:
+    """Return the name of the files of a source, which is the one numbered so."""
+    return f"{number:03d}-{name}.parquet"
+
+
 def write_source(inputs: LedgerInputs, section: Section, out: Path, number: int) -> dict[str, int]:
     """Write the lines and the dropped rows of one source of a build; return the number of rows of each fate."""
-    ledger, dropped = (out / folder / f"{number:03d}-{inputs.names[number]}.parquet" for folder in FOLDERS[section])
+    ledger, dropped = (out / folder / source_file(number, inputs.names[number]) for folder in FOLDERS[section])
     partitions = [partition for partition in inputs.partitions if partition.source == number]
     schema = pa.schema([*LEDGER, *inputs.score_types.items()])
     fates = dict.fromkeys((fate.name.lower() for fate in FATES[section]), 0)
@@ -152,6 +161,7 @@ def _lines(inputs: LedgerInputs, partition: Partition, schema: pa.Schema) -> pa.
     columns["split"] = _padded(_split(states, here), bad)
     keys = {"tokens": states.tokens, "occurrence": states.occurrence, "prompt": inputs.prompt}
     keys |= {"key_high": states.key.high, "key_low": states.key.low}
+    columns["content"] = _padded(inputs.content.slice(partition.first, partition.rows), bad)
     for name, key in keys.items():
         kind = schema.field(name).type
         columns[name] = _padded(pa.nulls(partition.rows, kind) if key is None else pa.array(key[here]), bad)

@@ -45,6 +45,7 @@ FORMAT = 1
     - `read`: the rows read.
     - `fates`: how many of these were `kept`, `dropped`, `unsampled`, `quarantined` or `paired`.
     - `pairs`: where a Pairing made pairs: how many were `made`, and their `fates`.
+    - `ledger`: the files with the lines of its rows and pairs: the `file`, and its `sha256`.
     - `plan`: what it was to deliver: `take` as declared, `unit` (rows or tokens), what was `asked`, `delivered` and
       `available` (rows that the steps left), what `max_share` took off (`capped`), and the rows sampled `before` steps.
     - `origin`: of a data set on the Hub: `repository`, `commit`, `config`, `splits`, and what its card says.
@@ -58,14 +59,15 @@ FORMAT = 1
     - `findings`: the tables that it leaves, and how the report shows them.
     - `holds`: hashes of data that comes with the step, such as eval sets and models.
     - `against`: content hashes of the inputs that rows were held against.
+    - `tables`: the files that it leaves: the `file`, and its `sha256`.
 - `mixture`: the declaration, as plain values; the fingerprint is its hash.
 - `tokens`: "exact" by the tokenizer of the mixture, or "estimated".
 - `published`: what was published of the mixture, by source.
 - `use`: what the rows are for, if the mixture says.
 - `versions`: of `curate` and of each package that a byte of the output may depend on.
 
-Of these, `licences`, `origin`, `notes`, `capped`, `before`, `bounds`, `findings`, `holds`, `against`, `published` and
-`use` are left out where they would be empty.
+Of these, `licences`, `origin`, `notes`, `capped`, `before`, `bounds`, `findings`, `holds`, `against`, `tables`,
+`published` and `use` are left out where they would be empty.
 """
 
 VERSIONS = {name: version(name) for name in ("curate", "msgspec", "numba", "numpy", "polars", "pyarrow")}
@@ -76,13 +78,23 @@ class SourceCounts(NamedTuple):
     """What one source held, and what became of it: by content hash, fates of its rows, and fates of its pairs.
 
     `pairs` is None for a source whose rows pass no Pairing; `licences` counts its rows in the data files by the licence
-    that they name, where they do.
+    that they name, where they do. `ledger` has the files with the lines of its rows and pairs, each with its hash.
     """
 
     content: str
     fates: dict[str, int]
     pairs: dict[str, int] | None
     licences: dict[str, int] | None = None
+    ledger: tuple[dict[str, str], ...] = ()
+
+
+FileHashes: TypeAlias = dict[str, list[dict[str, str]]]
+"""Files of a build by the label of their step, each with its hash."""
+
+
+def hashed(out: Path, path: str) -> dict[str, str]:
+    """Return the path of a file in a build folder, and its hash."""
+    return {"file": path, "sha256": file_hash(out / path)}
 
 
 def file_hash(path: Path) -> str:
@@ -99,11 +111,12 @@ def manifest(
     shares: Iterable[tuple[Share, int]],
     splits: dict[str, Any],
     held: Mapping[str, Sequence[str]],
+    tables: FileHashes,
 ) -> str:
     """Return the manifest's text.
 
     `shares` has the share of each source and what it delivers of it, `held` by the label of a group the content hashes
-    of the inputs it was held against.
+    of the inputs it was held against, and `tables` its files.
     """
     sources = [
         _source(mixture, source, found, counted, share)
@@ -117,7 +130,7 @@ def manifest(
         "seed": mixture.seed,
         "splits": splits,
         "sources": sources,
-        "steps": _steps(mixture, held),
+        "steps": _steps(mixture, held, tables),
         "mixture": canonical(mixture),
         "tokens": "exact" if mixture.tokenizer else "estimated",
         **_optional(published={name: asdict(one) for name, one in mixture.published.items()}, use=mixture.use),
@@ -147,6 +160,7 @@ def _source(
         "read": read,
         "fates": counts.fates,
         **pairs,
+        "ledger": list(counts.ledger),
         "plan": {
             "take": f"{source.take!r}{cap_of(source)}",
             "unit": share.unit,
@@ -167,11 +181,11 @@ def licence_of(source: Source, opened: Opened) -> str | None:
     return source.licence or (opened.origin.card.licence if opened.origin else None)
 
 
-def _steps(mixture: MixtureSpec, held: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+def _steps(mixture: MixtureSpec, held: Mapping[str, Sequence[str]], tables: FileHashes) -> list[dict[str, Any]]:
     """Return each step: its kind, settings, bounds and findings, and the content hashes of data that it decides by.
 
     In a mixture with a Pairing, `of` marks the steps that worked on rated rows. `holds` hashes data that comes with the
-    step, `against` the inputs that it was held against.
+    step, `against` the inputs that it was held against; `tables` are the files that it left.
     """
     kinds = {Filter: "filter", Edit: "edit", Group: "group"}
     final = final_labels(mixture)
@@ -186,6 +200,7 @@ def _steps(mixture: MixtureSpec, held: Mapping[str, Sequence[str]]) -> list[dict
                 findings=[asdict(finding) for finding in stage.step.findings],
                 holds=dict(stage.step.data_hashes()),
                 against=list(held.get(stage.label, ())),
+                tables=tables.get(stage.label, []),
             ),
         }
         for stage in all_stages(mixture)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from curate.engine.barrier import keys_batch
 from curate.engine.pipeline import PipelineOutput, Stage, run
+from curate.engine.reuse.known_rows import KnownSource
 from curate.engine.source_lines import LONGEST
 from curate.engine.spill import spill_schema, write_spill
 from curate.engine.state import PartitionPaths
@@ -56,7 +57,8 @@ class SourceJob(NamedTuple):
     """What the partitions of one source have in common.
 
     `score_types` names the score columns of the whole mixture; with `may_stay`, lines of plain files need no copy.
-    `again`: rows that no filter drops are needed later, for the data files or a group that may drop them.
+    `again`: rows that no filter drops are needed later, for the data files or a group that may drop them. `known` is
+    what an earlier build says of the rows of the source.
     """
 
     source: str
@@ -69,6 +71,7 @@ class SourceJob(NamedTuple):
     test_split: bool
     may_stay: bool = False
     again: bool = True
+    known: KnownSource | None = None
 
 
 class ProcessedBlock(NamedTuple):
@@ -190,7 +193,8 @@ def process(job: SourceJob, parsed: Parsed) -> ProcessedBlock:
     if parsed.key is not None:
         found = found._replace(key=parsed.key)
     ids = pc.coalesce(parsed.ids, names(found.content))
-    passed = run(job.stages, parsed.body, protect=job.protect, source=job.source, ids=ids)
+    known = None if job.known is None else job.known.rows(found.key, found.content.low)
+    passed = run(job.stages, parsed.body, protect=job.protect, source=job.source, ids=ids, known=known)
     return ProcessedBlock(parsed, found, passed, ids, _unchanged_lines(parsed, passed))
 
 

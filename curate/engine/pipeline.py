@@ -9,36 +9,21 @@ without a Pairing has only the final one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from curate.engine.reuse.known_rows import Column, KnownRows
+from curate.engine.reuse.one_step import HIT, BatchState, Hits, edit_rows, every_column, score_rows
 from curate.errors import MixtureError
 from curate.io.inputs import Opened
 from curate.mix.spec import MixtureSpec, Source
-from curate.rows.edits import apply_edits
 from curate.rows.schema import Kind
-from curate.rows.segments import Context, Segments, place_names, segments, select
+from curate.rows.segments import Context, Segments, segments
 from curate.rows.take import take
-from curate.steps.base import Edit, Evidence, Filter, Group, GroupKeys, Paired, Pairing, Scores, Step, decide
-
-HIT = pa.struct(
-    [
-        ("step", pa.string()),
-        ("reason", pa.string()),
-        ("side", pa.string()),
-        ("turn", pa.int32()),
-        ("start", pa.int32()),
-        ("end", pa.int32()),
-        ("match", pa.string()),
-    ]
-)
-"""One hit: what a step matched, and where. `side` is a side, or one with a part: "dialogue.call2.arguments"."""
-
-Column: TypeAlias = NDArray[np.float64] | NDArray[np.int32] | pa.StringArray
-"""A score or label for each row."""
+from curate.steps.base import Edit, Filter, Group, GroupKeys, Paired, Pairing, Scores, Step, decide
 
 NO_ROWS = Segments(0, ())
 S = TypeVar("S", bound=Step)
@@ -100,7 +85,7 @@ def score_columns(found: Iterable[Stage]) -> dict[str, pa.DataType]:
     return {
         f"{stage.label}.{name}": pa.from_numpy_dtype(column.dtype) if isinstance(column, np.ndarray) else column.type
         for stage, measured in given
-        for name, column in _every(measured).items()
+        for name, column in every_column(measured).items()
     }
 
 
@@ -111,42 +96,45 @@ def run(
     protect: bool,
     source: str = "",
     ids: pa.StringArray | None = None,
+    known: KnownRows | None = None,
 ) -> PipelineOutput:
     """Run the row-local part of every stage over `body`; a Pairing may only be the last.
 
     Filters score the rows of a protected source and drop none. A Pairing may: a row without a pair has nothing to keep.
+    What is `known` of rows from an earlier build is not made again.
     """
     rows = body.num_rows
     scores: dict[str, Column] = {}
     context = Context(source, pa.nulls(rows, pa.string()) if ids is None else ids, scores)
-    whole, versions, version = segments(body, parts=None)._replace(context=context), [body], np.zeros(rows, np.int32)
+    batch = BatchState(body, segments(body, parts=None)._replace(context=context), context)
+    versions, version = [body], np.zeros(rows, np.int32)
     dropped_by, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
     signed: dict[str, GroupKeys] = {}
     edited: list[tuple[str, NDArray[np.bool_]]] = []
-    hits: list[tuple[Stage, Evidence]] = []
+    hits: list[Hits] = []
     pairs: Paired | None = None
     for stage in found:
-        seen = select(whole, stage.step.reads, stage.step.reads_parts)
+        stored = None if known is None else known.at(stage.label)
         match stage.step:
             case Filter() as step:
-                measured = step.score(seen)
-                scores |= {f"{stage.label}.{name}": column for name, column in _every(measured).items()}
-                if measured.evidence is not None and len(measured.evidence.row):
-                    hits.append((stage, _on_rows(version == len(versions) - 1, measured.evidence)))
-                decision = decide(measured, step.bounds(), rows)
+                measured = score_rows(stage.label, step, batch, version == len(versions) - 1, stored)
+                hits += measured.hits
+                scores |= {f"{stage.label}.{name}": column for name, column in measured.columns.items()}
+                decision = decide(Scores(measured.columns), step.bounds(), rows)
                 newly = (decision.bound >= 0) & (dropped_by < 0) & (not protect)
                 dropped_by[newly] = stage.place
                 bound[newly], score[newly] = decision.bound[newly], decision.score[newly]
             case Edit() as step:
-                body, changed = apply_edits(body, seen, step.edit(seen))
-                whole = segments(body, parts=None)._replace(context=context)
-                versions.append(body)
+                batch, changed = edit_rows(step, batch, stored)
+                versions.append(batch.body)
                 version[dropped_by < 0] = len(versions) - 1
                 edited.append((stage.label, changed & (dropped_by < 0)))
             case Group() as step:
-                signed[stage.label] = step.sign(seen)
+                if known is None or stage.label not in known.unsigned:
+                    signed[stage.label] = step.sign(batch.seen(step))
             case Pairing() as step:
-                pairs = _pair(step, stage.place, body, dropped_by, bound)
+                pairs = _pair(step, stage.place, batch.body, dropped_by, bound)
+    body, whole = batch.body, batch.whole
     if (version < len(versions) - 1).any():
         body = _of_versions(versions, version)
         whole = segments(body, parts=None)
@@ -169,32 +157,11 @@ def _pair(
     return Paired(take(paired.body, np.flatnonzero(left).astype(np.int32)), paired.row[left], paired.reason)
 
 
-def _on_rows(mask: NDArray[np.bool_], found: Evidence) -> Evidence:
-    """Return the hits on the rows of `mask`, whose text is shown as the filter saw it."""
-    if mask.all():
-        return found
-    hits = mask[found.row]
-    return Evidence(
-        found.row[hits],
-        found.reason[hits],
-        found.side[hits],
-        found.turn[hits],
-        found.start[hits],
-        found.end[hits],
-        found.match.filter(pa.array(hits)),
-    )
-
-
 def _of_versions(bodies: list[pa.RecordBatch], version: NDArray[np.int32]) -> pa.RecordBatch:
     """Return each row as it is in its version of the batch."""
     rows = [np.flatnonzero(version == number).astype(np.int32) for number in range(len(bodies))]
     parts = pa.concat_batches([take(body, picked) for body, picked in zip(bodies, rows, strict=True)])
     return take(parts, np.argsort(np.concatenate(rows)).astype(np.int32))
-
-
-def _every(measured: Scores) -> dict[str, Column]:
-    """Return the columns of scores and labels."""
-    return {**measured.columns, **measured.labels}
 
 
 def _labels(steps: Sequence[Step]) -> list[str]:
@@ -211,28 +178,14 @@ def _edited(changes: list[tuple[str, NDArray[np.bool_]]], rows: int) -> pa.ListA
     return _lists(row, labels.take(pa.array(which)), rows)
 
 
-def _evidence(hits: list[tuple[Stage, Evidence]], rows: int) -> pa.ListArray:
+def _evidence(hits: list[Hits], rows: int) -> pa.ListArray:
     """Return, for each row, its hits in the order of the steps."""
     if not hits:
         return _lists(np.zeros(0, np.int64), pa.array([], HIT), rows)
-    row = np.concatenate([found.row for _, found in hits])
-    flat = pa.concat_arrays([_spell(stage, found) for stage, found in hits])
+    row = np.concatenate([found.row for found in hits])
+    flat = pa.concat_arrays([found.hits for found in hits])
     order = np.argsort(row, kind="stable")
     return _lists(row[order], flat.take(pa.array(order)), rows)
-
-
-def _spell(stage: Stage, found: Evidence) -> pa.StructArray:
-    reasons = pa.array([bound.reason for bound in stage.step.bounds()], pa.string())  # type: ignore[attr-defined]
-    columns = [
-        pa.repeat(pa.scalar(stage.label, pa.string()), len(found.row)),
-        reasons.take(pa.array(found.reason)),
-        place_names(found.side),
-        pa.array(found.turn, pa.int32()),
-        pa.array(found.start, pa.int32()),
-        pa.array(found.end, pa.int32()),
-        found.match,
-    ]
-    return pa.StructArray.from_arrays(columns, fields=list(HIT))
 
 
 def _lists(row: NDArray[np.integer], items: pa.Array, rows: int) -> pa.ListArray:

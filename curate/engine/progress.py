@@ -45,6 +45,11 @@ class BuildProgress:
             self._rows[stage] += rows
             self.bars.update(self._tasks[stage], advance=amount, rows=self._rows[stage])  # type: ignore[arg-type]
 
+    def note(self, text: str) -> None:
+        """Show a line above the bars."""
+        if self.bars is not None:
+            self.bars.console.print(Text(text))
+
     def done(self, stage: str) -> None:
         """Fill a stage's bar."""
         if self.bars is not None:

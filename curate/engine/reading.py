@@ -17,6 +17,7 @@ from curate.engine.partition import ChosenRows, RowCount, SourceJob, make_partit
 from curate.engine.pipeline import Phase, all_stages, kind_of_rows, pairing, score_columns
 from curate.engine.presample import Presample, is_presampled, presample
 from curate.engine.progress import BuildProgress
+from curate.engine.reuse.plan import ReusePlan
 from curate.engine.source_lines import may_stay
 from curate.engine.state import PartitionPaths
 from curate.errors import FormatError, MixtureError, QuarantineError, SourceNotFoundError
@@ -72,13 +73,18 @@ def _open(source: Source) -> Opened:
         raise type(error)(f"source {source.name!r}: {error}") from error
 
 
-def read(phase: Phase, partitions: Path, threads: int, progress: BuildProgress) -> ReadResult:
-    """Make the missing partitions of one phase; raises `QuarantineError` for a source with too many invalid rows."""
+def read(
+    phase: Phase, partitions: Path, threads: int, progress: BuildProgress, plan: ReusePlan | None = None
+) -> ReadResult:
+    """Make the missing partitions of one phase; raises `QuarantineError` for a source with too many invalid rows.
+
+    What a `plan` takes from an earlier build is not made again.
+    """
     note = partitions / "read.json"
     noted = _noted(note)
     if noted is not None:
         return noted
-    jobs = jobs_of(phase)
+    jobs = jobs_of(phase, plan)
     bars = [_bar(phase, source) for source in phase.mixture.sources]
     for i in phase.sources:
         progress.start(bars[i], phase.opened[i].size)
@@ -187,8 +193,8 @@ def bad_rows(lines: pa.Table | pa.RecordBatch, most: int) -> list[str]:
     return found
 
 
-def jobs_of(phase: Phase) -> list[SourceJob]:
-    """Return the job of each source: what its partitions have in common."""
+def jobs_of(phase: Phase, plan: ReusePlan | None = None) -> list[SourceJob]:
+    """Return the job of each source: what its partitions have in common, and what is known of it."""
     mixture = phase.mixture
     types = score_columns(all_stages(mixture))
     groups = any(isinstance(stage.step, Group) for stage in phase.stages)
@@ -204,8 +210,11 @@ def jobs_of(phase: Phase) -> list[SourceJob]:
             test_split=mixture.test is not None and phase.final,
             may_stay=may_stay(phase.opened),
             again=phase.final or groups,
+            known=None if plan is None else plan.known[number],
         )
-        for source, found, pipeline in zip(mixture.sources, phase.opened, phase.pipelines, strict=True)
+        for number, (source, found, pipeline) in enumerate(
+            zip(mixture.sources, phase.opened, phase.pipelines, strict=True)
+        )
     ]
 
 

@@ -6,8 +6,10 @@ this file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -16,24 +18,29 @@ from numpy.typing import NDArray
 
 from curate.engine.barrier import BatchKeys, GroupPlace, GroupResults, Reached, content_hashes, decide, read_references
 from curate.engine.pipeline import Phase, only
+from curate.engine.reuse.plan import KnownGroup
 from curate.engine.state import Fate, Order, RowStates
 from curate.kernels.hashing import Hashes, ranks
 from curate.mix.plan import Share, Stock, plan
 from curate.mix.sample import ORDER, SAMPLE, copies, key, split_off
 from curate.mix.spec import MixtureSpec
-from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group
+from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, Resolved
 
 
 def resolve(
-    phase: Phase, frame: pl.DataFrame, source: NDArray[np.int16], batches: Sequence[BatchKeys]
+    phase: Phase,
+    frame: pl.DataFrame,
+    source: NDArray[np.int16],
+    batches: Sequence[BatchKeys],
+    known: Mapping[str, KnownGroup] = MappingProxyType({}),
 ) -> tuple[RowStates, GroupResults]:
     """Resolve ids and groups of one phase of a build; sampling comes later.
 
     `frame` has the keys of all rows (`curate.engine.partition`), `source` the number of each row's source, and
-    `batches` the keys that the groups need.
+    `batches` the keys that the groups need; those that are `known` decide as they did.
     """
     best = frame["best_score"].to_numpy() if "best_score" in frame.columns else None
-    return _resolve_groups(phase, _resolve_ids(frame, source), batches, best)
+    return _resolve_groups(phase, _resolve_ids(frame, source), batches, best, known)
 
 
 def paired(states: RowStates) -> RowStates:
@@ -167,7 +174,11 @@ def _repeated(words: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def _resolve_groups(
-    phase: Phase, states: RowStates, batches: Sequence[BatchKeys], best: NDArray[np.float64] | None
+    phase: Phase,
+    states: RowStates,
+    batches: Sequence[BatchKeys],
+    best: NDArray[np.float64] | None,
+    decided: Mapping[str, KnownGroup],
 ) -> tuple[RowStates, GroupResults]:
     """Let each group decide over the rows that reached it, in the order of the pipeline."""
     rows = known = sum(batch.rows for batch in batches)
@@ -176,11 +187,16 @@ def _resolve_groups(
     tables: dict[tuple[str, str], pl.DataFrame] = {}
     names: list[pa.Array] = [pa.array([], pa.string())]
     hashes: dict[str, list[str]] = {}
+    copied: dict[tuple[str, str], Path] = {}
     for stage, group in only(phase.stages, Group):
         at = [{found.label: found.place for found in pipeline}.get(stage.label, -1) for pipeline in phase.pipelines]
         place = GroupPlace(stage.label, group, np.array(at, np.int16))
         references = list(read_references(place))
-        answer = decide(place, batches, _reached(phase, states, place, best), references, rows)
+        if stage.label in decided:
+            answer = Resolved(decided[stage.label].drops, decided[stage.label].hits)
+            copied |= {(place.label, name): path for name, path in decided[stage.label].tables.items()}
+        else:
+            answer = decide(place, batches, _reached(phase, states, place, best), references, rows)
         # The rows that groups were held against are numbered on, group after group.
         own = pl.when(pl.col("kept") >= rows).then(known - rows).otherwise(0)
         dropped = answer.drops.with_columns(kept=pl.col("kept") + own)
@@ -197,6 +213,7 @@ def _resolve_groups(
         tables=tables,
         references=pa.concat_arrays(names),
         against=hashes,
+        copied=copied,
     )
     return states, results
 

@@ -104,8 +104,7 @@ class Scores(NamedTuple):
     Args:
         columns: One number per row for each score, by name. NaN: no score, which is outside no bound.
         evidence: The hits behind the scores, if the filter has any to show.
-        labels: One word or null per row, by name, such as the row's language. They go to the ledger; no bound compares
-            them.
+        labels: One word or null per row, by name, such as its language, for the ledger; no bound compares them.
     """
 
     columns: Mapping[str, NDArray[np.float64] | NDArray[np.int32]]
@@ -173,6 +172,9 @@ class Filter(Step):
         >>> from curate.testing import check_step
         >>> check_step(Shouting(on="response"))
     """
+
+    bound_fields: ClassVar[frozenset[str]] = frozenset()  # set limits: no score, nor evidence within them, needs them
+    reads_scores: ClassVar[bool] = False  # reads the scores of filters before it
 
     @abstractmethod
     def bounds(self) -> tuple[Bound, ...]:

@@ -28,6 +28,8 @@ class KeepIf(Filter):
     """See `keep_if`. `source` identifies the function: its code, and what of the user's own it uses."""
 
     name: ClassVar[str] = "keep_if"
+    bound_fields: ClassVar[frozenset[str]] = frozenset({"at_least", "at_most", "reason"})
+    reads_scores: ClassVar[bool] = True
     function: Callable[[Any], Any] = field(compare=False, repr=False, metadata={"fingerprint": False})
     source: tuple[str, ...]
     takes: Takes = "texts"

@@ -27,6 +27,8 @@ class Where(Filter):
 
     version: ClassVar[int] = 2
     name: ClassVar[str] = "where"
+    bound_fields: ClassVar[frozenset[str]] = frozenset({"at_least", "at_most", "reason"})
+    reads_scores: ClassVar[bool] = True
     expression: pl.Expr = field(compare=False, repr=False, metadata={"fingerprint": False})
     text: str
     content: str

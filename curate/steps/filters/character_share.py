@@ -31,6 +31,7 @@ class CharacterShare(Filter):
     """See `character_share`."""
 
     name: ClassVar[str] = "character_share"
+    bound_fields: ClassVar[frozenset[str]] = frozenset(CLASSES)
     chinese: From = None
     emoji: From = None
 

@@ -124,6 +124,7 @@ class Language(Filter):
 
     version: ClassVar[int] = 3
     name: ClassVar[str] = "language"
+    bound_fields: ClassVar[frozenset[str]] = frozenset({"at_least"})
     findings: ClassVar[tuple[Finding, ...]] = (Finding("languages", "Languages"),)
     wanted: tuple[str, ...] = ()
     at_least: float | None = 0.65

@@ -26,6 +26,7 @@ class Quality(Filter):
 
     version: ClassVar[int] = 2
     name: ClassVar[str] = "quality"
+    bound_fields: ClassVar[frozenset[str]] = frozenset({"at_least"})
     on: On = "response"
     model: str = field(metadata={"fingerprint": False})
     label: str

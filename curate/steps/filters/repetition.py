@@ -67,6 +67,7 @@ class Repetition(Filter):
 
     version: ClassVar[int] = 2
     name: ClassVar[str] = "repetition"
+    bound_fields: ClassVar[frozenset[str]] = frozenset({*SCORES, *TIMES})
     min_words: int
     min_lines: int
     duplicate_lines: float | None

@@ -53,6 +53,7 @@ class Scoring(Filter):
     """See `score`. `what` names the column, or the function as `module:function`."""
 
     name: ClassVar[str] = "score"
+    bound_fields: ClassVar[frozenset[str]] = frozenset({"at_least", "at_most"})
     what: str
     of: Of = "best"
     at_least: float | None = None

@@ -29,6 +29,7 @@ class SecretsAndPii(Filter):
 
     version: ClassVar[int] = 5
     name: ClassVar[str] = "secrets_and_pii"
+    bound_fields: ClassVar[frozenset[str]] = frozenset({"drop"})
     kinds: tuple[Kind, ...] = KINDS
     parts: frozenset[TextPart] = EVERY_TEXT
     drop: bool = False

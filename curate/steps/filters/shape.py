@@ -33,6 +33,10 @@ FOLLOWS: Final = {
 """The roles that may follow a role. Several tools may answer one assistant turn."""
 
 SIZES: Final = ("turns", "characters", "words")
+LIMITS: Final = frozenset(f"{end}_{size}" for end in ("min", "max") for size in SIZES)
+FORM: Final = frozenset(
+    {"empty_turns", "unanswered", "role_order", "unknown_tools", "bad_arguments", "unmatched_calls", "open_reasoning"}
+)
 NAMES: Final = (*ROLES, "unknown role", "the start")
 MATCHES: Final = pa.array([*NAMES, *(f"{name} after {before}" for before in NAMES for name in NAMES)])
 """What a hit matched: the role of an empty turn, or a turn out of order and the one before it."""
@@ -44,6 +48,7 @@ class Shape(Filter):
 
     version: ClassVar[int] = 4
     name: ClassVar[str] = "shape"
+    bound_fields: ClassVar[frozenset[str]] = LIMITS | FORM
     min_turns: int | None = None
     max_turns: int | None = None
     min_characters: int | None = None

@@ -48,6 +48,7 @@ class LintPairs(Filter):
 
     version: ClassVar[int] = 3
     name: ClassVar[str] = "lint_pairs"
+    bound_fields: ClassVar[frozenset[str]] = frozenset({"drop", "max_difference"})
     drop: tuple[Lint, ...] = ()
     max_difference: int | None = None
     tokenizer: Tokenizer | None = None

@@ -1,0 +1,1 @@
+"""What an earlier build says of rows: scores, evidence and edits that need not be made again."""
