@@ -6,6 +6,7 @@ import doctest
 import importlib
 import json
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,9 @@ MODULES: Final = sorted(
 )
 README: Final = (ROOT / "README.md").read_text("utf-8")
 NOTEBOOKS: Final = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+MACHINE: Final = re.compile(r"[\"'\s(](?:/(?:tmp|home|root|Users|work|var)/|[A-Z]:\\\\)")
+"""A path that only one machine has."""
 
 COMMANDS: Final = (
     "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/curate build mixtures/demo.py",
@@ -81,3 +85,23 @@ def test_notebook_is_committed_executed(path: Path) -> None:
     )
     outputs = [output for cell in cells for output in cell["outputs"]]
     assert [output for output in outputs if output["output_type"] == "error"] == []
+    assert [output for output in outputs if output.get("name") == "stderr"] == [], "warnings, or lines of progress"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_is_small_and_names_no_machine(path: Path) -> None:
+    """Outputs are those of any machine: no folder of the one that ran it, and none that grows without bound."""
+    assert path.stat().st_size < 1_000_000
+    assert not MACHINE.search(path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("text", ["/root/x", "/home/ann/x", "/Users/ann/x", "C:\\\\Users\\\\ann"])
+def test_a_path_of_a_machine_is_recognized(text: str) -> None:
+    assert MACHINE.search(f'"text": ["{text}"]')
+
+
+def test_ci_runs_each_notebook_once() -> None:
+    """The one that trains needs PyTorch, so it runs in the stage that has it."""
+    patterns = re.findall(r"run_notebooks\.py notebooks/(\S+)\)", (ROOT / ".ci" / "run").read_text("utf-8"))
+    run = [path for pattern in patterns for path in NOTEBOOKS if fnmatch(path.name, pattern)]
+    assert sorted(run) == NOTEBOOKS

@@ -134,7 +134,7 @@ def _histograms(alt: Any, shown: pl.DataFrame, *, growing: bool) -> Any:  # noqa
     sides = alt.Scale(domain=[False, True], range=[KEPT, DROPPED])
     base = alt.Chart(width=480, height=120)
     bars = base.mark_bar(stroke="white", strokeWidth=0.5).encode(
-        x=alt.X("low:Q", title="score", scale=scale),
+        x=alt.X("low:Q", bin="binned", title="score", scale=scale),
         x2="high:Q",
         y=alt.Y("rows:Q", scale=alt.Scale(type="symlog"), title="rows (log scale)"),
         color=alt.Color("outside:N", scale=sides, title="outside the limits"),
@@ -209,7 +209,12 @@ def length_difference(frame: pl.DataFrame) -> alt.Chart:
     """Draw `pairs.length_difference`: bars of pairs, and as a line those of the opposite difference."""
     alt = altair_module()
     wide = frame.filter(pl.col("low") < pl.col("high"))
-    x = alt.X("low:Q", scale=alt.Scale(type="symlog", constant=10), title="tokens: chosen less rejected answer")
+    x = alt.X(
+        "low:Q",
+        bin="binned",
+        scale=alt.Scale(type="symlog", constant=10),
+        title="tokens: chosen less rejected answer",
+    )
     bars = (
         alt.Chart(wide)
         .mark_bar(stroke="white", strokeWidth=0.5)
@@ -234,7 +239,7 @@ def margins(frame: pl.DataFrame) -> alt.Chart:
         alt.Chart(frame, width=480, height=160, title="Margins")
         .mark_bar(color=PLAIN, stroke="white", strokeWidth=0.5)
         .encode(
-            x=alt.X("low:Q", title="score of the chosen less that of the rejected answer"),
+            x=alt.X("low:Q", bin="binned", title="score of the chosen less that of the rejected answer"),
             x2="high:Q",
             y=alt.Y("pairs:Q", title="pairs"),
             tooltip=["low", "high", "pairs"],
