@@ -119,6 +119,7 @@ class ResolvedPhase:
     results: GroupResults
     contents: list[str]
     lines: SourceLines
+    score_types: dict[str, pa.DataType]
     own_content: pa.UInt64Array
     prompt: NDArray[np.uint64] | None
 
@@ -215,6 +216,7 @@ def _read_and_resolve(
         results=results,
         contents=_contents(phase.mixture, states, keys),
         lines=_source_lines(phase.opened, partitions, states, keys),
+        score_types=score_columns(all_stages(phase.mixture), {} if plan is None else plan.types),
         own_content=_own_content(keys),
         prompt=keys["prompt"].to_numpy() if "prompt" in keys.columns else None,
     )
@@ -231,7 +233,7 @@ def _ledger_inputs(done: ResolvedPhase) -> LedgerInputs:
         lines=done.lines,
         results=done.results,
         kept=row_names(done.states.kept, names, done.states, done.partitions, done.results),
-        score_types=score_columns(all_stages(mixture)),
+        score_types=done.score_types,
         content=done.own_content,
         prompt=done.prompt,
     )

@@ -8,7 +8,8 @@ without a Pairing has only the final one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -79,13 +80,25 @@ def only(found: Iterable[Stage], kind: type[S]) -> list[tuple[Stage, S]]:
     return [(stage, stage.step) for stage in found if isinstance(stage.step, kind)]
 
 
-def score_columns(found: Iterable[Stage]) -> dict[str, pa.DataType]:
-    """Return the name and type of every column of scores and labels that these stages give."""
-    given = [(stage, step.score(NO_ROWS)) for stage, step in only(found, Filter)]
+def score_columns(
+    found: Iterable[Stage], known: Mapping[str, Mapping[str, pa.DataType]] = MappingProxyType({})
+) -> dict[str, pa.DataType]:
+    """Return the name and type of every column of scores and labels that these stages give.
+
+    Those that are `known`, by label, need not be asked for: a step that scores loads all that it needs.
+    """
+    columns: dict[str, pa.DataType] = {}
+    for stage, step in only(found, Filter):
+        own = known[stage.label] if stage.label in known else _types(step)
+        columns |= {f"{stage.label}.{name}": kind for name, kind in own.items()}
+    return columns
+
+
+def _types(step: Filter) -> dict[str, pa.DataType]:
+    """Return the type of each score and label of a filter."""
     return {
-        f"{stage.label}.{name}": pa.from_numpy_dtype(column.dtype) if isinstance(column, np.ndarray) else column.type
-        for stage, measured in given
-        for name, column in every_column(measured).items()
+        name: pa.from_numpy_dtype(column.dtype) if isinstance(column, np.ndarray) else column.type
+        for name, column in every_column(step.score(NO_ROWS)).items()
     }
 
 
@@ -107,7 +120,7 @@ def run(
     scores: dict[str, Column] = {}
     context = Context(source, pa.nulls(rows, pa.string()) if ids is None else ids, scores)
     batch = BatchState(body, segments(body, parts=None)._replace(context=context), context)
-    versions, version = [body], np.zeros(rows, np.int32)
+    versions, version, outdated = [body], np.zeros(rows, np.int32), np.zeros(rows, np.bool_)
     dropped_by, bound, score = np.full(rows, -1, np.int16), np.full(rows, -1, np.int16), np.full(rows, np.nan)
     signed: dict[str, GroupKeys] = {}
     edited: list[tuple[str, NDArray[np.bool_]]] = []
@@ -129,14 +142,15 @@ def run(
                 versions.append(batch.body)
                 version[dropped_by < 0] = len(versions) - 1
                 edited.append((stage.label, changed & (dropped_by < 0)))
+                outdated |= changed & (dropped_by >= 0)
             case Group() as step:
                 if known is None or stage.label not in known.unsigned:
                     signed[stage.label] = step.sign(batch.seen(step))
             case Pairing() as step:
                 pairs = _pair(step, stage.place, batch.body, dropped_by, bound)
     body, whole = batch.body, batch.whole
-    if (version < len(versions) - 1).any():
-        body = _of_versions(versions, version)
+    if outdated.any():
+        body = _of_versions(versions, version, np.flatnonzero(outdated))
         whole = segments(body, parts=None)
     return PipelineOutput(
         body, whole, dropped_by, bound, score, scores, signed, _edited(edited, rows), _evidence(hits, rows), pairs
@@ -157,11 +171,15 @@ def _pair(
     return Paired(take(paired.body, np.flatnonzero(left).astype(np.int32)), paired.row[left], paired.reason)
 
 
-def _of_versions(bodies: list[pa.RecordBatch], version: NDArray[np.int32]) -> pa.RecordBatch:
-    """Return each row as it is in its version of the batch."""
-    rows = [np.flatnonzero(version == number).astype(np.int32) for number in range(len(bodies))]
-    parts = pa.concat_batches([take(body, picked) for body, picked in zip(bodies, rows, strict=True)])
-    return take(parts, np.argsort(np.concatenate(rows)).astype(np.int32))
+def _of_versions(
+    bodies: list[pa.RecordBatch], version: NDArray[np.int32], outdated: NDArray[np.int64]
+) -> pa.RecordBatch:
+    """Return the last version of a batch with some rows, which edits changed after they were dropped, as they were."""
+    rows = [outdated[version[outdated] == number].astype(np.int32) for number in range(len(bodies))]
+    older = [take(body, picked) for body, picked in zip(bodies, rows, strict=True) if len(picked)]
+    place = np.arange(len(version), dtype=np.int32)
+    place[np.concatenate(rows)] = len(version) + np.arange(len(outdated), dtype=np.int32)
+    return take(pa.concat_batches([bodies[-1], *older]), place)
 
 
 def _labels(steps: Sequence[Step]) -> list[str]:

@@ -196,7 +196,7 @@ def bad_rows(lines: pa.Table | pa.RecordBatch, most: int) -> list[str]:
 def jobs_of(phase: Phase, plan: ReusePlan | None = None) -> list[SourceJob]:
     """Return the job of each source: what its partitions have in common, and what is known of it."""
     mixture = phase.mixture
-    types = score_columns(all_stages(mixture))
+    types = score_columns(all_stages(mixture), {} if plan is None else plan.types)
     groups = any(isinstance(stage.step, Group) for stage in phase.stages)
     return [
         SourceJob(

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.engine.manifest import FORMAT, VERSIONS, file_hash
@@ -47,13 +46,8 @@ class Earlier:
             raise BuildFolderError(f"{place} is not the manifest of a build of curate; {HINT}")
         return cls(path, manifest)
 
-    def stored(
-        self, source: str, stages: Sequence[Stage], now: Mapping[str, pa.DataType]
-    ) -> tuple[StoredSource, list[Match]] | None:
-        """Return the ledger of a source, and which stages of its pipeline it has scores of; None if nothing is of use.
-
-        `now` has the scores that the ledger is to have.
-        """
+    def stored(self, source: str, stages: Sequence[Stage]) -> tuple[StoredSource, list[Match]] | None:
+        """Return the ledger of a source, and which stages of its pipeline are as they were; None if it is of no use."""
         declared: Mapping[str, Any] = next((one for one in self.manifest["sources"] if one["name"] == source), {})
         why = self._missing(declared) or self.changed(declared["ledger"][0])
         if why:
@@ -62,7 +56,7 @@ class Earlier:
         path = self.path / declared["ledger"][0]["file"]
         steps = earlier_steps(self.manifest["steps"], source)
         schema = pq.read_schema(path)
-        found = matches(stages, steps, dict(zip(schema.names, schema.types, strict=True)), now)
+        found = matches(stages, steps, dict(zip(schema.names, schema.types, strict=True)))
         return StoredSource.read(path, steps, protect=bool(declared["protect"])), found
 
     def changed(self, file: Mapping[str, str]) -> str:

@@ -57,17 +57,12 @@ def earlier_steps(steps: Iterable[Mapping[str, Any]], source: str) -> list[Earli
     return found
 
 
-def matches(
-    stages: Sequence[Stage],
-    earlier: Sequence[EarlierStep],
-    stored: Mapping[str, pa.DataType],
-    now: Mapping[str, pa.DataType],
-) -> list[Match]:
+def matches(stages: Sequence[Stage], earlier: Sequence[EarlierStep], stored: Mapping[str, pa.DataType]) -> list[Match]:
     """Return the stages of a source's pipeline that an earlier build ran on the same texts.
 
     A group is the same only under the same label, which its order of rows depends on.
 
-    `stored` has the columns of its ledger, `now` the scores that the ledger is to have.
+    `stored` has the columns of its ledger. All that a step declares, but for limits, decides which scores it gives.
     """
     found = []
     edits: list[str] = []
@@ -85,7 +80,7 @@ def matches(
                 for one in earlier
                 if (one.edits, one.filters if before[1] is not None else None) == before
                 and (one.kind, _says(one.step, one.holds, moving)) == (kind, _says(declared, holds, moving))
-                and _columns(stored, one.label) == _columns(now, stage.label)
+                and (kind != "filter" or columns_of(stored, one.label))
                 and (kind != "group" or one.label == stage.label)
             ]
             if same:
@@ -114,10 +109,10 @@ def _says(step: Mapping[str, Any], holds: Mapping[str, str], moving: frozenset[s
     return json.dumps([fields, dict(holds)], sort_keys=True)
 
 
-def _columns(schema: Mapping[str, pa.DataType], label: str) -> dict[str, pa.DataType]:
+def columns_of(schema: Mapping[str, pa.DataType], label: str) -> dict[str, pa.DataType]:
     """Return the score columns of a step in a ledger, by name, with their types.
 
-    >>> _columns({"shape.words": pa.int32(), "shape-2.words": pa.int32()}, "shape")
+    >>> columns_of({"shape.words": pa.int32(), "shape-2.words": pa.int32()}, "shape")
     {'words': DataType(int32)}
     """
     prefix = f"{label}."

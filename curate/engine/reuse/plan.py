@@ -10,12 +10,13 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.engine.pipeline import Phase, Stage, all_stages, only, pairing, score_columns
+from curate.engine.pipeline import Phase, Stage, only, pairing
 from curate.engine.reuse.earlier import Earlier
 from curate.engine.reuse.known_rows import KnownSource
-from curate.engine.reuse.matching import Match
+from curate.engine.reuse.matching import Match, columns_of
 from curate.engine.reuse.stored_lines import StoredSource
 from curate.errors import CurateError
 from curate.kernels.hashing import Hashes
@@ -41,12 +42,14 @@ class KnownGroup(NamedTuple):
 class ReusePlan:
     """What is known of the rows of each source (None: nothing), and what groups decided, by label.
 
-    That holds if the sources have the same `rows`, in the same order: the keys and contents of each.
+    That holds if the sources have the same `rows`, in the same order: the keys and contents of each. `types` are those
+    of the scores of filters, by label and name.
     """
 
     known: tuple[KnownSource | None, ...]
     groups: Mapping[str, KnownGroup] = field(default_factory=dict)
     rows: tuple[tuple[Hashes, NDArray[np.uint64]], ...] = ()
+    types: Mapping[str, Mapping[str, pa.DataType]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def without_groups(self) -> ReusePlan:
@@ -65,11 +68,10 @@ class ReusePlan:
 
 def plan_reuse(earlier: Earlier, phase: Phase) -> ReusePlan:
     """Return what the final phase of a build takes from an earlier one."""
-    types = score_columns(all_stages(phase.mixture))
     found: list[Found | None] = []
     for source, pipeline in zip(phase.mixture.sources, phase.pipelines, strict=True):
         if pairing(phase.mixture, source) is None:
-            found.append(earlier.stored(source.name, pipeline, types))
+            found.append(earlier.stored(source.name, pipeline))
             continue
         found.append(None)
         earlier.notes.append(f"{earlier.path}: rows of source {source.name!r} are paired; all steps run on all of them")
@@ -79,7 +81,14 @@ def plan_reuse(earlier: Earlier, phase: Phase) -> ReusePlan:
     known = (None if one is None else one[0].known(one[1])._replace(unsigned=unsigned) for one in found)
     rows = tuple(stored.identity() for stored, _ in whole) if groups else ()
     notes = [*earlier.notes, *_notes(earlier, phase, found, unsigned)]
-    return ReusePlan(tuple(known), groups, rows, tuple(notes))
+    types = {
+        match.stage.label: columns_of(
+            {name: column.type for name, column in stored.columns.items()}, match.earlier.label
+        )
+        for stored, matched in whole
+        for match in matched
+    }
+    return ReusePlan(tuple(known), groups, rows, types, tuple(notes))
 
 
 def _notes(earlier: Earlier, phase: Phase, found: Sequence[Found | None], groups: frozenset[str]) -> list[str]:
