@@ -1,6 +1,6 @@
 """The page of a build: one HTML file that opens offline and escapes all text of the data.
 
-A script browses rows; all else needs none.
+One script browses rows, and one moves limits; all else needs none.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 import polars as pl
+from markupsafe import Markup
 
 from curate.drawing.svg import DARK, LIGHT, variables
 from curate.report.charts.figures import page_charts
@@ -26,6 +27,7 @@ from curate.result.browser.browser import DATA_BYTES, ROWS, browser_parts, with_
 from curate.result.browser.sample import sample
 from curate.result.browser.shown_rows import document
 from curate.result.build import Build
+from curate.result.charts.sliders import limits_data, slider_parts
 from curate.result.tables import HtmlTable
 
 QUARANTINED: Final = 50
@@ -70,8 +72,9 @@ def page(build: Build) -> str:
     the hits, and say how many characters are left out. It has at most `PAGE_BYTES`: where a build has so much to say
     that they are not enough for ten rows of each reason, fewer are shown, and the browser of rows takes what is left.
     """
+    limits = limits_data(build)
     for shown in FEWER:
-        written = _without_data(build, shown)
+        written = _without_data(build, shown, limits)
         size = len(written.encode())
         if size <= WRITTEN_BYTES:
             break
@@ -79,7 +82,7 @@ def page(build: Build) -> str:
     return with_data(written, document(build, sample(build, ROWS), budget)) if budget > 0 else written
 
 
-def _without_data(build: Build, shown: int) -> str:
+def _without_data(build: Build, shown: int, limits: Markup) -> str:
     """Return the page without the data of the browser; it shows up to `shown` rows of each reason."""
     manifest = build.manifest
     return (
@@ -100,6 +103,8 @@ def _without_data(build: Build, shown: int) -> str:
             total=build.funnel.row(-1, named=True),
             steps=_steps(build, shown),
             browser=browser_parts(),
+            sliders=slider_parts(),
+            limits=limits,
             quarantined=_quarantined(build),
         )
     )

@@ -227,7 +227,21 @@ def settings(step: RecutStep, declared: Mapping[str, Any]) -> Iterator[dict[str,
             before, after = getattr(old, side), getattr(new, side)
             if before == after:
                 continue
-            own = [key for key, value in declared.items() if is_number(value) and value == before]
-            text = f"{name}({own[0]}={after!r})" if len(own) == 1 else ""
+            own = argument(declared, old, before)
+            text = f"{name}({own}={after!r})" if own else ""
             shown = {"before": None if before is None else str(before), "after": None if after is None else str(after)}
             yield line | {"bound": f"{new.reason} {side}"} | shown | {"setting": text}
+
+
+def argument(declared: Mapping[str, Any], bound: Bound, limit: float | None) -> str:
+    """Return the argument of a step that sets a limit of a bound; empty where that is not known.
+
+    It is the only one of this value, or of several the one with the name of the reason or the score.
+
+    >>> declared = {"type": "Shape", "version": 4, "min_words": 4, "max_words": None}
+    >>> argument(declared, Bound("too_few_words", "words", at_least=4), 4)
+    'min_words'
+    """
+    own = [name for name, value in declared.items() if name != "version" and is_number(value) and value == limit]
+    named = [name for name in own if name in {bound.reason, bound.score}]
+    return named[0] if len(named) == 1 else own[0] if len(own) == 1 else ""

@@ -15,6 +15,7 @@ from curate.result.bounds import Moved
 from curate.result.browser.browser import RowBrowser, browse
 from curate.result.cell import cell
 from curate.result.charts.charts import Charts
+from curate.result.charts.sliders import WhatIf, what_if
 from curate.result.folder import BuildFolder, Signatures, check_known, coverage, kept_signatures, table
 from curate.result.length_bias import bias, length_cost, measured_files
 from curate.result.recut import Recut, recut
@@ -205,11 +206,7 @@ class Build(BuildFolder):
             step: The label of a dedup step; None, the default, for the only one.
         """
         dropped, lines = self._duplicates(step)
-        read = lines.group_by("source").agg(read=pl.len())
-        kept = pl.col("match").str.split_exact("/", 1).struct.field("field_0").alias("kept_source")
-        found = dropped.group_by("source", kept).agg(rows=pl.len().cast(pl.Int64)).join(read, on="source")
-        share = pl.col("rows") / pl.col("read")
-        return found.with_columns(share=share).drop("read").sort("source", "kept_source").collect()
+        return counts.overlap(dropped, lines)
 
     def clusters(self, step: str | None = None) -> pl.DataFrame:
         """Return the rows that `step` dropped, each with the row kept in its place; the largest clusters first.
@@ -220,9 +217,7 @@ class Build(BuildFolder):
             step: The label of a dedup step; None, the default, for the only one.
         """
         dropped, _ = self._duplicates(step)
-        size = pl.len().over("cluster").cast(pl.Int64) + 1
-        found = dropped.select(pl.col("match").alias("cluster"), "source", "id", "score").with_columns(size=size)
-        return found.sort(["size", "cluster", "source", "id"], descending=[True, False, False, False]).collect()
+        return counts.clusters(dropped)
 
     def _duplicates(self, step: str | None = None) -> tuple[pl.LazyFrame, pl.LazyFrame]:
         """Return the ledger lines of the rows that a dedup step dropped, and of all rows of their kind."""
@@ -288,16 +283,23 @@ class Build(BuildFolder):
             step: The label of a step.
         """
         check_known("step", step, self.steps)
-        gone = (pl.col("fate") == "dropped") & pl.col("step").is_in(self.steps[: self.steps.index(step)])
-        left = self.lines_of(self.kind_of_step(step)).filter(pl.col("fate") != "quarantined", ~gone)
-        counts = [
-            lines.group_by("source").agg(pl.len().cast(pl.Int64).alias(name))
-            for name, lines in (("reached", left), ("dropped_before", self.lines.filter(gone)))
-        ]
-        own = [step.partition(":")[0]] if ":" in step else self.sources
-        return self.in_order(counts[0].join(counts[1], on="source", how="full", coalesce=True)).filter(
-            pl.col("source").is_in(own)
-        )
+        return counts.reached(self, step)
+
+    def what_if(self, step: str) -> WhatIf:
+        """Move the limits of a filter in a notebook cell: its histograms, with a slider for each limit and its counts.
+
+        Counts are exact, of the filters alone and of one limit at a time; `recut` says what would change in all.
+
+        Args:
+            step: The label of a filter.
+
+        Returns:
+            The sliders; in a terminal, numbers (`curate.result.charts.sliders.WhatIf`).
+
+        Raises:
+            CallError: The build has no such step, or it is no filter with a limit.
+        """
+        return what_if(self, step)
 
     def recut(
         self,

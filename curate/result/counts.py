@@ -87,6 +87,36 @@ def languages(made: BuildFolder, columns: list[str]) -> pl.DataFrame:
     return pl.DataFrame({"source": made.sources}).join(counted, on="source", maintain_order="left_right")
 
 
+def reached(made: BuildFolder, step: str) -> pl.DataFrame:
+    """Return `Build.reached`."""
+    gone = (pl.col("fate") == "dropped") & pl.col("step").is_in(made.steps[: made.steps.index(step)])
+    left = made.lines_of(made.kind_of_step(step)).filter(pl.col("fate") != "quarantined", ~gone)
+    counts = [
+        lines.group_by("source").agg(pl.len().cast(pl.Int64).alias(name))
+        for name, lines in (("reached", left), ("dropped_before", made.lines.filter(gone)))
+    ]
+    own = [step.partition(":")[0]] if ":" in step else made.sources
+    return made.in_order(counts[0].join(counts[1], on="source", how="full", coalesce=True)).filter(
+        pl.col("source").is_in(own)
+    )
+
+
+def overlap(dropped: pl.LazyFrame, lines: pl.LazyFrame) -> pl.DataFrame:
+    """Return `Build.overlap` of the lines that a dedup step dropped, and of all lines of their kind."""
+    read = lines.group_by("source").agg(read=pl.len())
+    kept = pl.col("match").str.split_exact("/", 1).struct.field("field_0").alias("kept_source")
+    found = dropped.group_by("source", kept).agg(rows=pl.len().cast(pl.Int64)).join(read, on="source")
+    share = pl.col("rows") / pl.col("read")
+    return found.with_columns(share=share).drop("read").sort("source", "kept_source").collect()
+
+
+def clusters(dropped: pl.LazyFrame) -> pl.DataFrame:
+    """Return `Build.clusters` of the lines that a dedup step dropped."""
+    size = pl.len().over("cluster").cast(pl.Int64) + 1
+    found = dropped.select(pl.col("match").alias("cluster"), "source", "id", "score").with_columns(size=size)
+    return found.sort(["size", "cluster", "source", "id"], descending=[True, False, False, False]).collect()
+
+
 def contamination(hits: pl.DataFrame, items: pl.DataFrame, reached: pl.DataFrame) -> pl.DataFrame:
     """Return `Build.contamination` from the hits and items of a step, and the rows that reached it."""
     by = ["eval", "source"]

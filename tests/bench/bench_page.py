@@ -1,4 +1,4 @@
-"""The page of a build of 300,000 real rows: seconds to write it, its size, and seconds until Chromium shows rows.
+"""The page of a build of 300,000 real rows: seconds to write it and count its limits, its size, and when rows show.
 
 Run it with `CURATE_REAL_DATA=... pytest tests/bench/bench_page.py -s`; it needs Chromium. `CURATE_BENCH_ROWS` sets
 another number of rows. Figures are of one process, after a first page that loads what it needs.
@@ -19,10 +19,11 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from curate.report.page import PAGE_BYTES, page
+from curate.result.charts.limit_tables import limit_tables
 from tests.bench.bench_build import dialogues, perturbed
 from tests.bench.bench_recut import mixture
 
-WRITTEN, INTERACTIVE = 10.0, 2.0
+WRITTEN, INTERACTIVE, COUNTED = 10.0, 2.0, 1.0
 """Seconds, at most."""
 
 ROUNDS: Final = 5
@@ -42,10 +43,15 @@ def test_the_page_of_a_large_build_is_quick(real_file: Callable[[str], Path], tm
     path = tmp_path / "page.html"
     path.write_text(html, "utf-8")
     print(f"\n{rows:,} rows: the page is written in {taken:.1f} s and has {path.stat().st_size / 1e6:.2f} MB")
+    start = time.perf_counter()
+    tables = limit_tables(made)
+    counted = time.perf_counter() - start
+    print(f"{len(tables)} limits are counted at {sum(len(one.stops) for one in tables):,} stops in {counted:.2f} s")
     seconds = sorted(opened(path) for _ in range(ROUNDS))[ROUNDS // 2]
     print(f"Chromium shows a row after {seconds[0]:.2f} s, and what a search finds after {seconds[1]:.2f} s")
     assert path.stat().st_size <= PAGE_BYTES
     assert taken < WRITTEN
+    assert counted < COUNTED
     assert seconds[1] < INTERACTIVE
 
 

@@ -6,19 +6,14 @@ alone, by its hash.
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
 from dataclasses import dataclass
 from functools import lru_cache
-from html import escape
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import ClassVar, Final
 
-from markupsafe import Markup
-
-from curate.io.atomic import write_text
 from curate.result.browser.sample import Wanted, sample
 from curate.result.browser.shown_rows import Document, document
+from curate.result.cell_page import CellPage, ScriptParts, script_parts
 from curate.result.folder import BuildFolder
 from curate.result.tables import environment
 
@@ -31,25 +26,11 @@ DATA_BYTES: Final = 4_500_000
 DATA: Final = '<script type="application/octet-stream" id="rows-data">'
 """Where the data go. No text of the data has it: quotes and brackets are escaped."""
 
-HEIGHT: Final = 760
-"""Pixels: the height of a browser in a notebook cell."""
-
-
-class BrowserParts(NamedTuple):
-    """What the browser adds to a page beside its data: style, script, and how a policy names the script."""
-
-    style: Markup
-    script: Markup
-    hash: str
-
 
 @lru_cache(maxsize=1)
-def browser_parts() -> BrowserParts:
+def browser_parts() -> ScriptParts:
     """Return style and script of the browser; its data are added by `with_data`."""
-    here = Path(__file__).parent
-    style, script = (Markup((here / f"browser.{kind}").read_text("utf-8")) for kind in ("css", "js"))  # noqa: S704
-    digest = hashlib.sha256(script.encode()).digest()
-    return BrowserParts(style, script, f"sha256-{b64encode(digest).decode()}")
+    return script_parts(Path(__file__).with_name("browser"))
 
 
 def with_data(page: str, found: Document) -> str:
@@ -58,7 +39,7 @@ def with_data(page: str, found: Document) -> str:
 
 
 @dataclass(frozen=True, repr=False)
-class RowBrowser:
+class RowBrowser(CellPage):
     """Rows of a build to look at: a browser in a notebook cell, or a page of its own by `save`.
 
     Attributes:
@@ -67,7 +48,8 @@ class RowBrowser:
         total: How many rows with a text the build has, of those asked for.
     """
 
-    html: str
+    title: ClassVar[str] = "Rows"
+    height: ClassVar[int] = 760
     rows: int
     total: int
 
@@ -75,26 +57,6 @@ class RowBrowser:
         return (
             f"RowBrowser({self.rows:,} of {self.total:,} rows: shown in a notebook cell; .save('rows.html') elsewhere)"
         )
-
-    def _repr_html_(self) -> str:
-        """Show the browser in a frame of its own that may run its script, and nothing else."""
-        style = f"width: 100%; height: {HEIGHT}px; border: 1px solid #8888; border-radius: 8px"
-        source = escape(self.html, quote=True)
-        return f'<iframe sandbox="allow-scripts" title="Rows" style="{style}" srcdoc="{source}"></iframe>'
-
-    def save(self, path: str | Path) -> Path:
-        """Write the browser as a page of its own: one file that opens offline.
-
-        Args:
-            path: The file, as in "rows.html".
-
-        Returns:
-            The path of the file.
-        """
-        place = Path(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_text(place, self.html)
-        return place
 
 
 def browse(build: BuildFolder, wanted: Wanted, n: int) -> RowBrowser:
