@@ -56,6 +56,7 @@ ROOMS: Final = (
     "preflight",
     "report.charts",
     "report",
+    "compare",
     "mixture",
     "testing",
     "train",

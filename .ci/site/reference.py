@@ -44,7 +44,9 @@ ROOMS: Final = {
         "Three functions, and below them the classes that every step is made of.",
         ("steps.custom", "steps.base", "rows.edits", "rows.segments", "testing"),
     ),
-    "builds": Room("Builds", "A finished build, and what its methods return.", ("result.build", "result", "export")),
+    "builds": Room(
+        "Builds", "A finished build, and what its methods return.", ("result.build", "result", "export", "compare")
+    ),
     "training": Room(
         "Checks and training", "What runs before a build, before training, and TRL itself.",
         ("preview", "preflight", "classify", "train"),
@@ -61,7 +63,7 @@ BESIDE: Final = (
     "curate.preflight.preflight.preflight",
     "curate.train.training_plan.plan",
     "curate.train.trainer.train",
-    "curate.result.diff.diff",
+    "curate.compare.diff.diff",
 )
 """What users import from its own module, and the methods of `curate.evals`."""
 

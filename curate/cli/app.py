@@ -26,22 +26,22 @@ if TYPE_CHECKING:
 
     from curate import mixture as declared
     from curate.cli import mixture_recipes
+    from curate.compare import diff as diffs
+    from curate.compare import terminal as diff_report
     from curate.engine import workspace
     from curate.preview import check as checks
     from curate.report import check as check_report
-    from curate.report import diff as diff_report
     from curate.report import recipe_list, terminal
     from curate.report import terminal_rows as row_report
     from curate.result import build as folder
-    from curate.result import diff as diffs
 else:
     mixture_recipes = Lazy("curate.cli.mixture_recipes")
     checks = Lazy("curate.preview.check")
-    diffs = Lazy("curate.result.diff")
+    diffs = Lazy("curate.compare.diff")
     folder = Lazy("curate.result.build")
     workspace = Lazy("curate.engine.workspace")
     check_report = Lazy("curate.report.check")
-    diff_report = Lazy("curate.report.diff")
+    diff_report = Lazy("curate.compare.terminal")
     recipe_list = Lazy("curate.report.recipe_list")
 
     row_report = Lazy("curate.report.terminal_rows")
@@ -205,12 +205,18 @@ def diff(
         Path, typer.Argument(metavar="DIR", help="The build folder to compare with it.", show_default=False)
     ],
     *,
+    page: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page of it, as in diff.html: charts, and rows to browse."),
+    ] = None,
     n: Count = 5,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Show which rows entered, left or changed from one build to another, and why."""
     found = diffs.diff(folder.Build(before), folder.Build(after))
     show_parts(*diff_report.diff_parts(found, n))
+    if page is not None:
+        show_parts(Text(f"The page is in {found.save(page)}"))
 
 
 @app.command()

@@ -43,7 +43,7 @@ def score(frame: pl.DataFrame, bounds: Sequence[Bound]) -> str:
         for side, limit in (("at_least", bound.at_least), ("at_most", bound.at_most))
         if limit is not None
     ]
-    scale = _across(bars, [limit for _, _, limit in limits])
+    scale = across(bars, [limit for _, _, limit in limits])
     up = AxisScale(0, max(bars.counts) or 1, HEIGHT - BOTTOM, TOP, 1.0)
     body = [_up(up)]
     for low, high, rows, out in zip(*bars, strict=True):
@@ -55,7 +55,7 @@ def score(frame: pl.DataFrame, bounds: Sequence[Bound]) -> str:
         body.append(bar(x + 0.5, up(0) - height, max(end - x - 1, 1), height, "out" if out else "kept", about, data))
     body += [_limit(scale, bars, *limit) for limit in limits]
     body.append(
-        _below(scale, name, unit_bins=all(high - low == 1 for low, high in zip(bars.low, bars.high, strict=True)))
+        below(scale, name, unit_bins=all(high - low == 1 for low, high in zip(bars.low, bars.high, strict=True)))
     )
     outside = sum(rows for rows, out in zip(bars.counts, bars.out, strict=True) if out)
     about = f"{sum(bars.counts):,} rows from {number(bars.low[0])} to {number(bars.high[-1])}, {outside:,} outside"
@@ -63,7 +63,7 @@ def score(frame: pl.DataFrame, bounds: Sequence[Bound]) -> str:
     return picture(SMALL, HEIGHT, f"{step}: {name}", f"{about}; {_said(limits)}", body, data)
 
 
-def _across(bars: Bars, limits: Sequence[float]) -> AxisScale:
+def across(bars: Bars, limits: Sequence[float]) -> AxisScale:
     """Return the scale of a score: the bins, and limits that are not far outside of them."""
     low, high = bars.low[0], bars.high[-1]
     widths = [end - start for start, end in zip(bars.low, bars.high, strict=True)]
@@ -76,8 +76,7 @@ def _across(bars: Bars, limits: Sequence[float]) -> AxisScale:
 
 def _up(up: AxisScale, *, even: bool = False, width: float = SMALL) -> str:
     parts = []
-    powers = [10**power for power in range(int(log10(max(up.high, 1))) + 1)]
-    marks = up.marks() if even else [0, *(powers[1:] or powers)]
+    marks = up.marks() if even else powers_of(up.high)
     step = max(len(marks) // 5, 1)
     for mark in marks[::step]:
         y = up(mark)
@@ -86,6 +85,12 @@ def _up(up: AxisScale, *, even: bool = False, width: float = SMALL) -> str:
             label(LEFT - 5, y + 4, count(mark), anchor="end", colour="soft", size=10),
         ]
     return "".join(parts)
+
+
+def powers_of(most: float) -> list[float]:
+    """Return 0 and the powers of ten up to a count, to name on its axis."""
+    powers = [10.0**power for power in range(int(log10(max(most, 1))) + 1)]
+    return [0.0, *(powers[1:] or powers)]
 
 
 def _limit(scale: AxisScale, bars: Bars, reason: str, side: str, limit: float) -> str:
@@ -102,9 +107,8 @@ def _limit(scale: AxisScale, bars: Bars, reason: str, side: str, limit: float) -
     return f"<g><title>{escape(coded(reason))}: {words} {number(limit)}</title>{drawn}{text}</g>"
 
 
-def _below(
-    scale: AxisScale, unit: str, width: float = SMALL, height: float = HEIGHT, *, unit_bins: bool = False
-) -> str:
+def below(scale: AxisScale, unit: str, width: float = SMALL, height: float = HEIGHT, *, unit_bins: bool = False) -> str:
+    """Return the axis below a histogram, with its unit."""
     bottom = height - BOTTOM
     parts = [line(LEFT, bottom, width - RIGHT, bottom, "soft")]
     half = (scale(scale.low + 1) - scale(scale.low)) / 2 if unit_bins else 0.0
@@ -136,7 +140,7 @@ def margins(frame: pl.DataFrame, *, title: str = "Margins") -> str:
         x, end, y = scale(one["low"]), scale(one["high"]), up(one["pairs"])
         about = f"{number(one['low'])} to {number(one['high'])}: {one['pairs']:,} pairs"
         body.append(bar(x + 0.5, y, max(end - x - 1, 1), up(0) - y, "plain", about))
-    body.append(_below(scale, "score of the chosen answer less that of the rejected one", width, height))
+    body.append(below(scale, "score of the chosen answer less that of the rejected one", width, height))
     low, high = number(frame["low"][0]), number(frame["high"][-1])
     return picture(width, height, title, f"{frame['pairs'].sum():,} pairs with margins from {low} to {high}", body)
 

@@ -12,10 +12,10 @@ from curate.result.tables import environment
 from curate.text.unseen import UNSEEN, code, coded, name_of
 
 
-@lru_cache(maxsize=1)
-def templates() -> Environment:
-    """Return the environment of this room's templates, with its filters."""
-    found = environment("curate.report")
+@lru_cache(maxsize=4)
+def templates(*packages: str) -> Environment:
+    """Return the environment of this room's templates, and those of `packages`, with its filters."""
+    found = environment("curate.report", *packages)
     found.filters |= {"shown": html, "plain": coded, "number": number, "of_all": of_all, "rows": counted}
     return found
 

@@ -10,6 +10,7 @@ import datasets
 import polars as pl
 import pytest
 
+from curate.compare.diff import diff
 from curate.errors import MixtureError
 from curate.io.formats.unpaired import prompts
 from curate.io.inputs import files
@@ -17,7 +18,6 @@ from curate.io.tables import frame
 from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.result.build import Build
-from curate.result.diff import diff
 from curate.steps.base import Step
 from curate.steps.dedup.dedup import dedup
 from curate.steps.dedup.exact_dedup import exact_dedup

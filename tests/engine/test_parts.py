@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from curate.compare.diff import diff
 from curate.io.formats.dialogues import messages
 from curate.io.inputs import files
 from curate.io.tables import frame
@@ -19,7 +20,6 @@ from curate.mixture import Mixture
 from curate.report.dropped_rows import dropped_rows
 from curate.report.terminal_rows import row_text
 from curate.result.build import Build
-from curate.result.diff import diff
 from curate.rows.schema import row_schema
 from curate.steps.base import Step
 from curate.steps.dedup.dedup import dedup

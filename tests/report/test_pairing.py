@@ -10,13 +10,14 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from curate.compare.diff import diff
+from curate.compare.terminal import diff_parts
 from curate.errors import CallError
 from curate.io.inputs import files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.preview.check import check
 from curate.report.check import check_parts
-from curate.report.diff import diff_parts
 from curate.report.dropped_rows import dropped_rows
 from curate.report.notebook import show_dropped
 from curate.report.page import page
@@ -24,7 +25,6 @@ from curate.report.run_card import card
 from curate.report.terminal import funnel_table
 from curate.report.terminal_rows import show
 from curate.result.build import Build
-from curate.result.diff import diff
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
 from curate.steps.pairs.binarize import Rejected, binarize

@@ -8,7 +8,7 @@
   const at = (selector) => root.querySelector(selector);
   const how = at(".how"), filters = at(".filters"), list = at(".rows-found"), shown = at(".shown"), count = at(".count");
   const dialog = at("dialog"), search = at("[name=q]"), keys = at("dialog input");
-  const CHOICES = ["source", "fate", "step", "reason", "language"];
+  const CHOICES = [...root.querySelectorAll("select")].map((select) => select.name);
   const RANGES = ["turns_from", "turns_to", "characters_from", "characters_to"];
   const NAMES = ["q", ...CHOICES, ...RANGES];
   const inputs = Object.fromEntries(NAMES.map((name) => [name, at(`[name=${name}]`)]));
@@ -50,9 +50,8 @@
     rows.forEach((row, number) => { row.number = number; });
     const all = rows.length === data.total;
     how.textContent = all
-      ? `All ${many(data.total, "row")} whose text is in the build folder, kept and dropped.`
-      : `${many(rows.length, "row")} of the ${data.total.toLocaleString("en")} whose text is in the build folder: some of ` +
-        "each reason, edit and source, chosen by a hash of their content; kept rows are the first of each source in the data files.";
+      ? `All ${many(data.total, "row")} ${data.are}${data.every}.`
+      : `${many(rows.length, "row")} of the ${data.total.toLocaleString("en")} ${data.are}: ${data.chosen}.`;
     root.classList.add("live");
     document.documentElement.classList.add("with-rows");
     listen();
@@ -113,7 +112,7 @@
   function wordsOf(row) {
     if (row.words === undefined) {
       const texts = [row.id, row.source, row.match ?? "", ...(row.items ?? []).map((item) => item[0])];
-      for (const part of row.parts) {
+      for (const part of [...row.parts, ...(row.before ?? [])]) {
         texts.push((part.text ?? []).map((span) => (typeof span === "string" ? span : Array.isArray(span) ? span[0] : "\n")).join(""));
         texts.push(part.role ?? "", ...(part.flags ?? []));
       }
@@ -126,6 +125,7 @@
   const VALUES = {
     source: (row) => [row.source], fate: (row) => [row.fate], step: stepsOf,
     reason: (row) => (row.reason ? [row.reason] : []), language: (row) => (row.language ? [row.language] : []),
+    change: (row) => [row.change], cause: (row) => [row.cause],
   };
 
   // Which filters a row fails: the count beside a choice is of rows that fail no other filter.
@@ -163,10 +163,10 @@
 
   function choices(name, counts) {
     const select = inputs[name];
-    const order = { source: data.sources, step: data.steps.map((step) => step.label), fate: ["dropped", "kept"] }[name];
+    const order = { source: data.sources, step: data.steps.map((step) => step.label), fate: ["dropped", "kept"], change: ["entered", "left", "changed"] }[name];
     const values = order ? order.filter((value) => counts.has(value)) : [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a) || (a < b ? -1 : 1));
     const wanted = state[name];
-    const usual = values.filter((value) => value === wanted || counts.get(value) || name === "source" || name === "fate");
+    const usual = values.filter((value) => value === wanted || counts.get(value) || name === "source" || name === "fate" || name === "change");
     if (wanted && !usual.includes(wanted)) usual.push(wanted);
     const options = usual.map((value) => new Option(`${coded(value)} (${(counts.get(value) ?? 0).toLocaleString("en")})`, value));
     select.replaceChildren(new Option("all", ""), ...options);
@@ -184,8 +184,8 @@
   }
 
   function item(row) {
-    const first = make("span", "first", make("span", "name", ...visible(row.id)), make("span", `fate ${row.fate}`, row.fate));
-    const why = row.step ? `${row.source} · ${row.step}: ${row.reason}` : [row.source, ...(row.edited ?? [])].join(" · ");
+    const first = make("span", "first", make("span", "name", ...visible(row.id)), badge("span", row));
+    const why = row.change ? `${row.source} · ${row.cause}` : row.step ? `${row.source} · ${row.step}: ${row.reason}` : [row.source, ...(row.edited ?? [])].join(" · ");
     const said = row.parts.find((part) => part.text && !part.folded && part.role !== "system");
     const begin = said ? said.text.map((span) => (typeof span === "string" ? span : Array.isArray(span) ? span[0] : " … ")).join("").slice(0, 90) : "";
     const link = make("a", "", first, make("span", "why", ...visible(why)), make("span", "said", ...visible(begin.replace(/\s+/g, " "))));
@@ -199,6 +199,12 @@
     });
     row.link = link;
     return make("li", "", link);
+  }
+
+  // What became of a row: its fate in a build, or how it changed from one build to another.
+  function badge(tag, row) {
+    const what = row.change ?? row.fate;
+    return make(tag, `fate ${what}`, what);
   }
 
   // One row.
@@ -247,8 +253,9 @@
   }
 
   function verdict(row) {
-    const line = make("p", "verdict", make("strong", `fate ${row.fate}`, row.fate));
-    if (row.step) line.append(" by ", make("strong", "", ...visible(row.step)), ": ", ...visible(row.reason));
+    const line = make("p", "verdict", badge("strong", row));
+    if (row.change) line.append(": ", ...visible(row.why));
+    else if (row.step) line.append(" by ", make("strong", "", ...visible(row.step)), ": ", ...visible(row.reason));
     if (row.score !== undefined && row.bound !== undefined && row.score !== row.bound) {
       line.append(`, measured ${number(row.score)}, ${row.score > row.bound ? "over" : "under"} the bound ${number(row.bound)}`);
     }
@@ -287,22 +294,12 @@
   }
 
   function chat(row) {
-    const sides = new Map();
-    const before = [];
-    for (const part of row.parts) {
-      if (!part.side || part.side === "prompt") before.push(part);
-      else if (part.side === "completion" && row.kind === "rated") sides.set(sides.size, [part]);
-      else sides.set(part.side, [...(sides.get(part.side) ?? []), part]);
+    const own = turns(row.kind, row.parts, row.fields ?? []);
+    if (row.before) {
+      const was = make("section", "was", make("h4", "", "before"), ...turns(row.kind, row.before, []));
+      const is = make("section", "is", make("h4", "", "now"), ...own);
+      return [make("div", "sides versions", was, is)];
     }
-    const scores = Object.fromEntries((row.fields ?? []).filter(([name]) => name.endsWith("_score")));
-    const columns = [...sides].map(([side, parts]) => {
-      const name = typeof side === "number" ? "" : side;
-      const score = scores[`${side}_score`];
-      const head = name ? [make("h4", "", name, score === undefined ? "" : ` · score ${number(score)}`)] : [];
-      return make("section", name, ...head, ...parts.map(turn));
-    });
-    const own = before.map(turn);
-    if (columns.length) own.push(make("div", "sides", ...columns));
     if (!row.survivor) return own;
     const survivor = make("section", "survivor", make("h4", "", "kept in its place: ", ...visible(row.survivor.name), ` (${row.survivor.fate})`), ...(row.survivor.parts ?? []).map(turn));
     const known = rows.find((other) => `${other.source}/${other.id}` === row.survivor.name);
@@ -312,6 +309,26 @@
       survivor.append(make("p", "", link));
     }
     return [make("div", "sides", make("section", "", make("h4", "", "this row"), ...own), survivor)];
+  }
+
+  function turns(kind, parts, fields) {
+    const sides = new Map();
+    const before = [];
+    for (const part of parts) {
+      if (!part.side || part.side === "prompt") before.push(part);
+      else if (part.side === "completion" && kind === "rated") sides.set(sides.size, [part]);
+      else sides.set(part.side, [...(sides.get(part.side) ?? []), part]);
+    }
+    const scores = Object.fromEntries(fields.filter(([name]) => name.endsWith("_score")));
+    const columns = [...sides].map(([side, parts]) => {
+      const name = typeof side === "number" ? "" : side;
+      const score = scores[`${side}_score`];
+      const head = name ? [make("h4", "", name, score === undefined ? "" : ` · score ${number(score)}`)] : [];
+      return make("section", name, ...head, ...parts.map(turn));
+    });
+    const own = before.map(turn);
+    if (columns.length) own.push(make("div", "sides", ...columns));
+    return own;
   }
 
   function turn(part) {
@@ -338,15 +355,23 @@
 
   function fields(row) {
     const own = (row.fields ?? []).filter(([name]) => !(row.kind === "preference" && name.endsWith("_score")));
-    const tables = [["Measured", Object.entries(row.scores ?? {})], ["Also in the row", own]];
-    return tables.filter(([, lines]) => lines.length).map(([name, lines]) => {
-      const table = make("table", "more", make("tbody", "", ...lines.map(([label, value]) => {
-        const head = make("th", "", ...visible(label));
-        head.scope = "row";
-        return make("tr", "", head, make("td", "", ...(Array.isArray(value) ? spans(value) : [number(value)])));
-      })));
+    const tables = [["Measured", Object.entries(row.scores ?? {})], ["Also in the row", own]].filter(([, lines]) => lines.length);
+    const found = tables.map(([name, lines]) => {
+      const table = pairs(lines);
       return make("details", "more-of-row", make("summary", "who", name, make("small", "", ` · ${lines.length}`)), table);
     });
+    if (row.apart) found.unshift(make("div", "more-of-row versions", make("h4", "", "beside its turns, before and now"), pairs(row.apart)));
+    return found;
+  }
+
+  // A table of names, each with a value, or one before and one now.
+  function pairs(lines) {
+    return make("table", "more", make("tbody", "", ...lines.map(([label, ...values]) => {
+      const head = make("th", "", ...visible(label));
+      head.scope = "row";
+      const kinds = values.length > 1 ? ["was", "is"] : [""];
+      return make("tr", "", head, ...values.map((value, place) => make("td", kinds[place], ...(Array.isArray(value) ? spans(value) : [number(value)]))));
+    })));
   }
 
   // Matches of the search are highlighted where the browser can do it without changing the page.

@@ -10,7 +10,7 @@ import json
 import math
 import zlib
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
@@ -56,30 +56,49 @@ class Document(NamedTuple):
     total: int
 
 
+CHOSEN: Final = (
+    "some of each reason, edit and source, chosen by a hash of their content; kept rows are the first of each source "
+    "in the data files"
+)
+
+
 def document(build: BuildFolder, chosen: Sample, budget: int) -> Document:
-    """Return the document of some rows, of at most `budget` bytes."""
-    shown = _rows(build, chosen.rows)
+    """Return the document of some rows of a build, of at most `budget` bytes."""
+    steps = [{"label": step["label"], "kind": step["kind"]} for step in build.manifest["steps"]]
+    about = {"sources": build.sources, "steps": steps, "total": chosen.total}
+    about |= {"are": "whose text is in the build folder", "every": ", kept and dropped", "chosen": CHOSEN}
+    return packed(_rows(build, chosen.rows), about, budget)
+
+
+def packed(shown: Sequence[ShownRow], about: Row, budget: int) -> Document:
+    """Return the document of rows, of at most `budget` bytes; those that matter most come first.
+
+    Args:
+        shown: The rows.
+        about: `sources` and `steps` in their order, `total` rows that there are; `are` says which, `every` adds what
+            is true where all are shown, and `chosen` how they were chosen where they are not.
+        budget: Bytes.
+    """
     limit = 0
     while True:
         fitting = [row for row in shown if row.texts]
-        raw = _together(build, [(row.place, row.within(LIMITS[limit])) for row in fitting], chosen.total)
+        raw = _together([(row.place, row.within(LIMITS[limit])) for row in fitting], about)
         if len(raw) > 8 * budget and limit + 1 < len(LIMITS):
             limit += 1
             continue
         data = b64encode(zlib.compress(raw, 9)).decode()
         if len(data) <= budget or not fitting:
-            return Document(data, len(fitting), chosen.total)
+            return Document(data, len(fitting), about["total"])
         if limit + 1 < len(LIMITS):
             limit += 1
         else:
             shown = fitting[: int(len(fitting) * 0.95 * budget / len(data))]
 
 
-def _together(build: BuildFolder, rows: list[tuple[tuple[Any, ...], str]], total: int) -> bytes:
-    steps = [{"label": step["label"], "kind": step["kind"]} for step in build.manifest["steps"]]
-    about = {"sources": build.sources, "steps": steps, "total": total, "unseen": UNSEEN.pattern, "names": _names()}
+def _together(rows: list[tuple[tuple[Any, ...], str]], about: Row) -> bytes:
+    said = json.dumps(about | {"unseen": UNSEEN.pattern, "names": _names()}, ensure_ascii=False)
     ordered = ",".join(text for _, text in sorted(rows, key=itemgetter(0)))
-    return f'{json.dumps(about, ensure_ascii=False)[:-1]},"rows":[{ordered}]}}'.encode()
+    return f'{said[:-1]},"rows":[{ordered}]}}'.encode()
 
 
 @lru_cache(maxsize=1)
@@ -91,7 +110,7 @@ def _names() -> dict[str, str]:
     return {one: name for one, name in named.items() if name != "CONTROL CHARACTER"}
 
 
-class _Shown(NamedTuple):
+class ShownRow(NamedTuple):
     """A row as JSON: `texts` are cut to one limit after the other, the longest first; none where a name is too long."""
 
     place: tuple[Any, ...]
@@ -102,11 +121,11 @@ class _Shown(NamedTuple):
         return next((text for text in self.texts if len(text.encode()) <= limit), self.texts[-1])
 
 
-def _rows(build: BuildFolder, keys: pl.DataFrame) -> list[_Shown]:
+def _rows(build: BuildFolder, keys: pl.DataFrame) -> list[ShownRow]:
     """Read rows and their lines, and cut them, in the order of `keys`; memory holds few whole rows at a time."""
     lines: dict[tuple[str, str], Row] = {}
-    found: dict[tuple[str, str], _Shown] = {}
-    facts_of = _Facts.of(build)
+    found: dict[tuple[str, str], ShownRow] = {}
+    facts_of = LedgerFacts.of(build)
     for kind in build.kinds:
         own = keys.filter(pl.col("kind") == kind).select(ROW)
         lines = named_rows(build.lines_of(kind), own)
@@ -115,10 +134,9 @@ def _rows(build: BuildFolder, keys: pl.DataFrame) -> list[_Shown]:
         for row in each_text(build, own, kind):
             line = lines[row["source"], row["id"]]
             late, hits = fitting_hits(build, line)
-            facts = facts_of.row(line) | {"kind": kind, "stale": late, "fields": _fields(row)} | _sizes(kind, row)
+            facts = facts_of.row(line) | {"stale": late}
             facts["survivor"] = _survivor(survivors.get(line["match"] or ""))
-            facts = {name: value for name, value in facts.items() if value not in (None, [], {}, (), "")}
-            found[row["source"], row["id"]] = _Shown(facts_of.place(line), tuple(_texts(kind, facts, row, hits)))
+            found[row["source"], row["id"]] = shown_row(facts_of.place(line), kind, facts, {"parts": Body(row, hits)})
     return [found[key] for key in keys.select(ROW).rows() if key in found]
 
 
@@ -126,28 +144,56 @@ def _survivor(row: SurvivingDuplicate | None) -> Row | None:
     return row and {"name": row.name, "fate": row.fate, "parts": [_part(turn, {}) for turn in row.turns]}
 
 
-def _texts(kind: str, facts: Row, row: Row, hits: list[Row]) -> Iterator[str]:
+class Body(NamedTuple):
+    """A row as it is in the files of a build, and its hits, as evidence has them."""
+
+    row: Row
+    hits: list[Row]
+
+
+def shown_row(place: tuple[Any, ...], kind: str, facts: Row, bodies: Mapping[str, Body]) -> ShownRow:
+    """Return a row as JSON.
+
+    Args:
+        place: Its place among those shown.
+        kind: The kind of row.
+        facts: What is said of it; what is empty is left out.
+        bodies: Its turns by the name that they have in the document: `parts`, and `before` for another version of it.
+    """
+    facts = facts | {"kind": kind, "fields": fields_of(bodies["parts"].row)} | _sizes(kind, bodies["parts"].row)
+    facts = {name: value for name, value in facts.items() if value not in (None, [], {}, (), "")}
+    return ShownRow(place, tuple(_texts(kind, facts, bodies)))
+
+
+def _texts(kind: str, facts: Row, bodies: Mapping[str, Body]) -> Iterator[str]:
     """Give the JSON of a row cut to each of the limits that make a difference."""
     last = ""
-    sizes = iter([*((whole, most, hits) for whole, most in LEVELS), (*LEVELS[-1], [])])
+    sizes = iter([*((whole, most, True) for whole, most in LEVELS), (*LEVELS[-1], False)])
     for limit in LIMITS:
         while not last or len(last.encode()) > limit:
             size = next(sizes, None)
             if size is None:
                 return
-            turns = all_turns(kind, row, size[2], whole=size[0], most=size[1])
-            last = json.dumps(facts | {"parts": [_part(turn, row) for turn in turns]}, **COMPACT)
+            whole, most, marked = size
+            parts = {
+                name: [
+                    _part(turn, body.row)
+                    for turn in all_turns(kind, body.row, body.hits if marked else (), whole=whole, most=most)
+                ]
+                for name, body in bodies.items()
+            }
+            last = json.dumps(facts | parts, **COMPACT)
         yield last
 
 
-class _Facts(NamedTuple):
+class LedgerFacts(NamedTuple):
     """What the ledger says of rows: `items` has the matched words by step and by (source, id, item)."""
 
     build: BuildFolder
     items: dict[str, dict[tuple[str, str, str], str]]
 
     @classmethod
-    def of(cls, build: BuildFolder) -> _Facts:
+    def of(cls, build: BuildFolder) -> LedgerFacts:
         """Read the tables of a build that are needed."""
         searched = build.steps_with("contamination")
         return cls(build, {label: _words(table(build.path, label, "hits")) for label in searched})
@@ -208,17 +254,17 @@ def _sizes(kind: str, row: Row) -> Row:
     return {"turns": prompt + longest, "characters": sum(len(text) for *_, text in every)}
 
 
-def _fields(row: Row) -> list[list[Any]]:
+def fields_of(row: Row) -> list[list[Any]]:
     """Return what a row carries beside its turns, by name."""
     fields: list[list[Any]] = [[name, value] for name in NUMBERS if (value := _number(row.get(name))) is not None]
-    fields += [[one["name"], _spans(cut(one["value"], whole=FIELD))] for one in row.get("rewards") or ()]
+    fields += [[one["name"], spans_of(cut(one["value"], whole=FIELD))] for one in row.get("rewards") or ()]
     more = (name for name in ("chat_template_kwargs", "meta") if row.get(name))
-    return [*fields, *([name, _spans(cut(row[name], whole=FIELD))] for name in more)]
+    return [*fields, *([name, spans_of(cut(row[name], whole=FIELD))] for name in more)]
 
 
 def _part(turn: Turn, row: Row) -> Row:
     """Return a turn as the browser takes it."""
-    part: Row = {"side": turn.side, "role": turn.role, "text": _spans(turn.text), "flags": turn.flags}
+    part: Row = {"side": turn.side, "role": turn.role, "text": spans_of(turn.text), "flags": turn.flags}
     part |= {"folded": turn.folded, "left_out": turn.left_out}
     if turn.side == "completion" and row.get("completions"):
         scores = row["completions"][turn.number].get("scores") or ()
@@ -226,7 +272,7 @@ def _part(turn: Turn, row: Row) -> Row:
     return {name: value for name, value in part.items() if value}
 
 
-def _spans(spans: Sequence[Span]) -> list[Any]:
+def spans_of(spans: Sequence[Span]) -> list[Any]:
     """Return spans as the browser takes them: text, text and its titles, or what is left out."""
     return [
         {"gap": span.gap} if span.left_out else [span.text, *span.titles] if span.titles else span.text

@@ -108,7 +108,7 @@ def scores(build: Build, step: str | None = None) -> pl.DataFrame:
         raise CallError(
             f"step {step!r} has no score with a bound; steps that have: {', '.join(_steps(build)) or 'none'}"
         )
-    lines = [line for one, values in _values(build, wanted) for line in _histogram(one, values)]
+    lines = [line for one, values in score_values(build, wanted) for line in _histogram(one, values)]
     return pl.DataFrame(lines, SCORES, orient="row")
 
 
@@ -120,7 +120,7 @@ def _protected(build: Build) -> list[str]:
     return [str(source["name"]) for source in build.manifest["sources"] if source["protect"]]
 
 
-def _values(build: Build, wanted: list[Scored]) -> Iterator[tuple[Scored, NDArray[np.float64]]]:
+def score_values(build: Build, wanted: list[Scored]) -> Iterator[tuple[Scored, NDArray[np.float64]]]:
     """Give each score with its values, NaN left out."""
     for kind in build.kinds:
         own = [one for one in wanted if build.kind_of_step(one.step) == kind]

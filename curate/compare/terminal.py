@@ -12,23 +12,23 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from curate.report.formatting import settings
+from curate.compare.diff import CHANGES, Diff, texts
+from curate.compare.written_settings import SHOWN, written
 from curate.report.terminal import plain_table
 from curate.report.terminal_rows import cut_text, spread
 from curate.result.browser.highlights import Hit, cut
 from curate.result.browser.turns import every_turn
-from curate.result.diff import CHANGES, Diff, texts
 from curate.text.unseen import coded
-
-SHOWN = 200
-"""Characters shown of a setting, and of the last turn of a row that entered or left."""
 
 
 def diff_parts(found: Diff, n: int = 10) -> Iterator[RenderableType]:
     """Give the parts of a difference, from top to bottom: settings, counts, and up to `n` rows of each change."""
     yield Text.assemble((coded(str(found.a.path)), "bold"), " against ", (coded(str(found.b.path)), "bold"), "\n")
     for setting in found.settings:
-        yield Text.assemble(f"  {coded(setting.name)}: ", *_setting(setting.before, setting.after))
+        old, new = written(setting)
+        between = " → " if old and new else "only now: " if new else ""
+        alone = "only before: " if not new else ""
+        yield Text.assemble(f"  {coded(setting.name)}: {alone}", (old, "red"), between, (new, "green"))
     for source in found.data:
         yield Text(f"  source {source}: its rows differ")
     if not found.settings and not found.data:
@@ -106,20 +106,3 @@ def _changed(old: str, new: str) -> tuple[Hit, Hit]:
 def _who(side: str, role: str) -> str:
     side = side.partition(".")[0]
     return role if side == "dialogue" else f"{side} {role}".strip()
-
-
-def _setting(before: object, after: object) -> list[tuple[str, str] | str]:
-    if isinstance(before, dict) and after is None:
-        return ["only before: ", (_value(before), "red")]
-    if isinstance(after, dict) and before is None:
-        return ["only now: ", (_value(after), "green")]
-    return [(_value(before), "red"), " → ", (_value(after), "green")]
-
-
-def _value(value: object) -> str:
-    """Write a setting as in the mixture; none if a build lacks it."""
-    text = f"{value['type']}({settings(value)})" if isinstance(value, dict) and "type" in value else repr(value)
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        text = ", ".join(value) or "none"
-    shown = coded("none" if value is None else text)
-    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]} …"

@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from curate.compare.diff import Diff, diff, texts
 from curate.errors import BuildFolderError, CallError
 from curate.io.tables import frame
 from curate.mix.spec import Fraction, Repeat, Rows
 from curate.result.build import Build
-from curate.result.diff import Diff, diff, texts
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
 from curate.steps.refusals.cut_refusals import cut_refusals

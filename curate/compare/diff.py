@@ -6,11 +6,14 @@ A row is known by its source and id. Only ids, fates and hashes meet here; texts
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import polars as pl
 
+from curate.compare import page as pages
 from curate.errors import CallError
+from curate.io.atomic import write_text
 from curate.result.build import Build
 from curate.result.folder import named_rows, reading
 from curate.rows.schema import BODIES, FULL, Kind, row_schema
@@ -21,6 +24,10 @@ CHANGES: Final[tuple[Change, ...]] = ("entered", "left", "changed")
 ROW: Final = ["source", "id"]
 FATE: Final = ["fate", "step", "reason", "match"]
 """What the ledger of the build without a row says of it."""
+
+
+CAUSES: Final = ("source not in the mixture", "dropped", "not sampled", "paired otherwise", "not read")
+"""Why a build does not have a row of the other one."""
 
 
 class Setting(NamedTuple):
@@ -36,9 +43,10 @@ class Diff(NamedTuple):
 
     - `settings`: fields of the mixtures that differ; `data`: sources whose rows differ, by the hash of what they hold.
     - `same`: rows that are in both, and the same.
-    - `rows`: a line for each other row, by change, source and id: `source`, `id`, `change`, `why` in words, then
-      `fate`, `step`, `reason`, `match` of a row in the build that does not have it, and `text` of one that changed:
-      whether it says something else (`texts` reads what).
+    - `rows`: a line for each other row, by change, source and id: `source`, `id`, `change`, `why` in words, `cause`
+      (in the same words whether a row entered or left: "dropped by shape: too_few_words"), then `fate`, `step`,
+      `reason`, `match` of a row in the build that does not have it, and `text` of one that changed: whether it says
+      something else (`texts` reads what).
     """
 
     a: Build
@@ -58,9 +66,63 @@ class Diff(NamedTuple):
             .sort(order, -pl.col("rows").cast(pl.Int64), "source", "why")
         )
 
+    def _repr_html_(self) -> str:
+        """Show counts, settings and causes in a notebook."""
+        return pages.cell(self)
+
+    def page(self) -> str:
+        """Return the page of the difference as HTML: one file of at most 6 MB that opens offline.
+
+        It has what differs in settings and data, rows by cause and source, composition, funnel and scores of both
+        builds, and the rows themselves to browse: all of them, or a stated sample where they are more than 2,000 or do
+        not fit. A row that changed shows both versions, with the words that differ highlighted.
+
+        Returns:
+            The page. The same builds give the same bytes.
+        """
+        return pages.page(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page into a file.
+
+        Args:
+            path: The file, as in "diff.html"; its folder is made.
+
+        Returns:
+            The path of the file.
+        """
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_text(place, self.page())
+        return place
+
 
 def diff(a: Build, b: Build) -> Diff:
-    """Hold build `b` against build `a`, the one before; raises `CallError` when their rows are of different kinds."""
+    """Hold build `b` against build `a`, the one before.
+
+    Args:
+        a: The build before.
+        b: The build now; its rows are of the same kind.
+
+    Returns:
+        What sets them apart: `counts` and `rows` as frames, `save("diff.html")` for a page.
+
+    Raises:
+        CallError: The rows of the builds are of different kinds.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> import curate as c
+        >>> rows = pl.DataFrame({"instruction": ["Say hi.", "Add 1 and 2."], "output": ["Hi!", "It is 3."]})
+        >>> def made(folder, words):
+        ...     steps = [c.shape(min_words=words, on="response", allow_large_drop=True)]
+        ...     mixture = c.Mixture("demo", [c.Source("a", c.frame(rows, "alpaca"))], steps)
+        ...     return mixture.build(folder, quiet=True)
+        >>> with TemporaryDirectory() as folder:
+        ...     found = diff(made(f"{folder}/one", 1), made(f"{folder}/two", 2))
+        ...     print(found.same, found.counts.rows())
+        1 [('left', 'a', 'is dropped by shape: too_few_words', 1)]
+    """
     if a.kind != b.kind:
         raise CallError(
             f"{a.path} holds {a.kind} rows, {b.path} holds {b.kind} rows; only rows of one kind can be compared"
@@ -156,18 +218,28 @@ def _absent(here: pl.LazyFrame, there: pl.LazyFrame, other: Build, own: Build, c
         lines = _of_rated(lines, other)
     none = sorted(set(own.sources) - set(other.sources))
     was, had, more = ("was", "had", "") if change == "entered" else ("is", "has", " any more")
-    why = (
-        pl.when(pl.col("source").is_in(none))
-        .then(pl.lit(f"its source {was} not in the mixture{more}"))
-        .when(pl.col("fate") == "dropped")
-        .then(pl.format(f"{was} dropped by {{}}: {{}}", "step", "reason"))
-        .when(pl.col("fate") == "unsampled")
-        .then(pl.lit(f"{was} not sampled"))
-        .when(pl.col("fate") == "paired")
-        .then(pl.lit(f"its row {was} paired otherwise"))
-        .otherwise(pl.lit(f"{was} not read: no row {had} its id"))
+
+    def said(source: str, dropped: str, unsampled: str, paired: str, unread: str) -> pl.Expr:
+        return (
+            pl.when(pl.col("source").is_in(none))
+            .then(pl.lit(source))
+            .when(pl.col("fate") == "dropped")
+            .then(pl.format(f"{dropped} by {{}}: {{}}", "step", "reason"))
+            .when(pl.col("fate") == "unsampled")
+            .then(pl.lit(unsampled))
+            .when(pl.col("fate") == "paired")
+            .then(pl.lit(paired))
+            .otherwise(pl.lit(unread))
+        )
+
+    why = said(
+        f"its source {was} not in the mixture{more}",
+        f"{was} dropped",
+        f"{was} not sampled",
+        f"its row {was} paired otherwise",
+        f"{was} not read: no row {had} its id",
     )
-    return lines.with_columns(change=pl.lit(change), why=why)
+    return lines.with_columns(change=pl.lit(change), why=why, cause=said(*CAUSES))
 
 
 def _of_rated(lines: pl.LazyFrame, other: Build) -> pl.LazyFrame:
@@ -196,7 +268,11 @@ def _changed(both: pl.LazyFrame) -> pl.LazyFrame:
         separator=", ",
         ignore_nulls=True,
     )
-    return both.filter(text | copies | split).select(*ROW, change=pl.lit("changed"), why=reason, text=text)
+    what = [pl.when(one).then(pl.lit(name)) for one, name in ((text, "text"), (copies, "copies"), (split, "split"))]
+    cause = pl.concat_str(*what, separator=", ", ignore_nulls=True)
+    return both.filter(text | copies | split).select(
+        *ROW, change=pl.lit("changed"), why=reason, cause=pl.format("changed: {}", cause), text=text
+    )
 
 
 def _or_none(name: str) -> pl.Expr:
