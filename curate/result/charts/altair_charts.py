@@ -209,17 +209,12 @@ def length_difference(frame: pl.DataFrame) -> alt.Chart:
     """Draw `pairs.length_difference`: bars of pairs, and as a line those of the opposite difference."""
     alt = altair_module()
     wide = frame.filter(pl.col("low") < pl.col("high"))
-    x = alt.X(
-        "low:Q",
-        bin="binned",
-        scale=alt.Scale(type="symlog", constant=10),
-        title="tokens: chosen less rejected answer",
-    )
+    x = alt.X("low:Q", scale=alt.Scale(type="symlog", constant=10), title="tokens: chosen less rejected answer")
     bars = (
         alt.Chart(wide)
         .mark_bar(stroke="white", strokeWidth=0.5)
         .encode(
-            x=x,
+            x=x.bin("binned"),
             x2="high:Q",
             y=alt.Y("pairs:Q", title="pairs"),
             color=alt.condition("datum.low >= 0", alt.value(KEPT), alt.value(DROPPED)),
