@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -53,9 +52,7 @@ def test_unmarked_text_is_the_same_where_no_spans_are_joined() -> None:
 def test_a_text_too_long_to_align_is_one_span() -> None:
     before = "same " + " ".join(f"a{n}" for n in range(50_000)) + " same"
     after = "same " + " ".join(f"b{n}" for n in range(50_000)) + " same"
-    start = time.perf_counter()
     spans = changed_spans(before, after)
-    assert time.perf_counter() - start < 30  # aligned, it would take hours
     assert [len(own) for own in spans] == [1, 1]
     assert before[slice(*spans.before[0])].startswith("a0")
     assert after[slice(*spans.after[0])].endswith("b49999")
