@@ -65,7 +65,8 @@ def showing_progress(*, quiet: bool = False) -> Iterator[BuildProgress]:
     Where kernels have to be compiled, a line says so once, in a terminal or a notebook.
     """
     console = Console(stderr=True, force_jupyter=False)
-    if quiet or not (console.is_terminal or Console(stderr=True).is_jupyter):
+    notebook = Console(stderr=True).is_jupyter  # where standard error calls itself a terminal, too
+    if quiet or not (console.is_terminal or notebook):
         yield BuildProgress(None)
         return
     said: list[str] = []
@@ -76,7 +77,7 @@ def showing_progress(*, quiet: bool = False) -> Iterator[BuildProgress]:
             console.print(COMPILING)
 
     with on_compile(notice):
-        if not console.is_terminal:
+        if notebook:
             yield BuildProgress(None)
             return
         columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), RowsPerSecond(), TimeRemainingColumn()

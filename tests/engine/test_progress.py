@@ -83,3 +83,10 @@ def test_a_line_says_once_that_kernels_are_compiled(
     with showing_progress(quiet=quiet):
         assert fresh.one(np.array([3])) + fresh.two(np.array([3])) == 4 + 5
     assert capsys.readouterr().err.count(COMPILING) == shown
+
+
+def test_a_notebook_has_no_bars_though_its_output_calls_itself_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    with showing_progress() as progress:
+        assert progress.bars is None
