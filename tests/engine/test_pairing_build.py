@@ -340,5 +340,5 @@ def test_a_build_without_a_pairing_says_nothing_of_pairs(tmp_path: Path) -> None
     assert done.kinds == ["rated"]
     assert not {"paired", "pairs"} & set(done.funnel.columns)
     assert "pairs" not in (done.path / "manifest.json").read_text("utf-8")
-    assert {path.name for path in done.path.iterdir() if path.is_dir()} == {"data", "dropped", "ledger"}
+    assert {path.name for path in done.path.iterdir() if path.is_dir()} == {"charts", "data", "dropped", "ledger"}
     assert LONG in str(done.dropped("shape")["messages"].to_list())

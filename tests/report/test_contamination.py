@@ -89,7 +89,7 @@ def test_rows_are_marked_where_the_item_is_and_named_by_it(searched: Build) -> N
     assert "contains qu<i>z/<b>bold</b>" in " ".join(read.text.split())
     assert ASKED["<b>bold</b>"].rstrip("?") in read.marks
     assert "\u202e" not in page(searched)
-    assert page(searched).count("<script") == 2, "the data of the browser, and its script"
+    assert page(searched).count("<script") == 4, "the data of the browser and of the sliders, and their scripts"
 
 
 @pytest.mark.parametrize(("name", "count"), [("searched", 1), ("flagged", 5)])
