@@ -212,7 +212,7 @@ def _kept(build: Build, types: pl.Schema) -> pl.LazyFrame:
 
 def _absent(here: pl.LazyFrame, there: pl.LazyFrame, other: Build, own: Build, change: Change) -> pl.LazyFrame:
     """Return the rows of `here` that are not in `there`, the rows of the build `other`, and why."""
-    read = other.lines_of(other.kind).filter(pl.col("fate") != "quarantined").select(*ROW, *FATE)
+    read = other.readable_of(other.kind).select(*ROW, *FATE)
     lines = here.join(there, on=ROW, how="anti").select(ROW).join(read, on=ROW, how="left")
     if other.paired:
         lines = _of_rated(lines, other)
@@ -244,7 +244,7 @@ def _absent(here: pl.LazyFrame, there: pl.LazyFrame, other: Build, own: Build, c
 
 def _of_rated(lines: pl.LazyFrame, other: Build) -> pl.LazyFrame:
     """Say of pairs that `other` did not make what became there of the rated row that they would have come from."""
-    rated = other.lines_of("rated").filter(pl.col("fate") != "quarantined").select(*ROW, *FATE)
+    rated = other.readable_of("rated").select(*ROW, *FATE)
     row = pl.col("id").str.replace(r"/[0-9]+$", "").alias("row")
     found = lines.with_columns(row).join(rated, left_on=["source", "row"], right_on=ROW, how="left", suffix="_rated")
     known = pl.col("fate").is_not_null()

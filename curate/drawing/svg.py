@@ -245,7 +245,8 @@ class AxisScale(NamedTuple):
     def _bent(self, value: float) -> float:
         if not self.unit:
             return value
-        return log(1 + abs(value) / self.unit) * (1 if value >= 0 else -1)
+        size = log(self.unit + abs(value)) - log(self.unit)  # a quotient could overflow
+        return size if value >= 0 else -size
 
     def marks(self) -> list[float]:
         """Return round values to name on the axis."""

@@ -151,7 +151,7 @@ def staying(build: Build, step: str, *, source: str | None = None, n: int) -> tu
         return ()
     kind = build.kind_of_step(step)
     keys = first.select(ROW)
-    lines = named_rows(build.lines_of(kind), keys)
+    lines = named_rows(build.readable_of(kind), keys)
     texts = texts_there(build, keys, kind)
     bound = next(found["step"].get("threshold") for found in build.manifest["steps"] if found["label"] == step)
     rows = []

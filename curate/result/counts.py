@@ -90,7 +90,7 @@ def languages(made: BuildFolder, columns: list[str]) -> pl.DataFrame:
 def reached(made: BuildFolder, step: str) -> pl.DataFrame:
     """Return `Build.reached`."""
     gone = (pl.col("fate") == "dropped") & pl.col("step").is_in(made.steps[: made.steps.index(step)])
-    left = made.lines_of(made.kind_of_step(step)).filter(pl.col("fate") != "quarantined", ~gone)
+    left = made.readable_of(made.kind_of_step(step)).filter(~gone)
     counts = [
         lines.group_by("source").agg(pl.len().cast(pl.Int64).alias(name))
         for name, lines in (("reached", left), ("dropped_before", made.lines.filter(gone)))

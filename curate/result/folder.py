@@ -133,7 +133,7 @@ class BuildFolder:
         return kind
 
     def lines_of(self, kind: Kind) -> pl.LazyFrame:
-        """Return the ledger lines of rows of one kind, each with its own source and id.
+        """Return the ledger lines of rows of one kind; a quarantined one may have the source and id of another row.
 
         Args:
             kind: One of `kinds`.
@@ -144,6 +144,14 @@ class BuildFolder:
         if kind != self.kind:
             return self.ledger.filter(is_rated)
         return pl.concat([self.ledger.filter(~is_rated), self.pairs])
+
+    def readable_of(self, kind: Kind) -> pl.LazyFrame:
+        """Return the ledger lines of rows of one kind that could be read, each with its own source and id.
+
+        Args:
+            kind: One of `kinds`.
+        """
+        return self.lines_of(kind).filter(pl.col("fate") != "quarantined")
 
     def folder_of(self, kind: Kind) -> str:
         """Return the folder with the text of dropped rows of one kind.

@@ -123,12 +123,11 @@ class ShownRow(NamedTuple):
 
 def _rows(build: BuildFolder, keys: pl.DataFrame) -> list[ShownRow]:
     """Read rows and their lines, and cut them, in the order of `keys`; memory holds few whole rows at a time."""
-    lines: dict[tuple[str, str], Row] = {}
     found: dict[tuple[str, str], ShownRow] = {}
     facts_of = LedgerFacts.of(build)
     for kind in build.kinds:
         own = keys.filter(pl.col("kind") == kind).select(ROW)
-        lines = named_rows(build.lines_of(kind), own)
+        lines = named_rows(build.readable_of(kind), own)
         dropped = [line for line in lines.values() if line["fate"] == "dropped"]
         survivors = surviving(build, dropped, kind, whole=SURVIVOR)
         for row in each_text(build, own, kind):

@@ -35,8 +35,7 @@ def surviving(
     keys = pl.DataFrame(split, schema={"source": pl.String, "id": pl.String}, orient="row")
     if not keys.height:
         return {}
-    readable = build.lines_of(kind).filter(pl.col("fate") != "quarantined")
-    lines = named_rows(readable.select("source", "id", "fate", "step", "split"), keys)
+    lines = named_rows(build.readable_of(kind).select("source", "id", "fate", "step", "split"), keys)
     turns = {(row["source"], row["id"]): turns_of(kind, row, whole=whole) for row in each_text(build, keys, kind)}
     return {
         name: SurvivingDuplicate(name, _fate(key[0], lines.get(key)), turns.get(key, ()))

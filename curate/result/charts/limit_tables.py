@@ -118,7 +118,7 @@ def _tables(
     protected = [source["name"] for source in build.manifest["sources"] if source["protect"]]
     names = {name: number for number, name in enumerate(build.sources)}
     with reading(build.path):
-        lines = build.lines_of(kind).filter(~pl.col("source").is_in(protected), pl.col("fate") != "quarantined")
+        lines = build.readable_of(kind).filter(~pl.col("source").is_in(protected))
         frame = lines.select("source", *dict.fromkeys(one.column for one in limits)).collect()
     source = frame["source"].replace_strict(names, return_dtype=pl.Int64).to_numpy()
     scores = {

@@ -35,10 +35,10 @@ def text(part: Row) -> str:
     return "".join(span if isinstance(span, str) else span[0] for span in part.get("text", []))
 
 
-def built(folder: Path, rows: list[Row]) -> Build:
+def built(folder: Path, rows: list[Row], max_quarantine: float = 0.01) -> Build:
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8", newline="")
-    source = Source("rows", files(path, format="messages"))
+    source = Source("rows", files(path, format="messages"), max_quarantine=max_quarantine)
     return Mixture("rows", (source,), (refusals(),)).build(folder / "build", quiet=True)
 
 
@@ -75,6 +75,16 @@ def test_rows_are_there_whole_with_their_verdict(rated_build: Build) -> None:
     leak = next(shown for shown in data["rows"] if shown.get("step") == "decontaminate")
     assert leak["items"][0][0].startswith("pellow/")
     assert leak["items"][0][1].startswith("words 1 to ")
+
+
+def test_a_row_is_not_taken_for_a_quarantined_one_of_the_same_id(tmp_path: Path) -> None:
+    """One of two rows of an id is kept, the other quarantined."""
+    rows = [row(f"r{n}", f"Ask {n}?", "Yes.") for n in range(300)]
+    build = built(tmp_path, [*rows, *(row(f"r{n}", f"Ask {n}?", "No.") for n in range(20))], max_quarantine=0.5)
+    lines = build.ledger.filter(fate="kept").select("id", "line", "fate").collect()
+    assert build.ledger.select(pl.len()).collect().item() == 20 + lines.height == 320
+    shown = read(document(build, sample(build, 2000), 10**6))["rows"]
+    assert [(one["id"], one["line"], one["fate"]) for one in shown] == lines.sort("id").rows()
 
 
 def test_same_bytes_each_time(rated_build: Build) -> None:
