@@ -49,6 +49,12 @@ def test_links_to_files_become_links_to_pages() -> None:
         text.linked("[x](nothing.py)", "a.md", targets, there)
 
 
+def test_links_in_what_a_notebook_shows_stay(tmp_path: Path) -> None:
+    shown = "<script>\nrows[at](row); rows\n[x](row)\n</script>"
+    said = notebooks.notebook(saved(tmp_path, {"output_type": "display_data", "data": {"text/html": shown}}), tmp_path)
+    assert shown in text.linked(said, "a.md", {}, set())
+
+
 def test_names_in_code_become_references() -> None:
     names = {"dedup": "curate.dedup", "rated": "curate.rated", "build.scores": "curate.Build.scores"}
     said = '`dedup()`, `c.dedup(on="all")`, `build.scores("x")`, a `rated` row, [`dedup()`](a.md)\n'

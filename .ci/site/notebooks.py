@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+from text import OUTPUT
+
 PICTURES: Final = {"image/png": "png", "image/jpeg": "jpg"}
 LOADED: Final = re.compile(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?(?:https?:)?//", re.IGNORECASE)
 
@@ -25,7 +27,7 @@ def notebook(path: Path, images: Path) -> str:
             parts.append(f"```python\n{source}\n```")
             for place, output in enumerate(cell["outputs"]):
                 shown = _output(output, f"{path.stem}-{number}-{place}", images)
-                parts += [f'<div class="output">\n{shown}\n</div>'] if shown else []
+                parts += [f'{OUTPUT[0]}\n<div class="output">\n{shown}\n</div>\n{OUTPUT[1]}'] if shown else []
     return "\n\n".join(parts) + "\n"
 
 

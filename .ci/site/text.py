@@ -9,13 +9,16 @@ from functools import partial
 from itertools import pairwise
 from typing import Final
 
-FENCE: Final = re.compile(r"^(```|~~~).*?^\1[ ]*$\n?", re.DOTALL | re.MULTILINE)
+OUTPUT: Final = ("<!-- output -->", "<!-- end of output -->")
+"""Lines around what a notebook shows: HTML and scripts, which no line of ours may change."""
+
+FENCE: Final = re.compile(rf"^(```|~~~).*?^\1[ ]*$\n?|^{OUTPUT[0]}$.*?^{OUTPUT[1]}$\n?", re.DOTALL | re.MULTILINE)
 LINK: Final = re.compile(r"\]\((?!https?:|#)([^)\s]+)\)")
 CALL: Final = re.compile(r"(?<![\[`])`(?:(?P<on>c|build)\.)?(?P<name>[A-Za-z_]\w*)(?P<call>\([^`]*\))?`(?![\]`])")
 
 
 def outside_fences(text: str, change: Callable[[str], str]) -> str:
-    """Return the text with everything changed but fenced code."""
+    """Return the text with everything changed but fenced code and what notebooks show."""
     parts, end = [], 0
     for fence in FENCE.finditer(text):
         parts += [change(text[end : fence.start()]), fence[0]]
