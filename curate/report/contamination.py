@@ -143,10 +143,7 @@ def staying(build: Build, step: str, *, source: str | None = None, n: int) -> tu
 
     The lowest ids of each eval and reason come first. Unsampled rows have no text.
     """
-    own = [pl.col("source") == source] if source is not None else []
-    strongest = build.hits(step).filter(~pl.col("dropped"), *own).unique(ROW, keep="first", maintain_order=True)
-    turn = pl.int_range(pl.len()).over("eval", "reason")
-    first = strongest.sort("id", "source").sort(turn, "eval", "reason", "id", "source").head(n)
+    first = first_staying(build, step, source=source, n=n)
     if not first.height:
         return ()
     kind = build.kind_of_step(step)
@@ -160,6 +157,14 @@ def staying(build: Build, step: str, *, source: str | None = None, n: int) -> tu
         verdict = {"step": step, "reason": hit["reason"], "score": hit["score"], "bound": bound}
         rows.append(dropped_row(build, {**line, **verdict, "match": f"{hit['eval']}/{hit['item']}"}, texts))
     return tuple(rows)
+
+
+def first_staying(build: Build, step: str, *, source: str | None = None, n: int = STAYING) -> pl.DataFrame:
+    """Return the strongest hit of each of `n` rows that contain an item and were not dropped by `step`."""
+    own = [pl.col("source") == source] if source is not None else []
+    strongest = build.hits(step).filter(~pl.col("dropped"), *own).unique(ROW, keep="first", maintain_order=True)
+    turn = pl.int_range(pl.len()).over("eval", "reason")
+    return strongest.sort("id", "source").sort(turn, "eval", "reason", "id", "source").head(n)
 
 
 def count_staying(build: Build, step: str) -> int:

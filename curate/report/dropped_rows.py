@@ -58,14 +58,18 @@ def dropped_rows(
     check_known("source", source, build.sources)
     wanted = {"step": step, "reason": reason, "source": source}
     chosen = [pl.col(name) == value for name, value in wanted.items() if value is not None]
-    lowest = pl.col("id", "source").bottom_k_by(["id", "source"], n)
     found: list[DroppedRow] = []
     for kind in build.kinds:
-        lines = build.lines_of(kind).filter(pl.col("fate") == "dropped", *chosen)
-        keys = lines.group_by("step", "reason").agg(lowest).explode("id", "source").select("source", "id").collect()
-        found += read_dropped(build, keys, kind)
+        found += read_dropped(build, lowest_dropped(build, kind, *chosen, n=n), kind)
     place = {label: number for number, label in enumerate(build.steps)}
     return sorted(found, key=lambda row: (place[row.step], row.reason, row.id, row.source))
+
+
+def lowest_dropped(build: Build, kind: Kind, *chosen: pl.Expr, n: int = SHOWN) -> pl.DataFrame:
+    """Return `source` and `id` of `n` dropped rows of each step and reason, those of lowest id that are `chosen`."""
+    lines = build.lines_of(kind).filter(pl.col("fate") == "dropped", *chosen)
+    lowest = pl.col("id", "source").bottom_k_by(["id", "source"], n)
+    return lines.group_by("step", "reason").agg(lowest).explode("id", "source").select("source", "id").collect()
 
 
 def read_dropped(build: Build, keys: pl.DataFrame, kind: Kind) -> list[DroppedRow]:

@@ -71,11 +71,22 @@ class Duplicates(NamedTuple):
     closest: tuple[DroppedRow, ...]
 
 
-def duplicates(build: Build, step: str) -> Duplicates | None:
-    """Return the duplicates section of a step; None without one, or if it dropped no row."""
-    if step not in build.steps_with("duplicates"):
-        return None
-    lines = build.clusters(step)
+class ShownDuplicates(NamedTuple):
+    """The dropped rows shown of a step: the `near` ones, and those of the largest of its `clusters`."""
+
+    near: pl.DataFrame
+    clusters: pl.DataFrame
+    more: int
+
+    @property
+    def keys(self) -> pl.DataFrame:
+        """`source` and `id` of each row."""
+        return pl.concat([self.near, self.clusters.select(pl.col("rows").explode()).unnest("rows")]).unique()
+
+
+def shown_duplicates(build: Build, step: str) -> ShownDuplicates | None:
+    """Choose which rows that a step dropped are shown; None if it dropped none as a duplicate."""
+    lines = build.clusters(step) if step in build.steps_with("duplicates") else pl.DataFrame()
     if not lines.height:
         return None
     by_score = lines.sort("score", "source", "id")
@@ -90,16 +101,21 @@ def duplicates(build: Build, step: str) -> Duplicates | None:
         .filter(pl.col("dropped") > 1)
         .sort(["dropped", "cluster"], descending=[True, False])
     )
-    shown = large.head(CLUSTERS)
     near = by_score.filter(pl.col("score") < 1).head(CLOSEST).select("source", "id")
-    keys = pl.concat([near, shown.select(pl.col("rows").explode()).unnest("rows")]).unique()
-    rows = {(row.source, row.id): row for row in read_dropped(build, keys, build.kind_of_step(step))}
-    closest = tuple(rows[key] for key in near.rows())
+    return ShownDuplicates(near, large.head(CLUSTERS), max(large.height - CLUSTERS, 0))
+
+
+def duplicates(build: Build, step: str, shown: ShownDuplicates | None = None) -> Duplicates | None:
+    """Return the duplicates section of a step, with the rows chosen before or now; None if it dropped no row."""
+    shown = shown or shown_duplicates(build, step)
+    if shown is None:
+        return None
+    rows = {(row.source, row.id): row for row in read_dropped(build, shown.keys, build.kind_of_step(step))}
     return Duplicates(
         matrix(build.overlap(step), build.sources),
-        tuple(_cluster(line, rows) for line in shown.to_dicts()),
-        large.height - shown.height,
-        closest,
+        tuple(_cluster(line, rows) for line in shown.clusters.to_dicts()),
+        shown.more,
+        tuple(rows[key] for key in shown.near.rows()),
     )
 
 

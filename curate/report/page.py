@@ -5,30 +5,33 @@ One script browses rows, and one moves limits; all else needs none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import polars as pl
 from markupsafe import Markup
 
 from curate.drawing.svg import DARK, LIGHT, variables
 from curate.report.charts.figures import page_charts
-from curate.report.contamination import Contamination, contamination
-from curate.report.dropped_rows import SHOWN, DroppedRow, dropped_rows
-from curate.report.duplicates import Duplicates, duplicates
+from curate.report.contamination import Contamination, contamination, first_staying
+from curate.report.dropped_rows import SHOWN, DroppedRow, dropped_rows, lowest_dropped
+from curate.report.duplicates import Duplicates, ShownDuplicates, duplicates, shown_duplicates
 from curate.report.finding_tables import FindingTable, finding_tables
 from curate.report.formatting import settings
 from curate.report.overview import overview
 from curate.report.templates import templates
 from curate.result import tables
 from curate.result.browser.browser import DATA_BYTES, ROWS, browser_parts, with_data
-from curate.result.browser.sample import sample
+from curate.result.browser.sample import Sample, sample
 from curate.result.browser.shown_rows import document
+from curate.result.browser.stored_texts import texts_in_memory
+from curate.result.browser.verdicts import survivor_names
 from curate.result.build import Build
 from curate.result.charts.sliders import limits_data, slider_parts
 from curate.result.tables import HtmlTable
+from curate.rows.schema import Kind
 
 QUARANTINED: Final = 50
 """Quarantined rows listed for each source."""
@@ -36,6 +39,9 @@ QUARANTINED: Final = 50
 PAGE_BYTES: Final = 6_000_000
 """The size of a page, at most, and what of it is for all but the data of the browser."""
 WRITTEN_BYTES: Final = 3_000_000
+
+Copies: TypeAlias = Mapping[str, ShownDuplicates | None]
+"""Which duplicates are shown of each step that dropped any."""
 
 FEWER: Final = (SHOWN, 3, 1, 0)
 """Rows shown of each reason: fewer where the page would be too large."""
@@ -72,17 +78,31 @@ def page(build: Build) -> str:
     the hits, and say how many characters are left out. It has at most `PAGE_BYTES`: where a build has so much to say
     that they are not enough for ten rows of each reason, fewer are shown, and the browser of rows takes what is left.
     """
-    limits = limits_data(build)
-    for shown in FEWER:
-        written = _without_data(build, shown, limits)
-        size = len(written.encode())
-        if size <= WRITTEN_BYTES:
-            break
-    budget = min(DATA_BYTES, PAGE_BYTES - size)
-    return with_data(written, document(build, sample(build, ROWS), budget)) if budget > 0 else written
+    with build.lines_in_memory():
+        limits, rows = limits_data(build), sample(build, ROWS)
+        copies = {label: shown_duplicates(build, label) for label in build.steps_with("duplicates")}
+        with texts_in_memory(build, _shown_rows(build, rows, copies)):
+            for shown in FEWER:
+                written = _without_data(build, shown, limits, copies)
+                size = len(written.encode())
+                if size <= WRITTEN_BYTES:
+                    break
+            budget = min(DATA_BYTES, PAGE_BYTES - size)
+            return with_data(written, document(build, rows, budget)) if budget > 0 else written
 
 
-def _without_data(build: Build, shown: int, limits: Markup) -> str:
+def _shown_rows(build: Build, rows: Sample, copies: Copies) -> dict[Kind, pl.DataFrame]:
+    """Return `source` and `id` of all rows of each kind whose text the page shows."""
+    found = {kind: [lowest_dropped(build, kind), rows.rows.filter(kind=kind)] for kind in build.kinds}
+    for label, shown in copies.items():
+        found[build.kind_of_step(label)] += [] if shown is None else [shown.keys]
+    for label in build.steps_with("contamination"):
+        found[build.kind_of_step(label)].append(first_staying(build, label))
+    keys = {kind: pl.concat([part.select("source", "id") for part in parts]).unique() for kind, parts in found.items()}
+    return {kind: pl.concat([own, survivor_names(build, own, kind)]).unique() for kind, own in keys.items()}
+
+
+def _without_data(build: Build, shown: int, limits: Markup, copies: Copies) -> str:
     """Return the page without the data of the browser; it shows up to `shown` rows of each reason."""
     manifest = build.manifest
     return (
@@ -101,7 +121,7 @@ def _without_data(build: Build, shown: int, limits: Markup) -> str:
             reproduction=tables.reproduction(build.reproduction()) if manifest.get("published") else None,
             licences=_licences(build),
             total=build.funnel.row(-1, named=True),
-            steps=_steps(build, shown),
+            steps=_steps(build, shown, copies),
             browser=browser_parts(),
             sliders=slider_parts(),
             limits=limits,
@@ -126,7 +146,7 @@ def _lengths(build: Build) -> list[tuple[str, HtmlTable]]:
     return [("", tables.length_bias(build.length_bias())), *costs]
 
 
-def _steps(build: Build, shown: int) -> list[ReportedStep]:
+def _steps(build: Build, shown: int, copies: Copies) -> list[ReportedStep]:
     lines = build.lines
     counts = lines.filter(pl.col("fate") == "dropped").group_by("step", "reason", "source").len().collect().to_dicts()
     edits = lines.select(pl.col("edited").explode()).drop_nulls().group_by("edited").len().collect()
@@ -144,7 +164,7 @@ def _steps(build: Build, shown: int) -> list[ReportedStep]:
             dropped=sum(reason.dropped for reason in reasons),
             changed=changed.get(label, 0),
             reasons=reasons,
-            duplicates=duplicates(build, label),
+            duplicates=duplicates(build, label, copies.get(label)),
             contamination=contamination(build, label),
             tables=finding_tables(build, label),
         )

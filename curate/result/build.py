@@ -16,10 +16,11 @@ from curate.result.browser.browser import RowBrowser, browse
 from curate.result.cell import cell
 from curate.result.charts.charts import Charts
 from curate.result.charts.sliders import WhatIf, what_if
-from curate.result.folder import BuildFolder, Signatures, check_known, coverage, kept_signatures, table
+from curate.result.folder import BuildFolder, check_known, coverage, table
 from curate.result.length_bias import bias, length_cost, measured_files
 from curate.result.recut import Recut, recut
 from curate.result.reproduction import reproduction
+from curate.result.signatures import Signatures, kept_signatures
 from curate.rows.schema import Kind, row_schema
 from curate.rows.tokens import Tokenizer
 
@@ -216,8 +217,7 @@ class Build(BuildFolder):
         Args:
             step: The label of a dedup step; None, the default, for the only one.
         """
-        dropped, _ = self._duplicates(step)
-        return counts.clusters(dropped)
+        return counts.clusters(self._duplicates(step)[0])
 
     def _duplicates(self, step: str | None = None) -> tuple[pl.LazyFrame, pl.LazyFrame]:
         """Return the ledger lines of the rows that a dedup step dropped, and of all rows of their kind."""

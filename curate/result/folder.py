@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from curate.engine.group_results import table_path
 from curate.engine.manifest import file_hash
@@ -21,26 +18,32 @@ from curate.export.export import Choices, Export, Trainer, export
 from curate.mix.licences import licence_notes, roll_up
 from curate.mix.spec import MixtureSpec
 from curate.result.push import Destination, Pushed, files_of, push
-from curate.rows.parts import body_of
 from curate.rows.schema import Kind
-from curate.rows.segments import On, check_on, segments
-from curate.rows.shingles import COMPARED, joined, row_sets
 from curate.steps.base import FindingView
-from curate.text.minhash import lean_minhashes, signatures
 
-if TYPE_CHECKING:
-    from datasketch import LeanMinHash
+LINES_IN_MEMORY: Final = 2**26
+"""Bytes: lines of the ledger take about six times as much memory as their files (a million rows: 60 MB)."""
+
+
+class HeldTexts(NamedTuple):
+    """Rows of a folder in memory, by source and id; those `asked` for that are not among them are not there."""
+
+    asked: frozenset[tuple[str, str]]
+    rows: dict[tuple[str, str], dict[str, Any]]
 
 
 class BuildFolder:
     """A build folder. Raises `BuildFolderError` when there is no build at `path`, or not a whole one.
 
-    `mixture` is the mixture that made the build, where `Mixture.build` returned it.
+    `mixture` is the mixture that made the build, where `Mixture.build` returned it. `held_texts` has rows of its
+    folders while they are held in memory; see `curate.result.browser.stored_texts`.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.mixture: MixtureSpec | None = None
+        self.held_texts: dict[str, HeldTexts] = {}
+        self._held_lines: dict[str, pl.DataFrame] = {}
         place = self.path / MANIFEST
         if not place.is_file():
             raise BuildFolderError(f"no build at {self.path}: it has no {MANIFEST}")
@@ -97,7 +100,7 @@ class BuildFolder:
     @property
     def ledger(self) -> pl.LazyFrame:
         """The ledger: a line for each input row (columns: `curate.engine.ledger.LEDGER`, then the scores)."""
-        return pl.scan_parquet(self.path / "ledger" / "*.parquet")
+        return self._lines("ledger")
 
     @property
     def paired(self) -> list[str]:
@@ -110,7 +113,26 @@ class BuildFolder:
 
         The pairs of the row `x` are called `x/0`, `x/1` and so on; their `file` and `line` are those of the row.
         """
-        return pl.scan_parquet(self.path / "pairs" / "*.parquet") if self.paired else self.ledger.clear()
+        return self._lines("pairs") if self.paired else self.ledger.clear()
+
+    def _lines(self, folder: str) -> pl.LazyFrame:
+        held = self._held_lines.get(folder)
+        return pl.scan_parquet(self.path / folder / "*.parquet") if held is None else held.lazy()
+
+    @contextmanager
+    def lines_in_memory(self) -> Iterator[None]:
+        """Read the lines of the ledger and of pairs once: in the block, memory answers for them.
+
+        Files of more than `LINES_IN_MEMORY` bytes stay where they are.
+        """
+        for folder in ("ledger", *(["pairs"] if self.paired else [])):
+            paths = sorted((self.path / folder).glob("*.parquet"))
+            if sum(path.stat().st_size for path in paths) <= LINES_IN_MEMORY:
+                self._held_lines[folder] = pl.read_parquet(self.path / folder / "*.parquet")
+        try:
+            yield
+        finally:
+            self._held_lines.clear()
 
     @property
     def lines(self) -> pl.LazyFrame:
@@ -334,21 +356,7 @@ def reading(*paths: Path) -> Iterator[None]:
         ) from error
 
 
-BATCH: Final = 10_000
-"""Rows signed at a time."""
-
 GENERIC: Final = "generic"
-
-
-class Signatures(NamedTuple):
-    """MinHash signatures of kept rows: `hashes` has a row of uint32 for each line of `rows` (source, id)."""
-
-    rows: pl.DataFrame
-    hashes: NDArray[np.uint32]
-
-    def lean(self) -> list[LeanMinHash]:
-        """Return them as objects of datasketch, ready for its indexes."""
-        return lean_minhashes(self.hashes)
 
 
 def table(folder: Path, step: str, name: str) -> pl.DataFrame:
@@ -370,19 +378,3 @@ def coverage(items: pl.DataFrame) -> pl.DataFrame:
     return found.with_columns(matchable=pl.col("items") - pl.col("unmatchable")).select(
         "eval", "items", "matchable", *kinds
     )
-
-
-def kept_signatures(files: list[Path], kind: Kind, step: Mapping[str, Any]) -> Signatures:
-    """Sign the rows of data files as a dedup step of these settings would."""
-    on: On = check_on(step["on"])
-    ignore = tuple(step["ignore"])
-    names: list[pl.DataFrame] = []
-    hashes: list[NDArray[np.uint32]] = [np.zeros((0, int(step["num_perm"])), np.uint32)]
-    for path in files:
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
-            names.append(pl.DataFrame(batch.select(["source", "id"])))
-            seen = segments(body_of(batch, kind), on, COMPARED)
-            _, sets = joined(list(row_sets(seen, int(step["ngram"]), ignore)))
-            hashes.append(signatures(sets, int(step["num_perm"])))
-    rows = pl.concat(names) if names else pl.DataFrame(schema={"source": pl.String, "id": pl.String})
-    return Signatures(rows, np.concatenate(hashes))

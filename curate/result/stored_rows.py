@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from curate.kernels.hashing import Hashes
 from curate.result.bounds import RecutStep
-from curate.result.folder import BATCH, BuildFolder, reading
+from curate.result.folder import BuildFolder, reading
+from curate.result.signatures import BATCH
 from curate.rows.parts import body_of
 from curate.rows.take import take
 from curate.steps.base import Bound, Edit, Scores, decide

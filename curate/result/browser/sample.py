@@ -20,7 +20,11 @@ FATES: Final = ("dropped", "kept")
 """Fates of rows whose text is in the folder of a build."""
 
 ROW: Final = ["source", "id"]
-PLAIN: Final = ""
+DROPPED: Final = pl.col("fate") == "dropped"
+TOUCHED: Final = (pl.col("edited").list.len() > 0).fill_null(value=False) | (
+    pl.col("evidence").list.len() > 0
+).fill_null(value=False)
+"""Whether a step changed a row or found something in it."""
 
 Wanted: TypeAlias = Mapping[str, str | None]
 """Values of `source`, `step`, `reason` and `fate`; None for all. A step wants the rows that it dropped or changed."""
@@ -46,9 +50,9 @@ def sample(build: BuildFolder, n: int, wanted: Wanted | None = None) -> Sample:
     lines = pl.concat(parts)
     total = int(lines.select(pl.len()).collect().item())
     lowest = pl.struct("order", "occurrence", "id", "kind").bottom_k_by(["order", "occurrence", "id"], n)
-    found = lines.filter(pl.col("cause") != PLAIN).group_by("cause", "source").agg(lowest.alias("row"))
+    found = _with_cause(lines).group_by("cause", "source").agg(lowest.alias("row"))
     caused = _in_turn(found.explode("row").unnest("row").collect())
-    plain = _plain(build, lines.filter(pl.col("cause") == PLAIN), n)
+    plain = _plain(build, lines.filter(~DROPPED, ~TOUCHED), n)
     # Half of them are rows with a cause, if there are so many of both.
     share = max(n - plain.height, (n + 1) // 2)
     chosen = [part.select(*ROW, "kind") for part in (caused.head(share), plain.head(n - min(share, caused.height)))]
@@ -56,20 +60,26 @@ def sample(build: BuildFolder, n: int, wanted: Wanted | None = None) -> Sample:
 
 
 def _lines(build: BuildFolder, kind: Kind, wanted: Wanted) -> pl.LazyFrame:
-    """Return the lines of rows of one kind that have a text, with what dropped or changed them."""
+    """Return the lines of rows of one kind that have a text."""
     with_text = FATES if kind == build.kind else FATES[:1]
     step = wanted.get("step")
     own = [pl.col(name) == value for name, value in wanted.items() if value is not None and name != "step"]
     by_step = [] if step is None else [(pl.col("step") == step) | pl.col("edited").list.contains(step)]
-    was_dropped = pl.col("fate") == "dropped"
-    by = pl.when(was_dropped).then(pl.concat_str("step", "reason", separator="\n"))
-    touched = pl.col("edited").fill_null([]).list.join("\n"), pl.col("evidence").list.eval(pl.element().struct["step"])
-    cause = by.otherwise(pl.concat_str(touched[0], touched[1].fill_null([]).list.unique().list.sort().list.join("\n")))
     return (
         build.lines_of(kind)
         .filter(pl.col("fate").is_in(with_text), *own, *by_step)
-        .select(*ROW, pl.col("key_low").alias("order"), "occurrence", cause=cause, kind=pl.lit(kind))
+        .select(*ROW, "fate", "step", "reason", "edited", "evidence", "occurrence", order="key_low", kind=pl.lit(kind))
     )
+
+
+def _with_cause(lines: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the lines of rows that a step dropped or touched, with the `cause`: what did so."""
+    by = pl.concat_str("step", "reason", separator="\n")
+    matched = pl.col("evidence").list.eval(pl.element().struct["step"]).fill_null([]).list.unique().list.sort()
+    touched = pl.concat_list(pl.col("edited").fill_null([]), matched).list.join("\n")
+    # Two parts, since what finds out what touched a row is slow, and few kept rows were.
+    parts = (lines.filter(DROPPED).with_columns(cause=by), lines.filter(~DROPPED, TOUCHED).with_columns(cause=touched))
+    return pl.concat([part.select(*ROW, "order", "occurrence", "kind", "cause") for part in parts])
 
 
 def _in_turn(found: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -10,11 +11,14 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from curate.result.folder import BuildFolder
+from curate.result.folder import BuildFolder, HeldTexts
 from curate.rows.schema import Kind
 
 AT_ONCE: Final = 4
 """Row groups that are read at the same time."""
+
+HELD: Final = 2**28
+"""Bytes of rows that are held in memory, at most."""
 
 
 def texts_of(build: BuildFolder, folder: str, keys: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
@@ -29,12 +33,55 @@ def texts_there(build: BuildFolder, keys: pl.DataFrame, kind: Kind) -> dict[tupl
 
 def each_text(build: BuildFolder, keys: pl.DataFrame, kind: Kind) -> Iterator[dict[str, Any]]:
     """Read those of some rows of one kind whose text is in the build folder, a few at a time."""
-    yield from _read(build, build.folder_of(kind), keys)
-    if kind == build.kind:
-        yield from _read(build, "data", keys)
+    for folder in _folders(build, kind):
+        yield from _read(build, folder, keys)
+
+
+@contextmanager
+def texts_in_memory(build: BuildFolder, wanted: Mapping[Kind, pl.DataFrame]) -> Iterator[None]:
+    """Read rows of each kind once, all together: in the block, memory answers for them.
+
+    Rows in row groups behind the first `HELD` bytes of rows stay in their files.
+    """
+    folders: dict[str, list[pl.DataFrame]] = {}
+    for kind, keys in wanted.items():
+        for folder in _folders(build, kind):
+            folders.setdefault(folder, []).append(keys.select("source", "id"))
+    room = HELD
+    for folder, parts in folders.items():
+        keys = pl.concat(parts).unique()
+        asked = set(keys.rows())
+        rows: dict[tuple[str, str], dict[str, Any]] = {}
+        for found in _frames(build, folder, keys):
+            room -= int(found.estimated_size())
+            if room > 0:
+                rows |= {(row["source"], row["id"]): row for row in found.to_dicts()}
+            else:
+                asked.difference_update(found.select("source", "id").rows())
+        build.held_texts[folder] = HeldTexts(frozenset(asked), rows)
+    try:
+        yield
+    finally:
+        build.held_texts.clear()
+
+
+def _folders(build: BuildFolder, kind: Kind) -> list[str]:
+    return [build.folder_of(kind), *(["data"] if kind == build.kind else [])]
 
 
 def _read(build: BuildFolder, folder: str, keys: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Read some rows of a folder, those of a few row groups at a time."""
+    held = build.held_texts.get(folder)
+    if held is not None:
+        named = list(dict.fromkeys(keys.select("source", "id").rows()))
+        yield from (held.rows[name] for name in named if name in held.rows)
+        rest = [name for name in named if name not in held.asked]
+        keys = pl.DataFrame(rest, schema={"source": pl.String, "id": pl.String}, orient="row")
+    for found in _frames(build, folder, keys):
+        yield from found.to_dicts()
+
+
+def _frames(build: BuildFolder, folder: str, keys: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Read some rows of a folder, those of a few row groups at a time.
 
     It reads the ids first, then the rows by their positions, from the row groups that hold any: of 1 GB, ten rows take
@@ -58,8 +105,7 @@ def _read(build: BuildFolder, folder: str, keys: pl.DataFrame) -> Iterator[dict[
         parts.append(frame.filter(pl.col("place").is_in(wanted.implode())).drop("place"))
     # Each read has its own threads; polars warns at 512.
     for first in range(0, len(parts), AT_ONCE):
-        for rows in pl.collect_all(parts[first : first + AT_ONCE]):
-            yield from rows.to_dicts()
+        yield from pl.collect_all(parts[first : first + AT_ONCE])
 
 
 class _RowGroup(NamedTuple):

@@ -13,6 +13,8 @@ from curate.result.folder import BuildFolder, named_rows
 from curate.result.reproduction import AGAINST
 from curate.rows.schema import Kind
 
+KEYS: Final = {"source": pl.String, "id": pl.String}
+
 SURVIVOR_CHARACTERS: Final = 500
 """A turn of a surviving duplicate is shown whole up to so many characters."""
 
@@ -32,7 +34,7 @@ def surviving(
     groups = build.steps_with("duplicates")
     names = sorted({line["match"] for line in dropped if line["step"] in groups and line["match"]})
     split = [name.split("/", 1) for name in names]  # the name of a source has no slash
-    keys = pl.DataFrame(split, schema={"source": pl.String, "id": pl.String}, orient="row")
+    keys = pl.DataFrame(split, schema=KEYS, orient="row")
     if not keys.height:
         return {}
     lines = named_rows(build.readable_of(kind).select("source", "id", "fate", "step", "split"), keys)
@@ -41,6 +43,15 @@ def surviving(
         name: SurvivingDuplicate(name, _fate(key[0], lines.get(key)), turns.get(key, ()))
         for name, key in zip(names, map(tuple, split), strict=True)
     }
+
+
+def survivor_names(build: BuildFolder, keys: pl.DataFrame, kind: Kind) -> pl.DataFrame:
+    """Return `source` and `id` of the rows that some rows of a kind were dropped for, as duplicates."""
+    groups = build.steps_with("duplicates")
+    lines = build.lines_of(kind).filter(pl.col("fate") == "dropped", pl.col("step").is_in(groups))
+    own = lines.filter(pl.col("id").is_in(keys["id"].implode())).join(keys.lazy(), on=list(KEYS), how="semi")
+    names = own.select(pl.col("match").str.splitn("/", 2).struct.rename_fields(list(KEYS))).collect()
+    return names.unnest("match").drop_nulls()
 
 
 def _fate(source: str, line: dict[str, Any] | None) -> str:
