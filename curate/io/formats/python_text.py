@@ -3,6 +3,9 @@ r"""Values and calls as Python spells them; nothing is executed, and nothing war
 Python warns, or fails where warnings are errors, about an escape that it does not know (`"\d"`) and a word that touches
 a number (`1or 2`). What a row says may not depend on that: a backslash that escapes nothing is doubled, which means the
 same, and a number with a word is refused, because no value has one.
+
+One thread parses at a time. Python 3.11 counts the depth of the tree that it makes in one place for all threads, and
+may switch threads on the way, when it collects garbage: two that parse at once then fail, or refuse sound text.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+import threading
 from typing import Any, Final
 
 _TOKEN: Final = re.compile(
@@ -19,6 +23,8 @@ _ESCAPE: Final = re.compile(r"(?s)\\([4-7][0-7]{2}|.)")
 _MAY_WARN: Final = re.compile(r"\\|0[xX]|[0-9._jJ](?:and|else|for|if|in|is|or|not)")
 _WORD: Final = re.compile(r"(?:and|else|for|if|in|is|or|not)$")
 _ESCAPES: Final = frozenset("\n\r\\'\"abfnrtv01234567xNuU")
+
+_ONE_PARSES: Final = threading.Lock()
 
 UNREADABLE: Final = (SyntaxError, ValueError, TypeError, RecursionError, MemoryError)
 """What text that is no Python, or too deep, raises."""
@@ -31,7 +37,9 @@ def lines_of(text: str) -> list[ast.stmt]:
     "find(what='\\\\d')"
     """
     text = text.strip()
-    return ast.parse(_TOKEN.sub(_calm, text) if _MAY_WARN.search(text) else text).body
+    calm = _TOKEN.sub(_calm, text) if _MAY_WARN.search(text) else text
+    with _ONE_PARSES:
+        return ast.parse(calm).body
 
 
 def _calm(found: re.Match[str]) -> str:

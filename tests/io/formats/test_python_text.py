@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import gc
+import threading
 import time
 import warnings
 from contextlib import suppress
@@ -81,6 +83,40 @@ def test_known_values(text: str, value: object) -> None:
 def test_what_json_has_not_is_refused(text: str) -> None:
     with suppress(*UNREADABLE):
         raise AssertionError(f"{value_of(text)!r}")
+
+
+def test_threads_that_parse_at_once_do_not_disturb_each_other() -> None:
+    """While one thread collects garbage amid its tree, another parses: Python 3.11 mixes up their depths."""
+    collections: list[threading.Thread] = []
+
+    def meddle(phase: str, _: dict[str, int]) -> None:
+        if phase == "start" and len(collections) < 8 and threading.current_thread() is threading.main_thread():
+            collections.append(threading.Thread(target=value_of, args=("[[1]]",)))
+            collections[-1].start()
+            collections[-1].join(0.05)  # it waits for its turn, so this cannot wait for its end
+
+    gc.callbacks.append(meddle)
+    before = gc.get_threshold()
+    gc.set_threshold(50)
+    try:
+        found = value_of(f"[{'[1, 2], ' * 500}]")
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(meddle)
+    for each in collections:
+        each.join()
+    assert found == [[1, 2]] * 500
+
+
+@pytest.mark.parametrize("text", ["(" * 5_000, "[" * 5_000, "-" * 5_000 + "1", "f" + "(1)" * 5_000, "1" + "+1" * 5_000])
+def test_text_that_is_too_deep_leaves_later_text_alone(text: str) -> None:
+    def deeper(calls: int) -> None:
+        with suppress(*UNREADABLE):
+            deeper(calls - 1) if calls else value_of(text)
+
+    for calls in (0, 100, 500, 900):
+        deeper(calls)
+        assert value_of("[[1], {'a': [2]}]") == [[1], {"a": [2]}]
 
 
 @pytest.mark.parametrize("snippet", ["'", '"', "\\'", "'\\", '"""', "r'", "a", "1", "#", "''", "{", "['", "-"])
