@@ -22,10 +22,10 @@ from curate.rows.segments import Segments
 from curate.steps.base import Filter, Group, GroupKeys, Step
 from curate.steps.decontaminate.decontaminate import Decontaminate
 from curate.steps.dedup.exact_dedup import ExactDedup
-from curate.steps.filters.shape import Shape
 from tests.laws.test_recut import KIND, near, sources, with_bounds
 from tests.laws.test_steps import EVALS, of_kind, step_of
 from tests.support.build_data import Row, chat, hashes, write_lines
+from tests.support.scored_rows import rows_shape_sees
 
 REFUSAL: Final = (
     "As an AI language model, I cannot do that. i am sorry. Write to ann@pellow.org or call +44 20 7946 0958."
@@ -52,16 +52,7 @@ def same(tmp_path: Path, before: Path, given: Given, steps: Sequence[Step], **mo
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The rows of each call of `shape`, but for those without rows."""
-    found: list[int] = []
-    score = Shape.score
-
-    def counting(self: Shape, segments: Segments) -> Any:  # noqa: ANN401
-        found.extend([segments.rows] if segments.rows else [])
-        return score(self, segments)
-
-    monkeypatch.setattr(Shape, "score", counting)
-    return found
+    return rows_shape_sees(monkeypatch)
 
 
 @pytest.mark.parametrize("name", of_kind(Filter))

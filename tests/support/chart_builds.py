@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -135,3 +136,15 @@ def build_of(kind: str, folder: Path) -> Build:
             return built(out, *many, steps=steps)
         case _:
             return built(out, source("plain", chats(9)))
+
+
+def builds_in(folder: Path) -> Callable[[str], Build]:
+    """Return a function that builds the rows of one of `KINDS` below `folder` once, and opens the build afresh."""
+    made: dict[str, Build] = {}
+
+    def build(kind: str) -> Build:
+        if kind not in made:
+            made[kind] = build_of(kind, folder)
+        return Build(made[kind].path)
+
+    return build

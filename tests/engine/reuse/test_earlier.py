@@ -14,26 +14,16 @@ import pytest
 import curate as c
 from curate.engine.reuse.earlier import Earlier
 from curate.errors import BuildFolderError
-from curate.rows.segments import Segments
-from curate.steps.filters.shape import Shape
 from tests.laws.test_from import made, same
 from tests.laws.test_recut import near, sources
 from tests.laws.test_steps import DEMO
 from tests.support.build_data import hashes
+from tests.support.scored_rows import rows_shape_sees
 
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The rows of each call of `shape`, but for those without rows."""
-    found: list[int] = []
-    score = Shape.score
-
-    def counting(self: Shape, segments: Segments) -> Any:  # noqa: ANN401
-        found.extend([segments.rows] if segments.rows else [])
-        return score(self, segments)
-
-    monkeypatch.setattr(Shape, "score", counting)
-    return found
+    return rows_shape_sees(monkeypatch)
 
 
 @pytest.fixture

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from curate.result.build import Build
-from tests.support.chart_builds import build_of
+from tests.support.chart_builds import builds_in
 
 
 @pytest.fixture(scope="session")
 def build_named(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Build]:
-    folder: Path = tmp_path_factory.mktemp("drawn")
-    made: dict[str, Build] = {}
-
-    def build(kind: str) -> Build:
-        if kind not in made:
-            made[kind] = build_of(kind, folder)
-        return Build(made[kind].path)
-
-    return build
+    return builds_in(tmp_path_factory.mktemp("drawn"))
