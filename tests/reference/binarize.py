@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from curate.steps.pairs.binarize import AtLeast, Binarize
+from curate.steps.pairs.binarize import AtLeast, Binarize, Rejected
+
+DRAWN: Final = ("random_lower", "random_other", "length_matched")
+"""Ways to reject that follow a random order."""
 
 
 class Pair(NamedTuple):
@@ -45,21 +48,33 @@ def pairs(
             if worth[one] - worth[text] >= rules.margin - 1e-9 and (rules.ties == "keep" or worth[text] < worth[one])
         ]
         others = [text for text in order if text != one] if rules.rejected == "random_other" else allowed
-        drawn = sorted(others, key=functools.partial(draw, one))
+        drawn = sorted(others, key=functools.partial(draw, one)) if rules.rejected in DRAWN else []
         drew_tie |= rules.rejected == "random_other" and drawn[0] not in allowed and worth[drawn[0]] == worth[one]
-        picked = {
-            "random_lower": drawn[:1],
-            "random_other": [text for text in drawn[:1] if text in allowed],
-            "worst": allowed[-1:],
-            "next_best": allowed[:1],
-            "all_lower": allowed,
-            "length_matched": [text for text in drawn if away(one, text) == min(away(one, each) for each in drawn)][:1],
-        }[rules.rejected]
+        picked = _picked(rules.rejected, one, allowed, drawn)
         found += [(draw(one, text), Pair(one, text, worth[one], worth[text])) for text in picked]
     if not found:
         tied = rules.ties == "drop" and len(set(worth.values())) == 1
         return "none_good_enough" if not every else "all_tied" if tied else "drawn_tied" if drew_tie else "below_margin"
-    return [pair for each in found if each in sorted(found)[: rules.pairs_per_prompt] for pair in each[1:]]
+    most = sorted(found)[: rules.pairs_per_prompt]
+    return [pair for each in found if each in most for pair in each[1:]]
+
+
+def _picked(rejected: Rejected, one: str, allowed: list[str], drawn: list[str]) -> list[str]:
+    """Return what is rejected for `one`: of those that may be, best first, and of those that are drawn, in order."""
+    match rejected:
+        case "random_lower":
+            return drawn[:1]
+        case "random_other":
+            return [text for text in drawn[:1] if text in allowed]
+        case "worst":
+            return allowed[-1:]
+        case "next_best":
+            return allowed[:1]
+        case "all_lower":
+            return allowed
+        case "length_matched":
+            least = min((away(one, text) for text in drawn), default=0)
+            return [text for text in drawn if away(one, text) == least][:1]
 
 
 def mean(values: list[float]) -> float:

@@ -55,7 +55,15 @@ def keys_of(step: Decontaminate, signed: list[GroupKeys], **named: Any) -> pl.Da
 
 def searched(step: Decontaminate, batches: list[pa.RecordBatch], **named: Any) -> Resolved:  # noqa: ANN401
     """Sign batches and resolve them."""
-    signed = [step.sign(segments(batch, step.reads, step.reads_parts)) for batch in batches]
+    return resolved(step, signed(step, batches), **named)
+
+
+def signed(step: Decontaminate, batches: list[pa.RecordBatch]) -> list[GroupKeys]:
+    return [step.sign(segments(batch, step.reads, step.reads_parts)) for batch in batches]
+
+
+def resolved(step: Decontaminate, signed: list[GroupKeys], **named: Any) -> Resolved:  # noqa: ANN401
+    """Resolve what was signed, which many searches may share."""
     lists = Memory({"hits": pa.concat_arrays([one.lists["hits"] for one in signed])})
     totals = {name: np.sum([one.totals[name] for one in signed], axis=0) for name in signed[0].totals}
     return step.resolve(keys_of(step, signed, **named), lists, totals)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from itertools import product
 from typing import Any, Final, Literal, get_args
 
@@ -49,11 +50,12 @@ def outcomes(step: Binarize, batch: pa.RecordBatch) -> Answers:
     found = step.pair(batch)
     assert_sound(batch, found)
     answers: Answers = [[] if place < 0 else step.reasons()[place] for place in found.reason.tolist()]
-    for number, pair in zip(found.row.tolist(), found.body.to_pylist(), strict=True):
+    texts = (found.body[side].values.field("content").to_pylist() for side in ("chosen", "rejected"))
+    scores = (found.body[f"{side}_score"].to_pylist() for side in ("chosen", "rejected"))
+    for number, *pair in zip(found.row.tolist(), *texts, *scores, strict=True):
         mine = answers[number]
         assert isinstance(mine, list)
-        chosen, rejected = (pair[side][0]["content"] for side in ("chosen", "rejected"))
-        mine.append(Pair(chosen, rejected, pair["chosen_score"], pair["rejected_score"]))
+        mine.append(Pair(*pair))
     return answers
 
 
@@ -64,16 +66,18 @@ def assert_sound(batch: pa.RecordBatch, found: Paired) -> None:
     assert (np.diff(found.row) >= 0).all()
     assert len(found.reason) == batch.num_rows
     assert {*np.flatnonzero(found.reason == -1).tolist()} == {*found.row.tolist()}
-    assert found.body["meta"].to_pylist() == batch["meta"].take(pa.array(found.row)).to_pylist()
-    assert found.body["prompt"].to_pylist() == batch["messages"].take(pa.array(found.row)).to_pylist()
+    assert found.body["meta"].equals(batch["meta"].take(pa.array(found.row)))
+    assert found.body["prompt"].equals(batch["messages"].take(pa.array(found.row)))
     for side in ("chosen", "rejected"):
         assert (np.diff(found.body[side].offsets) == 1).all()
         assert set(found.body[side].values.field("role").to_pylist()) <= {"assistant"}
 
 
-def expected(step: Binarize, rows: list[Row]) -> Answers:
-    """What the slow definition says."""
-    return [pairs(row, scorer(step.score), step, *orders(row, step.seed)) for row in rows]
+def expected(step: Binarize, rows: list[Row], drawn: list[Orders] | None = None) -> Answers:
+    """What the slow definition says; `drawn` are the orders of the rows, where many steps of one seed share them."""
+    score = scorer(step.score)
+    drawn = drawn or [orders(row, step.seed) for row in rows]
+    return [pairs(row, score, step, *order) for row, order in zip(rows, drawn, strict=True)]
 
 
 def scorer(score: str | Blend) -> Callable[[dict[str, float]], float | None]:
@@ -98,7 +102,7 @@ def orders(row: Row, seed: int) -> Orders:
     hashes = hash_strings(view(pa.array(texts, pa.string())))
     prompt = ranks(content_hashes(messages), np.zeros(1, np.uint64), seed)
     known = dict(zip(texts, ranks(Hashes(*hashes), np.repeat(prompt, len(texts)), seed).tolist(), strict=True))
-    return known.__getitem__, lambda one, other: mixed(known[one] + mixed(known[other]))
+    return known.__getitem__, cache(lambda one, other: mixed(known[one] + mixed(known[other])))
 
 
 def mixed(word: int) -> int:

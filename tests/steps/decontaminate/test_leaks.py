@@ -36,7 +36,7 @@ from curate.evalsets.items import EvalSet
 from curate.io.inputs import Input
 from curate.rows.schema import BODIES, Kind
 from curate.steps.decontaminate.decontaminate import decontaminate
-from tests.support.eval_search import found, given, searched
+from tests.support.eval_search import found, given, resolved, searched, signed
 from tests.support.group_resolve import asks, body
 from tests.support.real_evals import real_evals
 
@@ -197,10 +197,10 @@ def test_every_question_of_truthful_qa_within_a_sentence(
     step = decontaminate(truthful)
     for copies in (1, 5, 16, 50):
         missed, generic = [], 0
-        batch = asks(background[: 1000 - copies])
+        others = signed(step, [asks(background[: 1000 - copies])])
         for item, question in questions.items():
-            resolved = searched(step, [batch, asks([f"My friend asked me: {question.strip()} Answer him."] * copies)])
-            (row,) = resolved.tables["items"].filter(pl.col("item") == item).rows(named=True)
+            mine = signed(step, [asks([f"My friend asked me: {question.strip()} Answer him."] * copies)])
+            (row,) = resolved(step, [*others, *mine]).tables["items"].filter(pl.col("item") == item).rows(named=True)
             if row["rows"] < copies and row["within"] < copies:
                 missed.append(item)
             generic += row["rows"] < copies

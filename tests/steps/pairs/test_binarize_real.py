@@ -17,7 +17,7 @@ from curate.io.inputs import Input, files
 from curate.io.joined import joined
 from curate.steps.pairs.binarize import argilla, binarize, max_min, tulu3, zephyr
 from curate.steps.pairs.completion_scores import ASPECTS, Blend, mean, weighted
-from tests.support.pair_rows import Row, ask, body, every_strategy, expected, outcomes
+from tests.support.pair_rows import Row, ask, body, every_strategy, expected, orders, outcomes
 
 SCORED: Final[dict[str, tuple[int, int, float, float]]] = {
     "bon_tulu2dpo13b_scored": (11, 805, 1.9, 0.3),
@@ -38,9 +38,12 @@ def agree(batch: pa.RecordBatch, score: str | Blend, good: float, margin: float)
     """Hold every strategy against the slow definition: on all rows in CI, else on a part of them, each another."""
     rows: list[Row] = batch.drop_columns("meta").to_pylist()
     parts = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "ci" else 12
-    for number, step in enumerate(every_strategy(score, good, margin)):
-        mine = rows[number % parts :: parts]
-        assert outcomes(step, body(mine)) == expected(step, mine)
+    steps = every_strategy(score, good, margin)
+    drawn = [orders(row, steps[0].seed) for row in rows]
+    batches = [body(rows[part::parts]) for part in range(parts)]
+    for number, step in enumerate(steps):
+        part = number % parts
+        assert outcomes(step, batches[part]) == expected(step, rows[part::parts], drawn[part::parts])
 
 
 @pytest.mark.parametrize("name", SCORED)
