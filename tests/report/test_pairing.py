@@ -135,7 +135,7 @@ def test_page_and_card_tell_of_both(made: Build) -> None:
     assert "from 8 rows of 2 sources, of which 2 gave 4 pairs; 3 rows were kept." in text
     assert "`pairs/` one for each pair" in text
     assert "After the Pairing, counts are of pairs" in text
-    assert "(pairing, version 1)" in text
+    assert "(pairing, version 2)" in text
 
 
 def test_the_manifest_counts_both(made: Build) -> None:

@@ -102,7 +102,8 @@ def win_rate(build: Build) -> pl.DataFrame:
 
     Columns: `model`, `answers`, `compared` (with answers of other rank or model), `wins` (a tie is half a win),
     `win_rate`. Of rated rows every two scored answers of a row are compared, by the mean of their scores; of pairs the
-    chosen answer wins over the rejected one, where `meta` names both models (`chosen_model` and `rejected_model`).
+    chosen answer wins over the rejected one, where `meta` names both models (`chosen_model` and `rejected_model`, as
+    in the pairs that `binarize` makes).
     """
     none = pl.DataFrame(schema=WINS)
     with reading(build.path):

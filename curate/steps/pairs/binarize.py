@@ -25,6 +25,7 @@ from curate.rows.schema import BODIES, FULL, kind_of
 from curate.rows.take import take_array
 from curate.steps._settings import check_choice
 from curate.steps.base import Paired, Pairing
+from curate.steps.pairs._pair_models import models_of, with_models
 from curate.steps.pairs._pairing_kernel import (
     LENGTH_MATCHED,
     MADE,
@@ -79,6 +80,7 @@ class Binarize(Pairing):
     """See `binarize`."""
 
     name: ClassVar[str] = "binarize"
+    version: ClassVar[int] = 2
     score: str | Blend = "overall"
     chosen: Literal["best"] | AtLeast = "best"
     rejected: Rejected = "random_lower"
@@ -108,7 +110,7 @@ class Binarize(Pairing):
         contents = values.field("content")
         texts = hash_strings(view(contents))
         text, different = _distinct(row, texts, body.num_rows)
-        ranked, place = self._ranked(body, values, row, texts, text)
+        ranked, place, model = self._ranked(body, values, row, texts, text)
         pairs, outcome = self._choose(ranked)
         reason = outcome.astype(np.int16) - NONE_GOOD_ENOUGH + _FIRST
         reason[outcome == MADE] = -1
@@ -118,7 +120,11 @@ class Binarize(Pairing):
             take_array(body["messages"], pairs.row),
             *(_answers(values, place[side]) for side in (pairs.chosen, pairs.rejected)),
             *(pa.array(ranked.score[side]) for side in (pairs.chosen, pairs.rejected)),
-            *(body[name].take(pa.array(pairs.row)) for name in body.schema.names[2:]),
+            *(body[name].take(pa.array(pairs.row)) for name in body.schema.names[2:-1]),
+            with_models(
+                body["meta"].take(pa.array(pairs.row)),
+                *(model.take(pa.array(side)) for side in (pairs.chosen, pairs.rejected)),
+            ),
         ]
         names = [*BODIES["preference"].names[:-1], *body.schema.names[2:]]
         made = pa.RecordBatch.from_arrays(columns, names=names)
@@ -131,8 +137,8 @@ class Binarize(Pairing):
         row: NDArray[np.int32],
         texts: Hashes,
         text: NDArray[np.int64],
-    ) -> tuple[RankedCompletions, NDArray[np.int64]]:
-        """Return the completions that can be paired, and for each the index of one with its text.
+    ) -> tuple[RankedCompletions, NDArray[np.int64], pa.StringArray]:
+        """Return the completions that can be paired, and for each the index of one with its text, and its model.
 
         Those of equal text are one, with the mean of their scores.
         """
@@ -141,6 +147,7 @@ class Binarize(Pairing):
         order = there[np.lexsort((score[there], text[there]))]
         begins = np.diff(text[order], prepend=-1) != 0
         place, one = order[begins], np.cumsum(begins) - 1
+        model = models_of(values.field("model"), order, begins)
         counts = np.bincount(one, minlength=len(place))
         means = np.where(counts > 1, rounded(np.bincount(one, score[order], len(place)) / counts), score[place])
         prompts = ranks(content_hashes(body.select(["messages"])), np.zeros(body.num_rows, np.uint64), self.seed)
@@ -151,7 +158,8 @@ class Binarize(Pairing):
         if self.rejected == STRATEGIES[LENGTH_MATCHED]:
             length = pc.utf8_length(values.field("content").take(pa.array(place))).to_numpy(zero_copy_only=False)
         offsets = np.concatenate([[0], np.cumsum(np.bincount(row[place], minlength=body.num_rows))])
-        return RankedCompletions(frozen(offsets), frozen(means), frozen(rank), frozen(length)), place
+        model = model.take(pa.array(best_first))
+        return RankedCompletions(frozen(offsets), frozen(means), frozen(rank), frozen(length)), place, model
 
     def _choose(self, ranked: RankedCompletions) -> tuple[Pairs, NDArray[np.int8]]:
         """Return the pairs, at most `pairs_per_prompt` per row (those with the lowest draws), and each outcome."""
@@ -202,8 +210,9 @@ def binarize(
     """Pair the completions of rated rows: one chosen, one rejected, each with its score.
 
     Each text counts once per row, with the mean of its scores, so chosen and rejected always differ. An empty text is a
-    text. A pair carries the prompt and `meta` of its row unchanged. A row without a pair has a reason:
-    `one_completion` (fewer than two different ones), `missing_score` (fewer than two have the score),
+    text. A pair carries the prompt and `meta` of its row. Where the row names the models of its completions, `meta` has
+    them as `chosen_model` and `rejected_model`, except for a text that several models wrote. A row without a pair has a
+    reason: `one_completion` (fewer than two different ones), `missing_score` (fewer than two have the score),
     `none_good_enough` (none reaches `at_least`), `all_tied`, `below_margin` (no two differ by `margin`, or
     "random_other" drew one that does not) or `drawn_tied` ("random_other" drew a tie).
 

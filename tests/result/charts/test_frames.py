@@ -20,7 +20,7 @@ from curate.errors import CallError
 from curate.result.build import Build
 from curate.result.charts.charts import FRAMES
 from curate.result.charts.scores import after, bin_edges
-from tests.support.chart_builds import HOSTILE, KINDS
+from tests.support.chart_builds import HOSTILE, KINDS, rated_rows
 
 Named = Callable[[str], Build]
 
@@ -242,7 +242,7 @@ def test_lengths_by_label(build_named: Named) -> None:
         assert line["mean"] == pytest.approx(statistics.fmean(own))
 
 
-@pytest.mark.parametrize("kind", ["pairs", "rated"])
+@pytest.mark.parametrize("kind", ["pairs", "ratings", "rated"])
 def test_the_models_that_win(build_named: Named, kind: str) -> None:
     build = build_named(kind)
     wins: Counter[str] = Counter()
@@ -252,8 +252,13 @@ def test_the_models_that_win(build_named: Named, kind: str) -> None:
         wins[one] += won  # type: ignore[assignment]
         compared[one] += 1
 
+    wrote = {(row["prompt"], one["content"]): one["model"] for row in rated_rows(40) for one in row["completions"]}
     for row in build.kept().collect().to_dicts():
-        if kind == "pairs":
+        if row["source"] == "ratings" and kind == "ratings":
+            for side, won in (("chosen", 1.0), ("rejected", 0.0)):
+                count(wrote[row["prompt"][0]["content"], row[side][0]["content"]], won)
+            continue
+        if kind != "rated":
             meta = json.loads(row["meta"])
             count(meta["chosen_model"], 1.0)
             count(meta["rejected_model"], 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from typing import Any, get_args
@@ -86,6 +87,37 @@ def test_no_order_and_no_cut_changes_a_pair(rows: list[Row], step: Binarize, rng
     batch = body([*rows, ask(("z", 1), ("y", 2)), *rows])
     parts = [batch.slice(start, 2) for start in range(0, batch.num_rows, 2)]
     assert [each for part in parts for each in outcomes(step, part)] == outcomes(step, batch)
+
+
+MODELS = st.sampled_from([None, "small", "large", 'a "big\\" one\n', "\u202eשלום", "👩‍👩‍👧", ""])
+FROM_MODELS = st.lists(st.tuples(TEXTS, st.sampled_from([1.0, 2.0, None]), MODELS), max_size=6)
+
+
+@given(st.lists(FROM_MODELS, max_size=4), st.sampled_from(every_strategy("overall", 1.5, 0.2)))
+def test_pairs_name_the_models_of_their_answers(
+    rows: list[list[tuple[str, float | None, str | None]]], step: Binarize
+) -> None:
+    metas = ["{}", '{"x": 1.50}', '{"y":"\\u00e9"}', '{"chosen_model":"theirs"}']
+    batch = body([of_models(row, f"Question {i}", metas[i]) for i, row in enumerate(rows)])
+    found = step.pair(batch)
+    for number, pair in zip(found.row.tolist(), found.body.to_pylist(), strict=True):
+        known = {}
+        for side in ("chosen", "rejected"):
+            writers = {model for text, score, model in rows[number] if text == pair[side][0]["content"] and score}
+            if len(writers) == 1 and None not in writers:
+                known[f"{side}_model"] = writers.pop()
+        before = metas[number]
+        if number == 3 or not known:
+            assert pair["meta"] == before
+            continue
+        assert json.loads(pair["meta"]) == json.loads(before) | known
+        assert pair["meta"].startswith(before[:-1])
+
+
+def of_models(answers: list[tuple[str, float | None, str | None]], prompt: str, meta: str) -> Row:
+    row = ask(*((text, score) for text, score, _ in answers), prompt=prompt, meta=meta)
+    named = zip(row["completions"], answers, strict=True)
+    return row | {"completions": [one | {"model": model} for one, (_, _, model) in named]}
 
 
 def test_no_row_and_no_completion() -> None:
