@@ -8,7 +8,21 @@ from typing import Any, Final
 
 import polars as pl
 
-from curate.drawing.svg import CHARACTER, WIDTH, bar, count, gutter, label, legend, line, path, picture, share, short
+from curate.drawing.svg import (
+    CHARACTER,
+    WIDTH,
+    bar,
+    count,
+    gutter,
+    label,
+    legend,
+    line,
+    name_width,
+    path,
+    picture,
+    share,
+    short,
+)
 
 LANES: Final = 24
 """Sources with a band of their own; the rest share one."""
@@ -47,7 +61,7 @@ def flow(frame: pl.DataFrame, colours: Mapping[str, str], *, title: str = "What 
     edge = max(gutter(source for source, _ in lanes), LEAST)
     stages = [stage["stage"] for stage in lanes[0][1] if stage["stage"] != "read"]
     names = [short(stage, STEP_NAME) for stage in stages]
-    top = 32 + max((CHARACTER * min(len(name.shown), STEP_NAME) for name in names), default=0) * sin(radians(TURN))
+    top = 32 + max((CHARACTER * name_width(name.shown) for name in names), default=0) * sin(radians(TURN))
     step = max(46.0, (WIDTH - 172 - END) / max(len(stages), 1))
     width = edge + step * len(stages) + max(END, CHARACTER * STEP_NAME * cos(radians(TURN)) - step / 2 + 12)
     body = []

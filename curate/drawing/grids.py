@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from curate.drawing.flow import TURN
-from curate.drawing.svg import CHARACTER, bar, count, gutter, label, line, picture, share, short
+from curate.drawing.svg import CHARACTER, bar, count, gutter, label, line, name_width, picture, share, short
 
 CELL: Final = (46.0, 24.0)
 COLUMN_NAME, ROW_NAME = 18, 36
@@ -34,7 +34,7 @@ def heat(
     shown_rows = _largest(rows, 0, cells, ROWS)
     shown_columns = _largest(columns, 1, cells, COLUMNS)
     names = [short(name, COLUMN_NAME) for name in shown_columns]
-    longest = max((CHARACTER * min(len(name.shown), COLUMN_NAME) for name in names), default=0)
+    longest = max((CHARACTER * name_width(name.shown) for name in names), default=0)
     top, (wide, high) = 26 + longest * sin(radians(TURN)), CELL
     edge = gutter(shown_rows, ROW_NAME)
     width = edge + wide * len(names) + longest * cos(radians(TURN)) - wide / 2 + 16

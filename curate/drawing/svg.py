@@ -27,8 +27,14 @@ NAME: Final = 21
 CHARACTER: Final = 7.5
 """Pixels of a character of a label of 12 pixels, on average in the widest of the common sans-serif fonts."""
 
+WIDEST: Final = frozenset("mwMW@%")
+"""Letters that take half as much space again."""
+
 MOST: Final = 30
 """Marks that a chart shows of a kind; the rest is one mark, the others."""
+
+FEW: Final = 2
+"""Powers of ten that name enough of an axis; with fewer, twice and five times a power are named, too."""
 
 LIGHT: Final[Mapping[str, str]] = {
     "ink": "#1d2329",
@@ -93,7 +99,7 @@ def fixed(svg: str, colours: Mapping[str, str]) -> str:
 
 
 def short(text: str, most: int = NAME) -> ShortName:
-    """Shorten a name in its middle; characters that are not seen are named, wide ones count twice.
+    """Shorten a name in its middle; characters that are not seen are named, wide ones count for more.
 
     >>> short("a-very-long-name-of-a-source", 12).shown
     'a-very…ource'
@@ -107,15 +113,23 @@ def short(text: str, most: int = NAME) -> ShortName:
     return ShortName(f"{_cut(whole, head)}…{_cut(whole[::-1], tail)[::-1]}", whole)
 
 
-def name_width(text: str) -> int:
-    """Return how many characters of a label a text takes: wide ones count twice."""
-    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+def name_width(text: str) -> float:
+    """Return how many characters of a label a text takes: full-width ones count twice.
+
+    >>> name_width("name"), name_width("数据"), name_width("ww")
+    (4.5, 4.0, 3.0)
+    """
+    return sum(map(_width, text))
+
+
+def _width(one: str) -> float:
+    return 2.0 if unicodedata.east_asian_width(one) in "WF" else 1.5 if one in WIDEST else 1.0
 
 
 def _cut(text: str, most: int) -> str:
-    found, left = 0, most
+    found, left = 0, float(most)
     for one in text:
-        left -= 2 if unicodedata.east_asian_width(one) in "WF" else 1
+        left -= _width(one)
         if left < 0:
             break
         found += 1
@@ -249,13 +263,19 @@ class AxisScale(NamedTuple):
         return size if value >= 0 else -size
 
     def marks(self) -> list[float]:
-        """Return round values to name on the axis."""
+        """Return round values to name on the axis.
+
+        >>> AxisScale(0, 5000, 0, 400, 1).marks(), AxisScale(40, 260, 0, 400, 40).marks()
+        ([0.0, 10.0, 100.0, 1000.0], [50.0, 100.0, 200.0])
+        """
         if self.high <= self.low:
             return [self.low]
         if not self.unit:
             return ticks(self.low, self.high)
         first = 0 if self.unit >= 1 else int(log10(self.unit)) - 1
         powers = [10.0**power for power in range(first, int(log10(max(self.high, 1))) + 1)]
+        if sum(self.low <= value <= self.high for value in powers) < FEW:
+            powers = [nice * power for power in powers for nice in (1, 2, 5)]
         chosen: list[float] = []
         for value in [0.0, *powers]:
             if self.low <= value <= self.high and (not chosen or self(value) - self(chosen[-1]) >= 34):

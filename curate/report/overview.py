@@ -42,7 +42,9 @@ def overview(build: Build) -> Overview:
 
 def _went_in(build: Build) -> Iterator[OverviewLine]:
     total = build.funnel.row(-1, named=True)
-    yield OverviewLine(f"{total['read']:,}", f"rows read from {counted(len(build.sources), 'source')}", "sources")
+    yield OverviewLine(
+        f"{total['read']:,}", f"{_rows(total['read'])} read from {counted(len(build.sources), 'source')}", "sources"
+    )
     each = build.funnel.head(-1).sort("read", descending=True, maintain_order=True).select("source", "read").rows()
     for source, read in each[:LISTED]:
         yield OverviewLine(f"{read:,}", source, "funnel")
@@ -54,7 +56,7 @@ def _came_out(build: Build) -> Iterator[OverviewLine]:
     total = build.funnel.row(-1, named=True)
     rows, tokens = build.composition.select(pl.col("rows", "tokens").sum()).row(0)
     copies = f", from {total['kept']:,} different" if total["rows"] != total["kept"] else ""
-    yield OverviewLine(f"{rows:,}", f"{build.kind} rows in the data files{copies}", "composition")
+    yield OverviewLine(f"{rows:,}", f"{build.kind} {_rows(rows)} in the data files{copies}", "composition")
     estimated = ", estimated" if build.manifest["tokens"] == "estimated" else ""
     yield OverviewLine(f"{tokens:,}", f"tokens{estimated}", "composition")
     trained = int(build.chart.data("composition").filter(measure="trained tokens")["count"].sum())
@@ -63,19 +65,19 @@ def _came_out(build: Build) -> Iterator[OverviewLine]:
         yield OverviewLine(f"{trained:,}", f"of them trained, estimated ({part})", "composition")
     for name, split in build.manifest["splits"].items():
         if split["rows"]:
-            yield OverviewLine(f"{split['rows']:,}", f"rows in {name}", "composition")
+            yield OverviewLine(f"{split['rows']:,}", f"{_rows(split['rows'])} in {name}", "composition")
     if build.paired:
-        yield OverviewLine(f"{total['pairs']:,}", f"pairs made from {total['paired']:,} rated rows", "funnel")
+        pairs, rated = counted(total["pairs"], "pair").partition(" "), counted(total["paired"], "rated row")
+        yield OverviewLine(pairs[0], f"{pairs[2]} made from {rated}", "funnel")
 
 
 def _wrong(build: Build) -> Iterator[OverviewLine]:
     """Yield what a reader should look at before using the rows."""
     total = build.funnel.row(-1, named=True)
     if total["quarantined"]:
-        number, _, noun = counted(total["quarantined"]).partition(" ")
-        yield OverviewLine(
-            number, f"{noun} could not be read, or {'is' if noun == 'row' else 'are'} invalid", "quarantined"
-        )
+        number = total["quarantined"]
+        text = f"{_rows(number)} could not be read, or {'is' if number == 1 else 'are'} invalid"
+        yield OverviewLine(f"{number:,}", text, "quarantined")
     found = build.chart.data("contamination").filter(verdict=CONTAMINATED)
     for step in found["step"].unique(maintain_order=True):
         own = found.filter(step=step)
@@ -94,7 +96,12 @@ def _wrong(build: Build) -> Iterator[OverviewLine]:
 def _short(build: Build) -> Iterator[OverviewLine]:
     for one in build.composition.filter(pl.col("delivered") < pl.col("asked")).to_dicts():
         missing = one["asked"] - one["delivered"]
-        yield OverviewLine(f"{missing:,}", f"{one['unit']} of {one['source']} are short of the plan", "composition")
+        what = (
+            f"{one['unit'].removesuffix('s')} of {one['source']} is"
+            if missing == 1
+            else f"{one['unit']} of {one['source']} are"
+        )
+        yield OverviewLine(f"{missing:,}", f"{what} short of the plan", "composition")
 
 
 def _suspicious(build: Build) -> Iterator[OverviewLine]:
@@ -109,6 +116,10 @@ def _suspicious(build: Build) -> Iterator[OverviewLine]:
         yield OverviewLine(
             share(own[0]["share"]), f"of {own[0]['source']} dropped by {step}{more}", _section(build, step)
         )
+
+
+def _rows(count: int) -> str:
+    return "row" if count == 1 else "rows"
 
 
 def _section(build: Build, step: str) -> str:

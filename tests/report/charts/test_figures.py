@@ -140,3 +140,5 @@ def test_the_overview_says_what_went_in_what_came_out_and_what_is_wrong(build_na
     assert not overview(build_named("plain")).wrong
     assert "Nothing that the build can see" in page(build_named("plain"))
     assert "0" in {line.number for line in overview(build_named("empty")).came_out}
+    said = [line.text for block in overview(build_named("one")) for line in block if line.number == "1"]
+    assert said == ["row read from 1 source", "one", "conversation row in the data files", "row in train"]
