@@ -55,6 +55,15 @@ def test_links_in_what_a_notebook_shows_stay(tmp_path: Path) -> None:
     assert shown in text.linked(said, "a.md", {}, set())
 
 
+def test_charts_of_notebooks_are_shown_where_they_are_not_trusted() -> None:
+    """JupyterLab shows no SVG of a notebook that it did not run, and a chart in HTML as one line of its words."""
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        outputs = [one for cell in json.loads(path.read_text("utf-8"))["cells"] for one in cell.get("outputs", [])]
+        held = [one.get("data", {}) for one in outputs]
+        assert any("image/png" in one for one in held), path.name
+        assert not any("image/svg+xml" in one or "<svg" in "".join(one.get("text/html", "")) for one in held), path.name
+
+
 def test_names_in_code_become_references() -> None:
     names = {"dedup": "curate.dedup", "rated": "curate.rated", "build.scores": "curate.Build.scores"}
     said = '`dedup()`, `c.dedup(on="all")`, `build.scores("x")`, a `rated` row, [`dedup()`](a.md)\n'

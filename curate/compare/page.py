@@ -14,7 +14,7 @@ from curate.compare.changed_rows import changed_document
 from curate.compare.written_settings import WrittenSetting, written
 from curate.drawing import differences
 from curate.drawing.differences import BeforeAfter, CauseBar
-from curate.drawing.svg import DARK, LIGHT, MIDDLE, fixed, variables
+from curate.drawing.svg import DARK, LIGHT, MIDDLE, fixed, image, variables
 from curate.report.charts.figures import Figure
 from curate.report.page import PAGE_BYTES
 from curate.report.templates import templates
@@ -98,7 +98,7 @@ def page(found: Diff) -> str:
 
 def cell(found: Diff) -> str:
     """Return the short form for a notebook: counts, settings, and rows by cause."""
-    drawn = fixed(_cause_chart(found), MIDDLE) if found.rows.height else ""
+    drawn = image(fixed(_cause_chart(found), MIDDLE)) if found.rows.height else ""
     return (
         templates(ROOM)
         .get_template("diff_cell.html.j2")

@@ -7,6 +7,7 @@ the page sets for light, dark and print; `fixed` puts colours in their place for
 from __future__ import annotations
 
 import unicodedata
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from math import log, log10
@@ -66,7 +67,7 @@ DARK: Final[Mapping[str, str]] = {
 }
 MIDDLE: Final[Mapping[str, str]] = {
     **LIGHT,
-    "ink": "currentColor",
+    "ink": "#717c87",
     "soft": "#808a94",
     "grid": "#88888855",
     "paper": "none",
@@ -96,6 +97,20 @@ def fixed(svg: str, colours: Mapping[str, str]) -> str:
     for name, colour in colours.items():
         svg = svg.replace(f'"var(--c-{name})"', f'"{colour}"')
     return svg
+
+
+def image(svg: str) -> str:
+    """Return a chart as an image that holds it, with its words as the text in its place.
+
+    Notebooks of others are not trusted: JupyterLab takes the shapes out of a chart in HTML, and its words are left as
+    one line. An image it shows.
+
+    >>> image('<svg aria-label="Two bars"></svg>')[:75]
+    '<img alt="Two bars" style="max-width: 100%" src="data:image/svg+xml;base64,'
+    """
+    said = svg.partition('aria-label="')[2].partition('"')[0]
+    held = b64encode(svg.encode()).decode()
+    return f'<img alt="{said}" style="max-width: 100%" src="data:image/svg+xml;base64,{held}">'
 
 
 def short(text: str, most: int = NAME) -> ShortName:

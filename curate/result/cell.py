@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curate.drawing.flow import flow
-from curate.drawing.svg import MIDDLE, fixed
+from curate.drawing.svg import MIDDLE, fixed, image
 from curate.result import tables
 
 if TYPE_CHECKING:
@@ -19,6 +19,6 @@ def cell(build: Build) -> str:
     shown += [tables.languages(build.languages)] if build.tells_languages else []
     drawn = ""
     if build.funnel["read"][-1]:
-        drawn = fixed(flow(build.chart.data("funnel"), tables.fate_colours(build.funnel.columns)), MIDDLE)
+        drawn = image(fixed(flow(build.chart.data("funnel"), tables.fate_colours(build.funnel.columns)), MIDDLE))
     template = tables.environment().get_template("build.html.j2")
     return template.render(chart=drawn, tables=shown, notes=build.notes)

@@ -7,7 +7,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from markupsafe import Markup
 
@@ -29,6 +29,9 @@ def script_parts(place: Path) -> ScriptParts:
     return ScriptParts(style, script, f"sha256-{b64encode(digest).decode()}")
 
 
+UNTRUSTED: Final = "Run this cell, or trust the notebook, to see what is here."
+
+
 @dataclass(frozen=True, repr=False)
 class CellPage:
     """A page that a notebook shows in a cell, and that `save` writes as a file.
@@ -42,10 +45,14 @@ class CellPage:
     html: str
 
     def _repr_html_(self) -> str:
-        """Show the page in a frame of its own that may run its script, and nothing else."""
+        """Show the page in a frame of its own that may run its script, and nothing else.
+
+        A notebook that is not trusted shows the words within in place of the frame.
+        """
         style = f"width: 100%; height: {self.height}px; border: 1px solid #8888; border-radius: 8px"
         source = escape(self.html, quote=True)
-        return f'<iframe sandbox="allow-scripts" title="{self.title}" style="{style}" srcdoc="{source}"></iframe>'
+        frame = f'<iframe sandbox="allow-scripts" title="{self.title}" style="{style}" srcdoc="{source}">'
+        return f"{frame}{UNTRUSTED}</iframe>"
 
     def save(self, path: str | Path) -> Path:
         """Write the page: one file that opens offline.

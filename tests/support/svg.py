@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from xml.etree import ElementTree as ET
 
 NAMES = "{http://www.w3.org/2000/svg}"
 
 
 def charts_in(page: str) -> list[ET.Element]:
-    """Return the charts of a page, each parsed as XML."""
-    return [ET.fromstring(found) for found in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]  # noqa: S314  our own
+    """Return the charts of a page, each parsed as XML; those that are in an image, too."""
+    held = [b64decode(found).decode() for found in re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)]
+    return [ET.fromstring(found) for found in [*re.findall(r"<svg.*?</svg>", page, re.DOTALL), *held]]  # noqa: S314  our own
 
 
 def sound(chart: ET.Element) -> None:

@@ -15,6 +15,7 @@ import curate as c
 from curate.errors import CallError
 from curate.result.bounds import Moved, argument, recut_steps
 from curate.result.build import Build
+from curate.result.cell_page import UNTRUSTED
 from curate.result.charts.limit_tables import NEAR, STOPS, LimitTable, frame_of, limit_tables, rounded
 from curate.result.charts.sliders import DATA_BYTES, limits_data
 from curate.result.stored_rows import StoredRows
@@ -244,7 +245,9 @@ def test_a_step_without_limits_says_which_have_them(limited: Build, build_named:
 
 def test_a_notebook_shows_sliders_and_a_terminal_numbers(limited: Build, tmp_path: Path) -> None:
     found = limited.what_if("shape")
-    assert found._repr_html_().startswith('<iframe sandbox="allow-scripts" title="What if a limit moved"')
+    shown = found._repr_html_()
+    assert shown.startswith('<iframe sandbox="allow-scripts" title="What if a limit moved"')
+    assert shown.endswith(f'">{UNTRUSTED}</iframe>')
     assert found.save(tmp_path / "in" / "what.html").read_text("utf-8") == found.html
     said = repr(found).splitlines()
     assert said[1] == "too_few_words, at least"
