@@ -102,8 +102,8 @@ def win_rate(build: Build) -> pl.DataFrame:
 
     Columns: `model`, `answers`, `compared` (with answers of other rank or model), `wins` (a tie is half a win),
     `win_rate`. Of rated rows every two scored answers of a row are compared, by the mean of their scores; of pairs the
-    chosen answer wins over the rejected one, where `meta` names both models (`chosen_model` and `rejected_model`, as
-    in the pairs that `binarize` makes).
+    chosen answer wins over the rejected one, unless their scores are equal, where `meta` names both models
+    (`chosen_model` and `rejected_model`, as in the pairs that `binarize` makes).
     """
     none = pl.DataFrame(schema=WINS)
     with reading(build.path):
@@ -134,7 +134,10 @@ def _of_ratings(rows: pl.LazyFrame) -> pl.LazyFrame:
 def _of_pairs(rows: pl.LazyFrame) -> pl.LazyFrame:
     meta = pl.col("meta")
     chosen, rejected = (pl.coalesce(meta.str.json_path_match(f'$["{name}"]') for name in names) for names in MODELS)
-    named = rows.filter(meta.str.contains('_model"|-model"')).select(chosen=chosen, rejected=rejected)
+    lead = pl.col("chosen_score").fill_nan(None) - pl.col("rejected_score").fill_nan(None)
+    won = pl.when(lead == 0).then(0.5).otherwise(1.0)
+    named = rows.filter(meta.str.contains('_model"|-model"')).select(chosen=chosen, rejected=rejected, won=won)
     named = named.filter(pl.col("chosen").is_not_null(), pl.col("rejected").is_not_null())
-    sides = [named.select(model=pl.col(side), wins=pl.lit(won)) for side, won in (("chosen", 1.0), ("rejected", 0.0))]
+    shares = {"chosen": pl.col("won"), "rejected": 1 - pl.col("won")}
+    sides = [named.select(model=pl.col(side), wins=share) for side, share in shares.items()]
     return pl.concat(sides).group_by("model").agg(answers=pl.len(), compared=pl.len(), wins=pl.col("wins").sum())

@@ -259,9 +259,9 @@ def test_the_models_that_win(build_named: Named, kind: str) -> None:
                 count(wrote[row["prompt"][0]["content"], row[side][0]["content"]], won)
             continue
         if kind != "rated":
-            meta = json.loads(row["meta"])
-            count(meta["chosen_model"], 1.0)
-            count(meta["rejected_model"], 0.0)
+            meta, tie = json.loads(row["meta"]), row["chosen_score"] == row["rejected_score"]
+            count(meta["chosen_model"], 0.5 if tie else 1.0)
+            count(meta["rejected_model"], 0.5 if tie else 0.0)
             continue
         scored = [(each["model"], each["scores"][0]["value"]) for each in row["completions"]]
         for (one, mine), (other, its) in combinations(scored, 2):
