@@ -327,9 +327,13 @@ def pattern_hits(seen: Visible, regular: PatternFile, base: int) -> PhraseHits:
     texts = pl.Series(strings(seen.text.data, seen.text.offsets).take(pa.array(seen.index)), dtype=pl.String)
     near = texts.str.contains(regular.needs).fill_null(value=False).arg_true().to_numpy().astype(np.int32)
     texts, found = texts.gather(near), [np.zeros((4, 0), np.int32)]
-    for number, pattern in enumerate(regular.patterns):
-        begin = texts.str.find(pattern)
+    begins = texts.to_frame("text").select(  # one query: 16 of them take 25 ms even on few texts
+        pl.col("text").str.find(pattern).alias(pattern) for pattern in regular.patterns
+    )
+    for number, (pattern, begin) in enumerate(zip(regular.patterns, begins, strict=True)):
         hit = begin.is_not_null().arg_true()
+        if hit.is_empty():
+            continue
         start = begin.gather(hit).to_numpy().astype(np.int32)
         length = texts.gather(hit).str.extract(f"({pattern})").str.len_bytes().to_numpy().astype(np.int32)
         place = near[hit.to_numpy()]

@@ -249,6 +249,7 @@ def _classes(used: list[int], *, loose: bool) -> Bytes:
     return table
 
 
+@functools.cache
 def _bytes(symbol: int) -> frozenset[int]:
     """Return the bytes with which a symbol may begin in a text."""
     if symbol < 0:
