@@ -28,6 +28,8 @@ from curate.steps.pairs.binarize import max_min
 from curate.steps.refusals.refusals import refusals
 from tests.support.build_data import chat, hashes, write_lines
 
+pytestmark = pytest.mark.usefixtures("no_page")
+
 REFUSAL: Final = "As an AI language model, I cannot."
 STEPS: Final = (refusals(), truecase(), shape(max_turns=6))
 

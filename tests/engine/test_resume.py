@@ -24,6 +24,8 @@ from curate.steps.pairs.binarize import binarize
 from tests.support.build_data import hashes, write_lines
 from tests.support.rated_data import asks, pair
 
+pytestmark = pytest.mark.usefixtures("no_page")
+
 BLOCK: Final = 6_000
 
 OFFSETS: Final[dict[str, Callable[[int], int]]] = {

@@ -55,6 +55,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return rows_shape_sees(monkeypatch)
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("name", of_kind(Filter))
 def test_a_moved_bound(name: str, tmp_path: Path) -> None:
     step, given = step_of(name), sources(KIND.get(name, "conversation"), 60)
@@ -88,6 +89,7 @@ MOVED: Final[dict[str, tuple[Step, Step]]] = {
 }
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("name", MOVED)
 def test_a_moved_setting(name: str, tmp_path: Path) -> None:
     """A limit set by its own argument, up and down; the evidence of rows outside of it is as from nothing."""
@@ -227,6 +229,7 @@ SHAPE: Final = c.shape(min_words=17, unanswered=True)
 EARLY: Final = (c.truecase(), SHAPE, c.exact_dedup("prompt"), c.decontaminate(EVALS, ngram=3))
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize(
     ("later", "signed"),
     [
@@ -254,6 +257,7 @@ def test_groups_decide_again_where_other_rows_reach_them(
     assert hashes(again) == hashes(made(tmp_path / "nothing", given, later))
 
 
+@pytest.mark.usefixtures("no_page")
 @pytest.mark.parametrize("change", ["order", "row", "source", "seed", "protect", "tables"])
 def test_groups_decide_again_on_other_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     rows, path = [*near(60), *near(20)], tmp_path / "rows.jsonl"

@@ -21,6 +21,8 @@ from curate.rows.schema import BODIES, Kind
 from curate.steps.base import Bound, Filter, Group, Step
 from tests.laws.test_steps import EVALS, WORDS, of, of_kind, step_of
 
+pytestmark = pytest.mark.usefixtures("no_page")
+
 SAYS: Final = ("fate", "step", "reason", "score", "bound", "copies", "split")
 ROLES: Final = ("user", "assistant")
 KIND: Final[dict[str, Kind]] = {

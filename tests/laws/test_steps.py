@@ -26,6 +26,7 @@ from curate.rows.schema import BODIES, Kind
 from curate.steps.base import Edit, Filter, Group, Pairing, Step
 from curate.steps.refusals.phrase_files import Preset
 from curate.steps.refusals.refusals import Refusals
+from tests.support.examples import part_of_examples
 
 DEMO: Final = Path(__file__).parents[2] / "mixtures" / "demo" / "evals.jsonl"
 EVALS: Final = c.evals.files(DEMO, question="question", answer="answer", id="id", name="pellow")
@@ -187,6 +188,7 @@ def of(kind: type[Step], name: str) -> Any:  # noqa: ANN401  whatever law asks f
 
 
 @pytest.mark.parametrize("name", NAMES)
+@part_of_examples(0.4)  # of up to 7 rows each
 @given(body=BATCHES, size=st.integers(1, 4), chance=st.randoms(use_true_random=False))
 def test_a_row_is_judged_by_itself(name: str, body: pa.RecordBatch, size: int, chance: random.Random) -> None:
     step, body = step_of(name), rated(name, body)
@@ -202,6 +204,7 @@ def rated(name: str, body: pa.RecordBatch) -> pa.RecordBatch:
 
 
 @pytest.mark.parametrize("name", of_kind(Group))
+@part_of_examples(0.4)  # of up to 7 rows each
 @given(body=BATCHES, size=st.integers(1, 4), chance=st.randoms(use_true_random=False))
 def test_a_group_decides_over_rows_not_over_batches(
     name: str, body: pa.RecordBatch, size: int, chance: random.Random
@@ -211,18 +214,21 @@ def test_a_group_decides_over_rows_not_over_batches(
 
 
 @pytest.mark.parametrize("name", NAMES)
+@part_of_examples(0.4)  # of up to 7 rows each
 @given(body=BATCHES)
 def test_filters_never_edit_and_edits_never_drop(name: str, body: pa.RecordBatch) -> None:
     testing.edits_or_drops(step_of(name), rated(name, body))
 
 
 @pytest.mark.parametrize("name", of_kind(Edit))
+@part_of_examples(0.4)  # of up to 7 rows each
 @given(body=BATCHES)
 def test_an_edit_finds_nothing_left_to_do(name: str, body: pa.RecordBatch) -> None:
     testing.nothing_left_to_edit(of(Edit, name), body)
 
 
 @pytest.mark.parametrize("name", of_kind(Filter))
+@part_of_examples(0.4)  # of up to 7 rows each
 @given(body=BATCHES)
 def test_evidence_is_where_it_says_and_counts_for_its_row(name: str, body: pa.RecordBatch) -> None:
     step = of(Filter, name)

@@ -22,6 +22,7 @@ from curate.steps.base import Pairing
 from tests.laws.test_steps import STEPS
 from tests.support.bank import CALLS, MAKE, Row, some_rows
 from tests.support.chat_layouts import CHATS
+from tests.support.examples import part_of_examples
 from tests.support.judged_layouts import JUDGED
 from tests.support.layout_build import (
     FOLDER,
@@ -124,6 +125,7 @@ def test_sets_of_three_parts_come_out_or_are_named_and_counted(name: str, tmp_pa
     check_exports(build, tmp_path)
 
 
+@part_of_examples(0.3)  # each is built, and exported 14 times
 @given(data=st.data())
 def test_any_few_rows_come_out_or_are_named_and_counted(data: st.DataObject) -> None:
     layout = LAYOUTS[data.draw(st.sampled_from([*LAYOUTS]))]

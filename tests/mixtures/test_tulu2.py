@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any, Final
 
@@ -260,7 +261,12 @@ def test_an_installed_wheel_builds_it_from_an_empty_folder(tmp_path: Path) -> No
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, root)
     (wheel,) = tmp_path.glob("curate-*.whl")
     run(sys.executable, "-m", "venv", tmp_path / "venv")
-    run(scripts / "pip", "install", "--quiet", f"{wheel}[datasets]")
+    run(scripts / "pip", "install", "--quiet", "--no-deps", wheel)
+    # What it needs is in this environment already, which pip made from the same names.
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (site / "needs.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    where = run(scripts / "python", "-c", "import curate; print(curate.__file__)")
+    assert Path(where.strip()).is_relative_to(site), "the wheel, and not this checkout"
     pinned = repository({}, revisions={PINNED: MIXTURE.files})
     with serving({"allenai/tulu-v2-sft-mixture": pinned}) as hub:
         env = hub.environment(tmp_path / "hf", HF_HUB_OFFLINE="0", COLUMNS="200")

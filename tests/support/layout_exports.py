@@ -53,7 +53,7 @@ def rows_of(build: Build) -> dict[str, Row]:
 def check_export(build: Build, rows: Mapping[str, Row], to: str, out: Path, **how: tuple[str, ...]) -> None:
     """Export a build, leave out the rows of what stops it, and hold the files to the rows and the choices."""
     edited = {name: changed(row, **how) for name, row in rows.items()}
-    stops = stopped(build, to, out, how)
+    made, stops = tried(build, to, out, how)
     for part, (count, first) in stops.items():
         # What is done to reasoning is judged by the reasoning that there was.
         before = part in {"think_tags", "reasoning_only"} and "reasoning" in (
@@ -66,23 +66,22 @@ def check_export(build: Build, rows: Mapping[str, Row], to: str, out: Path, **ho
     drops = [*stops]
     for part in drops:
         assert TARGETS[to].kinds[build.kind].cannot.get(part) or how, "the trainer says why"
-    made = build.export(to, out, drop_rows_with=drops, **how)  # type: ignore[arg-type]
+    if made is None:
+        made = build.export(to, out, drop_rows_with=drops, **how)  # type: ignore[arg-type]
     check_files(made, rows, edited, to, build.kind, drops, how)
 
 
-def stopped(build: Build, to: str, out: Path, how: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[int, list[str]]]:
-    """Return the parts that stop an export, each with the number of its rows and those that are named."""
+def tried(
+    build: Build, to: str, out: Path, how: Mapping[str, tuple[str, ...]]
+) -> tuple[Export | None, dict[str, tuple[int, list[str]]]]:
+    """Return an export, or the parts that stop it, each with the number of its rows and those that are named."""
     try:
-        build.export(to, out, **how)  # type: ignore[arg-type]
+        return build.export(to, out, **how), {}  # type: ignore[arg-type]
     except ExportError as error:
         assert not out.exists()
         found = {part: (int(count.replace(",", "")), first) for part, count, first in STOP.findall(str(error))}
         assert found
-        return {part: (count, first.removesuffix(", ...").split(", ")) for part, (count, first) in found.items()}
-    for path in sorted(out.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    out.rmdir()
-    return {}
+        return None, {part: (count, first.removesuffix(", ...").split(", ")) for part, (count, first) in found.items()}
 
 
 def changed(row: Row, without: Sequence[str] = (), flatten: Sequence[str] = ()) -> Row:

@@ -184,9 +184,12 @@ class Object(dict[str, Any]):
         self.pairs = pairs
 
 
+DECODER: Final = json.JSONDecoder(parse_float=Number, parse_int=Number, object_pairs_hook=Object)
+
+
 def decoded(text: str) -> Any:  # noqa: ANN401  any JSON value
     """Return JSON with numbers as spelled and objects that know their pairs."""
-    return json.loads(text, parse_float=Number, parse_int=Number, object_pairs_hook=Object)
+    return DECODER.decode(text)
 
 
 def exact(value: Any) -> Any:  # noqa: ANN401  any JSON value
