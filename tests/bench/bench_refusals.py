@@ -27,6 +27,7 @@ THREADS = 2
 BATCH = 16_000_000
 STEPS: dict[str, Filter] = {
     **{preset: refusals(preset) for preset in PRESETS},
+    "default, no model": refusals(model=None),
     "default, no moralising": refusals(families=[each for each in PRESETS["default"].families if each != "moralising"]),
     "default, keep_safety": refusals(keep_safety=True),
 }

@@ -79,7 +79,8 @@ def cut_refusals(
 
     An exchange is a user turn and everything up to the next one; what is kept ends with an assistant turn. A dialogue
     that refuses in its first exchange is left as it is: put the filter `refusals` after this step to drop it. Only
-    conversation rows are cut. Empty and null turns have no hit.
+    conversation rows are cut. Empty and null turns have no hit. `moralising` is its points, as with
+    `refusals(model=None)`.
 
     Args:
         preset: As for `refusals`.

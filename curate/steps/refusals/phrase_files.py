@@ -203,15 +203,17 @@ def moralising_file() -> tuple[PointGroup, ...]:
 
 
 @lru_cache(maxsize=16)
-def compiled(preset: Preset, families: tuple[str, ...], phrases: tuple[str, ...]) -> PhraseSearch:
-    """Compile the phrases of these families; the result is cached."""
+def compiled(
+    preset: Preset, families: tuple[str, ...], phrases: tuple[str, ...], *, points: bool = True
+) -> PhraseSearch:
+    """Compile the phrases of these families, those of moralising only for `points`; the result is cached."""
     chosen = PRESETS[preset]
     rules = {
         place: plain_rules(phrases) if family == EXTRA else rule_file(chosen.families[family])
         for place, family in enumerate(families)
         if family != MORALISING and not (chosen.regular and family != EXTRA)
     }
-    moralising = families.index(MORALISING) if MORALISING in families else -1
+    moralising = families.index(MORALISING) if points and MORALISING in families else -1
     search = compile_rules(rules, len(families), moralising, words=chosen.words, loose=chosen.loose)
     if not chosen.regular or families[0] == EXTRA:
         return search

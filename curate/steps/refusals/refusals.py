@@ -20,6 +20,7 @@ from curate.errors import MixtureError, check_number
 from curate.rows.segments import SIDES, On, Segments, check_on
 from curate.steps._evidence import sort_and_trim
 from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Bound, Filter, Group, GroupKeys, KeyLists, Resolved, Scores
+from curate.steps.refusals._answer_model import MORALISES, ShippedModel, shipped
 from curate.steps.refusals._classifier import MODEL, SURE, Judge, judge_of
 from curate.steps.refusals._detect import KEPT, REQUEST_HARM, KeepSafety, RefusalSettings, check_harmful
 from curate.steps.refusals.phrase_files import MORALISING, PRESETS, Preset, Where, check_families
@@ -31,19 +32,22 @@ class Refusals(RefusalSettings, Filter):
     """Drops rows with refusal phrases; see `refusals`. `families` are in the order in which they name the reason."""
 
     def bounds(self) -> tuple[Bound, ...]:
-        """Return the limits: any phrase hit drops a row, and so does moralising unless a model replaces it.
+        """Return the limits: any phrase hit drops a row, and so does moralising unless a user's model replaces it.
 
         The first matching family is the reason. Refusals of harmful requests have a reason of their own, without limit.
         """
-        below = math.nextafter(SURE, 0)
-        limits = {MORALISING: None if self.model else LIMIT - 1, MODEL: below, KEPT: None}
+        moralising: float | None = LIMIT - 1 if self.model is None else None
+        if isinstance(self.model, ShippedModel):
+            moralising = math.nextafter(MORALISES, 0)
+        limits = {MORALISING: moralising, MODEL: math.nextafter(SURE, 0), KEPT: None}
         return tuple(Bound(reason, reason, at_most=limits.get(reason, 0)) for reason in self.reasons)
 
     def score(self, segments: Segments) -> Scores:
         """Count the hits of each family in each row; the evidence lists the first eight of each.
 
-        The score of `moralising` is the points of the row's worst answer, that of `model` the highest probability of a
-        refusal. With `keep_safety`, hits in refusals of harmful requests count as `kept_safety` alone.
+        The score of `moralising` is the probability or the points of the row's worst answer, that of `model` the
+        highest probability of a refusal. With `keep_safety`, hits in refusals of harmful requests count as
+        `kept_safety` alone.
         """
         detected = self.detect(segments)
         width = len(self.reasons)
@@ -52,13 +56,16 @@ class Refusals(RefusalSettings, Filter):
         scores: dict[str, NDArray[np.float64] | NDArray[np.int32]] = {}
         scores.update((name, counts[:, place].copy()) for place, name in enumerate(self.reasons))
         if MORALISING in self.families:
-            scores[MORALISING] = detected.points
-        if self.model:
+            scores[MORALISING] = detected.moralising
+        if self.judge:
             scores[MODEL] = detected.probability
         if isinstance(self.keep_safety, Judge):
             scores[REQUEST_HARM] = detected.request_harm
         return Scores(scores, sort_and_trim([detected.hits.evidence(self.matches)]))
 
+
+SHIPPED: Final = "shipped"
+"""The argument `model` for the one that comes with the package."""
 
 COLUMNS: Final = ("side", "turn", "start", "end", "phrase")
 
@@ -79,7 +86,7 @@ class RefusalShare(RefusalSettings, Group):
         reason = np.full(segments.rows, -1, np.int16)
         reason[rows] = hits.reason[first]
         score = np.bincount(hits.row[reason[hits.row] == hits.reason], minlength=segments.rows).astype(np.float64)
-        for name, own in ((MORALISING, detected.points), (MODEL, detected.probability)):
+        for name, own in ((MORALISING, detected.moralising), (MODEL, detected.probability)):
             if name in self.reasons:
                 score = np.where(reason == self.reasons.index(name), own, score)
         columns: dict[str, NDArray[np.generic]] = {"reason": reason, "score": score}
@@ -133,7 +140,7 @@ def refusals(
     where: Where = "anywhere",
     phrases: tuple[str, ...] | list[str] = (),
     keep_safety: KeepSafety = False,
-    model: str | os.PathLike[str] | None = None,
+    model: str | os.PathLike[str] | None = SHIPPED,
     max_share: float | None = None,
     allow_large_drop: bool = False,
 ) -> Refusals | RefusalShare:
@@ -154,8 +161,8 @@ def refusals(
             regular expressions for providers in assistant turns; "olmo3_dates", one for cut-off dates in any role. A
             hit of theirs is the first match in a turn.
         families: Some of the preset's, default all: `self_reference`, `no_feelings`, `knowledge_cutoff`, `cannot_help`,
-            `moralising`, `provider`. The score of `moralising` is points of weak phrases ("it is never acceptable to");
-            from 86 on the row is dropped, because it moralises in place of an answer.
+            `moralising`, `provider`. `moralising` is what moralises in place of an answer ("It is never acceptable to
+            ..."); see `model`.
         on: The segments to read. Default: the preset's own.
         where: "anywhere", "opening" (the hit starts in the first 100 characters of a turn), or "first_turn" (the first
             assistant turn of each side of a row; every completion).
@@ -164,11 +171,14 @@ def refusals(
             phrases/harmful.txt (True) or of your own list, or the model at this path, one of
             `train_classifier(harmful, harmless, on="prompt")`, gives it a probability of one half or more (score
             `request_harm`). Its hits count only under the score and reason `kept_safety`, which drops nothing.
-        model: The path of a second opinion, a model of `train_classifier(refusing, answering, opening=400, refit=True,
-            lr=1.0, epochs=25)`, with thousands of plain answers in `answering`; with `on="all"` it reads the request
-            too, which helps with false premises, but then its topic counts. It judges four openings of each answer,
-            200 to 500 characters, and averages the log odds; a row's highest probability is the score `model`, and
-            from 0.75 on the row is dropped as `model`. It replaces `moralising`, whose points are still scored.
+        model: "shipped", a small model that comes with the package: it reads each answer, up to 1,000 bytes, and its
+            request; its highest probability in a row is the score `moralising`, from 0.5 on the row is dropped, and the
+            evidence has the sentences that weigh most. See its card, curate/steps/refusals/model/README.md. None: the
+            score is points of weak phrases, and from 86 on the row is dropped. Or the path of a second opinion, a model
+            of `train_classifier(refusing, answering, opening=400, refit=True, lr=1.0, epochs=25)`, with thousands of
+            plain answers in `answering`; with `on="all"` it reads the request too, which helps with false premises, but
+            then its topic counts. It averages the log odds of four openings of each answer, 200 to 500 characters; a
+            row's highest probability is the score `model`, and from 0.75 on the row is dropped as `model`.
         max_share: Keep this share, 0 to 1, of all refusals: those of lowest rank, a keyed hash of the id, so that input
             order does not matter. Those that `keep_safety` keeps count towards it; protected rows do not count. The
             step is then a Group, which waits for every row.
@@ -188,19 +198,27 @@ def refusals(
 
     References:
         arXiv:2310.16944 (Zephyr), 2311.10702 (Tulu 2), 2411.15124 (Tulu 3), 2308.01263 (XSTest, on whose labels the
-        points of moralising were fitted); the files name the rest.
+        model and the points of moralising were fitted); the files name the rest.
     """
+    chosen = check_families(preset, None if families is None else tuple(families), tuple(phrases), where)
     step = Refusals(
         preset=preset,
-        families=check_families(preset, None if families is None else tuple(families), tuple(phrases), where),
+        families=chosen,
         on=_check_read(preset, on, where),
         where=where,
         phrases=tuple(phrases),
         keep_safety=check_harmful(keep_safety),
-        model=None if model is None else judge_of(model, "model"),
+        model=_check_model(model, chosen),
         allow_large_drop=allow_large_drop,
     )
     return step if max_share is None else _shared(step, max_share)
+
+
+def _check_model(model: str | os.PathLike[str] | None, families: tuple[str, ...]) -> Judge | ShippedModel | None:
+    """Return the model; the package's own is for the family `moralising` alone."""
+    if model == SHIPPED:
+        return shipped().model if MORALISING in families else None
+    return None if model is None else judge_of(model, "model")
 
 
 def _shared(step: Refusals, max_share: float) -> RefusalShare:

@@ -100,7 +100,7 @@ def test_phrases_of_the_user() -> None:
 
 
 def test_off_it_reads_and_scores_as_before() -> None:
-    assert refusals().reads == "response"
+    assert refusals(model=None).reads == "response"
     assert refusals(keep_safety=True).reads == "all"
     assert "kept_safety" not in [bound.reason for bound in refusals().bounds()]
     bound = refusals(keep_safety=True).bounds()[-1]

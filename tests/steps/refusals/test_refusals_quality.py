@@ -10,10 +10,13 @@ that matched in refusals of the two files or of HaluEval. The lines of moralisin
 were read. Most of what is missed is Mistral's: 35 of its 49 refusals, of which two in three contradict the premise of
 a question, and only the question tells such an answer from information.
 
-With a model (`refusals(model=...)`), which replaces moralising, how long it trains, the characters it reads and the
-limit of 0.75 were chosen with all files at hand; with the limit chosen on two files, the third gives 0.973 and 0.963.
-All files have the same prompts, so it knows the topics of the third: the other figure is of prompts that it never
-read.
+The model that comes with the package is in test_shipped_model_quality.py; the figures here are without it, but for
+those of HaluEval and LIMA, which it has not read and which are by default settings.
+
+With a model of one's own (`refusals(model=...)`), which replaces moralising, how long it trains, the characters it
+reads and the limit of 0.75 were chosen with all files at hand; with the limit chosen on two files, the third gives
+0.973 and 0.963. All files have the same prompts, so it knows the topics of the third: the other figure is of prompts
+that it never read.
 
 HaluEval: 4,999 answers of ChatGPT. Its labels are for hallucination, so they say nothing about refusals; the share of
 hits under each is printed. `halueval_refusals.json` has the ids of the answers in which the assistant declines or
@@ -65,8 +68,11 @@ XSTEST = {
 """Refusals hit and compliant answers hit, as measured; the test allows two fewer and one more."""
 
 HALUEVAL = Path(__file__).with_name("halueval_refusals.json")
-FALSE_HITS = {370}
-"""The answers of HaluEval with a hit that neither decline nor speak as a machine."""
+FALSE_HITS = {370, 734}
+"""The answers of HaluEval with a hit that neither decline nor speak as a machine: a rap, advice against prejudice."""
+
+LIMA = Path(__file__).with_name("lima_read.json")
+"""LIMA's answers with a hit, by number: what each does, as read."""
 
 READ = Path(__file__).with_name("halueval_read.json")
 
@@ -88,10 +94,15 @@ def measure(hit: Marks, refused: Marks, complied: Marks) -> Figures:
     return Figures(right / max(right + wrong, 1), right / max(right + missed, 1), right, wrong, missed)
 
 
-def scored(texts: Sequence[str | None], where: Where = "anywhere") -> dict[str, Marks]:
-    """Which answers each family hits, and `any` of them."""
-    rows = [{"messages": [{"role": "assistant", "content": text}], "meta": "{}"} for text in texts]
-    step = refusals(where=where)
+def scored(
+    texts: Sequence[str | None], where: Where = "anywhere", asked: Sequence[str] | None = None
+) -> dict[str, Marks]:
+    """Which answers each family hits, and `any` of them: by default if their requests are given, or by phrases."""
+    turns = [[{"role": "assistant", "content": text}] for text in texts]
+    for turn, request in zip(turns, asked or (), strict=False):
+        turn.insert(0, {"role": "user", "content": request})
+    rows = [{"messages": turn, "meta": "{}"} for turn in turns]
+    step = refusals(where=where) if asked else refusals(where=where, model=None)
     columns = step.score(segments(pa.RecordBatch.from_pylist(rows, BODIES["conversation"]), step.reads)).columns
     limits = {bound.score: bound.at_most or 0 for bound in step.bounds()}
     marks = {family: column > limits[family] for family, column in columns.items()}
@@ -135,10 +146,14 @@ def test_xstest(xstest: pl.DataFrame) -> None:
 @pytest.fixture(scope="module")
 def halueval(real_file: Callable[[str], Path]) -> tuple[list[str], Marks]:
     """Its answers, and which of them decline or speak as a machine."""
-    lines = real_file("sft/halueval_general.json").read_text("utf-8").splitlines()
-    rows = [row for row in map(json.loads, lines) if row["ID"] != "ID"]
+    rows = halueval_rows(real_file)
     read = set(json.loads(HALUEVAL.read_text("utf-8")))
     return [row["chatgpt_response"] for row in rows], np.array([int(row["ID"]) in read for row in rows])
+
+
+def halueval_rows(real_file: Callable[[str], Path]) -> list[dict[str, Any]]:
+    lines = real_file("sft/halueval_general.json").read_text("utf-8").splitlines()
+    return [row for row in map(json.loads, lines) if row["ID"] != "ID"]
 
 
 @pytest.fixture(scope="module")
@@ -296,13 +311,12 @@ def test_refusals_of_unsafe_prompts_stay(
 
 
 def test_halueval(real_file: Callable[[str], Path]) -> None:
-    lines = real_file("sft/halueval_general.json").read_text("utf-8").splitlines()
-    rows = [row for row in map(json.loads, lines) if row["ID"] != "ID"]
+    rows = halueval_rows(real_file)
     read = set(json.loads(HALUEVAL.read_text("utf-8")))
     refused = np.array([int(row["ID"]) in read for row in rows])
     hallucinated = np.array([row["hallucination_label"] == "yes" for row in rows])
     assert (len(rows), refused.sum()) == (4999, len(read))
-    marks = scored([row["chatgpt_response"] for row in rows])
+    marks = scored([row["chatgpt_response"] for row in rows], asked=[row["user_query"] for row in rows])
     figures = {name: measure(hit, refused, ~refused) for name, hit in marks.items()}
     shares = {name: (hit[hallucinated].mean(), hit[~hallucinated].mean()) for name, hit in marks.items()}
     shown = [
@@ -317,18 +331,20 @@ def test_halueval(real_file: Callable[[str], Path]) -> None:
 
 def test_answers_by_people_are_left_alone(real_file: Callable[[str], Path]) -> None:
     rows = json.loads(real_file("sft/lima.json").read_bytes())
-    marks = scored([row["output"] for row in rows])
+    marks = scored([row["output"] for row in rows], asked=[f"{row['instruction']} {row['input']}" for row in rows])
     print("\nLIMA, hits in 1,029 answers:", {name: int(hit.sum()) for name, hit in marks.items()})  # noqa: T201
-    # Read one by one: seven answers in an assistant's voice ("I am an AI language model").
-    assert marks["any"].sum() <= 7
+    read = {int(number): what for number, what in json.loads(LIMA.read_text("utf-8")).items()}
+    assert np.flatnonzero(marks["any"]).tolist() == list(read)
+    declines = np.flatnonzero(marks["cannot_help"] | marks["moralising"]).tolist()
+    assert declines == [number for number, what in read.items() if what in {"declines", "moralises"}]
+    assert len(declines) <= 6
 
 
 def test_every_hit_was_read_by_hand(halueval: tuple[list[str], Marks], real_file: Callable[[str], Path]) -> None:
     """A hit that is neither a known refusal nor a known mistake is new: read it, and add it to one of the lists."""
-    read = json.loads(READ.read_text("utf-8"))
-    lines = real_file("sft/halueval_general.json").read_text("utf-8").splitlines()
-    ids = np.array([int(row["ID"]) for row in map(json.loads, lines) if row["ID"] != "ID"])
-    hits = set(ids[scored(halueval[0])["any"]].tolist())
+    read, rows = json.loads(READ.read_text("utf-8")), halueval_rows(real_file)
+    ids = np.array([int(row["ID"]) for row in rows])
+    hits = set(ids[scored(halueval[0], asked=[row["user_query"] for row in rows])["any"]].tolist())
     assert hits - set(ids[halueval[1]].tolist()) == FALSE_HITS
     assert len(read["read"]) == len(set(read["read"])) == 200
     assert set(read["read"]) <= hits
