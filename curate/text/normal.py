@@ -17,7 +17,6 @@ Python (14.0 in 3.11), Polars its own, newer one: only characters unassigned in 
 
 from __future__ import annotations
 
-import functools
 import unicodedata
 from typing import Final, NamedTuple
 
@@ -28,6 +27,7 @@ import pyarrow as pa
 from curate.kernels.buffers import Bytes, Flags, Int32s, Int64s, Text, UInt64s, frozen, strings, view
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hashing import Hashes, hash_bytes, hash_strings
+from curate.kernels.load_once import load_once
 from curate.kernels.utf8 import CHARACTERS, POINTS, code_point, is_blank
 from curate.kernels.vector import WIDTH, lower32, trailing, within32
 from curate.text.invisible import PATTERN, invisible
@@ -291,7 +291,7 @@ def _blank(data: Bytes, offsets: Int32s, index: Int32s, table: Int32s, extra: By
     return answer
 
 
-@functools.cache
+@load_once(1)
 def tables() -> NormalTables:
     """Return the tables, built from `str.casefold` and `unicodedata` on the first call (a tenth of a second)."""
     normal = np.zeros(POINTS, np.int32)

@@ -12,7 +12,6 @@ know belongs to no word.
 
 from __future__ import annotations
 
-import functools
 import unicodedata
 from typing import Final
 
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 
 from curate.kernels.buffers import Bytes, Int32s, Text, frozen, strings
 from curate.kernels.compile import inline, kernel
+from curate.kernels.load_once import load_once
 from curate.kernels.utf8 import CHARACTERS, POINTS, code_point
 from curate.kernels.vector import WIDTH, ones, trailing, within32
 from curate.text.invisible import invisible
@@ -146,7 +146,7 @@ def _read_run(data: Bytes, at: int, end: int, table: Bytes, state: int) -> tuple
     return at, state, words, further
 
 
-@functools.cache
+@load_once(1)
 def classes() -> Bytes:
     """Return the class of every code point, built on the first call (30 ms)."""
     table = np.zeros(POINTS, np.uint8)

@@ -16,7 +16,6 @@ Measured on one core, instructions and answers: English 840 MB/s, Chinese 240 MB
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, cast
 
@@ -27,6 +26,7 @@ from numba.extending import intrinsic
 from curate.kernels.buffers import Bytes, Flags, Int32s, Int64s, UInt64s, frozen
 from curate.kernels.compile import inline, kernel, load64
 from curate.kernels.hashing import mix
+from curate.kernels.load_once import load_once
 from curate.kernels.utf8 import code_point
 from curate.kernels.vector import WIDTH, ones, trailing, within32
 from curate.text.normal import UNSETTLED, tables
@@ -108,7 +108,7 @@ class FoundWords(NamedTuple):
     calm: Flags
 
 
-@functools.cache
+@load_once(2)
 def word_table(*, normal: bool = False) -> WordTable:
     """Return what characters become and what they are to words; if `normal`, they already are in normal form."""
     rewritten, _, extra = tables()

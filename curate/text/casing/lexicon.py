@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import unicodedata
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import Bytes, UInt64s, frozen
 from curate.kernels.compile import inline
 from curate.kernels.hash_table import key_slot, slots_of
+from curate.kernels.load_once import load_once
 from curate.kernels.utf8 import code_point
 
 PROTECTED: Final = 1
@@ -138,7 +138,7 @@ class CaseTables(NamedTuple):
     flags: NDArray[np.uint16]
 
 
-@functools.cache
+@load_once(1)
 def tables() -> CaseTables:
     """Return the tables, built on the first call (50 ms).
 
