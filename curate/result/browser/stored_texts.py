@@ -17,6 +17,9 @@ from curate.rows.schema import Kind
 AT_ONCE: Final = 4
 """Row groups that are read at the same time."""
 
+KEYS: Final = {"source": pl.String, "id": pl.String}
+"""What names a row of a build."""
+
 HELD: Final = 2**28
 """Bytes of rows that are held in memory, at most."""
 
@@ -76,7 +79,7 @@ def _read(build: BuildFolder, folder: str, keys: pl.DataFrame) -> Iterator[dict[
         named = list(dict.fromkeys(keys.select("source", "id").rows()))
         yield from (held.rows[name] for name in named if name in held.rows)
         rest = [name for name in named if name not in held.asked]
-        keys = pl.DataFrame(rest, schema={"source": pl.String, "id": pl.String}, orient="row")
+        keys = pl.DataFrame(rest, schema=KEYS, orient="row")
     for found in _frames(build, folder, keys):
         yield from found.to_dicts()
 

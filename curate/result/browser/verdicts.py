@@ -7,13 +7,11 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from curate.result.browser.stored_texts import each_text
+from curate.result.browser.stored_texts import KEYS, each_text
 from curate.result.browser.turns import Turn, turns_of
 from curate.result.folder import BuildFolder, named_rows
 from curate.result.reproduction import AGAINST
 from curate.rows.schema import Kind
-
-KEYS: Final = {"source": pl.String, "id": pl.String}
 
 SURVIVOR_CHARACTERS: Final = 500
 """A turn of a surviving duplicate is shown whole up to so many characters."""
