@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import pytest
+from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.sync_api import Browser, Page, sync_playwright
 
 WIDE, NARROW = (1280, 900), (390, 844)
@@ -44,6 +45,10 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+RULES: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+CHECK: Final = "async ([part, rules]) => (await axe.run(part, {runOnly: {type: 'tag', values: rules}})).violations"
+
+
 @dataclass
 class Opened:
     """A page that is open, what it asked for, and what the console said."""
@@ -52,6 +57,13 @@ class Opened:
     address: str
     requests: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+
+    def faults(self, part: str = "html") -> list[tuple[str, list[str]]]:
+        """Return the rules of axe-core that a part of the page breaks, each with the first elements that do."""
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE_FILE_PATH.read_text("utf-8"))
+        found: list[dict[str, Any]] = self.page.evaluate(CHECK, [part, RULES])
+        return [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in found]
 
     def go(self, fragment: str) -> None:
         """Open the page anew at a fragment, and wait for its rows."""
