@@ -30,6 +30,7 @@ ROOMS: Final = (
     "text.casing",
     "text.fasttext",
     "text.secrets",
+    "text.embeddings",
     "rows",
     "io.formats",
     "io.jsonl",
@@ -67,6 +68,7 @@ ROOMS: Final = (
 HEAVY: Final[dict[str, tuple[str, ...]]] = {
     "datasets": (),
     "pandas": (),
+    "safetensors": (),
     "tokenizers": (),
     "torch": (),
     "transformers": (),
@@ -79,6 +81,7 @@ ROW_ROOMS: Final = {"io", "evalsets", "testing"}
 """Rooms that look at rows one by one: raw data is parsed, eval items are read, laws compare rows."""
 ROW_LOOPS_ALLOWED: Final = {
     ("curate/rows/tokens.py", "to_pylist"),
+    ("curate/text/embeddings/pooling.py", "to_pylist"),
     ("curate/preflight/row_lengths.py", "to_pylist"),
     ("curate/export/json_rows.py", "to_pylist"),
     ("curate/steps/filters/_calls.py", "to_pylist"),

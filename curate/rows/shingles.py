@@ -56,7 +56,7 @@ def row_sets(segments: Segments, n: int, ignore: tuple[str, ...] = ()) -> Iterat
     """
     segments = leave_out(segments, ignore)
     ignored, every, at = _ignored(ignore, n), np.empty(_guess(segments), np.uint64), 0
-    for first, last in _slices(segments):
+    for first, last in row_slices(segments):
         found = []
         size = np.zeros(last - first + 1, np.int64)
         for part in segments.parts:
@@ -103,9 +103,9 @@ def _guess(segments: Segments) -> int:
     )
 
 
-def _slices(segments: Segments) -> Iterator[tuple[int, int]]:
-    """Cut the rows where each next `SLICE` bytes of text begins."""
-    size = np.zeros(segments.rows)
+def row_slices(segments: Segments, per_row: int = 0) -> Iterator[tuple[int, int]]:
+    """Cut the rows where each next `SLICE` bytes of text begins, a row being `per_row` bytes more than its text."""
+    size = np.full(segments.rows, float(per_row))
     for part in segments.parts:
         size += np.bincount(part.row, part.text.offsets[part.index + 1] - part.text.offsets[part.index], segments.rows)
     cuts = np.flatnonzero(np.diff(np.cumsum(size) // SLICE, prepend=0))
