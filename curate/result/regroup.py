@@ -29,9 +29,13 @@ from curate.steps.base import Group
 from curate.steps.decontaminate.decontaminate import Decontaminate
 from curate.steps.dedup.dedup import Dedup
 from curate.steps.dedup.exact_dedup import ExactDedup, ExcludePrompts
+from curate.steps.dedup.semantic_dedup import SemanticDedup
 
 ONE_BY_ONE: Final = (Decontaminate, ExcludePrompts)
 """Groups that decide on a row by what it says alone, once their totals are known."""
+
+ONE_OF_SEVERAL: Final = (Dedup, ExactDedup, SemanticDedup)
+"""Groups that keep one of several like rows, and drop a row only for one that is kept."""
 
 DROPS: Final = pl.Schema(
     {"row": pl.Int64, "reason": pl.String, "score": pl.Float64, "bound": pl.Float64, "match": pl.String}
@@ -76,7 +80,7 @@ class Verdicts:
         before = passing & ((rows.dropped_at < 0) | (rows.dropped_at >= at))
         dropped = (rows.dropped_at == at) & reached
         same = step.group == step.declared
-        if same and isinstance(step.group, Dedup | ExactDedup) and not (reached & ~before).any():
+        if same and isinstance(step.group, ONE_OF_SEVERAL) and not (reached & ~before).any():
             same = not self.repeats(dropped, before & ~reached).any()  # then every row that is kept stays so
         elif same:
             same = (reached == before).all()
@@ -104,10 +108,10 @@ class Verdicts:
         self, step: RecutStep, reached: NDArray[np.bool_], before: NDArray[np.bool_], dropped: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
         """Return the rows that cannot be decided from the ledger."""
-        if step.moved or not isinstance(step.group, Dedup | ExactDedup | Decontaminate | ExcludePrompts):
+        if step.moved or not isinstance(step.group, (*ONE_OF_SEVERAL, *ONE_BY_ONE)):
             return reached
         lost = self.repeats(dropped, before & ~reached)
-        return (reached & ~before) | (lost if isinstance(step.group, Dedup | ExactDedup) else False)
+        return (reached & ~before) | (lost if isinstance(step.group, ONE_OF_SEVERAL) else False)
 
     def repeats(self, dropped: NDArray[np.bool_], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which of the dropped rows repeat one of the rows `among`: it was kept in their place."""
@@ -135,7 +139,7 @@ class Verdicts:
         missing = need & ~text
         self.as_stored(dropped & ~need)
         drops = _resolved(rows, step, group, need & text)
-        if isinstance(group, Dedup | ExactDedup) and missing.any():
+        if isinstance(group, ONE_OF_SEVERAL) and missing.any():
             drops = self.with_missing(step, group, drops, dropped & text, missing, before & ~reached)
         which = drops["row"].to_numpy()
         self.place[which], self.stored[which] = step.place, False

@@ -27,6 +27,7 @@ from curate.steps.base import Edit, Filter, Group, Pairing, Step
 from curate.steps.refusals.phrase_files import Preset
 from curate.steps.refusals.refusals import Refusals
 from tests.support.examples import part_of_examples
+from tests.support.tiny_embeddings import tiny_embeddings
 
 DEMO: Final = Path(__file__).parents[2] / "mixtures" / "demo" / "evals.jsonl"
 EVALS: Final = c.evals.files(DEMO, question="question", answer="answer", id="id", name="pellow")
@@ -51,6 +52,12 @@ def excluded() -> Step:
     """Return `exclude_prompts_of` a build with one prompt."""
     chats = c.frame(pl.DataFrame({"prompt": ["Hello."], "completion": ["Hi."]}))
     return c.exclude_prompts_of(c.Mixture("old", [c.Source("old", chats)]).build(Path(FOLDER.name) / "old", quiet=True))
+
+
+def semantic() -> Step:
+    """Return `dedup` with vectors of the words that texts are made of."""
+    model = tiny_embeddings(Path(FOLDER.name) / "model", WORDS, dimensions=4).folder
+    return c.dedup("prompt", semantic=model, threshold=0.8, keep="longest")
 
 
 STEPS: Final[dict[str, Step]] = {
@@ -106,18 +113,22 @@ STEPS: Final[dict[str, Step]] = {
     "change parts": c.change(lambda texts: texts.str.replace_all("palm", "tree"), parts=("reasoning", "call")),
     "change": c.change(lambda texts: texts.str.strip_chars().str.replace_all("palm", "tree")),
 }
-MADE: Final[dict[str, Callable[[], Step]]] = {"quality": judged, "exclude_prompts_of": excluded}
-"""Steps that need a model or a build, made when they are first asked for."""
+MADE: Final[dict[str, tuple[Callable[[], Step], type[Step]]]] = {
+    "quality": (judged, Filter),
+    "exclude_prompts_of": (excluded, Group),
+    "dedup semantic": (semantic, Group),
+}
+"""Steps that need a model or a build, made when they are first asked for, and their kinds."""
 NAMES: Final = (*STEPS, *MADE)
 
 
 @cache
 def step_of(name: str) -> Step:
-    return STEPS[name] if name in STEPS else MADE[name]()
+    return STEPS[name] if name in STEPS else MADE[name][0]()
 
 
 def kind_of_step(name: str) -> type[Step]:
-    return type(step_of(name)) if name in STEPS else {"quality": Filter, "exclude_prompts_of": Group}[name]
+    return type(step_of(name)) if name in STEPS else MADE[name][1]
 
 
 def of_kind(kind: type[Step]) -> list[str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import ClassVar, Literal, TypeAlias, get_args
+from typing import ClassVar, Final, get_args, overload
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError
+from curate.errors import MixtureError, check_number
 from curate.io.inputs import Input, Stored, rows_of
 from curate.kernels.buffers import frozen
 from curate.rows.segments import On, Segments, TextPart, check_on, select
@@ -19,10 +20,17 @@ from curate.rows.shingles import COMPARED, Sets, joined, row_sets, set_hashes
 from curate.steps._settings import check_choice
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup._candidates import Candidates, nearest
+from curate.steps.dedup._keep import BY_LENGTH, Keep, check_scored
 from curate.steps.dedup.exact_dedup import by_priority, leaders, row_characters
+from curate.steps.dedup.semantic_dedup import SemanticDedup
+from curate.text.embeddings.static_model import load_static_model
 from curate.text.minhash import Bands, band_hashes, bands_for
 
-Keep: TypeAlias = Literal["first", "longest", "shortest", "best_score"]
+SIMILAR: Final = 0.8
+"""The threshold for n-grams, unless another is given."""
+
+SEMANTIC: Final = 0.95
+"""The threshold for vectors, unless another is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +43,7 @@ class Dedup(Group):
         Finding("duplicates", "Duplicates"),
         Finding("signatures", "Signatures"),
     )
-    threshold: float = 0.8
+    threshold: float = SIMILAR
     ngram: int = 5
     num_perm: int = 128
     keep: Keep = "first"
@@ -45,7 +53,7 @@ class Dedup(Group):
     @property
     def reads(self) -> On:
         """The compared text, or whole rows if their length decides."""
-        return "all" if self.keep in {"longest", "shortest"} else self.on
+        return "all" if self.keep in BY_LENGTH else self.on
 
     @property
     def reads_parts(self) -> frozenset[TextPart]:
@@ -83,7 +91,7 @@ class Dedup(Group):
                 column.append(values)
         offsets, lists = joined(made)
         signed = {name: np.concatenate(values) for name, values in columns.items()} | {"shingles": np.diff(offsets)}
-        if self.keep in {"longest", "shortest"}:
+        if self.keep in BY_LENGTH:
             signed["characters"] = row_characters(segments)
         return GroupKeys(signed, {"shingles": lists})
 
@@ -93,11 +101,7 @@ class Dedup(Group):
         Rows with equal sets share one decision, except protected ones. Raises `MixtureError` if `keep` is
         "best_score" and the rows have no scores.
         """
-        if self.keep == "best_score" and "best_score" not in keys.columns:
-            raise MixtureError(
-                f"{self.name}(keep='best_score') needs rows with scores: rated rows, or pairs with chosen_score; "
-                "these have none; choose keep='longest', 'shortest' or 'first'"
-            )
+        check_scored(self.name, self.keep, keys)
         order = by_priority(keys, self.keep)
         protect = keys["protect"].to_numpy()[order]
         leader = leaders(keys["set_high"].to_numpy()[order], keys["set_low"].to_numpy()[order])
@@ -116,17 +120,46 @@ class Dedup(Group):
         return Resolved(frame.with_columns(**decided).select(*DROP_COLUMNS).cast(DROP_COLUMNS).sort("row"))
 
 
+@overload
 def dedup(
     on: str | frozenset[str] | set[str] = "all",
     *,
-    threshold: float = 0.8,
+    threshold: float | None = None,
     ngram: int = 5,
     num_perm: int = 128,
     keep: Keep = "first",
     ignore: str | Sequence[str] = (),
     against: Stored | Sequence[Stored] = (),
+    semantic: None = None,
     allow_large_drop: bool = False,
-) -> Dedup:
+) -> Dedup: ...
+
+
+@overload
+def dedup(
+    on: str | frozenset[str] | set[str] = "all",
+    *,
+    threshold: float | None = None,
+    keep: Keep = "first",
+    ignore: str | Sequence[str] = (),
+    against: Stored | Sequence[Stored] = (),
+    semantic: str | os.PathLike[str],
+    allow_large_drop: bool = False,
+) -> SemanticDedup: ...
+
+
+def dedup(
+    on: str | frozenset[str] | set[str] = "all",
+    *,
+    threshold: float | None = None,
+    ngram: int = 5,
+    num_perm: int = 128,
+    keep: Keep = "first",
+    ignore: str | Sequence[str] = (),
+    against: Stored | Sequence[Stored] = (),
+    semantic: str | os.PathLike[str] | None = None,
+    allow_large_drop: bool = False,
+) -> Dedup | SemanticDedup:
     """Drop rows whose selected text is nearly the same as that of a row that is kept.
 
     A row is the set of the word n-grams of its segments, in normal form. N-grams do not cross segments; a segment of
@@ -140,15 +173,14 @@ def dedup(
     do not chain. Candidates come from MinHash signatures, cut into bands such that at least 99.5 % of the pairs at the
     threshold share one; each candidate is verified on the sets themselves.
 
-    Boilerplate shared by 100,000 rows stays linear: if more than 8 kept rows share a band, candidates come from the
-    rarest n-grams instead, at most 32 rows per n-gram and 512 per row (`curate.steps.dedup._verify_kernel`). Memory:
-    about 130 bytes per row, and the n-grams (8 bytes each) of 128 MB of candidates at a time, or of all rows that
-    candidates link to each other.
+    Boilerplate shared by 100,000 rows stays linear (`curate.steps.dedup._verify_kernel` says how). Memory: about 130
+    bytes per row, and the n-grams (8 bytes each) of 128 MB of candidates at a time, or of all rows that candidates link
+    to each other.
 
     Args:
         on: The text to compare: a scope such as "prompt" or "response", or a set of roles.
-        threshold: The similarity from which rows are duplicates, above 0 and up to 1 (equal sets only). At 0.8,
-            56 % of T0's templated prompts are kept.
+        threshold: The similarity from which rows are duplicates, above 0 and up to 1 (equal sets only). Default: 0.8,
+            at which 56 % of T0's templated prompts are kept; with `semantic` 0.95.
         ngram: Words per n-gram. 5 is usual.
         num_perm: Permutations of a signature. 128 are enough for 99.5 % of the pairs at 0.8; low thresholds need more.
         keep: The row to keep within a source: the "first" in a fixed random order of ids, the "longest" or "shortest"
@@ -160,6 +192,8 @@ def dedup(
             before, after, within or around a text. `{}` or `{instruction}` in it is what it is around. Where only part
             of it is, its n-grams do not count. A row with nothing else counts in full.
         against: Inputs, builds or build folders whose rows come before all others and are not part of this build.
+        semantic: The folder of a static embedding model. Rows are compared by vectors, in place of n-grams; see
+            `SemanticDedup` for what this finds, and what it mistakes for a duplicate.
         allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
 
     Returns:
@@ -167,8 +201,8 @@ def dedup(
 
     Raises:
         MixtureError: `on` or `keep` is unknown, `threshold` is outside (0, 1] or too low for `num_perm`, `ngram` is
-            below 1, or `num_perm` is below 2.
-        SourceNotFoundError: A folder in `against` contains no build.
+            below 1, `num_perm` is below 2, or one of these two is given with `semantic`.
+        SourceNotFoundError: A folder in `against` contains no build, or that of `semantic` no model.
 
     Example:
         >>> dedup("prompt", threshold=0.8).bands
@@ -178,17 +212,27 @@ def dedup(
         Broder, "On the resemblance and containment of documents" (1997); datasketch for the signatures.
     """
     check_choice(f"dedup(keep={keep!r})", keep, get_args(Keep))
+    others = against if isinstance(against, Sequence) and not isinstance(against, str) else [against]
+    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    inputs = tuple(rows_of(each, "dedup(against=") for each in others)
+    if semantic is not None:
+        limit, folder = _semantic_threshold(threshold, ngram, num_perm), os.fspath(semantic)
+        load_static_model(folder)
+        step = SemanticDedup(
+            semantic=folder, on=check_on(on), threshold=limit, keep=keep, ignore=ignored, others=inputs
+        )
+        return replace(step, allow_large_drop=allow_large_drop)
     if ngram < 1:
         raise MixtureError(f"dedup(ngram={ngram!r}): an n-gram has one word or more; 5 is usual")
-    bands_for(threshold, num_perm)
-    others = against if isinstance(against, Sequence) and not isinstance(against, str) else [against]
-    return Dedup(
-        on=check_on(on),
-        threshold=float(threshold),
-        ngram=ngram,
-        num_perm=num_perm,
-        keep=keep,
-        ignore=(ignore,) if isinstance(ignore, str) else tuple(ignore),
-        others=tuple(rows_of(each, "dedup(against=") for each in others),
-        allow_large_drop=allow_large_drop,
-    )
+    limit = SIMILAR if threshold is None else threshold
+    bands_for(limit, num_perm)
+    sets = Dedup(on=check_on(on), threshold=float(limit), ngram=ngram, num_perm=num_perm, keep=keep, ignore=ignored)
+    return replace(sets, others=inputs, allow_large_drop=allow_large_drop)
+
+
+def _semantic_threshold(threshold: float | None, ngram: int, num_perm: int) -> float:
+    """Return the threshold for vectors; raises `MixtureError` for settings of n-grams, which are not compared."""
+    if (ngram, num_perm) != (Dedup.ngram, Dedup.num_perm):
+        raise MixtureError("dedup(semantic=...) compares no n-grams: leave out ngram and num_perm")
+    limit = SEMANTIC if threshold is None else threshold
+    return check_number(f"dedup(threshold={limit!r}, semantic=...)", limit, above=0, most=1)

@@ -22,8 +22,9 @@ from curate.rows.schema import Kind
 from curate.rows.segments import Segments, segments
 from curate.rows.shingles import row_sets
 from curate.steps.dedup._candidates import Candidates, nearest
+from curate.steps.dedup._keep import Keep
 from curate.steps.dedup._verify_kernel import MOST
-from curate.steps.dedup.dedup import Dedup, Keep, dedup
+from curate.steps.dedup.dedup import Dedup, dedup
 from tests.reference.dedup import Row, jaccard, shingles, survivors
 from tests.support.group_resolve import Memory, asks, body, signed
 
