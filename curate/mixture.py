@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from curate.engine import build as engine
 from curate.errors import CallError, EmptyBuildError
@@ -14,6 +16,9 @@ from curate.report.charts.card_files import card_files
 from curate.report.page import page
 from curate.report.run_card import card
 from curate.result.build import Build
+
+MAY_BUILD: Final[ContextVar[bool]] = ContextVar("MAY_BUILD", default=True)
+"""Whether a build may start: `curate check` writes nothing, whatever the file that it runs asks for."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,13 @@ class Mixture(MixtureSpec):
             SourceNotFoundError: an input does not exist.
             BuildError: the data cannot be built; nothing is left in `out`.
             EmptyBuildError: no row is kept; the build is in `out`, and its ledger says why.
-            CallError: `threads` is below 1.
+            CallError: `threads` is below 1, or `curate check` runs the file.
         """
+        if not MAY_BUILD.get():
+            raise CallError(
+                f"{self.name!r} would be built here, and `curate check` writes nothing. Leave out the call of build(): "
+                "`curate build` builds what a file declares. Or guard it: if __name__ == '__main__':"
+            )
         count = _cores() if threads is None else threads
         if count < 1:
             raise CallError(f"threads={threads!r}: a whole number from 1")

@@ -168,7 +168,9 @@ def check(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Read the first rows of each source and preview the build; writes nothing."""
-    found = [checks.check(mixture, rows) for mixture in _mixtures(path, given)]
+    with mixture_recipes.without_builds():
+        mixtures = _mixtures(path, given)
+    found = [checks.check(mixture, rows) for mixture in mixtures]
     for one in found:
         show_parts(Text(f"{one.name}: {one.kind} rows\n", style="bold underline"), *check_report.check_parts(one))
     if any(one.stops or any(test.failed for test in one.tests) for one in found):

@@ -39,7 +39,10 @@ def _file(path: Path) -> Path:
     if path.is_file() and path.suffix.split(":")[0] == ".py":
         return path
     if path.is_file():
-        raise CallError(f"{path} is not a Python file (.py); data is declared as a source of a mixture")
+        raise CallError(
+            f"{path} is not a Python file (.py); data is declared as a source of a mixture, in a file such as mine.py: "
+            f'import curate as c; mixture = c.Mixture("mine", [c.Source("rows", c.files("{path.as_posix()}"))])'
+        )
     if path.is_dir():
         raise CallError(f"{path} is a folder; name a Python file that declares a mixture")
     there = [found.name for found in path.parent.glob("*.py")] if path.parent.is_dir() else []
@@ -89,7 +92,16 @@ class Running:
         where = f"{self.path}, line {line}" if line is not None else str(self.path)
         if isinstance(error, CurateError):
             raise type(error)(f"{where}: {error}") from error
-        raise CallError(f"{where}: {kind.__name__}: {_reason(error)}") from error
+        raise CallError(f"{where}: {kind.__name__}: {_reason(error)}{self._home(error, trace)}") from error
+
+    def _home(self, error: BaseException, trace: TracebackType | None) -> str:
+        """Return how to write a name that is not defined and that a module of the file has: `columns`, `c.columns`."""
+        if not isinstance(error, NameError):
+            return ""
+        frames = [frame for frame, _ in traceback.walk_tb(trace) if frame.f_code.co_filename == self.file]
+        modules = [(name, one) for name, one in frames[-1].f_globals.items() if isinstance(one, ModuleType)]
+        found = next((name for name, one in modules if hasattr(one, error.name)), None) if error.name else None
+        return f"; write {found}.{error.name}" if found else ""
 
     def _line(self, error: BaseException, trace: TracebackType | None) -> int | None:
         """Return the line of the file that failed; for an error in an imported module, the import."""

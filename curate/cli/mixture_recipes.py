@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType, SimpleNamespace, UnionType
@@ -14,7 +15,7 @@ from curate.cli.mixture_file import Running, run_file, split_place
 from curate.errors import CallError, did_you_mean
 from curate.io.hub.hub import HubFiles
 from curate.mix.spec import Source
-from curate.mixture import Mixture
+from curate.mixture import MAY_BUILD, Mixture
 
 WORDS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -79,6 +80,16 @@ def mixtures_in(place: str, settings: Mapping[str, str] | None = None) -> list[M
         known = {*mixtures, *(mixture.name for mixture in mixtures.values())}
         raise CallError(f"{path} declares no mixture {name!r}; {did_you_mean(name, known)}")
     return [chosen]
+
+
+@contextmanager
+def without_builds() -> Iterator[None]:
+    """Refuse builds meanwhile: a file that is only checked may hold the call of one."""
+    token = MAY_BUILD.set(False)
+    try:
+        yield
+    finally:
+        MAY_BUILD.reset(token)
 
 
 def _place(place: str) -> tuple[Path, str | None]:

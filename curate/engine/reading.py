@@ -23,6 +23,7 @@ from curate.engine.state import PartitionPaths
 from curate.errors import FormatError, MixtureError, QuarantineError, SourceNotFoundError
 from curate.io.atomic import read_ipc, write_text
 from curate.io.blocks import JsonItems
+from curate.io.detect import CANDIDATES, instead
 from curate.io.inputs import Block, Opened
 from curate.io.narrow import values_of
 from curate.mix.sample import ORDER, key
@@ -165,12 +166,19 @@ def check_quarantine(
     shown = list(_first_bad(partitions, number, blocks, 5))
     share = min(1.0, float(f"{count.quarantined / count.rows + 0.01:.2f}"))
     hint = opened.input.hint(opened.parts) if any(" expected UTF-8;" in line for line in shown) else ""
-    raise QuarantineError(
-        f"{problem}. The first {len(shown)}:\n"
-        + "\n".join([*(f"  {line}" for line in shown), *([f"{hint}."] if hint else [])])
-        + "\nCorrect the file or its format, or build without these rows: "
-        + f"Source({source.name!r}, ..., max_quarantine={share})"
+    remedy = (
+        "Correct the file or its format, or build without these rows: "
+        f"Source({source.name!r}, ..., max_quarantine={share})"
     )
+    if count.quarantined == count.rows and not hint:
+        remedy = read_otherwise(opened)
+    lines = [*(f"  {line}" for line in shown), *([f"{hint}."] if hint else []), remedy]
+    raise QuarantineError(f"{problem}. The first {len(shown)}:\n" + "\n".join(lines))
+
+
+def read_otherwise(opened: Opened) -> str:
+    """Say how to read a source of which its format reads no row."""
+    return instead(opened.input.first_rows(opened.parts, CANDIDATES), opened.input.label(opened.parts))
 
 
 def _first_bad(partitions: Path, number: int, blocks: int, most: int) -> Iterator[str]:

@@ -131,6 +131,15 @@ def detect(rows: Sequence[Any], where: str) -> Detected:
     return Detected(chosen[0], f"auto: {good} of the first {len(rows)} rows have {read} as it reads them")
 
 
+def instead(rows: Sequence[Any], where: str) -> str:
+    """Say which format reads rows of which the declared one reads none; what they need, where no format does."""
+    try:
+        found = detect(rows, where)
+    except FormatError as error:
+        return str(error)
+    return f"{call(found.format)} reads such rows: name it, or leave out format="
+
+
 @lru_cache
 def _required(one: Format) -> tuple[str, ...]:
     """Return the fields that every row of a format has, and those that it names."""

@@ -17,7 +17,7 @@ from curate.engine.group_results import between
 from curate.engine.guards import SUSPICIOUS_ROWS, SUSPICIOUS_SHARE, large_drops
 from curate.engine.partition import RowCount
 from curate.engine.pipeline import Stage, all_stages, only, stages
-from curate.engine.reading import ALWAYS_QUARANTINED, bad_rows, open_sources, too_many_invalid
+from curate.engine.reading import ALWAYS_QUARANTINED, bad_rows, open_sources, read_otherwise, too_many_invalid
 from curate.engine.resolve import delivered, sample
 from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
@@ -177,6 +177,7 @@ def _source(views: Sequence[PhasePreview], number: int) -> SourceCheck:
     fate = view.states.fate[own]
     clashes = int((fate == Fate.QUARANTINED).sum())
     bad = [*bad_rows(head.lines, SHOWN), *_clashes(view, own)]
+    none = [read_otherwise(job.opened)] if bad and not len(fate) else []
     carried = meta_names(column for one in head.done for column in [one.parsed.body["meta"]])
     return SourceCheck(
         name=source.name,
@@ -193,7 +194,7 @@ def _source(views: Sequence[PhasePreview], number: int) -> SourceCheck:
         pairs=None if last is view else last.heads[number].read,
         left=int((last.states.fate[last.own(number)] == Fate.KEPT).sum()),
         origin=job.opened.origin.describe() if job.opened.origin else None,
-        notes=(*job.opened.notes, *_unread(head, job.opened.input)),
+        notes=(*job.opened.notes, *_unread(head, job.opened.input), *none),
         take=declared_take(view.phase.mixture, source),
         share=None,
         delivered=0,

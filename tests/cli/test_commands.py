@@ -177,6 +177,16 @@ def test_check_is_exit_code_1_where_the_build_would_stop(work: Path) -> None:
     assert "second-mix: conversation rows" in output, "the others are reported too"
 
 
+def test_check_builds_nothing_where_the_file_does(work: Path) -> None:
+    edit(work / "mix.py", "again = second\n", "again = second.build('build/second')\n")
+    message = error("check", "mix.py", code=2)
+    assert message.startswith("mix.py, line 10: 'second-mix' would be built here, and `curate check` writes nothing.")
+    assert not (work / "build").exists()
+    edit(work / "mix.py", "again =", "if __name__ == '__main__':\n    again =")
+    run("check", "mix.py")
+    assert not (work / "build").exists()
+
+
 def test_check_of_an_empty_source_warns(work: Path) -> None:
     (work / "data" / "b.jsonl").write_text("", "utf-8")
     output = run("check", "mix.py:second", code=1).stdout

@@ -86,6 +86,11 @@ def test_a_file_runs_under_a_name_of_its_own_with_its_folder_on_the_path(
             "import curate as c\nc.refusal()\n",
             r"^mix\.py, line 2: AttributeError: module curate has no 'refusal'; did you mean 'refusals'\?$",
         ),
+        (
+            "import curate as c\n\nsteps = [shape()]\n",
+            r"^mix\.py, line 3: NameError: name 'shape' is not defined; write c\.shape$",
+        ),
+        ("import curate as c\nx = shapes\n", r"^mix\.py, line 2: NameError: name 'shapes' is not defined$"),
         ("raise SystemExit(0)\n", r"^mix\.py, line 1: SystemExit: 0$"),
     ],
 )

@@ -14,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from curate.errors import BuildFolderError, FormatError, MixtureError, ShortageError, SourceNotFoundError
+from curate.errors import (
+    BuildFolderError,
+    FormatError,
+    MixtureError,
+    QuarantineError,
+    ShortageError,
+    SourceNotFoundError,
+)
 from curate.io.inputs import files
 from curate.mix.spec import Rows
 from curate.result.build import Build
@@ -52,6 +59,17 @@ def test_a_file_without_rows_gives_none(tmp_path: Path, name: str, data: bytes) 
     with pytest.raises(ShortageError, match="s has 0 rows after the steps, asked: 5"):
         built(tmp_path / "asked", source("s", files(tmp_path / name), take=Rows(5)), other)
     assert left_behind(tmp_path / "asked") == []
+
+
+def test_a_format_that_reads_no_row_names_one_that_does(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "rows.jsonl", chats(20))
+    with pytest.raises(
+        QuarantineError, match=r"found '.*\nmessages\(\) reads such rows: name it, or leave out format=$"
+    ):
+        built(tmp_path / "out", source("s", files(path, "sharegpt")))
+    write_lines(path, [{"a": "1", "b": "2"}] * 20)
+    with pytest.raises(QuarantineError, match=r"Map the columns yourself: .* with two of 'a', 'b'$"):
+        built(tmp_path / "out", source("s", files(path, "sharegpt")))
 
 
 BAD_LINES: dict[str, tuple[bytes, str]] = {

@@ -136,6 +136,12 @@ def test_too_many_bad_rows_would_stop_the_build(tmp_path: Path) -> None:
     assert found.sources[0].bad[0].startswith("a.jsonl:51: expected valid JSON")
 
 
+def test_rows_in_another_format_than_the_declared_one_name_it(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", chats(20))
+    notes = check(Mixture("m", (Source("a", files(path, "sharegpt")),))).sources[0].notes
+    assert notes == ("messages() reads such rows: name it, or leave out format=",)
+
+
 def test_a_large_drop_would_stop_the_build() -> None:
     rows = [*chats(20), *(chat(f"Ask {n} of you?", REFUSAL) for n in range(30))]
     found = check(Mixture("m", (source("a", rows),), (refusals(),)))
