@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from curate.rows import shingles
-from curate.rows.embeddings import embed
+from curate.rows.embeddings import PER_ROW, embed
 from curate.rows.schema import BODIES
 from curate.rows.segments import Segments, segments
 from curate.text.embeddings.static_model import load_static_model
@@ -91,6 +91,12 @@ def test_bytes_are_the_same_in_any_split_and_on_any_thread(tmp_path: Path, monke
     with ThreadPoolExecutor(4) as pool:
         parts = pool.map(lambda at: embed(batch(*texts[at : at + 7]), model).tobytes(), range(0, len(texts), 7))
         assert b"".join(parts) == whole
+
+
+def test_a_slice_has_few_rows_however_short_they_are() -> None:
+    """Sums take 2 KB a row: a million empty rows in one slice would take 2 GB."""
+    slices = list(shingles.row_slices(batch(*[""] * 10_000), PER_ROW))
+    assert max(last - first for first, last in slices) <= shingles.SLICE // PER_ROW
 
 
 def test_edge_texts(tmp_path: Path, edge_texts: dict[str, str]) -> None:

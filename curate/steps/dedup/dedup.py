@@ -192,8 +192,9 @@ def dedup(
             before, after, within or around a text. `{}` or `{instruction}` in it is what it is around. Where only part
             of it is, its n-grams do not count. A row with nothing else counts in full.
         against: Inputs, builds or build folders whose rows come before all others and are not part of this build.
-        semantic: The folder of a static embedding model. Rows are compared by vectors, in place of n-grams; see
-            `SemanticDedup` for what this finds, and what it mistakes for a duplicate.
+        semantic: The folder of a static embedding model. Rows are compared by their vectors, in place of n-grams. Few
+            paraphrases reach 0.95 (3 % of labelled ones); of labelled pairs that do, 25 of 26 are paraphrases, and of
+            Alpaca's prompts 5 of 9: other numbers or another order of words hardly count. See `SemanticDedup`.
         allow_large_drop: Accept that over half of a source is dropped, which otherwise stops the build.
 
     Returns:
@@ -212,9 +213,7 @@ def dedup(
         Broder, "On the resemblance and containment of documents" (1997); datasketch for the signatures.
     """
     check_choice(f"dedup(keep={keep!r})", keep, get_args(Keep))
-    others = against if isinstance(against, Sequence) and not isinstance(against, str) else [against]
-    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    inputs = tuple(rows_of(each, "dedup(against=") for each in others)
+    ignored, inputs = (ignore,) if isinstance(ignore, str) else tuple(ignore), _inputs(against)
     if semantic is not None:
         limit, folder = _semantic_threshold(threshold, ngram, num_perm), os.fspath(semantic)
         load_static_model(folder)
@@ -228,6 +227,11 @@ def dedup(
     bands_for(limit, num_perm)
     sets = Dedup(on=check_on(on), threshold=float(limit), ngram=ngram, num_perm=num_perm, keep=keep, ignore=ignored)
     return replace(sets, others=inputs, allow_large_drop=allow_large_drop)
+
+
+def _inputs(against: Stored | Sequence[Stored]) -> tuple[Input, ...]:
+    others = against if isinstance(against, Sequence) and not isinstance(against, str) else [against]
+    return tuple(rows_of(each, "dedup(against=") for each in others)
 
 
 def _semantic_threshold(threshold: float | None, ngram: int, num_perm: int) -> float:

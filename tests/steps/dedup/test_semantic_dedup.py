@@ -89,6 +89,22 @@ def test_equal_vectors_have_the_score_1_and_none_has_more() -> None:
     assert nearest(np.concatenate([vectors, vectors]), 0, 1.0) == {200 + k: (k, 1.0) for k in range(200)}
 
 
+def test_of_equal_vectors_the_earliest_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only protected rows can be equal and kept; they may be in one tile, or in several."""
+    vectors = np.tile(np.array([[0.6, 0.8]], np.float32), (9, 1))
+    for tile in (1, 4, 4096):
+        monkeypatch.setattr(search, "TILE", tile)
+        assert nearest(vectors, 8, 0.9) == {8: (0, 1.0)}
+
+
+def test_no_score_is_above_1() -> None:
+    vectors = np.random.default_rng(2).normal(size=(200, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = nearest(np.concatenate([vectors, vectors * np.float32(1.0001)]), 200, 0.999)
+    assert len(found) == 200
+    assert max(score for _, score in found.values()) <= 1
+
+
 @given(
     rows=st.lists(st.tuples(TEXTS, st.integers(0, 2), st.booleans()), max_size=14),
     chance=st.randoms(use_true_random=False),
