@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 KEPT, DROPPED, PLAIN, MARK = "#2f9e6b", "#dd8a26", "#4c87cf", "#c8453b"
 """Colours: what stays, what is dropped, neither, a limit."""
 
+DARK: Final = 0.75
+"""The part of the scale of colours above which a text is white: there it is more legible than black."""
+
 MOST: Final = 5_000
 """Altair refuses frames of more rows."""
 
@@ -114,31 +117,44 @@ def languages(frame: pl.DataFrame) -> alt.Chart:
 def scores(frame: pl.DataFrame) -> alt.Chart:
     """Draw `scores.scores`: a histogram for each score, with its limits as lines; the counts on a log scale.
 
-    Scores that are the same for every row are left out, unless there is no other. Those whose bins grow are drawn below
-    the others, on a logarithmic scale.
+    Scores that are the same for every row are left out, unless there is no other. Whole numbers come first; those whose
+    bins grow are drawn below the others, on a logarithmic scale.
     """
     alt = altair_module()
     bars, width = pl.len().over("step", "score"), pl.col("high") - pl.col("low")
-    grows = (width.max() > 8 * width.min()).over("step", "score")
-    named = frame.with_columns(title=pl.format("{}: {}", "step", "score"), varies=bars > 1, grows=grows)
+    kind = (
+        pl.when((width.max() > 8 * width.min()).over("step", "score"))
+        .then(pl.lit("growing"))
+        .when(((width == 1) & (pl.col("low") == pl.col("low").floor())).all().over("step", "score"))
+        .then(pl.lit("whole"))
+        .otherwise(pl.lit("even"))
+    )
+    named = frame.with_columns(title=pl.format("{}: {}", "step", "score"), varies=bars > 1, bins=kind)
     shown = named.filter("varies") if named["varies"].any() else named
-    by_scale = [shown.filter(grows=kind).drop("varies", "grows") for kind in (False, True)]
-    parts = [_histograms(alt, part, growing=bool(kind)) for kind, part in enumerate(by_scale) if part.height]
+    by_bins = [(each, shown.filter(bins=each).drop("varies", "bins")) for each in ("whole", "even", "growing")]
+    parts = [_histograms(alt, part, each) for each, part in by_bins if part.height]
     return parts[0] if len(parts) == 1 else alt.vconcat(*parts)
 
 
-def _histograms(alt: Any, shown: pl.DataFrame, *, growing: bool) -> Any:  # noqa: ANN401  Altair is not typed here
-    """Draw histograms below each other, with scales of their own."""
+def _histograms(alt: Any, given: pl.DataFrame, bins: str) -> Any:  # noqa: ANN401  Altair is not typed here
+    """Draw histograms below each other, with scales of their own; the bar of a whole number is centred on it."""
+    whole = bins == "whole"
+    shown = given.with_columns(score="low")
+    if whole:
+        edges = {"low": pl.col("low") - 0.5, "high": pl.col("high") - 0.5}
+        limits = {"at_least": pl.col("at_least").ceil() - 0.5, "at_most": pl.col("at_most").floor() + 0.5}
+        shown = shown.with_columns(**edges, **limits)
     width = float((shown["high"] - shown["low"]).min() or 0)  # type: ignore[arg-type]
-    scale = alt.Scale(zero=False, **({"type": "symlog", "constant": width or 1.0} if growing else {}))
+    scale = alt.Scale(zero=False, **({"type": "symlog", "constant": width or 1.0} if bins == "growing" else {}))
     sides = alt.Scale(domain=[False, True], range=[KEPT, DROPPED])
     base = alt.Chart(width=480, height=120)
+    axis = alt.Axis(tickMinStep=1) if whole else alt.Undefined
     bars = base.mark_bar(stroke="white", strokeWidth=0.5).encode(
-        x=alt.X("low:Q", bin="binned", title="score", scale=scale),
+        x=alt.X("low:Q", bin="binned", title="score", scale=scale, axis=axis),
         x2="high:Q",
         y=alt.Y("rows:Q", scale=alt.Scale(type="symlog"), title="rows (log scale)"),
         color=alt.Color("outside:N", scale=sides, title="outside the limits"),
-        tooltip=["low", "high", "rows", "outside"],
+        tooltip=[*(["score"] if whole else ["low", "high"]), "rows", "outside"],
     )
     rules = [base.mark_rule(color=MARK, strokeWidth=2).encode(x=f"{name}:Q") for name in ("at_least", "at_most")]
     order = shown["title"].unique(maintain_order=True).to_list()
@@ -171,38 +187,46 @@ def reasons(frame: pl.DataFrame, sources: list[str]) -> alt.Chart:
     """Draw `findings.reasons` as a heat map."""
     named = frame.with_columns(reason=pl.format("{}: {}", "step", "reason"))
     order = named["reason"].unique(maintain_order=True).to_list()
-    return _heat(named, "source", "reason", "share", "share of the source", (sources, order))
+    return _heat(named, "source", "reason", "share", "share of the source", (sources, order), "Rows dropped")
 
 
 def contamination(frame: pl.DataFrame, sources: list[str]) -> alt.Chart:
     """Draw `findings.contamination` as a heat map."""
     order = frame["eval"].unique(maintain_order=True).to_list()
-    return _heat(frame, "source", "eval", "item_share", "share of the eval's items", (sources, order))
+    order_of = (sources, order)
+    return _heat(frame, "source", "eval", "item_share", "share of the eval's items", order_of, "Rows with eval items")
 
 
 def overlap(frame: pl.DataFrame, sources: list[str]) -> alt.Chart:
     """Draw `findings.overlap` as a heat map; several dedup steps are added up."""
     summed = frame.group_by("source", "kept_source", maintain_order=True).agg(pl.col("rows", "share").sum())
     order = [*sources, *sorted(set(frame["kept_source"]) - set(sources))]
-    return _heat(summed, "kept_source", "source", "share", "share dropped as duplicates", (order, sources))
+    title = "Rows dropped as duplicates of a source"
+    return _heat(summed, "kept_source", "source", "share", "share of the source", (order, sources), title)
 
 
 def _heat(
-    frame: pl.DataFrame, across: str, down: str, value: str, title: str, order: tuple[list[str], list[str]]
+    frame: pl.DataFrame, across: str, down: str, value: str, legend: str, order: tuple[list[str], list[str]], title: str
 ) -> alt.Chart:
+    """Draw a cell for each pair, coloured by `value`, with its rows in white where the colour is dark."""
     alt = altair_module()
     shown = frame.head(MOST)
-    base = alt.Chart(shown).encode(
+    root = pl.col(value).sqrt()
+    marked = shown.with_columns(dark=(root - root.min()) > DARK * (root.max() - root.min()))
+    base = alt.Chart(marked).encode(
         x=alt.X(f"{across}:N", sort=order[0], title=across.replace("_", " "), axis=alt.Axis(labelAngle=-40)),
         y=alt.Y(f"{down}:N", sort=order[1], title=None),
     )
     cells = base.mark_rect().encode(
         color=alt.Color(
-            f"{value}:Q", scale=alt.Scale(scheme="oranges", type="sqrt"), legend=alt.Legend(format="%"), title=title
+            f"{value}:Q", scale=alt.Scale(scheme="oranges", type="sqrt"), legend=alt.Legend(format="%"), title=legend
         ),
         tooltip=shown.columns,
     )
-    return alt.layer(cells, base.mark_text(fontSize=10).encode(text="rows:Q"))
+    words = base.mark_text(fontSize=11).encode(
+        text="rows:Q", color=alt.condition("datum.dark", alt.value("white"), alt.value("black"))
+    )
+    return alt.layer(cells, words).properties(width=alt.Step(48), height=alt.Step(24), title=title)
 
 
 def length_difference(frame: pl.DataFrame) -> alt.Chart:
