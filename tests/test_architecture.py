@@ -45,6 +45,7 @@ ROOMS: Final = (
     "steps.decontaminate",
     "steps.pairs",
     "classify",
+    "mix.takes",
     "mix",
     "engine.reuse",
     "engine",

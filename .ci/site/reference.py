@@ -29,7 +29,7 @@ class Room(NamedTuple):
 
 
 ROOMS: Final = {
-    "mixtures": Room("Mixtures and sources", "What is declared.", ("mixture", "mix.spec", "mix", "rows.tokens")),
+    "mixtures": Room("Mixtures and sources", "What is declared.", ("mixture", "mix", "rows.tokens")),
     "inputs": Room("Inputs", "Where rows come from.", ("io.inputs", "io")),
     "formats": Room("Formats", "Layouts of raw data, for `format=` of an input.", ("io.formats",)),
     "filters": Room("Filters and edits", "Steps that drop rows, and steps that change text.", ("steps",)),

@@ -210,7 +210,7 @@ def decide(
     every: list[BatchKeys] = [*batches, *(one.keys for one in references)]
     extra = sum(one.keys.rows for one in references)
     row = np.concatenate([reached.row, rows + np.arange(extra)])
-    columns, totals = _columns(every, place.label, row)
+    columns, totals = key_columns(every, place.label, row)
     keys = pl.DataFrame(
         {
             "row": row,
@@ -225,7 +225,7 @@ def decide(
     return place.group.resolve(keys, StoredLists(every, place.label, row), known or totals)
 
 
-def _columns(
+def key_columns(
     batches: Sequence[BatchKeys], label: str, row: NDArray[np.int64]
 ) -> tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.int64]]]:
     """Return a group's columns for the given rows, and its totals; one column at a time is joined."""

@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.engine.barrier import DiskKeys, GroupResults
+from curate.engine.choice import CHOSEN, choice_label
+from curate.engine.choice import choose as choose_rows
 from curate.engine.executor import run_all
 from curate.engine.group_results import numbered_columns, row_names, table_path, write_table
 from curate.engine.guards import (
@@ -50,7 +52,9 @@ from curate.io.atomic import read_ipc, write_text
 from curate.io.hub.repository import resolved_once
 from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
+from curate.mix.plan import Share
 from curate.mix.spec import MixtureSpec
+from curate.mix.takes.selection import Selection
 from curate.rows.identity import content_hash
 from curate.rows.layout import Layout
 from curate.rows.schema import Kind
@@ -147,8 +151,8 @@ def _make(
     if pairing_sources(mixture):
         rated = _pair(mixture, opened, space, threads, progress)
     done = _read_and_resolve(final_phase(mixture, rated.opened), space.partitions, threads, progress, plan)
-    states, shares = sample(mixture, done.states, done.prompt)
-    done = replace(done, states=states)
+    done, shares = _sample(mixture, done)
+    states = done.states
     inputs = _ledger_inputs(done)
     tables = {**rated.tables, **_write_tables(inputs, space.out)}
     fates, splits = _write(mixture, kind, inputs, rated, space, threads, progress)
@@ -165,6 +169,24 @@ def _make(
     against = {**rated.against, **done.results.against}
     text = manifest(mixture, kind, opened, counts, delivered(shares, states), splits, against, tables)
     write_text(space.out / MANIFEST, text)
+
+
+def _sample(mixture: MixtureSpec, done: ResolvedPhase) -> tuple[ResolvedPhase, tuple[Share, ...]]:
+    """Sample the rows that are left; what selections chose, and why, joins the tables of groups."""
+    tables = dict(done.results.tables)
+
+    def choose(number: int, share: Share, rows: NDArray[np.int64], rank: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        mine = [one for one in done.partitions if one.source == number]
+        batches = [DiskKeys(one.rows, one.paths.signed) for one in mine]
+        take = mixture.sources[number].take
+        if not isinstance(take, Selection):
+            raise TypeError(take)
+        place, table = choose_rows(take, share, batches, rows - mine[0].first, rank, done.states.tokens[rows])
+        tables[choice_label(share.source), CHOSEN] = table.with_columns(pl.col("row") + mine[0].first)
+        return place
+
+    states, shares = sample(mixture, done.states, done.prompt, choose)
+    return replace(done, states=states, results=done.results._replace(tables=tables)), shares
 
 
 def _pair(

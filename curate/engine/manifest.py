@@ -17,12 +17,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from curate.engine.choice import choice_label
 from curate.engine.pipeline import all_stages, final_labels
 from curate.errors import MixtureError
 from curate.io.inputs import Opened
+from curate.mix.amounts import Rows
 from curate.mix.licences import licence_notes
 from curate.mix.plan import Share, cap_of, nothing_from
-from curate.mix.spec import MixtureSpec, Rows, Source
+from curate.mix.spec import MixtureSpec, Source
+from curate.mix.takes.selection import Selection
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Filter, Group, Step
 
@@ -47,7 +50,8 @@ FORMAT = 1
     - `pairs`: where a Pairing made pairs: how many were `made`, and their `fates`.
     - `ledger`: the files with the lines of its rows and pairs: the `file`, and its `sha256`.
     - `plan`: what it was to deliver: `take` as declared, `unit` (rows or tokens), what was `asked`, `delivered` and
-      `available` (rows that the steps left), what `max_share` took off (`capped`), and the rows sampled `before` steps.
+      `available` (rows that the steps left), what `max_share` took off (`capped`), the rows sampled `before` steps, and
+      the file with what a selection has `chosen`, and why, with its `sha256`.
     - `origin`: of a data set on the Hub: `repository`, `commit`, `config`, `splits`, and what its card says.
     - `notes`: what a reader should know, in words.
 - `steps`: each step, in the order in which they run:
@@ -66,8 +70,8 @@ FORMAT = 1
 - `use`: what the rows are for, if the mixture says.
 - `versions`: of `curate` and of each package that a byte of the output may depend on.
 
-Of these, `licences`, `origin`, `notes`, `capped`, `before`, `bounds`, `findings`, `holds`, `against`, `tables`,
-`published` and `use` are left out where they would be empty.
+Of these, `licences`, `origin`, `notes`, `capped`, `before`, `chosen`, `bounds`, `findings`, `holds`, `against`,
+`tables`, `published` and `use` are left out where they would be empty.
 """
 
 VERSIONS = {name: version(name) for name in ("curate", "msgspec", "numba", "numpy", "polars", "pyarrow")}
@@ -119,7 +123,7 @@ def manifest(
     of the inputs it was held against, and `tables` its files.
     """
     sources = [
-        _source(mixture, source, found, counted, share)
+        _source(mixture, source, found, counted, share, tables.get(choice_label(source.name), []))
         for source, found, counted, share in zip(mixture.sources, opened, counts, shares, strict=True)
     ]
     found = {
@@ -140,7 +144,12 @@ def manifest(
 
 
 def _source(
-    mixture: MixtureSpec, source: Source, opened: Opened, counts: SourceCounts, planned: tuple[Share, int]
+    mixture: MixtureSpec,
+    source: Source,
+    opened: Opened,
+    counts: SourceCounts,
+    planned: tuple[Share, int],
+    chosen: Sequence[dict[str, str]],
 ) -> dict[str, Any]:
     share, delivered = planned
     read = sum(counts.fates.values())
@@ -167,7 +176,11 @@ def _source(
             "asked": share.asked,
             "delivered": delivered,
             "available": share.stock.rows,
-            **_optional(capped=share.capped, before=source.before.n if isinstance(source.before, Rows) else None),
+            **_optional(
+                capped=share.capped,
+                before=source.before.n if isinstance(source.before, Rows) else None,
+                chosen=list(chosen),
+            ),
         },
         **_optional(
             origin=opened.origin.facts() if opened.origin else None,
@@ -224,7 +237,7 @@ def fingerprint(mixture: MixtureSpec) -> str:
 def canonical(value: object, where: str = "mixture") -> Json:
     """Return `value` as plain JSON, with the type of each dataclass and the version of each step.
 
-    >>> from curate.mix.spec import Rows
+    >>> from curate.mix.amounts import Rows
     >>> canonical(Rows(5))
     {'type': 'Rows', 'n': 5}
     """
@@ -249,7 +262,7 @@ def canonical(value: object, where: str = "mixture") -> Json:
 
 def _fields(value: object, where: str) -> dict[str, Json]:
     found: dict[str, Json] = {"type": type(value).__name__}
-    if isinstance(value, Step):
+    if isinstance(value, Step | Selection):
         found["version"] = type(value).version
     for field in dataclasses.fields(value):  # type: ignore[arg-type]
         if field.metadata.get("fingerprint", True):

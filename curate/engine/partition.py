@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.engine.barrier import keys_batch
+from curate.engine.choice import CHOICE
 from curate.engine.pipeline import PipelineOutput, Stage, run
 from curate.engine.reuse.known_rows import KnownSource
 from curate.engine.source_lines import LONGEST
@@ -25,10 +26,11 @@ from curate.io.atomic import write_ipc
 from curate.io.inputs import Block, Opened, Parsed
 from curate.io.narrow import with_numbers
 from curate.kernels.hashing import ranks
+from curate.mix.takes.selection import Selection
 from curate.rows.identity import Identities, identities, names, numbered
 from curate.rows.parts import parts_used
 from curate.rows.rewards import reward_types
-from curate.rows.segments import CONTENT, Segments, select
+from curate.rows.segments import CONTENT, Context, Segments, select
 from curate.rows.sides import best_scores, row_hashes
 from curate.rows.take import take, text_bytes
 from curate.rows.tokens import Tokenizer, tokens
@@ -58,7 +60,7 @@ class SourceJob(NamedTuple):
 
     `score_types` names the score columns of the whole mixture; with `may_stay`, lines of plain files need no copy.
     `again`: rows that no filter drops are needed later, for the data files or a group that may drop them. `known` is
-    what an earlier build says of the rows of the source.
+    what an earlier build says of the rows of the source. `choice` is its take, where that chooses rows.
     """
 
     source: str
@@ -72,6 +74,7 @@ class SourceJob(NamedTuple):
     may_stay: bool = False
     again: bool = True
     known: KnownSource | None = None
+    choice: Selection | None = None
 
 
 class ProcessedBlock(NamedTuple):
@@ -195,6 +198,9 @@ def process(job: SourceJob, parsed: Parsed) -> ProcessedBlock:
     ids = pc.coalesce(parsed.ids, names(found.content))
     known = None if job.known is None else job.known.rows(found.key, found.content.low)
     passed = run(job.stages, parsed.body, protect=job.protect, source=job.source, ids=ids, known=known)
+    if job.choice is not None:
+        every = passed.segments._replace(context=Context(job.source, ids, passed.scores))
+        passed.signed[CHOICE] = job.choice.sign(every)
     return ProcessedBlock(parsed, found, passed, ids, _unchanged_lines(parsed, passed))
 
 

@@ -27,8 +27,9 @@ from curate.errors import ShortageError
 from curate.io.atomic import read_ipc, write_ipc
 from curate.io.inputs import Block
 from curate.kernels.hashing import Hashes, order_of, ranks
+from curate.mix.amounts import Rows, Tokens
 from curate.mix.sample import SAMPLE, key
-from curate.mix.spec import MixtureSpec, Rows, Source, Tokens
+from curate.mix.spec import MixtureSpec, Source
 from curate.rows.identity import identities, names
 from curate.rows.tokens import tokens
 

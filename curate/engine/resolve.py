@@ -6,10 +6,11 @@ this file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -24,6 +25,7 @@ from curate.kernels.hashing import Hashes, ranks
 from curate.mix.plan import Share, Stock, plan
 from curate.mix.sample import ORDER, SAMPLE, copies, key, split_off
 from curate.mix.spec import MixtureSpec
+from curate.mix.takes.selection import Selection
 from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, Resolved
 
 
@@ -48,10 +50,18 @@ def paired(states: RowStates) -> RowStates:
     return replace(states, fate=np.where(states.fate == Fate.KEPT, Fate.PAIRED, states.fate).astype(np.uint8))
 
 
+Choose: TypeAlias = Callable[[int, Share, NDArray[np.int64], NDArray[np.uint64]], NDArray[np.uint64]]
+"""Lets the selection of a source, by number, choose among rows: given its share, the rows and the rank of each, it
+returns the place of each row."""
+
+
 def sample(
-    mixture: MixtureSpec, states: RowStates, prompt: NDArray[np.uint64] | None
+    mixture: MixtureSpec, states: RowStates, prompt: NDArray[np.uint64] | None, choose: Choose | None = None
 ) -> tuple[RowStates, tuple[Share, ...]]:
-    """Plan the mixture over the rows that are left; return copies, fates and test rows, and the shares."""
+    """Plan the mixture over the rows that are left; return copies, fates and test rows, and the shares.
+
+    Without `choose`, rows of a source with a selection are sampled as others are.
+    """
     alive = states.fate == Fate.KEPT
     of_source = [np.flatnonzero(alive & (states.source == i)) for i in range(len(mixture.sources))]
     stock = {
@@ -60,8 +70,10 @@ def sample(
     }
     shares = plan(mixture, stock)
     count = np.zeros(len(alive), np.int64)
-    for share, rows in zip(shares, of_source, strict=True):
+    for number, (share, rows) in enumerate(zip(shares, of_source, strict=True)):
         rank = _ranks(states, rows, states.occurrence[rows], key(mixture.seed, share.source, SAMPLE))
+        if choose is not None and share.rest and isinstance(mixture.sources[number].take, Selection):
+            rank = choose(number, share, rows, rank)
         count[rows] = copies(share, rank, states.tokens[rows])
     fate = states.fate.copy()
     fate[alive & (count == 0)] = Fate.UNSAMPLED

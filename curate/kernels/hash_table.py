@@ -38,9 +38,14 @@ def table_of(keys: UInt64s, room: int = 2) -> HashTable:
 
 def bloom_of(keys: UInt64s) -> UInt64s:
     """Return a Bloom filter of `keys`."""
-    bloom = np.zeros(1 << max(len(keys) * BITS // 64, 2).bit_length(), np.uint64)
+    bloom = empty_bloom(len(keys))
     add(bloom, frozen(keys))
     return frozen(bloom)
+
+
+def empty_bloom(count: int) -> UInt64s:
+    """Return a Bloom filter with room for `count` keys."""
+    return np.zeros(1 << max(count * BITS // 64, 2).bit_length(), np.uint64)
 
 
 @inline
@@ -121,3 +126,17 @@ def add(bloom: UInt64s, keys: UInt64s) -> None:
     """Add `keys` to a Bloom filter."""
     for key in keys:
         bloom[(key >> np.uint64(12)) & np.uint64(len(bloom) - 1)] |= bits_of(key)
+
+
+@kernel
+def enter_twice(keys: UInt64s, once: UInt64s, twice: UInt64s) -> int:
+    """Add keys to the Bloom filter `once`, and those that it knows to `twice`; return how many it knew."""
+    count = 0
+    for key in keys:
+        place, bits = (key >> np.uint64(12)) & np.uint64(len(once) - 1), bits_of(key)
+        if (once[place] & bits) == bits:
+            twice[place] |= bits
+            count += 1
+        else:
+            once[place] |= bits
+    return count

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from curate.errors import MixtureError, ShortageError
-from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Take, Tokens, exact
+from curate.mix.amounts import All, Fraction, Repeat, Rows, Tokens
+from curate.mix.spec import MixtureSpec, Source, exact
+from curate.mix.takes.selection import amount_of
 
 Unit: TypeAlias = Literal["rows", "tokens"]
 
@@ -56,7 +58,7 @@ def plan(mixture: MixtureSpec, stock: Mapping[str, Stock]) -> tuple[Share, ...]:
     if mixture.weights is not None:
         declared = _weighted(mixture, stock)
     else:
-        declared = {source.name: _asked(source.take, stock[source.name].rows) for source in mixture.sources}
+        declared = {source.name: _asked(amount_of(source.take), stock[source.name].rows) for source in mixture.sources}
     asked = _within_caps(mixture, declared, stock)
     shares, short = [], []
     for source in mixture.sources:
@@ -126,7 +128,7 @@ def _shortage(mixture: MixtureSpec, short: list[str]) -> str:
     return f"mixture {mixture.name!r} cannot deliver:\n{lines}\n{hint}"
 
 
-def _asked(take: Take, rows: int) -> tuple[Unit, int]:
+def _asked(take: All | Rows | Fraction | Tokens | Repeat, rows: int) -> tuple[Unit, int]:
     match take:
         case All():
             return "rows", rows

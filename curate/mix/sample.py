@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import Text, frozen
 from curate.kernels.hashing import Hashes, hash_strings, order_of, ranks
+from curate.mix.amounts import Fraction, Rows
 from curate.mix.plan import Share
-from curate.mix.spec import Fraction, Rows
 
 SAMPLE, ORDER, TEST = "sample", "order", "test"
 """What a key is for: picking rows, ordering them in the data files, splitting off the test rows. One key for two of

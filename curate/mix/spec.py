@@ -9,103 +9,15 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Literal, TypeAlias, get_args
 
-from curate.errors import MixtureError, check_number, check_whole, did_you_mean, is_number
+from curate.errors import MixtureError, check_number, did_you_mean, is_number
 from curate.io.inputs import Input
 from curate.io.narrow import Where, checked_where
+from curate.mix.amounts import MAX_REPEAT, All, Fraction, Rows, Tokens
 from curate.mix.licences import Use
 from curate.mix.published import Published
+from curate.mix.takes.selection import Selection, Take, amount_of, check_selection
 from curate.rows.tokens import Tokenizer
 from curate.steps.base import Group, Pairing, Step
-
-MAX_REPEAT = 65_535
-"""Copies of a row are numbered in 16 bits."""
-FRACTION = "; for a share use Fraction(f)"
-
-
-@dataclass(frozen=True)
-class All:
-    """Every row that the steps leave.
-
-    Example:
-        >>> All()
-        All()
-    """
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Exactly `n` of the rows that the steps leave.
-
-    Args:
-        n: rows, from 1.
-
-    Example:
-        >>> Rows(1_000)
-        Rows(n=1000)
-    """
-
-    n: int
-
-    def __post_init__(self) -> None:
-        check_whole(f"Rows({self.n!r})", self.n, least=1, hint=FRACTION)
-
-
-@dataclass(frozen=True)
-class Fraction:
-    """A share of the rows that the steps leave, rounded to the nearest whole row.
-
-    Args:
-        share: over 0 and at most 1.
-
-    Example:
-        >>> Fraction(0.25)
-        Fraction(share=0.25)
-    """
-
-    share: float
-
-    def __post_init__(self) -> None:
-        check_number(f"Fraction({self.share!r})", self.share, above=0, most=1, hint="; for a count use Rows(n)")
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """As many rows, in sampling order, as fit into `n` tokens.
-
-    Args:
-        n: tokens, from 1, counted by the mixture's `tokenizer`; without one they are estimated (`curate.rows.tokens`).
-
-    Example:
-        >>> Tokens(1_000_000)
-        Tokens(n=1000000)
-    """
-
-    n: int
-
-    def __post_init__(self) -> None:
-        check_whole(f"Tokens({self.n!r})", self.n, least=1, hint=FRACTION)
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """Every row that the steps leave, `k` times.
-
-    Args:
-        k: copies of each row, 1 to 65,535.
-
-    Example:
-        >>> Repeat(3)
-        Repeat(k=3)
-    """
-
-    k: int
-
-    def __post_init__(self) -> None:
-        check_whole(f"Repeat({self.k!r})", self.k, least=1, most=MAX_REPEAT)
-
-
-Take: TypeAlias = All | Rows | Fraction | Tokens | Repeat
-
 
 Shortage: TypeAlias = Literal["error", "repeat", "shrink"]
 
@@ -119,7 +31,8 @@ class Source:
     Args:
         name: the identity of the source: its sample and its ids depend on it.
         input: where the rows come from: `files(...)`, `hub(...)`, `frame(...)` and others.
-        take: how much of it the mixture uses, counted after the steps, so a count is a count of clean rows.
+        take: how much of it the mixture uses, counted after the steps, so a count is a count of clean rows. A selection
+            such as `Diverse(n)` also says which rows; others take a random sample.
         steps: run for this source only, before those of the mixture. A Pairing among them turns its rated rows into
             preference rows, which may be mixed with ready-made pairs.
         protect: exempts its rows from filters and from removal as duplicates; they still remove duplicates elsewhere. A
@@ -170,7 +83,8 @@ class Source:
         _check_pairings(self.steps, f"source {self.name!r}")
         if not isinstance(self.take, Take):
             raise MixtureError(
-                f"source {self.name!r}: take={self.take!r} is none of All(), Rows(n), Fraction(f), Tokens(n), Repeat(k)"
+                f"source {self.name!r}: take={self.take!r} is none of All(), Rows(n), Fraction(f), Tokens(n), "
+                "Repeat(k), and no selection such as Diverse(n)"
             )
         setting = f"source {self.name!r}: max_quarantine={self.max_quarantine!r}"
         check_number(setting, self.max_quarantine, least=0, most=1)
@@ -181,7 +95,7 @@ class Source:
         object.__setattr__(self, "where", checked_where(self.where, f"source {self.name!r}"))
         if self.before is not None and not isinstance(self.before, Rows | Fraction):
             raise MixtureError(f"source {self.name!r}: before={self.before!r} is neither Rows(n) nor Fraction(f)")
-        if self.early_stop and not isinstance(self.take, Rows | Tokens):
+        if self.early_stop and not isinstance(self.take, Rows | Tokens):  # a selection needs all rows
             raise MixtureError(f"source {self.name!r}: early_stop=True needs take=Rows(n) or Tokens(n)")
 
 
@@ -233,6 +147,8 @@ class MixtureSpec:
         if twice:
             raise MixtureError(f"mixture {self.name!r} names {', '.join(twice)} twice; a source's name is its identity")
         for source in self.sources:
+            if isinstance(source.take, Selection):
+                check_selection(source.take, source.name, weighted=self.weights is not None)
             _check_pairings((*source.steps, *self.steps), f"source {source.name!r}, its steps and the mixture's")
             _check_early_stop(source, (*source.steps, *self.steps))
 
@@ -244,7 +160,7 @@ class MixtureSpec:
             return
         if not isinstance(self.total, Rows | Tokens):
             raise MixtureError(f"total={self.total!r} is neither Rows(n) nor Tokens(n)")
-        taking = [source.name for source in self.sources if source.take != All()]
+        taking = [source.name for source in self.sources if amount_of(source.take) != All()]
         if taking:
             raise MixtureError(f"weights decide how much of each source goes in; remove take= from {', '.join(taking)}")
         if isinstance(self.weights, Mapping):
@@ -255,7 +171,7 @@ class MixtureSpec:
     def _check_caps(self) -> None:
         """A share is of rows or of tokens, and those of all sources must leave room for the whole."""
         caps = [source.max_share for source in self.sources if source.max_share is not None]
-        kinds = {isinstance(source.take, Tokens) for source in self.sources}
+        kinds = {isinstance(amount_of(source.take), Tokens) for source in self.sources}
         if caps and len(kinds) > 1:
             raise MixtureError("max_share= needs one unit: let every source take rows, or every source Tokens(n)")
         if len(caps) == len(self.sources) and sum(map(exact, caps)) < 1:

@@ -25,8 +25,10 @@ from curate.io.detect import meta_names
 from curate.io.formats.marked_calls import calls_marked
 from curate.io.hub.repository import resolved_once
 from curate.io.inputs import Input
+from curate.mix.amounts import Rows, Tokens
 from curate.mix.plan import Share, Stock, declared_take, nothing_from, plan
-from curate.mix.spec import MixtureSpec, Rows, Source, Tokens
+from curate.mix.spec import MixtureSpec, Source
+from curate.mix.takes.selection import amount_of
 from curate.preview.leak_test import LeakTest, leak_test
 from curate.preview.resolved import DroppedExample, FirstRows, PhasePreview, preview_phases
 from curate.rows.schema import Kind
@@ -286,7 +288,7 @@ def _shares(
 
 def _is_promised(mixture: MixtureSpec, source: Source, share: Share) -> bool:
     """Say whether what a source delivers is in the declaration, however much it has."""
-    declared = isinstance(mixture.weights, Mapping) or isinstance(source.take, Rows | Tokens)
+    declared = isinstance(mixture.weights, Mapping) or isinstance(amount_of(source.take), Rows | Tokens)
     return declared and share.amount == share.asked and (mixture.weights is not None or source.max_share is None)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 
+from curate.engine.choice import CHOSEN, choice_label
 from curate.engine.group_results import table_path
 from curate.engine.manifest import file_hash
 from curate.engine.workspace import MANIFEST
@@ -313,6 +314,25 @@ class BuildFolder:
         if step not in known:
             raise CallError(f"step {step!r} has no {what}; steps that have: {', '.join(known) or 'none'}")
         return step
+
+    def chosen(self, source: str) -> pl.DataFrame:
+        """Return the rows that the selection of a source chose, in order, and why.
+
+        Args:
+            source: the name of a source whose take is a selection, such as `Diverse(n)`.
+
+        Returns:
+            A line for each row that went in: `place` (from 1), `source`, `id`, `tokens`, and what the selection says:
+            `adds`, `ngrams` and `template` of `Diverse`; `score` of `Top`; `characters` of `Longest`; `group`, `round`
+            and `rows_of_group` of `Stratified`.
+
+        Raises:
+            CallError: the source has no selection, or all of its rows went in.
+        """
+        path = self.path / table_path(choice_label(source), CHOSEN)
+        if not path.is_file():
+            raise CallError(f"source {source!r} has no choice to show: its take is no selection, or took every row")
+        return pl.read_parquet(path)
 
     def in_order(self, lines: pl.LazyFrame) -> pl.DataFrame:
         """Put one line per source into the order of the mixture; a source without rows has zeros.

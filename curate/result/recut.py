@@ -14,7 +14,8 @@ from curate.engine.resolve import sample
 from curate.engine.state import Fate, RowStates
 from curate.errors import CallError
 from curate.io.inputs import files
-from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Tokens
+from curate.mix.amounts import All, Fraction, Repeat, Rows, Tokens
+from curate.mix.spec import MixtureSpec, Source
 from curate.result.bounds import Moved, RecutStep, recut_steps, settings
 from curate.result.counts import funnel
 from curate.result.folder import BuildFolder
@@ -160,6 +161,13 @@ def _spec(declared: Mapping[str, Any]) -> MixtureSpec:
             return value
         return TAKES[value["type"]](**{name: one for name, one in value.items() if name != "type"})
 
+    for one in declared["sources"]:
+        if one["take"]["type"] not in TAKES:
+            raise CallError(
+                f"source {one['name']!r} takes {one['take']['type']}(...), which chooses among all rows that the steps "
+                "leave, by texts that the build folder does not have of dropped rows; build again with from_=, which "
+                "does again only what a moved bound changes"
+            )
     sources = [
         Source(one["name"], files(one["name"]), take=of(one["take"]), max_share=one["max_share"])
         for one in declared["sources"]

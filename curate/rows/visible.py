@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import Text, strings, view
 from curate.kernels.utf8 import Places
-from curate.rows.segments import Part
+from curate.rows.segments import Part, Segments
 from curate.text.invisible import has_invisible, places_among_all, stripped
+from curate.text.words import count_characters
 
 
 class Visible(NamedTuple):
@@ -66,3 +67,11 @@ def places_as_they_are(
 ) -> Places:
     """Return in characters of `part` the spans that were found in `seen`, its visible segments, at `place`."""
     return Places(start, end) if seen is part else places_among_all(part.text, part.index[place], start, end)
+
+
+def row_characters(segments: Segments) -> NDArray[np.uint32]:
+    """Return the number of visible characters in each row."""
+    total = np.zeros(segments.rows)
+    for part in map(visible, segments.parts):
+        total += np.bincount(part.row, weights=count_characters(part.text, part.index), minlength=segments.rows)
+    return total.astype(np.uint32)

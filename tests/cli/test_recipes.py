@@ -8,7 +8,7 @@ import pytest
 
 from curate.cli.mixture_recipes import mixtures_in, recipe_names, recipes, recipes_folder
 from curate.errors import CallError
-from curate.mix.spec import Rows
+from curate.mix.amounts import Rows
 
 FILE = """
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from curate.compare.diff import Diff, diff
-from curate.mix.spec import Fraction, Repeat, Rows
+from curate.mix.amounts import Fraction, Repeat, Rows
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
 from curate.steps.filters.truecase import truecase

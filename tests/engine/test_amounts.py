@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate.errors import ShortageError
-from curate.mix.spec import Fraction, Repeat, Rows, Source, Tokens
+from curate.mix.amounts import Fraction, Repeat, Rows, Tokens
+from curate.mix.spec import Source
 from curate.result.build import Build
 from curate.result.tables import composition
 from curate.rows.tokens import Tokenizer

@@ -23,7 +23,7 @@ from curate.errors import (
     SourceNotFoundError,
 )
 from curate.io.inputs import files
-from curate.mix.spec import Rows
+from curate.mix.amounts import Rows
 from curate.result.build import Build
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.refusals.refusals import refusals

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from curate.engine.barrier import AGAINST, MemoryKeys, StoredLists
 from curate.errors import CallError
 from curate.io.inputs import Input, files
-from curate.mix.spec import Fraction
+from curate.mix.amounts import Fraction
 from curate.mixture import Mixture
 from curate.preview.check import check
 from curate.rows.segments import Segments

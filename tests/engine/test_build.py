@@ -12,7 +12,7 @@ import pytest
 from curate.errors import BuildFolderError, CallError, LargeDropError, MixtureError, QuarantineError
 from curate.io.inputs import files
 from curate.io.tables import frame
-from curate.mix.spec import Fraction, Repeat, Rows
+from curate.mix.amounts import Fraction, Repeat, Rows
 from curate.result.build import Build
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape

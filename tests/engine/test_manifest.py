@@ -14,7 +14,8 @@ from curate.engine.manifest import canonical, fingerprint
 from curate.errors import MixtureError
 from curate.io.inputs import files
 from curate.io.tables import frame
-from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Tokens
+from curate.mix.amounts import All, Fraction, Repeat, Rows, Tokens
+from curate.mix.spec import MixtureSpec, Source
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
 from curate.steps.refusals.refusals import refusals

@@ -17,7 +17,8 @@ from curate.engine.partition import RowCount, SourceJob, make_partition
 from curate.engine.state import PartitionPaths
 from curate.errors import ShortageError
 from curate.io.inputs import Block, Input, Opened, files
-from curate.mix.spec import Fraction, Repeat, Rows, Source
+from curate.mix.amounts import Fraction, Repeat, Rows
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.preview.check import check
 from curate.result.build import Build

@@ -15,7 +15,8 @@ from curate.errors import LargeDropError
 from curate.io.formats.oasst import oasst_ranked
 from curate.io.inputs import Input, files
 from curate.io.joined import joined
-from curate.mix.spec import Fraction, Source
+from curate.mix.amounts import Fraction
+from curate.mix.spec import Source
 from curate.result.build import Build
 from curate.steps.base import Step
 from curate.steps.dedup.exact_dedup import exact_dedup

@@ -15,7 +15,8 @@ from curate.compare.diff import diff
 from curate.io.formats.dialogues import messages
 from curate.io.inputs import files
 from curate.io.tables import frame
-from curate.mix.spec import Repeat, Rows, Source
+from curate.mix.amounts import Repeat, Rows
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.report.dropped_rows import dropped_rows
 from curate.report.terminal_rows import row_text

@@ -18,7 +18,9 @@ from curate.engine.state import PartitionPaths
 from curate.errors import MixtureError, ShortageError
 from curate.io.formats.oasst import oasst_messages
 from curate.io.inputs import Block, Input, files
-from curate.mix.spec import All, Fraction, Rows, Source, Take, Tokens
+from curate.mix.amounts import All, Fraction, Rows, Tokens
+from curate.mix.spec import Source
+from curate.mix.takes.selection import Take
 from curate.mixture import Mixture
 from curate.result.build import Build
 from curate.steps.dedup.exact_dedup import exact_dedup

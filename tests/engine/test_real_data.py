@@ -23,7 +23,9 @@ from curate.io.formats.columns import columns
 from curate.io.formats.oasst import oasst_messages
 from curate.io.inputs import Input, files
 from curate.io.tables import dataset, frame
-from curate.mix.spec import All, Fraction, Rows, Source, Take
+from curate.mix.amounts import All, Fraction, Rows
+from curate.mix.spec import Source
+from curate.mix.takes.selection import Take
 from curate.mixture import Mixture
 from curate.result.build import Build
 from curate.steps.dedup.exact_dedup import exact_dedup

@@ -16,7 +16,8 @@ from curate.engine import build as run
 from curate.engine import reading
 from curate.engine.partition import make_partition
 from curate.io.inputs import Block, Opened, files
-from curate.mix.spec import Repeat, Source
+from curate.mix.amounts import Repeat
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape

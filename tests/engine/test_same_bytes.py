@@ -24,7 +24,8 @@ from curate.engine.spill import write_spill
 from curate.engine.state import PartitionPaths
 from curate.errors import BuildFolderError, FormatError, QuarantineError
 from curate.io.inputs import Block, Opened, files
-from curate.mix.spec import Fraction, Repeat, Rows, Source
+from curate.mix.amounts import Fraction, Repeat, Rows
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape

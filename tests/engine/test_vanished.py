@@ -12,7 +12,8 @@ import pytest
 from curate.errors import EmptyBuildError, QuarantineError
 from curate.io.inputs import Input, files
 from curate.io.joined import joined
-from curate.mix.spec import Fraction, MixtureSpec, Rows, Source, Tokens
+from curate.mix.amounts import Fraction, Rows, Tokens
+from curate.mix.spec import MixtureSpec, Source
 from curate.mixture import Mixture
 from curate.preview.check import check
 from curate.report.run_card import cell

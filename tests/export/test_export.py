@@ -13,7 +13,7 @@ from curate.errors import CallError, ExportError
 from curate.export import export as exporting
 from curate.export.export import TARGETS, Choices
 from curate.io.inputs import files
-from curate.mix.spec import Rows
+from curate.mix.amounts import Rows
 from curate.result.build import Build
 from curate.rows.schema import Kind
 from tests.support.build_data import built, chats, source, write_lines

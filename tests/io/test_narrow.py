@@ -13,7 +13,8 @@ from curate.engine.reading import open_sources
 from curate.errors import MixtureError
 from curate.io.inputs import Input, Opened, files
 from curate.io.tables import frame
-from curate.mix.spec import Rows, Source
+from curate.mix.amounts import Rows
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.preview.check import check
 from curate.report.check import check_parts

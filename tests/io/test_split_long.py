@@ -21,7 +21,8 @@ from curate.io.inputs import Input, files
 from curate.io.joined import joined
 from curate.io.split_long import split_long
 from curate.io.tables import dataset, frame
-from curate.mix.spec import Rows, Source
+from curate.mix.amounts import Rows
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.result.build import Build
 from curate.rows.tokens import Tokenizer

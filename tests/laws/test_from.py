@@ -17,7 +17,7 @@ import pytest
 
 import curate as c
 from curate.errors import EmptyBuildError
-from curate.mix.spec import Take
+from curate.mix.takes.selection import Take
 from curate.rows.segments import Segments
 from curate.steps.base import Filter, Group, GroupKeys, Step
 from curate.steps.decontaminate.decontaminate import Decontaminate

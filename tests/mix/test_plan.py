@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from curate.errors import MixtureError, ShortageError
 from curate.io.inputs import Input
 from curate.io.tables import frame
+from curate.mix.amounts import All, Fraction, Repeat, Rows, Tokens
 from curate.mix.plan import Share, Stock, largest_remainder, plan, under_caps
-from curate.mix.spec import All, Fraction, MixtureSpec, Repeat, Rows, Source, Take, Tokens, exact
+from curate.mix.spec import MixtureSpec, Source, exact
+from curate.mix.takes.selection import Take
 from curate.steps.base import Paired, Pairing
 from curate.steps.filters.shape import shape
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from curate.mix.amounts import Fraction, Rows
 from curate.mix.plan import Share, Stock
 from curate.mix.sample import ORDER, SAMPLE, copies, key, split_off, spread
-from curate.mix.spec import Fraction, Rows
 
 seeds = st.integers(0, 2**64 - 1)
 names = st.text("abcdefgh-_", min_size=1, max_size=8)

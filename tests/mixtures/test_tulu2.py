@@ -24,8 +24,8 @@ import polars as pl
 import pytest
 
 from curate.io.formats.exchanges import LongSplit
+from curate.mix.amounts import Rows
 from curate.mix.published import scaled
-from curate.mix.spec import Rows
 from curate.result.build import Build
 from curate.rows.tokens import Tokenizer
 from tests.support.hub_server import serving

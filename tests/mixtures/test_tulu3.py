@@ -15,8 +15,8 @@ from typing import Final
 
 import pytest
 
+from curate.mix.amounts import Rows
 from curate.mix.published import scaled
-from curate.mix.spec import Rows
 from tests.support.hub_server import Repository
 from tests.support.replicas import (
     QUESTION,

@@ -12,7 +12,8 @@ import pytest
 
 from curate.errors import CallError, MixtureError, SourceNotFoundError
 from curate.io.inputs import files
-from curate.mix.spec import Fraction, Repeat, Rows, Source, Tokens
+from curate.mix.amounts import Fraction, Repeat, Rows, Tokens
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.preview.check import Check, check
 from curate.result.build import Build

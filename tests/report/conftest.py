@@ -10,7 +10,8 @@ import pytest
 
 from curate.evalsets.evals import evals
 from curate.io.inputs import files
-from curate.mix.spec import Fraction, Repeat, Rows, Source
+from curate.mix.amounts import Fraction, Repeat, Rows
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.result.build import Build
 from curate.steps.decontaminate.decontaminate import decontaminate

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from curate.errors import BuildFolderError, CallError
-from curate.mix.spec import Repeat, Rows
+from curate.mix.amounts import Repeat, Rows
 from curate.report.terminal_rows import CLOSE, OPEN, Fate, cut_text, show, spread
 from curate.result.browser.highlights import Hit, cut
 from curate.result.build import Build

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from curate.errors import CallError, MixtureError
+from curate.mix.amounts import Rows
 from curate.mix.published import Published
-from curate.mix.spec import Rows
 from curate.mixture import Mixture
 from curate.result.build import Build
 from curate.steps.dedup.dedup import dedup

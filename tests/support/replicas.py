@@ -32,8 +32,9 @@ from curate.cli.mixture_file import run_file
 from curate.cli.mixture_recipes import mixtures_in, recipes_folder
 from curate.evalsets.evals import evals
 from curate.evalsets.items import EvalSet
+from curate.mix.amounts import Rows
 from curate.mix.plan import Stock, plan
-from curate.mix.spec import Rows, Source
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.result.build import Build
 from tests.support.hub_server import Repository, Tree, serving

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from curate.io.formats.unpaired import unpaired
 from curate.io.inputs import files
-from curate.mix.spec import Rows, Source
+from curate.mix.amounts import Rows
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.preflight.changed_parts import AS_THEY_ARE, Changes
 from curate.preflight.row_lengths import LABELLED, measured

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from curate.errors import CallError
-from curate.mix.spec import Rows
+from curate.mix.amounts import Rows
 from curate.train import plan, train
 from tests.support.tool_rows import PLAIN, Row, built, judged, said
 from tests.support.train_log import FAST, logged

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from curate.errors import PreflightError
-from curate.mix.spec import Rows
+from curate.mix.amounts import Rows
 from curate.preflight.preflight import preflight
 from curate.result.build import Build
 from curate.train import plan, train

@@ -17,11 +17,12 @@ from curate.io.inputs import Input, Stored, rows_of
 from curate.kernels.buffers import frozen
 from curate.rows.segments import On, Segments, TextPart, check_on, select
 from curate.rows.shingles import COMPARED, Sets, joined, row_sets, set_hashes
+from curate.rows.visible import row_characters
 from curate.steps._settings import check_choice
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup._candidates import Candidates, nearest
 from curate.steps.dedup._keep import BY_LENGTH, Keep, check_scored
-from curate.steps.dedup.exact_dedup import by_priority, leaders, row_characters
+from curate.steps.dedup.exact_dedup import by_priority, leaders
 from curate.steps.dedup.semantic_dedup import SemanticDedup
 from curate.text.embeddings.static_model import load_static_model
 from curate.text.minhash import Bands, band_hashes, bands_for

@@ -14,10 +14,9 @@ from curate.errors import MixtureError
 from curate.io.inputs import Input, Stored, rows_of
 from curate.rows.segments import TEXT_PARTS, On, Segments, TextPart, check_on, select
 from curate.rows.sides import row_hashes
-from curate.rows.visible import visible
+from curate.rows.visible import row_characters
 from curate.steps._settings import check_choice
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
-from curate.text.words import count_characters
 
 Keep: TypeAlias = Literal["first", "longest", "shortest"]
 
@@ -177,14 +176,6 @@ def exclude_prompts_of(
         raise MixtureError("exclude_prompts_of(()): name a build, its folder or an input")
     others = tuple(rows_of(each, "exclude_prompts_of(") for each in several)
     return ExcludePrompts(on=check_on(on), others=others, mode=mode, allow_large_drop=allow_large_drop)
-
-
-def row_characters(segments: Segments) -> NDArray[np.uint32]:
-    """Return the number of visible characters in each row."""
-    total = np.zeros(segments.rows)
-    for part in map(visible, segments.parts):
-        total += np.bincount(part.row, weights=count_characters(part.text, part.index), minlength=segments.rows)
-    return total.astype(np.uint32)
 
 
 def by_priority(keys: pl.DataFrame, keep: str) -> NDArray[np.int64]:

@@ -18,10 +18,11 @@ from curate.rows.embeddings import embed
 from curate.rows.left_out import leave_out
 from curate.rows.segments import On, Segments, TextPart, select
 from curate.rows.shingles import COMPARED
+from curate.rows.visible import row_characters
 from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
 from curate.steps.dedup._keep import BY_LENGTH, Keep, check_scored
 from curate.steps.dedup._vector_search import nearest_vectors
-from curate.steps.dedup.exact_dedup import by_priority, row_characters
+from curate.steps.dedup.exact_dedup import by_priority
 from curate.text.embeddings.static_model import load_static_model
 
 READ: Final = 1 << 16

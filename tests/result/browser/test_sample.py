@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from curate.io.inputs import files
-from curate.mix.spec import Rows, Source
+from curate.mix.amounts import Rows
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.result.browser.sample import sample
 from curate.result.build import Build

@@ -17,7 +17,8 @@ from curate.classify.train_classifier import train_classifier
 from curate.engine.manifest import canonical
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
 from curate.io.tables import frame
-from curate.mix.spec import All, Source
+from curate.mix.amounts import All
+from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.rows.joined_text import row_texts
 from curate.rows.schema import BODIES, Kind
