@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Final
 from curate.engine import build as engine
 from curate.errors import CallError, EmptyBuildError
 from curate.io.atomic import write_text
+from curate.mix.amounts import Fraction, Rows, Tokens
+from curate.mix.ladder import rungs
 from curate.mix.spec import MixtureSpec
 from curate.report.charts.card_files import card_files
 from curate.report.page import page
@@ -87,6 +90,69 @@ class Mixture(MixtureSpec):
             EmptyBuildError: no row is kept; the build is in `out`, and its ledger says why.
             CallError: `threads` is below 1, or `curate check` runs the file.
         """
+        target = Path(out) if out is not None else Path("build") / self.name
+        return self._build([(target, self)], threads, resume=resume, overwrite=overwrite, quiet=quiet, from_=from_)[0]
+
+    def ladder(
+        self,
+        sizes: Sequence[int | Rows | Fraction | Tokens],
+        out: str | Path | None = None,
+        *,
+        threads: int | None = None,
+        overwrite: bool = False,
+        quiet: bool = False,
+    ) -> list[Build]:
+        """Build the mixture in several sizes in one pass, for ablations: rows are read, and steps run, once.
+
+        A size takes the place of `total`, or of the take of the only source. Each build is the same, byte for byte, as
+        one of that size alone, and a smaller one is part of a larger one: of each source, for a mixture with weights,
+        up to the rounding of shares to whole rows.
+
+        Args:
+            sizes: different sizes of one kind: numbers of rows, `Fraction(f)` or `Tokens(n)`.
+            out: the folder in which each build gets one, named by its size; by default `build/` and the name of the
+                mixture.
+            threads: worker threads; by default one per core.
+            overwrite: replace builds in these folders.
+            quiet: show no progress bars.
+
+        Returns:
+            The builds, the smallest first.
+
+        Raises:
+            MixtureError: the sizes are no ladder, or the mixture has several sources and no weights.
+            BuildError: the data cannot be built, as where there are fewer rows than the largest size.
+            EmptyBuildError: no row is kept.
+            CallError: `threads` is below 1.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> import curate as c
+            >>> import polars as pl
+            >>> rows = pl.DataFrame({"prompt": [f"Ask {i}." for i in range(9)], "completion": ["So."] * 9})
+            >>> mixture = c.Mixture(
+            ...     "demo", [c.Source("a", c.frame(rows), take=c.Diverse())], weights={"a": 1}, total=c.Rows(9)
+            ... )
+            >>> with TemporaryDirectory() as folder:
+            ...     builds = mixture.ladder([2, 4, 8], f"{folder}/ladder", quiet=True)
+            ...     [build.funnel["rows"][-1] for build in builds]
+            [2, 4, 8]
+        """
+        folder = Path(out) if out is not None else Path("build") / self.name
+        found = [(folder / name, rung) for name, rung in rungs(self, sizes).items()]
+        return self._build(found, threads, resume=False, overwrite=overwrite, quiet=quiet, from_=None)
+
+    def _build(
+        self,
+        targets: Sequence[tuple[Path, Mixture]],
+        threads: int | None,
+        *,
+        resume: bool,
+        overwrite: bool,
+        quiet: bool,
+        from_: str | Path | Build | None,
+    ) -> list[Build]:
+        """Build mixtures of the same sources and steps, the last one the largest."""
         if not MAY_BUILD.get():
             raise CallError(
                 f"{self.name!r} would be built here, and `curate check` writes nothing. Leave out the call of build(): "
@@ -95,17 +161,20 @@ class Mixture(MixtureSpec):
         count = _cores() if threads is None else threads
         if count < 1:
             raise CallError(f"threads={threads!r}: a whole number from 1")
-        target = Path(out) if out is not None else Path("build") / self.name
         earlier = from_.path if isinstance(from_, Build) else from_
+        target, largest = targets[-1]
         engine.build(
-            self, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_page_and_card,
-            from_=None if earlier is None else Path(earlier),
+            largest, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=write_page_and_card,
+            from_=None if earlier is None else Path(earlier), others=[(rung, folder) for folder, rung in targets[:-1]],
         )  # fmt: skip
-        made = Build(target)
-        made.mixture = self
-        if not made.funnel["rows"][-1]:
-            raise EmptyBuildError(_empty(made))
-        return made
+        builds = []
+        for folder, rung in targets:
+            made = Build(folder)
+            made.mixture = rung
+            if not made.funnel["rows"][-1]:
+                raise EmptyBuildError(_empty(made))
+            builds.append(made)
+        return builds
 
 
 def _empty(made: Build) -> str:

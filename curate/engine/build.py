@@ -7,57 +7,42 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from curate.engine.barrier import DiskKeys, GroupResults
-from curate.engine.choice import CHOSEN, choice_label
-from curate.engine.choice import choose as choose_rows
+from curate.engine.barrier import DiskKeys
 from curate.engine.executor import run_all
-from curate.engine.group_results import numbered_columns, row_names, table_path, write_table
 from curate.engine.guards import (
     check_clashes,
     check_conservation,
-    check_delivery,
     check_drops,
-    check_pairs,
-    check_unchanged,
 )
-from curate.engine.ledger import LedgerInputs, source_file, write_source
-from curate.engine.manifest import VERSIONS, FileHashes, Json, SourceCounts, canonical, file_hash, hashed, manifest
+from curate.engine.ledger import FOLDERS, source_file, write_source
+from curate.engine.manifest import VERSIONS, Json, canonical
+from curate.engine.output import Gathered, RatedResult, ResolvedPhase, ledger_inputs, write_out, write_tables
 from curate.engine.pair_input import PairInput
 from curate.engine.partition import FILE, REWARD_TYPES, partition_paths
 from curate.engine.pipeline import Phase, all_stages, final_phase, pairing_sources, rated_phase, score_columns
 from curate.engine.progress import BuildProgress, showing_progress
 from curate.engine.reading import ReadResult, open_sources, read
-from curate.engine.resolve import delivered, order, paired, relocated_copies, resolve, sample
+from curate.engine.resolve import paired, resolve
 from curate.engine.reuse.earlier import Earlier
 from curate.engine.reuse.plan import OtherRowsError, ReusePlan, plan_reuse
-from curate.engine.row_licences import row_licences
-from curate.engine.shards import RowStore, Shard, SpillFile, cut, relocate, write_shard
 from curate.engine.source_lines import SourceLines
-from curate.engine.spill import schema_of
 from curate.engine.state import Partition, RowStates
-from curate.engine.workspace import MANIFEST, Workspace, check_target, workspace
-from curate.io.atomic import read_ipc, write_text
+from curate.engine.workspace import Workspace, check_target, workspace
+from curate.io.atomic import read_ipc
 from curate.io.hub.repository import resolved_once
 from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
-from curate.mix.plan import Share
 from curate.mix.spec import MixtureSpec
-from curate.mix.takes.selection import Selection
 from curate.rows.identity import content_hash
-from curate.rows.layout import Layout
-from curate.rows.schema import Kind
 
 
 @resolved_once()
@@ -71,12 +56,15 @@ def build(
     quiet: bool,
     finish: Callable[[Path], None],
     from_: Path | None = None,
+    others: Sequence[tuple[MixtureSpec, Path]] = (),
 ) -> None:
     """Make the build folder `target`; `finish` adds page and card. Raises the errors that `Mixture.build` names.
 
-    What the build in the folder `from_` says of the same rows is not made again.
+    What the build in the folder `from_` says of the same rows is not made again. `others` are mixtures of the same
+    sources and steps that take other amounts, each with its folder: they are written from the same rows.
     """
-    check_target(target, overwrite=overwrite)
+    for _, folder in [(mixture, target), *others]:
+        check_target(folder, overwrite=overwrite)
     earlier = None if from_ is None else Earlier.open(from_)
     kind, opened = open_sources(mixture)
     plan = None if earlier is None else plan_reuse(earlier, final_phase(mixture, opened))
@@ -87,8 +75,14 @@ def build(
 
         def attempt(plan: ReusePlan | None) -> None:
             with workspace(target, _recipe(mixture, opened, plan), resume=resume, overwrite=overwrite) as space:
-                _make(mixture, kind, opened, space, threads, progress, plan)
+                made = _gather(mixture, opened, space, threads, progress, plan)
+                write_out(mixture, kind, opened, made, space.out, threads, progress)
                 finish(space.out)
+                for other, folder in others:
+                    with workspace(folder.resolve(), {}, resume=False, overwrite=overwrite) as beside:
+                        _copy_rated(made.rated, [one.name for one in mixture.sources], space.out, beside.out)
+                        write_out(other, kind, opened, made, beside.out, threads, progress)
+                        finish(beside.out)
 
         try:
             attempt(plan)
@@ -108,85 +102,32 @@ def _recipe(mixture: MixtureSpec, opened: tuple[Opened, ...], plan: ReusePlan | 
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedPhase:
-    """One phase of a build after its barrier.
-
-    `contents` has the content hash of each source. Of each row, `own_content` is a hash of its content where its key is
-    none, and `prompt` a key for its prompt.
-    """
-
-    phase: Phase
-    reading: ReadResult
-    partitions: tuple[Partition, ...]
-    states: RowStates
-    results: GroupResults
-    contents: list[str]
-    lines: SourceLines
-    score_types: dict[str, pa.DataType]
-    own_content: pa.UInt64Array
-    prompt: NDArray[np.uint64] | None
-
-
-class RatedResult(NamedTuple):
-    """The result of the rated phase: inputs of the final one; content hashes, fates and tables of the rated rows."""
-
-    opened: tuple[Opened, ...]
-    contents: list[str]
-    fates: dict[int, dict[str, int]]
-    against: dict[str, list[str]]
-    tables: FileHashes
-
-
-def _make(
+def _gather(
     mixture: MixtureSpec,
-    kind: Kind,
     opened: tuple[Opened, ...],
     space: Workspace,
     threads: int,
     progress: BuildProgress,
     plan: ReusePlan | None,
-) -> None:
+) -> Gathered:
+    """Read all rows, run the steps, and resolve groups; of rated rows, ledger and tables are written."""
     rated = RatedResult(opened, [], {}, {}, {})
     if pairing_sources(mixture):
         rated = _pair(mixture, opened, space, threads, progress)
-    done = _read_and_resolve(final_phase(mixture, rated.opened), space.partitions, threads, progress, plan)
-    done, shares = _sample(mixture, done)
-    states = done.states
-    inputs = _ledger_inputs(done)
-    tables = {**rated.tables, **_write_tables(inputs, space.out)}
-    fates, splits = _write(mixture, kind, inputs, rated, space, threads, progress)
-    fields = {source.name: source.licence_field for source in mixture.sources if source.licence_field is not None}
-    licences = row_licences(space.out / "data", fields)
-    counts = [
-        _source_counts(done, rated, number, found)._replace(
-            licences=licences.get(inputs.names[number]), ledger=_ledger_files(space.out, number, inputs.names[number])
-        )
-        for number, found in enumerate(fates)
-    ]
-    check_unchanged(opened)
-    check_delivery(states, splits)
-    against = {**rated.against, **done.results.against}
-    text = manifest(mixture, kind, opened, counts, delivered(shares, states), splits, against, tables)
-    write_text(space.out / MANIFEST, text)
+    return Gathered(
+        rated, _read_and_resolve(final_phase(mixture, rated.opened), space.partitions, threads, progress, plan)
+    )
 
 
-def _sample(mixture: MixtureSpec, done: ResolvedPhase) -> tuple[ResolvedPhase, tuple[Share, ...]]:
-    """Sample the rows that are left; what selections chose, and why, joins the tables of groups."""
-    tables = dict(done.results.tables)
-
-    def choose(number: int, share: Share, rows: NDArray[np.int64], rank: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        mine = [one for one in done.partitions if one.source == number]
-        batches = [DiskKeys(one.rows, one.paths.signed) for one in mine]
-        take = mixture.sources[number].take
-        if not isinstance(take, Selection):
-            raise TypeError(take)
-        place, table = choose_rows(take, share, batches, rows - mine[0].first, rank, done.states.tokens[rows])
-        tables[choice_label(share.source), CHOSEN] = table.with_columns(pl.col("row") + mine[0].first)
-        return place
-
-    states, shares = sample(mixture, done.states, done.prompt, choose)
-    return replace(done, states=states, results=done.results._replace(tables=tables)), shares
+def _copy_rated(rated: RatedResult, names: Sequence[str], out: Path, to: Path) -> None:
+    """Copy what the rated phase wrote into the folder of another build."""
+    wanted = [f"{folder}/{source_file(number, names[number])}" for number in rated.fates for folder in FOLDERS["rated"]]
+    if rated.fates:
+        (to / "pairs").mkdir()
+    for path in (*wanted, *(one["file"] for files in rated.tables.values() for one in files)):
+        if (out / path).is_file():
+            (to / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(out / path, to / path)
 
 
 def _pair(
@@ -196,8 +137,8 @@ def _pair(
     phase = rated_phase(mixture, opened)
     done = _read_and_resolve(phase, space.partitions / "rated", threads, progress)
     done = replace(done, states=paired(done.states))
-    inputs = _ledger_inputs(done)
-    tables = _write_tables(inputs, space.out)
+    inputs = ledger_inputs(done)
+    tables = write_tables(inputs, space.out)
     for folder in ("rated", "pairs"):
         (space.out / folder).mkdir()
     written = run_all(partial(write_source, inputs, "rated", space.out), phase.sources, threads)
@@ -242,40 +183,6 @@ def _read_and_resolve(
         own_content=_own_content(keys),
         prompt=keys["prompt"].to_numpy() if "prompt" in keys.columns else None,
     )
-
-
-def _ledger_inputs(done: ResolvedPhase) -> LedgerInputs:
-    mixture = done.phase.mixture
-    names = tuple(source.name for source in mixture.sources)
-    return LedgerInputs(
-        names=names,
-        pipelines=done.phase.pipelines,
-        states=done.states,
-        partitions=done.partitions,
-        lines=done.lines,
-        results=done.results,
-        kept=row_names(done.states.kept, names, done.states, done.partitions, done.results),
-        score_types=done.score_types,
-        content=done.own_content,
-        prompt=done.prompt,
-    )
-
-
-def _ledger_files(out: Path, number: int, name: str) -> tuple[dict[str, str], ...]:
-    """Return the files with the lines of a source, each with its hash."""
-    paths = [f"{folder}/{source_file(number, name)}" for folder in ("ledger", "pairs")]
-    return tuple(hashed(out, path) for path in paths if (out / path).is_file())
-
-
-def _source_counts(done: ResolvedPhase, rated: RatedResult, number: int, fates: dict[str, int]) -> SourceCounts:
-    """Return the counts of one source for the manifest; raises `ConservationError` where a row or pair has no fate."""
-    name, found = done.phase.mixture.sources[number].name, done.phase.opened[number]
-    if not isinstance(found, PairInput):
-        check_conservation(name, done.reading.counts[number].rows, fates)
-        return SourceCounts(done.contents[number], fates, None)
-    of_rows = rated.fates[number]
-    check_pairs(name, found.count(), of_rows["paired"], fates)
-    return SourceCounts(rated.contents[number], of_rows, fates)
 
 
 def _partitions(folder: Path, reading: ReadResult) -> tuple[Partition, ...]:
@@ -325,70 +232,3 @@ def _contents(mixture: MixtureSpec, states: RowStates, keys: pl.DataFrame) -> li
     high, low = keys["content_high"].to_numpy(), keys["content_low"].to_numpy()
     own = [states.source == number for number in range(len(mixture.sources))]
     return [content_hash(Hashes(high[rows], low[rows])) for rows in own]
-
-
-def _write(
-    mixture: MixtureSpec,
-    kind: Kind,
-    inputs: LedgerInputs,
-    rated: RatedResult,
-    space: Workspace,
-    threads: int,
-    progress: BuildProgress,
-) -> tuple[list[dict[str, int]], dict[str, Any]]:
-    """Write ledger, dropped rows and shards; return the fates of each source, and the splits for the manifest."""
-    states, out = inputs.states, space.out
-    relocated = states.relocated & (inputs.lines.start < 0)
-    splits = {"train": order(mixture, states, test=False)}
-    if mixture.test is not None:
-        splits["test"] = order(mixture, states, test=True)
-    spills = [
-        SpillFile(one.paths.rows, one.first, one.rows, schema_of(one.paths.rows))
-        for one in inputs.partitions
-        if one.paths.rows.is_file()
-    ]
-    progress.start("writing", None)
-    moving = partial(relocate, moving=relocated_copies(splits.values(), relocated), size=states.bytes)
-    spills += [spill for found in run_all(moving, spills if relocated.any() else [], threads) for spill in found]
-    names = pa.array(inputs.names, pa.string())
-    layout = Layout(kind, states.parts_of(states.copies > 0), inputs.rewards)
-    store = RowStore(inputs.lines, tuple(spills), layout, names, states.source, states.occurrence, relocated)
-    shards = {name: cut(name, found, states.bytes[found.row]) for name, found in splits.items() if len(found.row)}
-    shards = shards or {"train": cut("train", splits["train"], states.bytes[:0])}
-    tasks: list[Callable[[], Any]] = [
-        partial(write_source, inputs, "pairs" if number in rated.fates else "rows", out, number)
-        for number in range(len(inputs.names))
-    ]
-    tasks += [partial(_write_shard, shard, store, out / "data") for found in shards.values() for shard in found]
-    done = list(run_all(_call, tasks, threads))
-    progress.done("writing")
-    written = iter(done[len(inputs.names) :])
-    return done[: len(inputs.names)], {
-        name: {"rows": len(found.row), "shards": [next(written) for _ in shards.get(name, ())]}
-        for name, found in splits.items()
-    }
-
-
-def _write_tables(inputs: LedgerInputs, out: Path) -> FileHashes:
-    """Write the tables of groups; return the files of each group, with their hashes."""
-    for (label, name), table in inputs.results.tables.items():
-        rows = [table[column].fill_null(-1).to_numpy() for column in numbered_columns(table)]
-        known = row_names(np.concatenate([[-1], *rows]), inputs.names, inputs.states, inputs.partitions, inputs.results)
-        write_table(table, known, out / table_path(label, name))
-    for (label, name), path in inputs.results.copied.items():
-        (out / table_path(label, name)).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, out / table_path(label, name))
-    found: FileHashes = {}
-    for label, name in sorted({**inputs.results.tables, **inputs.results.copied}):
-        found.setdefault(label, []).append(hashed(out, table_path(label, name)))
-    return found
-
-
-def _call(task: Callable[[], Any]) -> Any:  # noqa: ANN401  each task has its own answer
-    return task()
-
-
-def _write_shard(shard: Shard, store: RowStore, folder: Path) -> dict[str, Any]:
-    path = folder / shard.name
-    write_shard(shard, store, path)
-    return {"file": f"data/{shard.name}", "rows": pq.read_metadata(path).num_rows, "sha256": file_hash(path)}

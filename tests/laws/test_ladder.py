@@ -1,0 +1,85 @@
+"""The law of ladders: each build is the one that its size would give alone, and part of the next."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from curate.errors import MixtureError, ShortageError
+from curate.io.inputs import files
+from curate.mix.amounts import Fraction, Rows, Tokens
+from curate.mix.ladder import rungs
+from curate.mix.spec import Source
+from curate.mix.takes.diverse import Diverse
+from curate.mix.takes.selection import Selection
+from curate.mixture import Mixture
+from curate.result.build import Build
+from curate.steps.dedup.exact_dedup import exact_dedup
+from curate.steps.filters.shape import shape
+from tests.support.build_data import chats, hashes, write_lines
+from tests.support.rated_data import STEPS as STEPS_OF_PAIRS
+from tests.support.rated_data import asks, rated_file
+
+STEPS = [shape(min_words=2), exact_dedup()]
+
+
+def kept(build: Build) -> set[str]:
+    return set(build.ledger.filter(pl.col("fate") == "kept").select("id").collect()["id"])
+
+
+def mixture(folder: Path, take: Selection | Rows, **options: Any) -> Mixture:  # noqa: ANN401
+    rows = write_lines(folder / "rows.jsonl", chats(60) + chats(10))
+    return Mixture("rungs", [Source("a", files(rows, "messages"), take=take)], STEPS, **options)
+
+
+@pytest.mark.parametrize(
+    ("take", "sizes", "options"),
+    [
+        (Rows(1), [5, 20, 40], {}),
+        (Diverse(1), [40, 5, 20], {"test": Fraction(0.2)}),
+        (Diverse(), [5, 20], {"weights": {"a": 1}, "total": Rows(3)}),
+        (Rows(1), [Tokens(200), Tokens(600)], {}),
+        (Rows(1), [Fraction(0.5), Fraction(0.25)], {}),
+    ],
+)
+def test_each_build_is_the_one_of_its_size_alone(
+    tmp_path: Path, take: Selection | Rows, sizes: list[Any], options: dict[str, Any]
+) -> None:
+    whole = mixture(tmp_path, take, **options)
+    builds = whole.ladder(sizes, tmp_path / "ladder", quiet=True)
+    for name, rung, built in zip(rungs(whole, sizes), rungs(whole, sizes).values(), builds, strict=True):
+        alone = rung.build(tmp_path / "alone" / name, quiet=True)
+        assert built.path == tmp_path / "ladder" / name
+        assert hashes(built.path) == hashes(alone.path)
+        built.verify()
+    assert all(kept(small) < kept(large) for small, large in pairwise(builds))
+    assert not [path for path in (tmp_path / "ladder").iterdir() if path.name.startswith(".")]
+
+
+def test_pairs_of_rated_rows_make_a_ladder_too(tmp_path: Path) -> None:
+    rows = rated_file(tmp_path / "rated.jsonl", asks(60, seed=1))
+    whole = Mixture("rungs", [Source("a", rows, take=Rows(1))], STEPS_OF_PAIRS)
+    for size, built in zip((4, 8), whole.ladder([4, 8], tmp_path / "ladder", quiet=True), strict=True):
+        alone = rungs(whole, [size])[str(size)].build(tmp_path / f"alone{size}", quiet=True)
+        assert hashes(built.path) == hashes(alone.path)
+
+
+def test_what_is_no_ladder_is_refused(tmp_path: Path) -> None:
+    one = mixture(tmp_path, Rows(1))
+    refused: list[list[Any]] = [[], [5, 5], [5, Tokens(9)]]
+    for sizes in refused:
+        with pytest.raises(MixtureError, match="different sizes of one kind"):
+            one.ladder(sizes, tmp_path / "b")
+    two = Mixture("two", [*one.sources, Source("b", files(tmp_path / "rows.jsonl", "messages"))])
+    with pytest.raises(MixtureError, match="no weights"):
+        two.ladder([5], tmp_path / "b")
+    weighted = mixture(tmp_path, Diverse(), weights={"a": 1}, total=Rows(3))
+    with pytest.raises(MixtureError, match=r"Rows\(n\) or Tokens\(n\)"):
+        weighted.ladder([Fraction(0.5)], tmp_path / "b")
+    with pytest.raises(ShortageError, match="asked: 5,000"):
+        one.ladder([5, 5_000], tmp_path / "b", quiet=True)
+    assert not (tmp_path / "b").exists()
