@@ -75,7 +75,7 @@ OPTIONS: Final = {
 }
 """Where an entry is shown otherwise than the rest."""
 
-BASES: Final = ("curate.result.folder.BuildFolder",)
+BASES: Final = ("curate.result.folder.BuildFolder", "curate.result.measured_build.MeasuredBuild")
 """Classes whose members are listed under a public class."""
 
 

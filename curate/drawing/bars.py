@@ -25,6 +25,9 @@ from curate.drawing.svg import (
 
 PITCH: Final = 26
 END: Final = 120
+NAME: Final = 30
+"""Characters of a group of rows."""
+
 LANGUAGES: Final = 16
 """Languages with a bar of their own."""
 
@@ -112,3 +115,34 @@ def win_rate(frame: pl.DataFrame, *, title: str = "How often the answer of a mod
     body.append(label(edge + room / 2, bottom + 30, what, anchor="middle", colour="soft", size=11))
     words = "; ".join(f"{one['model']}: {share(one['win_rate'])}" for one in lines)
     return picture(edge + room + 170, bottom + 38, title, words, body)
+
+
+def costs(frame: pl.DataFrame, *, title: str = "Groups of which a step drops more than of all rows") -> str:
+    """Draw `curate.result.charts.findings.costs`: under each step its groups, with their lower bound and all rows."""
+    lines: list[dict[str, Any]] = frame.head(MOST).to_dicts()
+    edge, room, y = gutter((one["group"] for one in lines), NAME), 190, 28.0
+    scale = AxisScale(0, max((one["share"] for one in lines), default=1), edge, edge + room)
+    body = [legend(8, 14, [("dropped of the group", "out"), ("of all rows", "ink")])]
+    step = None
+    for one in lines:
+        if one["step"] != step:
+            step = one["step"]
+            body += [label(8, y + 15, f"{step}: {share(one['overall'])} of all rows", size=12)]
+            y += 24
+        end, text = scale(one["share"]), f"{share(one['share'])} of {count(one['reached'])}"
+        about = f"{step}, {one['group']}: {one['dropped']:,} of {one['reached']:,} rows, at least {share(one['low'])}"
+        body += [
+            label(edge - 10, y + 13, short(one["group"], NAME), anchor="end", colour="soft"),
+            bar(edge, y, max(end - edge, 1), 16, "out", about),
+            line(scale(one["low"]), y + 8, end, y + 8, "ink", 1.5),
+            line(scale(one["overall"]), y - 1, scale(one["overall"]), y + 17, "ink", 2.5),
+            label(end + 8, y + 13, text, colour="soft", size=11),
+        ]
+        y += 22
+    left = frame.height - len(lines)
+    if left:
+        body.append(label(edge, y + 14, f"{left} more groups are not shown", colour="soft", size=11))
+    words = "; ".join(
+        f"{one['step']}, {one['group']}: {share(one['share'])}, of all rows {share(one['overall'])}" for one in lines
+    )
+    return picture(max(edge + room + 100, 300), y + (20 if left else 4), title, words, body)

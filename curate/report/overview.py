@@ -9,6 +9,7 @@ import polars as pl
 
 from curate.drawing.svg import share
 from curate.engine.guards import SUSPICIOUS_ROWS, SUSPICIOUS_SHARE
+from curate.report.costs import cost_lines, harm_line
 from curate.report.formatting import counted
 from curate.result.build import Build
 from curate.result.counts import CONTAMINATED
@@ -86,11 +87,22 @@ def _wrong(build: Build) -> Iterator[OverviewLine]:
         yield OverviewLine(f"{own.height:,}", f"contaminated: {', '.join(pairs)}{more}", _section(build, step))
     yield from _short(build)
     yield from _suspicious(build)
+    yield from _costs(build)
     for source in build.composition.filter(rows=0)["source"]:
         if not any(source in note for note in build.notes):
             yield OverviewLine("0", f"rows of {source} in the data files", "funnel")
     for note in build.notes:
         yield OverviewLine("", note, "funnel")
+
+
+def _costs(build: Build) -> Iterator[OverviewLine]:
+    """Yield what filters take of a topic or language beyond their share, and steps that leave no refusal of harm."""
+    for step in build.steps:
+        for line in cost_lines(build, step):
+            yield OverviewLine("", f"{step} {line}", "costs")
+        harm = harm_line(build, step)
+        if harm is not None and harm.none_kept:
+            yield OverviewLine("", f"{step}: {harm.text}", _section(build, step))
 
 
 def _short(build: Build) -> Iterator[OverviewLine]:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from curate.drawing.svg import DARK, LIGHT, variables
 from curate.report.charts.figures import page_charts
 from curate.report.contamination import Contamination, contamination, first_staying
+from curate.report.costs import HarmLine, cost_notes, harm_line
 from curate.report.dropped_rows import SHOWN, DroppedRow, dropped_rows, lowest_dropped
 from curate.report.duplicates import Duplicates, ShownDuplicates, duplicates, shown_duplicates
 from curate.report.finding_tables import FindingTable, finding_tables
@@ -69,6 +70,7 @@ class ReportedStep:
     duplicates: Duplicates | None
     contamination: Contamination | None
     tables: tuple[FindingTable, ...]
+    harm: HarmLine | None
 
 
 def page(build: Build) -> str:
@@ -120,6 +122,7 @@ def _without_data(build: Build, shown: int, limits: Markup, copies: Copies) -> s
             lengths=_lengths(build),
             reproduction=tables.reproduction(build.reproduction()) if manifest.get("published") else None,
             licences=_licences(build),
+            costs=cost_notes(build),
             total=build.funnel.row(-1, named=True),
             steps=_steps(build, shown, copies),
             browser=browser_parts(),
@@ -167,6 +170,7 @@ def _steps(build: Build, shown: int, copies: Copies) -> list[ReportedStep]:
             duplicates=duplicates(build, label, copies.get(label)),
             contamination=contamination(build, label),
             tables=finding_tables(build, label),
+            harm=harm_line(build, label),
         )
         steps.append(reported)
     return steps

@@ -10,6 +10,7 @@ import polars as pl
 from curate.report.card_metadata import front_matter, written_splits
 from curate.report.charts.card_files import FOLDER, card_files
 from curate.report.contamination import LINES, count_staying, evals, findings, unsearched_line, within_line
+from curate.report.costs import harm_line
 from curate.report.finding_tables import finding_tables, table_line
 from curate.report.formatting import counted, percent, settings
 from curate.result.build import Build
@@ -41,6 +42,7 @@ def card(build: Build) -> str:
         *_overlap(build),
         *(_contamination(build, label) for label in build.steps_with("contamination")),
         *_finding_tables(build),
+        *_costs(build),
         _steps(build),
         _sources(build),
         _rebuild(build),
@@ -189,6 +191,20 @@ def _finding_tables(build: Build) -> list[str]:
     found = [(label, table) for label in build.steps for table in finding_tables(build, label)]
     lines = [f"- {cell(label)}: {cell(table_line(table))}" for label, table in found]
     return ["\n".join(["## Findings\n", *lines])] if lines else []
+
+
+def _costs(build: Build) -> list[str]:
+    """Return a section on groups of which a step drops more than of all rows, and on refusals of harm that remain."""
+    found = build.chart.data("costs")
+    harm = [(label, line.whole) for label in build.steps if (line := harm_line(build, label)) is not None]
+    parts = [f"- {cell(label)}: {cell(text)}." for label, text in harm]
+    if not found.height:
+        return ["\n".join(["## What steps cost\n", *parts])] if parts else []
+    shown = found.head(LINES).select("step", "dimension", "group", "reached", "dropped", "share", "overall")
+    more = f" {counted(found.height - LINES, 'more group')}: not listed." if found.height > LINES else ""
+    head = f"Groups of rows of which a step drops far more than of all rows (*overall*).{more}"
+    lines = table(shown.with_columns(percent("share"), percent("overall")))
+    return ["\n\n".join(["## What steps cost", head, lines, *(["\n".join(parts)] if parts else [])])]
 
 
 def table(frame: pl.DataFrame) -> str:

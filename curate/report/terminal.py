@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.report.contamination import contamination_lines
+from curate.report.costs import cost_lines, harm_line
 from curate.report.duplicates import duplicate_lines
 from curate.report.finding_tables import finding_tables, table_line
 from curate.result.build import Build
@@ -81,6 +82,9 @@ def findings(build: Build, step: str | None = None) -> Iterator[Text]:
 def _finding_lines(build: Build, label: str) -> list[str]:
     lines = contamination_lines(build, label) if label in build.steps_with("contamination") else []
     lines += duplicate_lines(build, label) if label in build.steps_with("duplicates") else []
+    lines += cost_lines(build, label)
+    harm = harm_line(build, label)
+    lines += [] if harm is None else [f"warning: {harm.whole}" if harm.none_kept else harm.whole]
     return lines + [table_line(table) for table in finding_tables(build, label)]
 
 

@@ -16,18 +16,17 @@ from curate.result.browser.browser import RowBrowser, browse
 from curate.result.cell import cell
 from curate.result.charts.charts import Charts
 from curate.result.charts.sliders import WhatIf, what_if
-from curate.result.folder import BuildFolder, check_known, coverage, table
-from curate.result.length_bias import bias, length_cost, measured_files
+from curate.result.folder import check_known, coverage, table
+from curate.result.measured_build import MeasuredBuild
 from curate.result.recut import Recut, recut
 from curate.result.reproduction import reproduction
 from curate.result.signatures import Signatures, kept_signatures
 from curate.rows.schema import Kind, row_schema
-from curate.rows.tokens import Tokenizer
 
 Split: TypeAlias = Literal["train", "test"]
 
 
-class Build(BuildFolder):
+class Build(MeasuredBuild):
     """A finished build, read back from its folder.
 
     Args:
@@ -365,31 +364,6 @@ class Build(BuildFolder):
         check_known("source", source, self.sources)
         check_known("step", step, self.steps)
         return browse(self, {"source": source, "step": step, "reason": reason, "fate": fate}, n)
-
-    def length_bias(self, *, bands: int = 4, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
-        """Measure how much longer chosen answers are than rejected ones, and how well length alone predicts the label.
-
-        Of the pairs in the data files, as often as they are there; a line for all, each source, and each band of
-        margins, see `curate.result.length_bias`. Raises `CallError` for a build of other rows.
-
-        Args:
-            bands: How many bands of margins the pairs are split into.
-            tokenizer: Count tokens with this tokenizer in place of the estimate.
-        """
-        return bias(self.pair_lengths if tokenizer is None else measured_files(self, tokenizer), bands)
-
-    @cached_property
-    def pair_lengths(self) -> pl.DataFrame:
-        """The lengths and margin of each pair in the data files, see `curate.result.length_bias.measured`."""
-        return measured_files(self)
-
-    def length_cost(self, step: str | None = None) -> pl.DataFrame:
-        """Return what a balance_length step dropped of each source: pairs, and margin (`curate.result.length_bias`).
-
-        Args:
-            step: The label of a balance_length step; None, the default, for the only one.
-        """
-        return length_cost(table(self.path, self._with_finding(step, "length_cost"), "lengths"))
 
     def shared_prompts(self, step: str | None = None) -> pl.DataFrame:
         """Return the rows whose prompt another build has: `source`, `id`, and `other_source`, `other_id` there.

@@ -74,7 +74,7 @@ class Evidence(NamedTuple):
 
 
 FindingView: TypeAlias = Literal[
-    "table", "duplicates", "signatures", "contamination", "length_cost", "shared_prompts", "languages"
+    "table", "duplicates", "signatures", "contamination", "length_cost", "shared_prompts", "languages", "refusals"
 ]
 
 

@@ -230,8 +230,11 @@ def test_a_terminal_shows_each_step_that_found_something(searched: Build, nasty:
         "\ndedup\n  one: 4 rows (11.1%) are duplicates within the source\n"
         "  two: 4 rows (21.1%) are duplicates of rows in one\n"
     )
-    assert printed(nasty) == "\nexact_dedup\n  second: 2 rows (5.9%) are duplicates of rows in first\n"
-    assert printed(nasty, "refusals") == ""
+    assert printed(nasty, "exact_dedup") == "\nexact_dedup\n  second: 2 rows (5.9%) are duplicates of rows in first\n"
+    refused = printed(nasty, "refusals")
+    assert refused.startswith("\nrefusals\n  warning: no row that refuses a plainly harmful request was found, among ")
+    assert printed(nasty) == refused + printed(nasty, "exact_dedup")
+    assert printed(nasty, "shape") == ""
 
 
 def test_show_names_the_items_and_adds_rows_that_stay(searched: Build, flagged: Build) -> None:

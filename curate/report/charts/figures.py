@@ -38,6 +38,7 @@ class PageCharts:
     languages: Figure | None = None
     agreement: Figure | None = None
     reasons: Figure | None = None
+    costs: Figure | None = None
     pairs: tuple[Figure, ...] = ()
     scores: dict[str, tuple[Figure, ...]] = field(default_factory=dict)
     alike: dict[str, int] = field(default_factory=dict)
@@ -56,6 +57,7 @@ def page_charts(build: Build) -> PageCharts:
         languages=Figure("", "", bars.languages(data("languages"))) if data("languages").height else None,
         agreement=_agreement(build),
         reasons=_reasons(build),
+        costs=_costs(build),
         pairs=tuple(_pairs(build)),
         scores=histograms_of,
         alike=alike,
@@ -108,6 +110,14 @@ def _reasons(build: Build) -> Figure | None:
     drawn = grids.heat(cells, rows, _with_any(build, named), title=title, left_out="reasons or sources")
     note = "The colour is the share of the source's rows, the number counts them."
     return Figure("Reasons by source", note, drawn, numbers(frame))
+
+
+def _costs(build: Build) -> Figure | None:
+    frame = build.chart.data("costs")
+    if not frame.height:
+        return None
+    note = "The line within a bar begins at the lower bound of the share, at three standard errors."
+    return Figure("", note, bars.costs(frame), numbers(frame.drop("above")))
 
 
 def _with_any(build: Build, frame: pl.DataFrame) -> list[str]:

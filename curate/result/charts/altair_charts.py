@@ -205,6 +205,18 @@ def overlap(frame: pl.DataFrame, sources: list[str]) -> alt.Chart:
     return _heat(summed, "kept_source", "source", "share", "share of the source", (order, sources), title)
 
 
+def costs(frame: pl.DataFrame) -> alt.Chart:
+    """Draw `findings.costs`: the share of each group that a step dropped, its lower bound, and that of all rows."""
+    alt = altair_module()
+    shown = frame.head(60).with_columns(name=pl.format("{}: {}", "step", "group"))
+    base = alt.Chart(shown).encode(y=alt.Y("name:N", sort=None, title=None), tooltip=frame.columns)
+    return alt.layer(
+        base.mark_bar(color=DROPPED).encode(x=alt.X("share:Q", axis=alt.Axis(format="%"), title="dropped rows")),
+        base.mark_rule(color=PLAIN).encode(x="low:Q", x2="share:Q"),
+        base.mark_tick(color=MARK, thickness=2).encode(x="overall:Q"),
+    ).properties(width=480, title="Groups of which a step drops more; the mark is its share of all rows")
+
+
 def _heat(
     frame: pl.DataFrame, across: str, down: str, value: str, legend: str, order: tuple[list[str], list[str]], title: str
 ) -> alt.Chart:

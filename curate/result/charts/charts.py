@@ -26,6 +26,7 @@ FRAMES: Final[Mapping[str, Callable[[Build], pl.DataFrame]]] = {
     "reasons": findings.reasons,
     "contamination": findings.contamination,
     "overlap": findings.overlap,
+    "costs": findings.costs,
     "length_difference": pairs.length_difference,
     "margins": pairs.margins,
     "label_lengths": pairs.label_lengths,
@@ -140,6 +141,10 @@ class Charts:
     def overlap(self) -> alt.Chart:
         """Return which source repeats rows of which (`findings.overlap`)."""
         return altair_charts.overlap(self._shown("overlap"), self._build.sources)
+
+    def costs(self) -> alt.Chart:
+        """Return the groups of which a step dropped more than of all rows (`findings.costs`)."""
+        return altair_charts.costs(self._shown("costs"))
 
     def length_difference(self) -> alt.Chart:
         """Return how much longer chosen answers are than rejected ones (`pairs.length_difference`)."""

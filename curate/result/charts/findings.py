@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from curate.result.folder import check_known
+from curate.result.measures.costs import costs as measured_costs
 
 if TYPE_CHECKING:
     from curate.result.build import Build
@@ -46,6 +47,17 @@ def contamination(build: Build) -> pl.DataFrame:
         for label in build.steps_with("contamination")
     ]
     return pl.concat([pl.DataFrame(schema=CONTAMINATION), *(one.cast(CONTAMINATION) for one in found)])
+
+
+def costs(build: Build) -> pl.DataFrame:
+    """Return the groups of which a step dropped more than of all rows: the lines of `Build.costs` that are `above`.
+
+    A language step and its languages are left out: they are what it decides by. In a build of more than 100,000 rows,
+    some of the kept rows are searched for topics, and count for the others.
+    """
+    found = measured_costs(build, [build.text_measures.topics]).filter("above")
+    own = [name.removesuffix(".language") for name in build.ledger.collect_schema().names()]
+    return found.filter(~((pl.col("dimension") == "language") & pl.col("step").is_in(own)))
 
 
 def overlap(build: Build) -> pl.DataFrame:

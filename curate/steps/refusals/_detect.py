@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import PurePath
-from typing import ClassVar, Final, NamedTuple, TypeAlias
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError
 from curate.kernels.utf8 import Places
 from curate.rows.schema import ASSISTANT
 from curate.rows.segments import SIDES, On, Part, Segments, select
 from curate.rows.visible import places_as_they_are, visible
-from curate.steps.base import Evidence, Step
+from curate.steps.base import Evidence, Finding, Step
 from curate.steps.refusals._answer_model import (
     MORALISES,
     WEIGHTS,
@@ -27,106 +23,16 @@ from curate.steps.refusals._answer_model import (
     probabilities,
     shipped,
 )
-from curate.steps.refusals._classifier import MODEL, SURE, Judge, judge_answers, judge_of, requests, texts_of
-from curate.steps.refusals.phrase_files import (
-    MORALISING,
-    PRESETS,
-    PhraseSearch,
-    Preset,
-    Where,
-    compile_rules,
-    compiled,
-    plain_rules,
-    rule_file,
-)
-from curate.steps.refusals.phrase_hits import CountedHits, hits_in, places_in, valid
-from curate.text.phrases.matching import find
+from curate.steps.refusals._classifier import MODEL, SURE, Judge, judge_answers
+from curate.steps.refusals.harmful_requests import KEPT, Harmful, harmful_requests
+from curate.steps.refusals.phrase_files import MORALISING, PRESETS, PhraseSearch, Preset, Where, compiled
+from curate.steps.refusals.phrase_hits import CountedHits, hits_in, places_in
 
 MODEL_MATCH: Final = "the model"
 """The match that the evidence names for an answer that the model finds a refusal."""
 
 SENTENCE_MATCH: Final = "a sentence that moralises"
 """The match that it names for each sentence that weighs most with the model that comes with the package."""
-
-
-KEPT: Final = "kept_safety"
-"""The reason and score of refusals that are kept because the request is harmful."""
-
-SHIPPED: Final = "phrases/harmful.txt"
-
-REQUEST_HARM: Final = "request_harm"
-"""The score of how probable a model finds it that a refused request is harmful."""
-
-HALF: Final = 0.5
-"""A request is harmful from this probability on: both sides weigh the same in training, so it means undecided."""
-
-Harmful: TypeAlias = tuple[str, ...] | Judge
-"""How a harmful request is detected: not at all, by the phrases of the file `SHIPPED`, by the user's, or by a model."""
-
-KeepSafety: TypeAlias = bool | Iterable[str] | str | os.PathLike[str]
-"""The argument `keep_safety`; a string is the path of a model."""
-
-
-def check_harmful(keep_safety: KeepSafety) -> Harmful:
-    """Return how a harmful request is detected.
-
-    Raises `MixtureError` for a string that is no path of a model, and for phrases that can match nothing, and what
-    `judge_of` raises for a model.
-
-    >>> check_harmful(True), check_harmful(False), check_harmful(["build a bomb"])
-    (('phrases/harmful.txt',), (), ('build a bomb',))
-    """
-    if isinstance(keep_safety, bool):
-        return (SHIPPED,) if keep_safety else ()
-    if isinstance(keep_safety, str | os.PathLike):
-        if isinstance(keep_safety, str) and PurePath(keep_safety).suffix not in {".bin", ".ftz"}:
-            raise MixtureError(
-                f"keep_safety={keep_safety!r}: give a list of phrases, True for the phrases that curate ships, or"
-                " the path of a model (.bin or .ftz)"
-            )
-        return judge_of(keep_safety, "keep_safety")
-    phrases = tuple(keep_safety)
-    if not phrases:
-        raise MixtureError(
-            "keep_safety=() has no phrase to detect a harmful request; give some, True, or False for none"
-        )
-    harmful_phrases(phrases)
-    return phrases
-
-
-@lru_cache(maxsize=16)
-def harmful_phrases(phrases: tuple[str, ...]) -> PhraseSearch:
-    """Compile the phrases of harmful requests; the result is cached."""
-    return compile_rules({0: rule_file("harmful.txt") if phrases == (SHIPPED,) else plain_rules(phrases)}, 1)
-
-
-def harmful_requests(
-    segments: Segments, part: Part, places: NDArray[np.int32], harmful: Harmful
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Mark the segments of `part` at `places` whose request is harmful; with a model, return its probability too.
-
-    A segment without a request before it is not marked, and has the probability NaN. `segments` are those of whole
-    rows.
-    """
-    marked, probability = np.zeros(len(places), np.bool_), np.full(len(places), np.nan)
-    if not harmful:
-        return marked, probability
-    for asked in requests(segments, part, places):
-        if isinstance(harmful, Judge):
-            probability[asked.answers] = harmful.probability(texts_of(asked.part, asked.places))[asked.entry]
-        else:
-            marked[asked.answers] = has_harmful_phrase(asked.part, asked.places, harmful)[asked.entry]
-    return marked | (probability >= HALF), probability
-
-
-def has_harmful_phrase(part: Part, places: NDArray[np.int32], phrases: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Mark the segments of `part` at `places` that contain one of the phrases."""
-    search = harmful_phrases(phrases)
-    index = part.index[places]
-    marked = np.zeros(len(places), np.bool_)
-    hits = find(part.text, index, search.automaton)
-    marked[hits.place[valid(part.text, index, hits, search, 0)]] = True
-    return marked
 
 
 class BatchHits(NamedTuple):
@@ -174,6 +80,7 @@ class RefusalSettings(Step):
 
     version: ClassVar[int] = 7
     name: ClassVar[str] = "refusals"
+    findings: ClassVar[tuple[Finding, ...]] = (Finding("refusals", "Refusals of harmful requests"),)
     preset: Preset = "default"
     families: tuple[str, ...] = tuple(PRESETS["default"].families)
     where: Where = "anywhere"

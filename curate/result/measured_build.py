@@ -1,0 +1,115 @@
+"""What is measured of the rows of a build: what steps cost, refusals of harm, and the lengths of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Literal
+
+import polars as pl
+
+from curate.errors import CallError
+from curate.result.folder import BuildFolder, table
+from curate.result.length_bias import bias, length_cost, measured_files
+from curate.result.measures.costs import costs
+from curate.result.measures.harm import refusals_of_harm
+from curate.result.measures.texts import RowTopics, TextMeasures, measured_texts, row_field, row_topics
+from curate.rows.tokens import Tokenizer
+from curate.text.topics.word_lists import WordLists, compiled, shipped_lists
+
+
+class MeasuredBuild(BuildFolder):
+    """A build folder whose rows are measured; `Build` derives from it."""
+
+    @cached_property
+    def text_measures(self) -> TextMeasures:
+        """What one pass over the texts of the folder measures (`curate.result.measures.texts`)."""
+        return measured_texts(self)
+
+    def costs(
+        self,
+        topics: Literal["shipped"] | Mapping[str, Iterable[str]] | None = "shipped",
+        *,
+        field: str | None = None,
+    ) -> pl.DataFrame:
+        """Return what each step costs: of each group of rows that reached it, the share that it dropped.
+
+        Columns: `step`, `dimension` ("source", "language", "length", "topic"), `group`, `reached` and `dropped` (rows
+        of the group), `share` (dropped of reached), `overall` (that share of all rows), `low` (the lower bound of the
+        share, Wilson's at three standard errors), and `above`: at least five rows dropped, and even the lower bound is
+        1.5 times the overall share, or 1.5 times fewer rows stay. The groups with the highest `low` come first.
+
+        Languages are those that a language() step detected; without one they are left out. Lengths are the tokens of
+        whole rows in the ledger. A row is in each topic that its user turns have a phrase of: what a group is called,
+        not what is said of it. Rows of protected sources are left out. Topics and fields are read from the texts in the
+        folder; those of unsampled rows are not there, and kept rows of their source count for them, which holds for
+        rows that were sampled by chance. Rated rows have neither.
+
+        Args:
+            topics: "shipped" for the lists of curate/text/topics/lists (groups of people, and domains such as code or
+                law), your own as phrases by group, or None for none.
+            field: A field of `meta` whose values are groups of the dimension `meta.<field>`, the hundred most frequent.
+
+        Raises:
+            CallError: A topic without phrases, or one string in place of a list.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> import curate as c
+            >>> rows = [{"instruction": f"Is boat {n} fast?", "output": "It is. " * (n % 2)} for n in range(40)]
+            >>> source = c.Source("a", c.frame(pl.DataFrame(rows), "alpaca"))
+            >>> with TemporaryDirectory() as folder:
+            ...     build = c.Mixture("demo", [source], [c.shape()]).build(f"{folder}/build", quiet=True)
+            ...     found = build.costs({"boats": ["boat"]}).filter(dimension="topic")
+            >>> found.select("step", "group", "reached", "dropped", "share", "above").row(0)
+            ('shape', 'boats', 40, 20, 0.5, False)
+        """
+        read: list[RowTopics] = []
+        if topics == "shipped" and self.text_measures.topics.every == 1:
+            read.append(self.text_measures.topics)
+        elif topics is not None:
+            read.append(row_topics(self, shipped_lists() if topics == "shipped" else _own(topics)))
+        read += [] if field is None else [row_field(self, field)]
+        return costs(self, read)
+
+    @cached_property
+    def refusals_of_harm(self) -> pl.DataFrame:
+        """Rows with a refusal that a refusals() step found, and those of them that refuse a plainly harmful request.
+
+        Columns: `step`, `source`, `refusals`, `refusals_kept` (of them in the data files), `of_harm` (the request has a
+        phrase of phrases/harmful.txt, or what the step's `keep_safety` says), `of_harm_kept`. Of pairs, those whose
+        chosen answer refuses. Lower bounds: on XSTest, 97 % of refusals found to be of harm are, and 42 % of those that
+        are of harm are found (prompts that the phrases were not written from). Empty without a refusals() step.
+        """
+        return refusals_of_harm(self)
+
+    def length_bias(self, *, bands: int = 4, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
+        """Measure how much longer chosen answers are than rejected ones, and how well length alone predicts the label.
+
+        Of the pairs in the data files, as often as they are there; a line for all, each source, and each band of
+        margins, see `curate.result.length_bias`. Raises `CallError` for a build of other rows.
+
+        Args:
+            bands: How many bands of margins the pairs are split into.
+            tokenizer: Count tokens with this tokenizer in place of the estimate.
+        """
+        return bias(self.pair_lengths if tokenizer is None else measured_files(self, tokenizer), bands)
+
+    @cached_property
+    def pair_lengths(self) -> pl.DataFrame:
+        """The lengths and margin of each pair in the data files, see `curate.result.length_bias.measured`."""
+        return measured_files(self)
+
+    def length_cost(self, step: str | None = None) -> pl.DataFrame:
+        """Return what a balance_length step dropped of each source: pairs, and margin (`curate.result.length_bias`).
+
+        Args:
+            step: The label of a balance_length step; None, the default, for the only one.
+        """
+        return length_cost(table(self.path, self._with_finding(step, "length_cost"), "lengths"))
+
+
+def _own(topics: str | Mapping[str, Iterable[str]]) -> WordLists:
+    if isinstance(topics, str):
+        raise CallError(f'topics={topics!r}: "shipped", or phrases by group, such as {{"boats": ["boat", "ship"]}}')
+    return compiled(topics)

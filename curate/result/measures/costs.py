@@ -1,0 +1,203 @@
+"""What each step costs: of each group of rows that reached it, the share that it dropped.
+
+A filter may drop most rows about a group of people for how they are written, as word lists against toxic text did
+(Hartvigsen et al., ToxiGen, arXiv:2203.09509). So each share has a lower bound, and is held against the share of all
+rows that the step dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from curate.result.folder import BuildFolder, reading
+from curate.result.measures.texts import RowTopics
+from curate.rows.schema import Kind
+
+COSTS: Final = pl.Schema(
+    {
+        "step": pl.String,
+        "dimension": pl.String,
+        "group": pl.String,
+        "reached": pl.Int64,
+        "dropped": pl.Int64,
+        "share": pl.Float64,
+        "overall": pl.Float64,
+        "low": pl.Float64,
+        "above": pl.Boolean,
+    }
+)
+
+SURE: Final = 3.0
+"""Standard errors of the lower bound (Wilson, one-sided 99.9 %): of a thousand groups, one is above it by chance."""
+
+TIMES: Final = 1.5
+"""A share is above where even its lower bound is so many times that of all rows, or where so many times fewer stay: of
+300,000 rows, one in a thousand more would be beyond chance, and of no interest."""
+
+FEWEST: Final = 5
+"""Rows of a group that a step has to drop before its share is called above."""
+
+LENGTHS: Final = (32, 128, 512, 2_048, 8_192)
+"""Tokens at which bins of length begin."""
+
+LINES: Final = pl.Schema(
+    {
+        "dimension": pl.String,
+        "group": pl.String,
+        "source": pl.String,
+        "place": pl.Int64,
+        "rows": pl.Float64,
+        "seen": pl.Int64,
+    }
+)
+"""Counted rows: those of a group that the step at `place` dropped, or none; without a group, all of the dimension."""
+
+
+def costs(made: BuildFolder, topics: Sequence[RowTopics] = ()) -> pl.DataFrame:
+    """Return what each step costs by source, language and length, and by the topics that are given; see `Build.costs`.
+
+    Args:
+        made: The build.
+        topics: The topics of rows of its own kind; steps before a Pairing have none.
+    """
+    with reading(made.path):
+        parts = [_of_kind(made, kind, topics if kind == made.kind else ()) for kind in made.kinds]
+    found = pl.concat([pl.DataFrame(schema=COSTS), *parts])
+    order = {name: place for place, name in enumerate(made.steps)}
+    by = pl.col("step").replace_strict(order, default=0, return_dtype=pl.Int64)
+    return found.sort(by, "dimension", "low", "group", descending=[False, False, True, False], maintain_order=True)
+
+
+def _of_kind(made: BuildFolder, kind: Kind, topics: Sequence[RowTopics]) -> pl.DataFrame:
+    lines = counted_rows(made, kind, topics)
+    parts = []
+    for place, step in enumerate(made.steps):
+        if not made.drops(step) or made.kind_of_step(step) != kind:
+            continue
+        own = [step.partition(":")[0]] if ":" in step else made.sources
+        reached = lines.filter(pl.col("place") >= place, pl.col("source").is_in(own))
+        dropped = pl.col("rows").filter(pl.col("place") == place).sum()
+        groups = reached.group_by("dimension", "group").agg(pl.col("rows", "seen").sum(), dropped=dropped)
+        whole = groups.filter(pl.col("group").is_null()).select("dimension", overall=pl.col("dropped") / pl.col("rows"))
+        each = groups.filter(pl.col("group").is_not_null()).join(whole, on="dimension")
+        parts.append(each.select(pl.lit(step).alias("step"), pl.all()))
+    return pl.concat([_judged(part) for part in parts] or [pl.DataFrame(schema=COSTS)])
+
+
+def _judged(groups: pl.DataFrame) -> pl.DataFrame:
+    """Add the lower bound of each share, and whether it is above that of all rows."""
+    share, overall, low = pl.col("share"), pl.col("overall"), pl.col("low")
+    far = (low >= TIMES * overall) | ((1 - overall) >= TIMES * (1 - low))
+    measured = groups.with_columns(share=pl.col("dropped") / pl.col("rows")).with_columns(
+        low=wilson(share, pl.col("seen"))
+    )
+    counts = {"reached": pl.col("rows").round(), "dropped": pl.col("dropped").round()}
+    found = measured.with_columns(**counts, above=(low > overall) & far & (pl.col("dropped") >= FEWEST))
+    return found.select(COSTS.names()).cast(dict(COSTS.items()))
+
+
+def wilson(share: pl.Expr, rows: pl.Expr) -> pl.Expr:
+    """Return the lower bound of a share of so many rows (Wilson, JASA 22, 1927).
+
+    >>> frame = pl.DataFrame({"share": [2 / 3, 0.5], "rows": [3, 10_000]})
+    >>> frame.select(wilson(pl.col("share"), pl.col("rows")).round(3)).to_series().to_list()
+    [0.115, 0.485]
+    """
+    square = SURE * SURE / rows
+    spread = (share * (1 - share) / rows + square / (4 * rows)).sqrt()
+    return ((share + square / 2 - SURE * spread) / (1 + square)).clip(0, 1)
+
+
+def counted_rows(made: BuildFolder, kind: Kind, topics: Sequence[RowTopics] = ()) -> pl.DataFrame:
+    """Count the rows of one kind by group, source and the place of the step that dropped them (`LINES`).
+
+    Rows of protected sources, which no step drops, and rows that reached no step are left out.
+    """
+    protected = [source["name"] for source in made.manifest["sources"] if source["protect"]]
+    places = {step: place for place, step in enumerate(made.steps)}
+    gone = pl.when(pl.col("fate") == "dropped").then(pl.col("step"))
+    known = made.ledger.collect_schema()
+    named = [name for name, kind in known.items() if name.endswith(".language") and kind == pl.String]
+    languages = pl.coalesce(named) if named else pl.lit(None, pl.String)
+    lines = made.lines_of(kind).filter(
+        pl.col("key_low").is_not_null(), pl.col("fate") != "quarantined", ~pl.col("source").is_in(protected)
+    )
+    place = gone.replace_strict(places, default=len(places), return_dtype=pl.Int64)
+    columns = {"place": place, "length": length_bin(), "language": languages}
+    rows = lines.select("source", "id", "fate", **columns) if topics else lines.select("source", **columns)
+    frame = rows.collect()
+    counted = frame.group_by("source", "place", "length", "language").agg(rows=pl.len())
+    parts = [_by(counted, name, pl.col(name)) for name in ("source", "length", "language")]
+    for found in topics:
+        parts += _by_topic(frame, found, len(places))
+    return pl.concat([pl.DataFrame(schema=LINES), *parts])
+
+
+def length_bin() -> pl.Expr:
+    """Return the bin of a row's tokens, in words.
+
+    >>> pl.DataFrame({"tokens": [3, 32, 9_000]}).select(length_bin()).to_series().to_list()
+    ['under 32 tokens', '32 to 127 tokens', '8,192 tokens or more']
+    """
+    tokens, (first, *_, last) = pl.col("tokens"), LENGTHS
+    parts = [pl.when(tokens < first).then(pl.lit(f"under {first:,} tokens"))]
+    for low, high in pairwise(LENGTHS):
+        parts.append(pl.when(tokens >= low, tokens < high).then(pl.lit(f"{low:,} to {high - 1:,} tokens")))
+    return pl.coalesce(*parts, pl.when(tokens >= last).then(pl.lit(f"{last:,} tokens or more"))).alias("length")
+
+
+def _by(counted: pl.DataFrame, dimension: str, group: pl.Expr) -> pl.DataFrame:
+    """Count rows by the groups of a dimension, then all of them together; none where no row has a group."""
+    known = counted.filter(group.is_not_null())
+    own = known.group_by("source", "place", group=group).agg(pl.col("rows").sum())
+    whole = counted.group_by("source", "place").agg(pl.col("rows").sum()).with_columns(group=pl.lit(None, pl.String))
+    both = pl.concat([own, whole.select(own.columns)]) if known.height else own.clear()
+    return both.select(
+        pl.lit(dimension).alias("dimension"),
+        "group",
+        "source",
+        "place",
+        rows=pl.col("rows").cast(pl.Float64),
+        seen=pl.col("rows").cast(pl.Int64),
+    )
+
+
+def _by_topic(lines: pl.DataFrame, topics: RowTopics, steps: int) -> list[pl.DataFrame]:
+    """Count rows by topic; kept rows that were searched count for those of their source that were not, or unsampled."""
+    stays = pl.col("fate").is_in(["kept", "unsampled"])
+    found = topics.rows.with_row_index("line").join(
+        lines.select("source", "id", "place", "fate"), on=["source", "id"], maintain_order="left"
+    )
+    seen = found.filter(fate="kept").group_by("source").agg(seen=pl.len())
+    weights = lines.filter(stays).group_by("source").agg(all=pl.len()).join(seen, on="source")
+    weights = weights.select("source", weight=pl.col("all") / pl.col("seen"))
+    found = found.join(weights, on="source", how="left", maintain_order="left").with_columns(
+        weight=pl.when(pl.col("fate") == "kept").then(pl.col("weight")).otherwise(1.0)
+    )
+    if not found.height:
+        return []
+    sources = found["source"].unique(maintain_order=True)
+    key = found["source"].replace_strict(sources, range(len(sources)), return_dtype=pl.Int64) * (steps + 1)
+    cell = (key + found["place"]).to_numpy()
+    weight, marks = found["weight"].to_numpy(), topics.marks[found["line"].to_numpy()]
+    size = len(sources) * (steps + 1)
+    each = [*zip(topics.groups, marks.T, strict=True), (None, np.ones(len(cell), np.bool_))]
+    names = pl.DataFrame({"source": sources}, {"source": pl.String}).join(
+        pl.DataFrame({"place": range(steps + 1)}, {"place": pl.Int64}), how="cross", maintain_order="left_right"
+    )
+    return [
+        names.select(
+            pl.lit(topics.dimension).alias("dimension"),
+            pl.lit(group, pl.String).alias("group"),
+            "source",
+            "place",
+            rows=pl.Series(np.bincount(cell[own], weight[own], size)).cast(pl.Float64),
+            seen=pl.Series(np.bincount(cell[own], minlength=size)).cast(pl.Int64),
+        ).filter(pl.col("seen") > 0)
+        for group, own in each
+    ]

@@ -1,0 +1,114 @@
+"""What one pass over the texts of a build measures: the share of tokens that is trained, and the topics of prompts."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from curate.result.folder import BuildFolder, reading
+from curate.result.measures.stored_batches import stored_batches
+from curate.rows.frame import META, json_path
+from curate.rows.schema import Role
+from curate.rows.segments import CONTENT, EVERY_TEXT, Segments, segments, select
+from curate.rows.tokens import tokens
+from curate.text.topics.word_lists import WordLists, groups_in, shipped_lists
+
+ASKED: Final[frozenset[Role]] = frozenset({"user"})
+"""The segments that are searched for topics: all that the user says, in prompts and dialogues."""
+
+VALUES: Final = 100
+"""Values of a field of `meta` that are groups, the most frequent ones."""
+
+SEARCHED: Final = 100_000
+"""Kept rows that are searched for topics for the page, about: all of 280,000 took 4 % of the time of their build. The
+data files are in shuffled order, so some of their batches are a sample."""
+
+NAMES: Final = pl.Schema({"source": pl.String, "id": pl.String})
+
+
+class RowTopics(NamedTuple):
+    """The groups of a dimension that each row is in: a line of `marks` for each of `rows` (`source`, `id`)."""
+
+    rows: pl.DataFrame
+    groups: tuple[str, ...]
+    marks: NDArray[np.bool_]
+    dimension: str = "topic"
+    every: int = 1
+    """Of kept rows, one batch in so many was searched."""
+
+
+class TextMeasures(NamedTuple):
+    """Of the texts in a build folder: tokens by source (all and those of answers), and the topics of rows."""
+
+    tokens: NDArray[np.int64]
+    topics: RowTopics
+
+
+def measured_texts(made: BuildFolder) -> TextMeasures:
+    """Read the texts of a build once, and measure all that the page shows of them."""
+    lists = shipped_lists()
+    every = -(-sum(split["rows"] for split in made.manifest["splits"].values()) // SEARCHED)
+    counts = np.zeros((len(made.sources), 2), np.int64)
+    place = {name: number for number, name in enumerate(made.sources)}
+    names: list[pl.DataFrame] = []
+    marks: list[NDArray[np.bool_]] = []
+    with reading(made.path):
+        for folder in ("data", "dropped"):
+            for number, batch in enumerate(stored_batches(made, folder)):
+                texts = segments(batch.body, "all", EVERY_TEXT)
+                if folder == "data":
+                    source = batch.names["source"].replace_strict(place, return_dtype=pl.Int64).to_numpy()
+                    for column, found in enumerate((texts, select(texts, "response"))):
+                        counts[:, column] += np.bincount(source, tokens(found), len(counts)).astype(np.int64)
+                if folder == "dropped" or number % every == 0:
+                    names.append(batch.names)
+                    marks.append(topics_of(texts, lists))
+    return TextMeasures(counts, _once(names, lists.groups, marks)._replace(every=max(every, 1)))
+
+
+def topics_of(texts: Segments, lists: WordLists) -> NDArray[np.bool_]:
+    """Mark the groups of words that the user's turns of each row have."""
+    found = np.zeros((texts.rows, len(lists.groups)), np.bool_)
+    for part in select(texts, ASKED, CONTENT).parts:
+        place, group = np.nonzero(groups_in(part.text, part.index, lists))
+        found[part.row[place], group] = True
+    return found
+
+
+def row_topics(made: BuildFolder, lists: WordLists) -> RowTopics:
+    """Return which groups of these lists each row mentions whose text is in the build folder."""
+    names: list[pl.DataFrame] = []
+    marks: list[NDArray[np.bool_]] = []
+    with reading(made.path):
+        for folder in ("data", "dropped"):
+            for batch in stored_batches(made, folder):
+                names.append(batch.names)
+                marks.append(topics_of(segments(batch.body, ASKED), lists))
+    return _once(names, lists.groups, marks)
+
+
+def row_field(made: BuildFolder, field: str) -> RowTopics:
+    """Return which of its `VALUES` a field of `meta` has in each row whose text is in the build folder."""
+    path = json_path(field)
+    with reading(made.path):
+        batches = (batch for folder in ("data", "dropped") for batch in stored_batches(made, folder, meta=True))
+        found = [
+            batch.names.with_columns(value=pl.Series(batch.body["meta"], dtype=pl.String).str.json_path_match(path))
+            for batch in batches
+        ]
+    rows = pl.concat([pl.DataFrame(schema={**NAMES, "value": pl.String}), *found])
+    counted = rows["value"].drop_nulls().value_counts().sort(["count", "value"], descending=[True, False])
+    values = counted["value"].head(VALUES)
+    marks = rows["value"].to_numpy()[:, None] == values.to_numpy()[None, :]
+    return _once([rows.select(NAMES.names())], tuple(values), [marks])._replace(dimension=f"{META}{field}")
+
+
+def _once(names: list[pl.DataFrame], groups: tuple[str, ...], marks: list[NDArray[np.bool_]]) -> RowTopics:
+    """Join batches; a row counts once, whatever its copies."""
+    rows = pl.concat([pl.DataFrame(schema=NAMES), *names])
+    every = np.concatenate([np.zeros((0, len(groups)), np.bool_), *marks])
+    first = rows.with_row_index("line").unique(["source", "id"], keep="first", maintain_order=True)["line"].to_numpy()
+    return RowTopics(rows[first], groups, every[first])
