@@ -20,11 +20,15 @@ SETS: Final = 20
 
 
 class HeatCell(NamedTuple):
-    """A cell: the count that is written in it, the share that colours it, and what it says."""
+    """A cell: the number that is written in it, the share that colours it, and what it says.
+
+    `about` is for those who do not see the chart, by default number and share.
+    """
 
     rows: int
     share: float
     title: str
+    about: str = ""
 
 
 def heat(
@@ -64,7 +68,8 @@ def heat(
             label(8, bottom + 18, f"{missing} more {left_out} with fewer are not shown", colour="soft", size=11)
         )
     about = "; ".join(
-        f"{row}, {column}: {cell.rows:,}, {share(cell.share)}" for (row, column), cell in _first(cells, 20)
+        cell.about or f"{row}, {column}: {cell.rows:,}, {share(cell.share)}"
+        for (row, column), cell in _first(cells, 20)
     )
     return picture(max(width, SMALLEST), bottom + (26 if missing else 4), title, about or "Nothing", body)
 

@@ -14,6 +14,7 @@ import polars as pl
 from markupsafe import Markup
 
 from curate.drawing.svg import DARK, LIGHT, variables
+from curate.report.charts.answers import answer_section
 from curate.report.charts.figures import page_charts
 from curate.report.contamination import Contamination, contamination, first_staying
 from curate.report.costs import HarmLine, cost_notes, harm_line
@@ -123,6 +124,7 @@ def _without_data(build: Build, shown: int, limits: Markup, copies: Copies) -> s
             reproduction=tables.reproduction(build.reproduction()) if manifest.get("published") else None,
             licences=_licences(build),
             costs=cost_notes(build),
+            answers=answer_section(build),
             total=build.funnel.row(-1, named=True),
             steps=_steps(build, shown, copies),
             browser=browser_parts(),

@@ -11,6 +11,7 @@ import polars as pl
 from curate.errors import CallError
 from curate.result.folder import BuildFolder, table
 from curate.result.length_bias import bias, length_cost, measured_files
+from curate.result.measures.answers import answer_lengths, stored_answers
 from curate.result.measures.costs import costs
 from curate.result.measures.harm import refusals_of_harm
 from curate.result.measures.texts import RowTopics, TextMeasures, measured_texts, row_field, row_topics
@@ -82,6 +83,34 @@ class MeasuredBuild(BuildFolder):
         are of harm are found (prompts that the phrases were not written from). Empty without a refusals() step.
         """
         return refusals_of_harm(self)
+
+    def answer_lengths(self, *, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
+        """Return how long the answers in the data files are, in tokens, by source and by what the prompt asks for.
+
+        Columns: `source` (null: all together), `prompt_type` (null: all), `answers`, `share` (of the source's),
+        `shortest`, `p5`, `p25`, `median`, `p75`, `p95`, `longest`, `mean`, and `times`: the median of how many times as
+        long each answer is as the middle answer of all sources to prompts of its type (null below ten answers). A source
+        may be long for what it asks, or for how it answers; `times` is of the latter.
+
+        An answer is a turn of the assistant that says something, after one of the user; reasoning and calls do not
+        count. Types ("code", "maths", "given text", "writing", "question", "chat", "other") are found by rules and
+        English words, see `curate.text.topics.prompt_types`: 8 in 10 are those that a person would name. All rows are
+        read; `chart.data("answer_lengths")` reads the first 20,000 of each source. Empty for rows of other kinds.
+
+        Args:
+            tokenizer: Count tokens with this tokenizer in place of the estimate.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> import curate as c
+            >>> rows = [{"instruction": "Why do boats float?", "output": "They do. " * (n + 1)} for n in range(10)]
+            >>> source = c.Source("a", c.frame(pl.DataFrame(rows), "alpaca"))
+            >>> with TemporaryDirectory() as folder:
+            ...     build = c.Mixture("demo", [source]).build(f"{folder}/build", quiet=True)
+            ...     build.answer_lengths().filter(source="a").select("prompt_type", "answers", "median").rows()
+            [(None, 10, 12), ('question', 10, 12)]
+        """
+        return answer_lengths(self.sources, stored_answers(self, tokenizer=tokenizer))
 
     def length_bias(self, *, bands: int = 4, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
         """Measure how much longer chosen answers are than rejected ones, and how well length alone predicts the label.

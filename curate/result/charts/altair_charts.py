@@ -92,6 +92,25 @@ def strips(frame: pl.DataFrame, name: str, title: str) -> alt.Chart:
     ).properties(width=480, title=f"{title.capitalize()}: middle half, 5th to 95th percentile, median")
 
 
+def answer_lengths(frame: pl.DataFrame, sources: list[str]) -> alt.Chart:
+    """Draw `flow.answer_lengths`: the median of each source and type of prompt, coloured by how long that is."""
+    alt = altair_module()
+    shown = frame.filter(pl.col("source").is_not_null()).with_columns(pl.col("prompt_type").fill_null("all")).head(MOST)
+    order = [*frame["prompt_type"].drop_nulls().unique(maintain_order=True), "all"]
+    base = alt.Chart(shown).encode(
+        x=alt.X("prompt_type:N", sort=order, title="what the prompt asks for", axis=alt.Axis(labelAngle=-40)),
+        y=alt.Y("source:N", sort=sources, title=None),
+    )
+    scale = alt.Scale(scheme="blueorange", type="log", domain=[0.25, 4], domainMid=1, clamp=True)
+    cells = base.mark_rect(opacity=0.7).encode(
+        color=alt.Color("times:Q", scale=scale, title="times as long as usual"), tooltip=frame.columns
+    )
+    text = base.mark_text(fontSize=11).encode(text="median:Q")
+    return alt.layer(cells, text).properties(
+        width=alt.Step(48), height=alt.Step(24), title="Tokens of the middle answer"
+    )
+
+
 def languages(frame: pl.DataFrame) -> alt.Chart:
     """Draw `flow.languages`: the rows of each language, read and kept."""
     alt = altair_module()

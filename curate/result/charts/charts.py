@@ -20,6 +20,7 @@ FRAMES: Final[Mapping[str, Callable[[Build], pl.DataFrame]]] = {
     "funnel": flow.funnel,
     "composition": flow.composition,
     "lengths": flow.lengths,
+    "answer_lengths": flow.answer_lengths,
     "languages": flow.languages,
     "scores": scores.scores,
     "agreement": scores.agreement,
@@ -54,7 +55,7 @@ class Charts:
         ...     print(build.chart.names)
         ...     print(build.chart.data("funnel").filter(source="a").select("stage", "left").rows())
         ...     chart = build.chart.lengths().properties(title="How long?")
-        ['funnel', 'composition', 'lengths', 'scores']
+        ['funnel', 'composition', 'lengths', 'answer_lengths', 'scores']
         [('read', 2), ('quarantined', 2), ('shape', 2), ('unsampled', 2), ('kept', 2)]
     """
 
@@ -96,6 +97,10 @@ class Charts:
     def lengths(self) -> alt.Chart:
         """Return how long the kept rows of each source are, in tokens (`flow.lengths`)."""
         return altair_charts.strips(self._shown("lengths"), "source", "tokens of a row")
+
+    def answer_lengths(self) -> alt.Chart:
+        """Return how long the answers of each source are, by what the prompt asks for (`flow.answer_lengths`)."""
+        return altair_charts.answer_lengths(self._shown("answer_lengths"), self._build.sources)
 
     def languages(self) -> alt.Chart:
         """Return the languages of the rows of each source, read and kept (`flow.languages`).

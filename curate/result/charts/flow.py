@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from curate.result.charts.trained import trained_tokens
+from curate.result.measures.answers import answer_lengths as lengths_of
 
 if TYPE_CHECKING:
     from curate.result.build import Build
@@ -128,6 +129,11 @@ def lengths(build: Build) -> pl.DataFrame:
     )
     order = pl.LazyFrame({"source": build.sources})
     return order.join(counted, on="source", how="inner", maintain_order="left").collect()
+
+
+def answer_lengths(build: Build) -> pl.DataFrame:
+    """Return `Build.answer_lengths`, of the first 20,000 rows of each source, whose order in the files is random."""
+    return lengths_of(build.sources, build.text_measures.answers)
 
 
 def languages(build: Build) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""What one pass over the texts of a build measures: the share of tokens that is trained, and the topics of prompts."""
+"""What one pass over the texts of a build measures: trained tokens, topics of prompts, and lengths of answers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.result.folder import BuildFolder, reading
+from curate.result.measures.answers import ROWS, AnswerReader
 from curate.result.measures.stored_batches import stored_batches
 from curate.rows.frame import META, json_path
 from curate.rows.schema import Role
@@ -41,10 +42,11 @@ class RowTopics(NamedTuple):
 
 
 class TextMeasures(NamedTuple):
-    """Of the texts in a build folder: tokens by source (all and those of answers), and the topics of rows."""
+    """Of the texts in a build folder: tokens by source (all and those of answers), topics of rows, and some answers."""
 
     tokens: NDArray[np.int64]
     topics: RowTopics
+    answers: pl.DataFrame
 
 
 def measured_texts(made: BuildFolder) -> TextMeasures:
@@ -55,6 +57,7 @@ def measured_texts(made: BuildFolder) -> TextMeasures:
     place = {name: number for number, name in enumerate(made.sources)}
     names: list[pl.DataFrame] = []
     marks: list[NDArray[np.bool_]] = []
+    reader = AnswerReader(len(made.sources), ROWS)
     with reading(made.path):
         for folder in ("data", "dropped"):
             for number, batch in enumerate(stored_batches(made, folder)):
@@ -63,10 +66,13 @@ def measured_texts(made: BuildFolder) -> TextMeasures:
                     source = batch.names["source"].replace_strict(place, return_dtype=pl.Int64).to_numpy()
                     for column, found in enumerate((texts, select(texts, "response"))):
                         counts[:, column] += np.bincount(source, tokens(found), len(counts)).astype(np.int64)
+                    if made.kind == "conversation":
+                        reader.add(texts, source)
                 if folder == "dropped" or number % every == 0:
                     names.append(batch.names)
                     marks.append(topics_of(texts, lists))
-    return TextMeasures(counts, _once(names, lists.groups, marks)._replace(every=max(every, 1)))
+    topics = _once(names, lists.groups, marks)._replace(every=max(every, 1))
+    return TextMeasures(counts, topics, reader.answers)
 
 
 def topics_of(texts: Segments, lists: WordLists) -> NDArray[np.bool_]:

@@ -286,7 +286,7 @@ def test_frames_have_the_same_columns_whether_there_is_something_to_show_or_not(
 
 def test_what_is_not_there_is_said(build_named: Named) -> None:
     charts = build_named("plain").chart
-    assert repr(charts) == "Charts(funnel, composition, lengths)"
+    assert repr(charts) == "Charts(funnel, composition, lengths, answer_lengths)"
     with pytest.raises(CallError, match="there is no chart 'funel'; did you mean 'funnel'"):
         charts.data("funel")
     with pytest.raises(CallError, match="nothing to show as 'margins'; it has: funnel, composition, lengths"):
