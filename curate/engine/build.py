@@ -34,6 +34,7 @@ from curate.engine.reading import ReadResult, open_sources, read
 from curate.engine.resolve import paired, resolve
 from curate.engine.reuse.earlier import Earlier
 from curate.engine.reuse.plan import OtherRowsError, ReusePlan, plan_reuse
+from curate.engine.signed_later import RowTexts
 from curate.engine.source_lines import SourceLines
 from curate.engine.state import Partition, RowStates
 from curate.engine.workspace import Workspace, check_target, workspace
@@ -98,7 +99,7 @@ def _recipe(mixture: MixtureSpec, opened: tuple[Opened, ...], plan: ReusePlan | 
         "held": {stage.label: dict(stage.step.data_hashes()) for stage in all_stages(mixture)},
         "files": [[str(part.path) for part in found.parts] for found in opened],
         "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened],
-        "unsigned": [] if plan is None else list(plan.groups),
+        "unsigned": [] if plan is None else list(plan.unsigned),
     }
 
 
@@ -168,7 +169,9 @@ def _read_and_resolve(
     if plan is not None:
         plan.check_rows(keys, source)
     batches = [DiskKeys(one.rows, one.paths.signed) for one in partitions]
-    states, results = resolve(phase, keys, source, batches, {} if plan is None else plan.groups)
+    lines = _source_lines(phase.opened, partitions, source, keys)
+    texts = RowTexts(lines, partitions, threads)
+    states, results = resolve(phase, keys, source, batches, plan, texts.signed)
     check_clashes(phase, states, reading)
     check_drops(phase, states)
     return ResolvedPhase(
@@ -178,7 +181,7 @@ def _read_and_resolve(
         states=states,
         results=results,
         contents=_contents(phase.mixture, states, keys),
-        lines=_source_lines(phase.opened, partitions, states, keys),
+        lines=lines,
         score_types=score_columns(all_stages(phase.mixture), {} if plan is None else plan.types),
         own_content=_own_content(keys),
         prompt=keys["prompt"].to_numpy() if "prompt" in keys.columns else None,
@@ -201,13 +204,13 @@ def _partitions(folder: Path, reading: ReadResult) -> tuple[Partition, ...]:
 
 
 def _source_lines(
-    opened: tuple[Opened, ...], partitions: tuple[Partition, ...], states: RowStates, keys: pl.DataFrame
+    opened: tuple[Opened, ...], partitions: tuple[Partition, ...], source: NDArray[np.int16], keys: pl.DataFrame
 ) -> SourceLines:
     paths = [(number, file.name, file.path) for number, found in enumerate(opened) for file in found.parts]
     numbers = {(source, name): number for number, (source, name, _) in enumerate(paths)}
     return SourceLines(
         opened=opened,
-        source=states.source,
+        source=source,
         start=keys["start"].to_numpy(),
         length=keys["length"].to_numpy(),
         first=np.array([partition.first for partition in partitions], np.int64),

@@ -18,7 +18,7 @@ from curate.engine.partition import CLASH, with_names
 from curate.engine.pipeline import Stage
 from curate.engine.reuse.one_step import HIT
 from curate.engine.source_lines import SourceLines, read_again
-from curate.engine.spill import read_spill
+from curate.engine.spill import picked, read_spill
 from curate.engine.state import Fate, Partition, RowStates
 from curate.io.atomic import read_ipc, replacing
 from curate.io.parquet import parquet_options
@@ -240,17 +240,6 @@ def _write_dropped(inputs: LedgerInputs, partitions: list[Partition], path: Path
             writer.write_batch(rows)
 
 
-def _picked(buckets: list[pa.RecordBatch], wanted: NDArray[np.bool_]) -> list[pa.RecordBatch]:
-    """Return the rows with a wanted number in the partition; only their buckets are opened."""
-    ends = np.cumsum([bucket.num_rows for bucket in buckets])
-    place = np.flatnonzero(wanted[np.concatenate([np.asarray(bucket["row"]) for bucket in buckets])])
-    which = np.searchsorted(ends, place, side="right")
-    return [
-        take(buckets[number], (place[which == number] - ends[number] + buckets[number].num_rows).astype(np.int32))
-        for number in np.unique(which).tolist()
-    ]
-
-
 def _dropped(inputs: LedgerInputs, partition: Partition) -> pa.RecordBatch:
     """Return the rows that filters dropped (in a file of their own) and groups dropped (among the others)."""
     states = inputs.states
@@ -260,7 +249,7 @@ def _dropped(inputs: LedgerInputs, partition: Partition) -> pa.RecordBatch:
     grouped[np.asarray(parts[0]["row"])] = False  # a filter behind the group drops it too: it is in the file
     stays = inputs.lines.start[here] >= 0
     if (grouped & ~stays).any():
-        parts += _picked(read_spill(partition.paths.rows), grouped & ~stays)
+        parts += picked(read_spill(partition.paths.rows), grouped & ~stays)
     row = np.flatnonzero(grouped & stays)
     parts += [
         with_names(found.body, found.ids, row[found.place]) for found in read_again(inputs.lines, partition.first + row)
@@ -269,11 +258,11 @@ def _dropped(inputs: LedgerInputs, partition: Partition) -> pa.RecordBatch:
     row = np.asarray(batch["row"])
     order = np.argsort(row, kind="stable")
     order = order[states.fate[partition.first + row[order]] == Fate.DROPPED]
-    picked = take(batch, order.astype(np.int32))
+    chosen = take(batch, order.astype(np.int32))
     row = partition.first + row[order]
     source = pa.repeat(pa.scalar(inputs.names[partition.source], pa.string()), len(row))
-    ids = numbered(picked["id"], states.occurrence[row])
-    names = ["source", "id", *picked.schema.names[3:]]
-    whole = pa.RecordBatch.from_arrays([source, ids, *picked.columns[3:]], names=names)
+    ids = numbered(chosen["id"], states.occurrence[row])
+    names = ["source", "id", *chosen.schema.names[3:]]
+    whole = pa.RecordBatch.from_arrays([source, ids, *chosen.columns[3:]], names=names)
     layout = Layout(kind_of(batch.schema), states.parts_of(states.fate == Fate.DROPPED), inputs.rewards)
     return layout.finished(whole)

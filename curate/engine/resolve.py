@@ -6,10 +6,9 @@ this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -19,10 +18,12 @@ from numpy.typing import NDArray
 
 from curate.engine.barrier import BatchKeys, GroupPlace, GroupResults, Reached, content_hashes, decide, read_references
 from curate.engine.pipeline import Phase, only
-from curate.engine.reuse.plan import KnownGroup
+from curate.engine.reuse.decided_rows import Sign
+from curate.engine.reuse.plan import ReusePlan
 from curate.engine.state import Fate, Order, RowStates
 from curate.kernels.hashing import Hashes, ranks
-from curate.mix.plan import Share, Stock, plan
+from curate.mix.plan import Share, Stock
+from curate.mix.plan import plan as shares_of
 from curate.mix.sample import ORDER, SAMPLE, copies, key, split_off
 from curate.mix.spec import MixtureSpec
 from curate.mix.takes.selection import Selection
@@ -34,15 +35,17 @@ def resolve(
     frame: pl.DataFrame,
     source: NDArray[np.int16],
     batches: Sequence[BatchKeys],
-    known: Mapping[str, KnownGroup] = MappingProxyType({}),
+    plan: ReusePlan | None = None,
+    sign: Sign | None = None,
 ) -> tuple[RowStates, GroupResults]:
     """Resolve ids and groups of one phase of a build; sampling comes later.
 
     `frame` has the keys of all rows (`curate.engine.partition`), `source` the number of each row's source, and
-    `batches` the keys that the groups need; those that are `known` decide as they did.
+    `batches` the keys that the groups need. What a `plan` takes from an earlier build is not decided again; where it
+    knows only some rows, `sign` makes the keys of others.
     """
     best = frame["best_score"].to_numpy() if "best_score" in frame.columns else None
-    return _resolve_groups(phase, _resolve_ids(frame, source), batches, best, known)
+    return _resolve_groups(phase, _resolve_ids(frame, source), batches, best, plan or ReusePlan(()), sign)
 
 
 def paired(states: RowStates) -> RowStates:
@@ -68,7 +71,7 @@ def sample(
         source.name: Stock(len(rows), int(states.tokens[rows].sum()))
         for source, rows in zip(mixture.sources, of_source, strict=True)
     }
-    shares = plan(mixture, stock)
+    shares = shares_of(mixture, stock)
     count = np.zeros(len(alive), np.int64)
     for number, (share, rows) in enumerate(zip(shares, of_source, strict=True)):
         rank = _ranks(states, rows, states.occurrence[rows], key(mixture.seed, share.source, SAMPLE))
@@ -190,7 +193,8 @@ def _resolve_groups(
     states: RowStates,
     batches: Sequence[BatchKeys],
     best: NDArray[np.float64] | None,
-    decided: Mapping[str, KnownGroup],
+    plan: ReusePlan,
+    sign: Sign | None,
 ) -> tuple[RowStates, GroupResults]:
     """Let each group decide over the rows that reached it, in the order of the pipeline."""
     rows = known = sum(batch.rows for batch in batches)
@@ -204,9 +208,12 @@ def _resolve_groups(
         at = [{found.label: found.place for found in pipeline}.get(stage.label, -1) for pipeline in phase.pipelines]
         place = GroupPlace(stage.label, group, np.array(at, np.int16))
         references = list(read_references(place))
-        if stage.label in decided:
-            answer = Resolved(decided[stage.label].drops, decided[stage.label].hits)
-            copied |= {(place.label, name): path for name, path in decided[stage.label].tables.items()}
+        if stage.label in plan.groups:
+            group_known = plan.groups[stage.label]
+            answer = Resolved(group_known.drops, group_known.hits)
+            copied |= {(place.label, name): path for name, path in group_known.tables.items()}
+        elif sign is not None and stage.label in plan.decided:
+            answer = plan.decided[stage.label].decide(place, _reached(phase, states, place, best), sign)
         else:
             answer = decide(place, batches, _reached(phase, states, place, best), references, rows)
         # The rows that groups were held against are numbered on, group after group.

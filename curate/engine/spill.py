@@ -71,3 +71,14 @@ def read_bucket(path: Path, number: int, schema: pa.Schema) -> pa.RecordBatch:
 def read_spill(path: Path) -> list[pa.RecordBatch]:
     """Return all buckets of a spill file, memory-mapped."""
     return pa.ipc.open_stream(pa.memory_map(str(path))).read_all().to_batches()
+
+
+def picked(buckets: list[pa.RecordBatch], wanted: NDArray[np.bool_]) -> list[pa.RecordBatch]:
+    """Return the rows with a wanted number in the partition; only their buckets are opened."""
+    ends = np.cumsum([bucket.num_rows for bucket in buckets])
+    place = np.flatnonzero(wanted[np.concatenate([np.asarray(bucket["row"]) for bucket in buckets])])
+    which = np.searchsorted(ends, place, side="right")
+    return [
+        take(buckets[number], (place[which == number] - ends[number] + buckets[number].num_rows).astype(np.int32))
+        for number in np.unique(which).tolist()
+    ]

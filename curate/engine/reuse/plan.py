@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.engine.pipeline import Phase, Stage, only, pairing
+from curate.engine.reuse.decided_rows import DecidedRows, decided_rows
 from curate.engine.reuse.earlier import Earlier
 from curate.engine.reuse.known_rows import KnownSource
 from curate.engine.reuse.matching import Match, columns_of
@@ -42,12 +43,14 @@ class KnownGroup(NamedTuple):
 class ReusePlan:
     """What is known of the rows of each source (None: nothing), and what groups decided, by label.
 
-    That holds if the sources have the same `rows`, in the same order: the keys and contents of each. `types` are those
-    of the scores of filters, by label and name.
+    Of the groups in `decided`, which decide on each row alone, this is known of some rows. All that holds if the
+    sources have the same `rows`, in the same order: the keys and contents of each. `types` are those of the scores of
+    filters, by label and name.
     """
 
     known: tuple[KnownSource | None, ...]
     groups: Mapping[str, KnownGroup] = field(default_factory=dict)
+    decided: Mapping[str, DecidedRows] = field(default_factory=dict)
     rows: tuple[tuple[Hashes, NDArray[np.uint64]], ...] = ()
     types: Mapping[str, Mapping[str, pa.DataType]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -55,7 +58,12 @@ class ReusePlan:
     def without_groups(self) -> ReusePlan:
         """Return a plan in which all groups decide again."""
         known = (one if one is None else one._replace(unsigned=frozenset()) for one in self.known)
-        return replace(self, known=tuple(known), groups={}, rows=())
+        return replace(self, known=tuple(known), groups={}, decided={}, rows=())
+
+    @property
+    def unsigned(self) -> tuple[str, ...]:
+        """The labels of the groups that need no keys of all rows."""
+        return (*self.groups, *self.decided)
 
     def check_rows(self, keys: pl.DataFrame, source: NDArray[np.int16]) -> None:
         """Raise `OtherRowsError` if groups are to decide as they did, and rows are not the same."""
@@ -76,10 +84,14 @@ def plan_reuse(earlier: Earlier, phase: Phase) -> ReusePlan:
         found.append(None)
         earlier.notes.append(f"{earlier.path}: rows of source {source.name!r} are paired; all steps run on all of them")
     whole = [one for one in found if one is not None]
-    groups = _groups(earlier, phase, whole) if len(whole) == len(found) else {}
-    unsigned = frozenset(groups)
+    groups: dict[str, KnownGroup] = {}
+    decided: dict[str, DecidedRows] = {}
+    if len(whole) == len(found) and _same_sources(earlier, phase):
+        groups = _groups(earlier, phase, whole)
+        decided = decided_rows(earlier, phase, whole, groups)
+    unsigned = frozenset({*groups, *decided})
     known = (None if one is None else one[0].known(one[1])._replace(unsigned=unsigned) for one in found)
-    rows = tuple(stored.identity() for stored, _ in whole) if groups else ()
+    rows = tuple(stored.identity() for stored, _ in whole) if unsigned else ()
     notes = [*earlier.notes, *_notes(earlier, phase, found, unsigned)]
     types = {
         match.stage.label: columns_of(
@@ -88,7 +100,7 @@ def plan_reuse(earlier: Earlier, phase: Phase) -> ReusePlan:
         for stored, matched in whole
         for match in matched
     }
-    return ReusePlan(tuple(known), groups, rows, types, tuple(notes))
+    return ReusePlan(tuple(known), groups, decided, rows, types, tuple(notes))
 
 
 def _notes(earlier: Earlier, phase: Phase, found: Sequence[Found | None], groups: frozenset[str]) -> list[str]:
@@ -105,15 +117,18 @@ def _notes(earlier: Earlier, phase: Phase, found: Sequence[Found | None], groups
     return notes
 
 
-def _groups(earlier: Earlier, phase: Phase, found: Sequence[Found]) -> dict[str, KnownGroup]:
-    """Return the groups that decide as they did, the first ones of the pipeline: others depend on those before."""
+def _same_sources(earlier: Earlier, phase: Phase) -> bool:
+    """Whether a build had the sources of now, in the same order, and the seed, which orders rows."""
     manifest, mixture = earlier.manifest, phase.mixture
     sources = [(one["name"], bool(one["protect"])) for one in manifest["sources"]]
-    if [(one.name, one.protect) for one in mixture.sources] != sources or manifest["seed"] != mixture.seed:
-        return {}
+    return [(one.name, one.protect) for one in mixture.sources] == sources and manifest["seed"] == mixture.seed
+
+
+def _groups(earlier: Earlier, phase: Phase, found: Sequence[Found]) -> dict[str, KnownGroup]:
+    """Return the groups that decide as they did, the first ones of the pipeline: others depend on those before."""
     groups: dict[str, KnownGroup] = {}
     first = [0, *accumulate(stored.rows for stored, _ in found)]
-    before = [step for step in manifest["steps"] if step["kind"] == "group"]
+    before = [step for step in earlier.manifest["steps"] if step["kind"] == "group"]
     for (stage, group), step in zip(only(phase.stages, Group), before, strict=False):
         files = step.get("tables", [])
         if stage.label != step["label"] or group.against() or any(earlier.changed(file) for file in files):

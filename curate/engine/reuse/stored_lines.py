@@ -99,6 +99,15 @@ class StoredSource:
         scores = {bound.score: _numbers(self.columns[f"{label}.{bound.score}"]) for bound in bounds}
         return decide(Scores(scores), tuple(bounds), len(self.columns["key_low"])).bound >= 0
 
+    def reached(self, label: str) -> NDArray[np.bool_]:
+        """Return which of the rows that went through the steps a group decided on."""
+        labels = [step.label for step in self.steps]
+        earlier = pa.array(labels[: labels.index(label)] if label in labels else labels, pa.string())
+        fate = self.columns["fate"]
+        gone = pc.and_(pc.equal(fate, "dropped"), pc.is_in(self.columns["step"], earlier))
+        gone = pc.or_(gone, pc.equal(fate, "quarantined"))
+        return ~np.asarray(pc.fill_null(gone, fill_value=False))[self.ran] & (label in labels)
+
     def drops(self, label: str, first: int) -> pl.DataFrame:
         """Return the rows that a group dropped, numbered from `first`; the row that is kept is named by its match."""
         mask = np.asarray(pc.fill_null(pc.equal(self.columns["step"], label), fill_value=False))

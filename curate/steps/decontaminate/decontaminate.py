@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from curate.evalsets.items import EvalSet
 from curate.rows.segments import CONTENT, On, Part, Segments, TextPart, check_on, check_parts, place_names, select
-from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Finding, Group, GroupKeys, KeyLists, Resolved
+from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Finding, GroupKeys, KeyLists, Resolved
 from curate.steps.decontaminate._arguments import Evals, Mode, check, flat, ignored
 from curate.steps.decontaminate._fuzzy import rephrased, sought
 from curate.steps.decontaminate._generic import Ignored
@@ -33,6 +33,7 @@ from curate.steps.decontaminate._search import (
     short_runs,
     strongest,
 )
+from curate.steps.row_by_row import RowByRow
 
 USERS: Final[On] = frozenset({"user"})
 
@@ -75,7 +76,7 @@ sentence of its own where a generic one counts so)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decontaminate(Group):
+class Decontaminate(RowByRow):
     """See `decontaminate`. With `answers`, every turn of completions, chosen and rejected is searched beside `on`."""
 
     name: ClassVar[str] = "decontaminate"
@@ -167,6 +168,19 @@ class Decontaminate(Group):
                 for name, count in totals.items()
             )
         return Resolved(drops.cast(DROP_COLUMNS), hits.select(HIT_COLUMNS.names()).cast(HIT_COLUMNS), tables)
+
+    def joined(self, parts: Sequence[Resolved]) -> Resolved:
+        """Return the decisions on all rows; an item has the hits of all parts."""
+        hits = pl.concat(part.tables["hits"] for part in parts).sort("row", maintain_order=True)
+        items = parts[-1].tables["items"]
+        found = hits.group_by("eval", "item").len("found")
+        counted = items.join(found, on=["eval", "item"], how="left", maintain_order="left")
+        rows = pl.col("found").fill_null(0).cast(ITEMS["rows"]).alias("rows")
+        return Resolved(
+            pl.concat(part.drops for part in parts).sort("row"),
+            pl.concat(part.hits for part in parts).sort("row", maintain_order=True),
+            {**parts[-1].tables, "hits": hits, "items": counted.with_columns(rows).select(ITEMS.names())},
+        )
 
     def _index(self) -> Index:
         return compiled(
