@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from curate.engine.barrier import DiskKeys
 from curate.engine.executor import run_all

@@ -17,7 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from curate.engine.choice import choice_label
 from curate.engine.pipeline import all_stages, final_labels
 from curate.errors import MixtureError
 from curate.io.inputs import Opened
@@ -25,7 +24,7 @@ from curate.mix.amounts import Rows
 from curate.mix.licences import licence_notes
 from curate.mix.plan import Share, cap_of, nothing_from
 from curate.mix.spec import MixtureSpec, Source
-from curate.mix.takes.selection import Selection
+from curate.mix.takes.selection import Selection, choice_label
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Filter, Group, Step
 

@@ -16,8 +16,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.engine.barrier import DiskKeys, GroupResults
-from curate.engine.choice import CHOSEN, choice_label
-from curate.engine.choice import choose as choose_rows
 from curate.engine.executor import run_all
 from curate.engine.group_results import numbered_columns, row_names, table_path, write_table
 from curate.engine.guards import (
@@ -32,7 +30,7 @@ from curate.engine.pair_input import PairInput
 from curate.engine.pipeline import Phase
 from curate.engine.progress import BuildProgress
 from curate.engine.reading import ReadResult
-from curate.engine.resolve import delivered, order, relocated_copies, sample
+from curate.engine.resolve import choose_rows, delivered, order, relocated_copies, sample
 from curate.engine.shards import RowStore, Shard, SpillFile, cut, relocate, write_shard
 from curate.engine.source_lines import SourceLines
 from curate.engine.spill import schema_of
@@ -42,7 +40,7 @@ from curate.io.atomic import write_text
 from curate.io.inputs import Opened
 from curate.mix.plan import Share
 from curate.mix.spec import MixtureSpec
-from curate.mix.takes.selection import Selection
+from curate.mix.takes.selection import CHOSEN, Selection, choice_label
 from curate.rows.layout import Layout
 from curate.rows.schema import Kind
 

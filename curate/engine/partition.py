@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curate.engine.barrier import keys_batch
-from curate.engine.choice import CHOICE
 from curate.engine.pipeline import PipelineOutput, Stage, run
 from curate.engine.reuse.known_rows import KnownSource
 from curate.engine.source_lines import LONGEST
@@ -26,7 +25,7 @@ from curate.io.atomic import write_ipc
 from curate.io.inputs import Block, Opened, Parsed
 from curate.io.narrow import with_numbers
 from curate.kernels.hashing import ranks
-from curate.mix.takes.selection import Selection
+from curate.mix.takes.selection import CHOICE, Selection
 from curate.rows.identity import Identities, identities, names, numbered
 from curate.rows.parts import parts_used
 from curate.rows.rewards import reward_types

@@ -16,17 +16,27 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.engine.barrier import BatchKeys, GroupPlace, GroupResults, Reached, content_hashes, decide, read_references
+from curate.engine.barrier import (
+    BatchKeys,
+    GroupPlace,
+    GroupResults,
+    Reached,
+    StoredLists,
+    content_hashes,
+    decide,
+    key_columns,
+    read_references,
+)
 from curate.engine.pipeline import Phase, only
 from curate.engine.reuse.decided_rows import Sign
 from curate.engine.reuse.plan import ReusePlan
 from curate.engine.state import Fate, Order, RowStates
-from curate.kernels.hashing import Hashes, ranks
+from curate.kernels.hashing import Hashes, order_of, ranks
 from curate.mix.plan import Share, Stock
 from curate.mix.plan import plan as shares_of
 from curate.mix.sample import ORDER, SAMPLE, copies, key, split_off
 from curate.mix.spec import MixtureSpec
-from curate.mix.takes.selection import Selection
+from curate.mix.takes.selection import CHOICE, Budget, Selection
 from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, Resolved
 
 
@@ -85,6 +95,41 @@ def sample(
         sampled = np.flatnonzero(count)
         test[sampled] = split_off(prompt[sampled], count[sampled], mixture.test, mixture.seed)
     return replace(states, copies=count, fate=fate, test=test), shares
+
+
+def choose_rows(
+    take: Selection,
+    share: Share,
+    batches: Sequence[BatchKeys],
+    row: NDArray[np.int64],
+    rank: NDArray[np.uint64],
+    tokens: NDArray[np.int64],
+) -> tuple[NDArray[np.uint64], pl.DataFrame]:
+    """Let a selection choose among rows, by their numbers in `batches`, ascending.
+
+    Returns the place of each row, those that were not chosen behind the others by `rank`, and a line for each row that
+    goes in, in order: its `place`, its `row`, and why.
+    """
+    by_rank = order_of(rank)
+    columns, _ = key_columns(batches, CHOICE, row)
+    keys = pl.DataFrame({"row": row, "tokens": tokens, **columns})[by_rank]
+    rows = share.unit == "rows"
+    budget = Budget(rows=share.rest) if rows else Budget(tokens=share.rest)
+    chosen = take.choose(keys, StoredLists(batches, CHOICE, row[by_rank]), budget)
+    place = len(row) + np.arange(len(row), dtype=np.int64)
+    place[chosen.lines] = np.arange(len(chosen.lines))
+    own = tokens[by_rank][chosen.lines]
+    fits = np.arange(1, len(own) + 1) if rows else np.cumsum(own)
+    inside = int(np.searchsorted(fits, share.rest, side="right"))
+    table = chosen.why.head(inside).select(
+        pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("place"),
+        pl.Series("row", row[by_rank][chosen.lines[:inside]]),
+        pl.Series("tokens", own[:inside]),
+        pl.all(),
+    )
+    ranked = np.empty(len(row), np.uint64)
+    ranked[by_rank] = place.astype(np.uint64)
+    return ranked, table
 
 
 def delivered(shares: tuple[Share, ...], states: RowStates) -> list[tuple[Share, int]]:

@@ -10,7 +10,6 @@ from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 
-from curate.engine.choice import CHOSEN, choice_label
 from curate.engine.group_results import table_path
 from curate.engine.manifest import file_hash
 from curate.engine.workspace import MANIFEST
@@ -18,6 +17,7 @@ from curate.errors import BuildFolderError, CallError, did_you_mean
 from curate.export.export import Choices, Export, Trainer, export
 from curate.mix.licences import licence_notes, roll_up
 from curate.mix.spec import MixtureSpec
+from curate.mix.takes.selection import CHOSEN, choice_label
 from curate.result.push import Destination, Pushed, files_of, push
 from curate.rows.schema import Kind
 from curate.steps.base import FindingView

@@ -89,8 +89,8 @@ class MeasuredBuild(BuildFolder):
 
         Columns: `source` (null: all together), `prompt_type` (null: all), `answers`, `share` (of the source's),
         `shortest`, `p5`, `p25`, `median`, `p75`, `p95`, `longest`, `mean`, and `times`: the median of how many times as
-        long each answer is as the middle answer of all sources to prompts of its type (null below ten answers). A source
-        may be long for what it asks, or for how it answers; `times` is of the latter.
+        long each answer is as the middle answer of all sources to prompts of its type (null below ten answers). A
+        source may be long for what it asks, or for how it answers; `times` is of the latter.
 
         An answer is a turn of the assistant that says something, after one of the user; reasoning and calls do not
         count. Types ("code", "maths", "given text", "writing", "question", "chat", "other") are found by rules and

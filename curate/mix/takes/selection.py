@@ -18,6 +18,12 @@ from curate.steps.base import GroupKeys, KeyLists
 NO_LIMIT: Final = np.iinfo(np.int64).max
 """A budget of rows or tokens that nothing uses up."""
 
+CHOICE: Final = "(take)"
+"""The label of a selection's keys: no step can have it."""
+
+CHOSEN: Final = "chosen"
+"""The name of the table with the rows that a selection chose."""
+
 
 class Budget(NamedTuple):
     """How far a choice has to go: until so many rows, or so many tokens, are reached.
@@ -147,3 +153,8 @@ def check_selection(take: Selection, source: str, *, weighted: bool) -> None:
         raise MixtureError(f"weights decide how much of source {source!r} goes in; leave the amount out of {take!r}")
     if not weighted and take.n is None:
         raise MixtureError(f"source {source!r}: take={take!r} does not say how much; for instance n=1_000")
+
+
+def choice_label(source: str) -> str:
+    """Return the label of the table that a source's selection leaves."""
+    return f"{source}:take"

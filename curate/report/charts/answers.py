@@ -19,7 +19,7 @@ RULES: Final = (
     "used for the rules, 88 have the type of their label."
 )
 FAR: Final = 2.0
-"""A source stands out whose answers are so many times as long as usual, or as short."""
+"""A source is marked whose answers are so many times as long as usual, or as short."""
 
 NAMED: Final = 3
 """Sources that a sentence names."""

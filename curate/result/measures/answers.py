@@ -27,7 +27,7 @@ ROWS: Final = 20_000
 of so many is below a hundredth of the answers on either side; all of 300,000 rows would take 4 % of a quick build."""
 
 FEWEST: Final = 10
-"""Answers from which on `times` is told: the middle of fewer says little."""
+"""Answers from which on `times` is given: the middle of fewer says little."""
 
 QUANTILES: Final = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 

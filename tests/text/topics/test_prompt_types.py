@@ -144,7 +144,7 @@ def slow(prompt: str) -> str:
     return next((name for name, holds in rules if holds), "other")
 
 
-PIECES = (
+PARTS = (
     *("write", "Write a", "poem", "summarise", "the following text", ":", "\n", "what", "how many", "3", "four"),
     *("boats", "python", "```", "you are a", "hello", "explain", "?", "find", "this sentence", '"', "in this task"),
     *("create a list", "boats " * 40, "solve for", "title of the", "Rust program", "rust program", "tell me a joke"),
@@ -152,9 +152,9 @@ PIECES = (
 )
 
 
-@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=8), max_size=6))
+@given(st.lists(st.lists(st.sampled_from(PARTS), max_size=8), max_size=6))
 def test_types_are_those_of_a_slow_reading(prompts: list[list[str]]) -> None:
-    texts = [" ".join(pieces) for pieces in prompts]
+    texts = [" ".join(parts) for parts in prompts]
     assert types_of([*texts]) == [slow(text) for text in texts]
 
 
