@@ -27,7 +27,7 @@ from curate.steps.row_by_row import RowByRow
 from tests.laws.test_from import counted, made
 from tests.laws.test_recut import near
 from tests.laws.test_steps import BATCHES, DEMO, EVALS, STEPS, of_kind, step_of
-from tests.support.build_data import Row, hashes, write_lines
+from tests.support.build_data import Row, chat, hashes, write_lines
 from tests.support.examples import part_of_examples
 
 ALONE: Final = [name for name in of_kind(Group) if name in STEPS and isinstance(step_of(name), RowByRow)]
@@ -99,7 +99,7 @@ OTHER: Final = ("in place", "order", "one row less", "seed", "protect", "sources
 
 def lay(folder: Path, kind: str) -> list[c.Source]:
     """Return two sources, one of them protected: rows that stay lines of their files, or rows of a table."""
-    found = [*near(90), *near(20), *edited_rows()]
+    found = [*near(90), *near(20), *edited_rows(), *asked_rows()]
     frame, path = pl.DataFrame(found), folder / "rows.jsonl"
     write_lines(path, found)
     main = c.files(path) if kind == "lines" else c.frame(frame)
@@ -109,6 +109,15 @@ def lay(folder: Path, kind: str) -> list[c.Source]:
 def edited_rows() -> list[Row]:
     """Return rows that truecase() changes, so that their lines do not say what the search saw."""
     return [{**row, "messages": [*row["messages"], *turns(number)]} for number, row in enumerate(near(25))]
+
+
+def asked_rows() -> list[Row]:
+    """Return rows with the question of an eval item, of about as many words as `SHAPE` allows."""
+    chance, found = random.Random(3), []
+    for question in pl.read_ndjson(DEMO)["question"].to_list() * 2:
+        words = " ".join(f"w{chance.randrange(999)}" for _ in range(chance.randrange(2, 24)))
+        found.append(chat(f"{words}. {question}", words))
+    return found
 
 
 def turns(number: int) -> list[dict[str, str]]:
@@ -139,7 +148,7 @@ def test_only_rows_on_which_nothing_was_decided_are_searched(
     }:  # where other steps are behind the search
         assert sum(calls) == (reached[1] & ~reached[0]).sum()
     assert sum(calls) > 0 or name not in {"rows enter", "all rows enter", "a filter is gone"}
-    assert (old["step"] == "decontaminate").any() or name in {"all rows enter", "flags"}
+    assert (old["step"] == "decontaminate").any() or name in {"all rows enter", "flags"}  # the test is of hits
     assert sum(calls) < len(old) * len([step for step in now if isinstance(step, Decontaminate)])
     assert hashes(again) == hashes(nothing)
 
