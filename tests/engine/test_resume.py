@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from curate.engine import build as run
-from curate.engine import reading
+from curate.engine import output, reading
 from curate.engine.partition import make_partition
 from curate.io.inputs import Block, Opened, files
 from curate.mix.amounts import Repeat
@@ -45,8 +45,8 @@ STAGES: Final[dict[str, tuple[Any, str, int]]] = {
     "resolving": (run, "resolve", 0),
     "reading pairs": (reading, "make_partition", 6),
     "resolving pairs": (run, "resolve", 1),
-    "writing": (run, "_write_shard", 0),
-    "checking": (run, "manifest", 0),
+    "writing": (output, "_write_shard", 0),
+    "checking": (output, "manifest", 0),
 }
 """Where a build is interrupted: at the call of this number of a function."""
 

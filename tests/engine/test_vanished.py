@@ -106,7 +106,8 @@ def test_what_max_quarantine_allows_is_said(tmp_path: Path, good: int, allowed: 
     sources = Source("s", lines(tmp_path, 6, good), max_quarantine=allowed), source("other", chats(3, 50))
     assert built(tmp_path / "out", *sources).notes == [note]
     found = check(Mixture("mix", sources))
-    assert (found.stops, found.warnings) == ((), (note,))
+    assert found.stops == ()
+    assert note in found.warnings
 
 
 def nothing(folder: Path, what: str) -> tuple[list[Source], dict[str, Any], str]:

@@ -67,7 +67,11 @@ class Selection(ABC):
 
     Example:
         >>> import curate as c
-        >>> isinstance(c.Longest(100), c.Selection)
+        >>> class Shortest(c.Longest):
+        ...     def choose(self, keys, lists, budget: c.Budget) -> c.Choice:
+        ...         found = super().choose(keys, lists, c.Budget())
+        ...         return c.Choice(found.lines[::-1], found.why.reverse())
+        >>> isinstance(Shortest(100), c.Selection)
         True
     """
 

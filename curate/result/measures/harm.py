@@ -15,7 +15,7 @@ import polars as pl
 from curate.result.folder import BuildFolder, reading
 from curate.result.measures.stored_batches import some_batches
 from curate.rows.segments import segments
-from curate.steps.refusals.harmful_requests import KEPT, RefusedAnswers, rows_of_harm
+from curate.steps.refusals.harm_phrases import KEPT, RefusedAnswers, rows_of_harm
 
 HARM: Final = pl.Schema(
     {

@@ -24,7 +24,7 @@ from curate.steps.refusals._answer_model import (
     shipped,
 )
 from curate.steps.refusals._classifier import MODEL, SURE, Judge, judge_answers
-from curate.steps.refusals.harmful_requests import KEPT, Harmful, harmful_requests
+from curate.steps.refusals.harm_phrases import KEPT, Harmful, harmful_requests
 from curate.steps.refusals.phrase_files import MORALISING, PRESETS, PhraseSearch, Preset, Where, compiled
 from curate.steps.refusals.phrase_hits import CountedHits, hits_in, places_in
 

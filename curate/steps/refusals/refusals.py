@@ -23,7 +23,7 @@ from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Bound, Filter, Group, G
 from curate.steps.refusals._answer_model import MORALISES, ShippedModel, shipped
 from curate.steps.refusals._classifier import MODEL, SURE, Judge, judge_of
 from curate.steps.refusals._detect import RefusalSettings
-from curate.steps.refusals.harmful_requests import KEPT, REQUEST_HARM, KeepSafety, check_harmful
+from curate.steps.refusals.harm_phrases import KEPT, REQUEST_HARM, KeepSafety, check_harmful
 from curate.steps.refusals.phrase_files import MORALISING, PRESETS, Preset, Where, check_families
 from curate.steps.refusals.phrase_hits import LIMIT
 

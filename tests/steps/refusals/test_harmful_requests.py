@@ -10,7 +10,7 @@ import pytest
 from curate.rows.schema import BODIES, Kind
 from curate.rows.segments import segments
 from curate.steps.base import decide
-from curate.steps.refusals.harmful_requests import SHIPPED, check_harmful, harmful_phrases
+from curate.steps.refusals.harm_phrases import SHIPPED, check_harmful, harmful_phrases
 from curate.steps.refusals.phrase_files import rule_file
 from curate.steps.refusals.refusals import Refusals, refusals
 
