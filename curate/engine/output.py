@@ -117,12 +117,11 @@ def _sample(mixture: MixtureSpec, done: ResolvedPhase) -> tuple[ResolvedPhase, t
     """Sample the rows that are left; what selections chose, and why, joins the tables of groups."""
     tables = dict(done.results.tables)
 
-    def choose(number: int, share: Share, rows: NDArray[np.int64], rank: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    def choose(
+        number: int, take: Selection, share: Share, rows: NDArray[np.int64], rank: NDArray[np.uint64]
+    ) -> NDArray[np.uint64]:
         mine = [one for one in done.partitions if one.source == number]
         batches = [DiskKeys(one.rows, one.paths.signed) for one in mine]
-        take = mixture.sources[number].take
-        if not isinstance(take, Selection):
-            raise TypeError(take)
         place, table = choose_rows(take, share, batches, rows - mine[0].first, rank, done.states.tokens[rows])
         tables[choice_label(share.source), CHOSEN] = table.with_columns(pl.col("row") + mine[0].first)
         return place

@@ -63,7 +63,7 @@ def paired(states: RowStates) -> RowStates:
     return replace(states, fate=np.where(states.fate == Fate.KEPT, Fate.PAIRED, states.fate).astype(np.uint8))
 
 
-Choose: TypeAlias = Callable[[int, Share, NDArray[np.int64], NDArray[np.uint64]], NDArray[np.uint64]]
+Choose: TypeAlias = Callable[[int, Selection, Share, NDArray[np.int64], NDArray[np.uint64]], NDArray[np.uint64]]
 """Lets the selection of a source, by number, choose among rows: given its share, the rows and the rank of each, it
 returns the place of each row."""
 
@@ -85,8 +85,9 @@ def sample(
     count = np.zeros(len(alive), np.int64)
     for number, (share, rows) in enumerate(zip(shares, of_source, strict=True)):
         rank = _ranks(states, rows, states.occurrence[rows], key(mixture.seed, share.source, SAMPLE))
-        if choose is not None and share.rest and isinstance(mixture.sources[number].take, Selection):
-            rank = choose(number, share, rows, rank)
+        take = mixture.sources[number].take
+        if choose is not None and share.rest and isinstance(take, Selection):
+            rank = choose(number, take, share, rows, rank)
         count[rows] = copies(share, rank, states.tokens[rows])
     fate = states.fate.copy()
     fate[alive & (count == 0)] = Fate.UNSAMPLED

@@ -130,13 +130,13 @@ def add(bloom: UInt64s, keys: UInt64s) -> None:
 
 @kernel
 def enter_twice(keys: UInt64s, once: UInt64s, twice: UInt64s) -> int:
-    """Add keys to the Bloom filter `once`, and those that it knows to `twice`; return how many it knew."""
+    """Add keys to the Bloom filter `once`, those that it knows to `twice`; return how many were new to `twice`."""
     count = 0
     for key in keys:
         place, bits = (key >> np.uint64(12)) & np.uint64(len(once) - 1), bits_of(key)
         if (once[place] & bits) == bits:
+            count += (twice[place] & bits) != bits
             twice[place] |= bits
-            count += 1
         else:
             once[place] |= bits
     return count

@@ -148,7 +148,8 @@ class MixtureSpec:
             raise MixtureError(f"mixture {self.name!r} names {', '.join(twice)} twice; a source's name is its identity")
         for source in self.sources:
             if isinstance(source.take, Selection):
-                check_selection(source.take, source.name, weighted=self.weights is not None)
+                own = [step.name for step in source.steps]
+                check_selection(source.take, source.name, own, weighted=self.weights is not None)
             _check_pairings((*source.steps, *self.steps), f"source {source.name!r}, its steps and the mixture's")
             _check_early_stop(source, (*source.steps, *self.steps))
 

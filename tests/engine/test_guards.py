@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.engine import build as run
-from curate.engine import shards
+from curate.engine import output, shards
 from curate.engine.guards import check_conservation
 from curate.engine.shards import RowStore
 from curate.errors import ConservationError
@@ -21,7 +20,7 @@ def test_a_row_lost_on_the_way_to_the_data_files_stops_the_build(
         fewer = shard.order.pick(slice(0, len(shard.order.row) - 1))
         shards.write_shard(shards.Shard(shard.name, fewer, shard.ends - 1), stock, path)
 
-    monkeypatch.setattr(run, "write_shard", lossy)
+    monkeypatch.setattr(output, "write_shard", lossy)
     with pytest.raises(ConservationError, match=r"20 rows were to be written, 19 were"):
         built(tmp_path / "out", source("s", chats(20)))
     assert left_behind(tmp_path / "out") == []

@@ -22,7 +22,7 @@ from curate.mix.takes.stratified import Stratified
 from curate.mixture import Mixture
 from curate.result.build import Build
 from curate.steps.dedup.dedup import dedup
-from curate.steps.filters.shape import shape
+from curate.steps.filters.shape import Shape, shape
 from tests.support.build_data import Row, chat, hashes, write_lines
 
 NOWHERE: Final[Any] = "nowhere"
@@ -40,6 +40,10 @@ TAKES: Final[dict[str, Callable[[Any], Selection]]] = {
     "stratified": lambda n: Stratified(n, by="meta.task"),
     "stratified-more": lambda n: Stratified(n, by=["template", "length", "turns"]),
 }
+
+
+class ShapeCalledTake(Shape):
+    name = "take"
 
 
 def rows(count: int = 120) -> list[Row]:
@@ -149,6 +153,13 @@ def test_recut_says_that_it_cannot_choose_again(lines: Path, tmp_path: Path) -> 
     built = mixture(lines, Diverse(10)).build(tmp_path / "b", quiet=True)
     with pytest.raises(CallError, match=r"source 'a' takes Diverse\(\.\.\.\)"):
         built.recut(shape={"too_few_words": 5})
+
+
+def test_no_step_has_the_name_of_the_table_of_a_selection(lines: Path) -> None:
+    step = ShapeCalledTake(min_words=3)
+    with pytest.raises(MixtureError, match="called 'take' beside"):
+        Mixture("takes", [Source("a", files(lines, "messages"), steps=[step], take=Longest(5))], [])
+    Mixture("takes", [Source("a", files(lines, "messages"), steps=[step], take=Rows(5))], [])
 
 
 @pytest.mark.parametrize(

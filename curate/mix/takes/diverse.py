@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from curate.errors import check_number, check_whole
 from curate.kernels.buffers import frozen, view
-from curate.kernels.hash_table import empty_bloom, enter_twice
+from curate.kernels.hash_table import BITS, empty_bloom, enter_twice
 from curate.kernels.hashing import hash_strings
 from curate.mix.takes._cover_kernel import RowItems, cover, number_words
 from curate.mix.takes.ranked import numbers
@@ -155,9 +155,11 @@ def _items(keys: pl.DataFrame, lists: KeyLists) -> tuple[CoverItems, NDArray[np.
         np.arange(first, min(first + READ_AT_ONCE, keys.height), dtype=np.int64)
         for first in range(0, keys.height, READ_AT_ONCE)
     ]
-    once, twice = (empty_bloom(int(keys["size"].sum())) for _ in range(2))
-    known = sum(enter_twice(frozen(lists.read("ngrams", chunk).values.to_numpy()), once, twice) for chunk in chunks)
-    table = np.zeros(1 << max(2 * known, 16).bit_length(), np.uint64)
+    total = int(keys["size"].sum())
+    once, twice = (empty_bloom(total) for _ in range(2))
+    shared = sum(enter_twice(frozen(lists.read("ngrams", chunk).values.to_numpy()), once, twice) for chunk in chunks)
+    room = 2 * shared + total // BITS  # a filter takes some words that are there once for one that is there twice
+    table = np.zeros(1 << max(room, BITS).bit_length(), np.uint64)
     rows_with = np.zeros(len(table), np.int64)
     template, rows_of = _templates(keys)
     number = np.where(template >= 0, len(table) + template, -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
@@ -20,6 +21,9 @@ NO_LIMIT: Final = np.iinfo(np.int64).max
 
 CHOICE: Final = "(take)"
 """The label of a selection's keys: no step can have it."""
+
+TAKE: Final = "take"
+"""The name, beside that of its source, under which a selection leaves its table."""
 
 CHOSEN: Final = "chosen"
 """The name of the table with the rows that a selection chose."""
@@ -151,14 +155,22 @@ def within(order: NDArray[np.int64], tokens: NDArray[np.int64], budget: Budget) 
     return order[: int(np.searchsorted(np.cumsum(tokens[order]), budget.tokens)) + 1]
 
 
-def check_selection(take: Selection, source: str, *, weighted: bool) -> None:
-    """Raise `MixtureError` where a selection does not say how much it takes, or weights say it too."""
+def check_selection(take: Selection, source: str, steps: Collection[str], *, weighted: bool) -> None:
+    """Raise `MixtureError` where a selection does not say how much it takes, or weights say it too.
+
+    So it does where one of the source's own `steps` has the name under which the selection leaves its table.
+    """
     if weighted and take.n is not None:
         raise MixtureError(f"weights decide how much of source {source!r} goes in; leave the amount out of {take!r}")
     if not weighted and take.n is None:
         raise MixtureError(f"source {source!r}: take={take!r} does not say how much; for instance n=1_000")
+    if TAKE in steps:
+        raise MixtureError(
+            f"source {source!r} has a step called {TAKE!r} beside {take!r}, whose table has that name; give the step "
+            "another name"
+        )
 
 
 def choice_label(source: str) -> str:
     """Return the label of the table that a source's selection leaves."""
-    return f"{source}:take"
+    return f"{source}:{TAKE}"

@@ -133,8 +133,7 @@ def counted_rows(made: BuildFolder, kind: Kind, topics: Sequence[RowTopics] = ()
     frame = rows.collect()
     counted = frame.group_by("source", "place", "length", "language").agg(rows=pl.len())
     parts = [_by(counted, name, pl.col(name)) for name in ("source", "length", "language")]
-    for found in topics:
-        parts += _by_topic(frame, found, len(places))
+    parts += [_by_topic(frame, found, len(places)) for found in topics]
     return pl.concat([pl.DataFrame(schema=LINES), *parts])
 
 
@@ -167,7 +166,7 @@ def _by(counted: pl.DataFrame, dimension: str, group: pl.Expr) -> pl.DataFrame:
     )
 
 
-def _by_topic(lines: pl.DataFrame, topics: RowTopics, steps: int) -> list[pl.DataFrame]:
+def _by_topic(lines: pl.DataFrame, topics: RowTopics, steps: int) -> pl.DataFrame:
     """Count rows by topic; kept rows that were searched count for those of their source that were not, or unsampled."""
     stays = pl.col("fate").is_in(["kept", "unsampled"])
     found = topics.rows.with_row_index("line").join(
@@ -179,25 +178,25 @@ def _by_topic(lines: pl.DataFrame, topics: RowTopics, steps: int) -> list[pl.Dat
     found = found.join(weights, on="source", how="left", maintain_order="left").with_columns(
         weight=pl.when(pl.col("fate") == "kept").then(pl.col("weight")).otherwise(1.0)
     )
-    if not found.height:
-        return []
     sources = found["source"].unique(maintain_order=True)
     key = found["source"].replace_strict(sources, range(len(sources)), return_dtype=pl.Int64) * (steps + 1)
-    cell = (key + found["place"]).to_numpy()
-    weight, marks = found["weight"].to_numpy(), topics.marks[found["line"].to_numpy()]
-    size = len(sources) * (steps + 1)
-    each = [*zip(topics.groups, marks.T, strict=True), (None, np.ones(len(cell), np.bool_))]
-    names = pl.DataFrame({"source": sources}, {"source": pl.String}).join(
-        pl.DataFrame({"place": range(steps + 1)}, {"place": pl.Int64}), how="cross", maintain_order="left_right"
+    place = (key + found["place"]).to_numpy()
+    cells = len(sources) * (steps + 1)
+    marks = topics.marks[found["line"].to_numpy()]
+    line, group = np.nonzero(np.column_stack([marks, np.ones(len(place), np.bool_)]))
+    cell = group * cells + place[line]
+    size = (len(topics.groups) + 1) * cells
+    seen_in = np.bincount(cell, minlength=size)
+    rows = np.bincount(cell, found["weight"].to_numpy()[line], size)
+    there = np.flatnonzero(seen_in)
+    return pl.DataFrame(
+        {
+            "dimension": pl.repeat(topics.dimension, len(there), eager=True),
+            "group": pl.Series([*topics.groups, None], dtype=pl.String).gather(there // cells),
+            "source": sources.gather(there % cells // (steps + 1)),
+            "place": there % (steps + 1),
+            "rows": rows[there],
+            "seen": seen_in[there],
+        },
+        schema=LINES,
     )
-    return [
-        names.select(
-            pl.lit(topics.dimension).alias("dimension"),
-            pl.lit(group, pl.String).alias("group"),
-            "source",
-            "place",
-            rows=pl.Series(np.bincount(cell[own], weight[own], size)).cast(pl.Float64),
-            seen=pl.Series(np.bincount(cell[own], minlength=size)).cast(pl.Int64),
-        ).filter(pl.col("seen") > 0)
-        for group, own in each
-    ]

@@ -273,10 +273,12 @@ def _starts(lines: list[bytes], *, loose: bool) -> UInt32s:
     patterns += [
         ([_bytes(symbol) for symbol in word] + [_bytes(word[-1]) | CONTINUATION], bucket) for word, bucket in longer
     ]
+    marks = set()
     for sets, bucket in patterns:
-        padded = sets + [ANY] * (8 - len(sets))
-        for table, low, high in zip(tables, padded[::2], padded[1::2], strict=True):
-            table[np.ix_(sorted(high), sorted(low))] |= np.uint32(bucket)
+        padded = [*map(frozenset, sets), *[ANY] * (8 - len(sets))]
+        marks |= {(place, padded[2 * place], padded[2 * place + 1], bucket) for place in range(4)}
+    for place, low, high, bucket in marks:
+        tables[place][np.ix_(sorted(high), sorted(low))] |= np.uint32(bucket)
     return tables.reshape(-1)
 
 
