@@ -13,7 +13,6 @@ from curate.result.folder import BuildFolder, table
 from curate.result.length_bias import bias, length_cost, measured_files
 from curate.result.measures.answers import answer_lengths, stored_answers
 from curate.result.measures.costs import costs
-from curate.result.measures.harm import refusals_of_harm
 from curate.result.measures.texts import RowTopics, TextMeasures, measured_texts, row_field, row_topics
 from curate.rows.tokens import Tokenizer
 from curate.text.topics.word_lists import WordLists, compiled, shipped_lists
@@ -73,7 +72,7 @@ class MeasuredBuild(BuildFolder):
         read += [] if field is None else [row_field(self, field)]
         return costs(self, read)
 
-    @cached_property
+    @property
     def refusals_of_harm(self) -> pl.DataFrame:
         """Rows with a refusal that a refusals() step found, and those of them that refuse a plainly harmful request.
 
@@ -82,7 +81,7 @@ class MeasuredBuild(BuildFolder):
         chosen answer refuses. Lower bounds: on XSTest, 97 % of refusals found to be of harm are, and 42 % of those that
         are of harm are found (prompts that the phrases were not written from). Empty without a refusals() step.
         """
-        return refusals_of_harm(self)
+        return self.text_measures.harm
 
     def answer_lengths(self, *, tokenizer: Tokenizer | None = None) -> pl.DataFrame:
         """Return how long the answers in the data files are, in tokens, by source and by what the prompt asks for.
@@ -95,7 +94,7 @@ class MeasuredBuild(BuildFolder):
         An answer is a turn of the assistant that says something, after one of the user; reasoning and calls do not
         count. Types ("code", "maths", "given text", "writing", "question", "chat", "other") are found by rules and
         English words, see `curate.text.topics.prompt_types`: 8 in 10 are those that a person would name. All rows are
-        read; `chart.data("answer_lengths")` reads the first 20,000 of each source. Empty for rows of other kinds.
+        read; `chart.data("answer_lengths")` reads the first 10,000 of each source. Empty for rows of other kinds.
 
         Args:
             tokenizer: Count tokens with this tokenizer in place of the estimate.

@@ -52,7 +52,7 @@ def contamination(build: Build) -> pl.DataFrame:
 def costs(build: Build) -> pl.DataFrame:
     """Return the groups of which a step dropped more than of all rows: the lines of `Build.costs` that are `above`.
 
-    A language step and its languages are left out: they are what it decides by. In a build of more than 100,000 rows,
+    A language step and its languages are left out: they are what it decides by. In a build of more than 30,000 rows,
     some of the kept rows are searched for topics, and count for the others.
     """
     found = measured_costs(build, [build.text_measures.topics]).filter("above")

@@ -132,7 +132,7 @@ def lengths(build: Build) -> pl.DataFrame:
 
 
 def answer_lengths(build: Build) -> pl.DataFrame:
-    """Return `Build.answer_lengths`, of the first 20,000 rows of each source, whose order in the files is random."""
+    """Return `Build.answer_lengths`, of the first 10,000 rows of each source, whose order in the files is random."""
     return lengths_of(build.sources, build.text_measures.answers)
 
 

@@ -22,9 +22,9 @@ from curate.rows.segments import Part, Segments, segments
 from curate.rows.tokens import TOKENS_PER_TURN, Tokenizer, part_tokens
 from curate.text.topics.prompt_types import PROMPT_TYPES, prompt_types
 
-ROWS: Final = 20_000
+ROWS: Final = 10_000
 """Rows of each source that a page measures: the first in the data files, whose order is random. The error of a median
-of so many is below a hundredth of the answers on either side; all of 300,000 rows would take 4 % of a quick build."""
+of so many is a hundredth of the answers on either side; all of 300,000 rows would take 4 % of a quick build."""
 
 FEWEST: Final = 10
 """Answers from which on `times` is given: the middle of fewer says little."""

@@ -178,6 +178,8 @@ def _by_topic(lines: pl.DataFrame, topics: RowTopics, steps: int) -> pl.DataFram
     found = found.join(weights, on="source", how="left", maintain_order="left").with_columns(
         weight=pl.when(pl.col("fate") == "kept").then(pl.col("weight")).otherwise(1.0)
     )
+    if not found.height:
+        return pl.DataFrame(schema=LINES)
     sources = found["source"].unique(maintain_order=True)
     key = found["source"].replace_strict(sources, range(len(sources)), return_dtype=pl.Int64) * (steps + 1)
     place = (key + found["place"]).to_numpy()

@@ -8,13 +8,16 @@ counts are lower bounds.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 from curate.result.folder import BuildFolder, reading
-from curate.result.measures.stored_batches import some_batches
+from curate.result.measures.stored_batches import StoredBatch
 from curate.rows.segments import segments
+from curate.rows.take import take
 from curate.steps.refusals.harm_phrases import KEPT, RefusedAnswers, rows_of_harm
 
 HARM: Final = pl.Schema(
@@ -31,42 +34,76 @@ SIDES: Final = ("dialogue", "completion", "chosen")
 """Where a refusal is one that is trained; of pairs, a rejected answer is none."""
 
 KEYS: Final = ["source", "id"]
+HITS: Final = pl.Schema(
+    {
+        "step": pl.String,
+        "source": pl.String,
+        "id": pl.String,
+        "fate": pl.String,
+        "reason": pl.String,
+        "side": pl.String,
+        "turn": pl.Int32,
+    }
+)
+FATES: Final = {"data": "kept", "dropped": "dropped"}
+"""The fate of the rows whose texts are in a folder."""
 
 
-def refusals_of_harm(made: BuildFolder) -> pl.DataFrame:
-    """Return `Build.refusals_of_harm`."""
-    labels = [label for label in made.steps_with("refusals") if made.kind_of_step(label) == made.kind]
-    if made.kind == "prompt" or not labels:
-        return pl.DataFrame(schema=HARM)
-    hit = pl.col("evidence")
+@dataclass
+class HarmReader:
+    """Finds refusals of harm in the texts of a build, batch by batch.
+
+    Args:
+        made: The build.
+    """
+
+    made: BuildFolder
+    labels: list[str] = field(init=False)
+    hits: pl.DataFrame = field(init=False)
+    unsure: pl.DataFrame = field(init=False)
+    found: list[pl.DataFrame] = field(init=False)
+
+    def __post_init__(self) -> None:
+        made = self.made
+        labels = [label for label in made.steps_with("refusals") if made.kind_of_step(label) == made.kind]
+        self.labels = [] if made.kind == "prompt" else labels
+        self.hits = _hits(made, self.labels) if self.labels else pl.DataFrame(schema=HITS)
+        saving = [one["label"] for one in made.manifest["steps"] if one["step"].get("keep_safety")]
+        self.found = [self.hits.filter(pl.col("reason") == KEPT).select("step", *KEYS).unique()]
+        columns = ("step", *KEYS, "fate", "side", "turn")
+        self.unsure = self.hits.filter(~pl.col("step").is_in(saving)).select(columns).unique()
+
+    def add(self, folder: str, batch: StoredBatch) -> None:
+        """Read the texts of a batch of this folder."""
+        own = self.unsure.filter(fate=FATES[folder]).drop("fate")
+        near = batch.names.with_row_index("row").join(own, on=KEYS)
+        if near.height:
+            rows, place = np.unique(near["row"].to_numpy(), return_inverse=True)
+            every = segments(take(batch.body, rows.astype(np.int32)), "all")
+            answers = RefusedAnswers(
+                place.astype(np.int32), near["side"].to_numpy().astype(str), near["turn"].to_numpy()
+            )
+            self.found.append(near.filter(pl.Series(rows_of_harm(every, answers)[place])).select("step", *KEYS))
+
+    @property
+    def counts(self) -> pl.DataFrame:
+        """`Build.refusals_of_harm`, once all texts were read."""
+        if not self.labels:
+            return pl.DataFrame(schema=HARM)
+        return _counted(self.made, self.labels, self.hits, pl.concat(self.found).unique())
+
+
+def _hits(made: BuildFolder, labels: list[str]) -> pl.DataFrame:
+    """Return the refusals in the ledger that these steps found, by row, answer and turn."""
     with reading(made.path):
-        lines = made.readable_of(made.kind).filter(hit.list.len() > 0).select(*KEYS, "fate", "evidence")
+        lines = made.readable_of(made.kind).filter(pl.col("evidence").list.len() > 0)
         each = (
-            lines.explode("evidence")
+            lines.select(*KEYS, "fate", "evidence")
+            .explode("evidence")
             .unnest("evidence")
             .filter(pl.col("step").is_in(labels), pl.col("side").is_in(SIDES))
         )
-        hits = each.select("step", *KEYS, "fate", "reason", "side", "turn").unique().collect()
-        harm = _of_harm(made, hits)
-    return _counted(made, labels, hits, harm)
-
-
-def _of_harm(made: BuildFolder, hits: pl.DataFrame) -> pl.DataFrame:
-    """Return the step, source and id of rows with a refusal of harm: by the ledger, or by their text."""
-    known = hits.filter(pl.col("reason") == KEPT).select("step", *KEYS).unique()
-    saving = {one["label"] for one in made.manifest["steps"] if one["step"].get("keep_safety")}
-    unsure = hits.filter(~pl.col("step").is_in(list(saving)))
-    parts = [known]
-    for folder, fate in (("data", "kept"), ("dropped", "dropped")):
-        own = unsure.filter(fate=fate).select("step", *KEYS, "side", "turn").unique()
-        for batch in some_batches(made, folder, own.select(KEYS).unique()):
-            found = batch.names.with_row_index("row").join(own, on=KEYS)
-            answers = RefusedAnswers(
-                found["row"].cast(pl.Int32).to_numpy(), found["side"].to_numpy().astype(str), found["turn"].to_numpy()
-            )
-            marked = rows_of_harm(segments(batch.body, "all"), answers)
-            parts.append(found.filter(pl.Series(marked[answers.row])).select("step", *KEYS))
-    return pl.concat(parts).unique()
+        return each.select(HITS.names()).unique().collect()
 
 
 def _counted(made: BuildFolder, labels: list[str], hits: pl.DataFrame, harm: pl.DataFrame) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -11,7 +12,6 @@ import pyarrow.parquet as pq
 
 from curate.result.folder import BuildFolder
 from curate.rows.parts import body_of
-from curate.rows.take import take
 
 ROWS: Final = 20_000
 """Rows read at a time."""
@@ -35,10 +35,10 @@ def stored_batches(made: BuildFolder, folder: str, *, meta: bool = False) -> Ite
             yield StoredBatch(names, body_of(whole, made.kind))
 
 
-def some_batches(made: BuildFolder, folder: str, keys: pl.DataFrame) -> Iterator[StoredBatch]:
-    """Give those rows of a folder that `keys` (`source`, `id`) names, each copy of them."""
-    for found in stored_batches(made, folder) if keys.height else ():
-        near = found.names.with_row_index("place").join(keys.lazy().collect(), on=["source", "id"], how="semi")
-        if near.height:
-            place = near.sort("place")["place"].cast(pl.Int32).to_numpy()
-            yield StoredBatch(found.names[place], take(found.body, place))
+def one_ahead(batches: Iterator[StoredBatch]) -> Iterator[StoredBatch]:
+    """Give batches, each while the next is read in a thread."""
+    with ThreadPoolExecutor(1, "curate") as pool:
+        following = pool.submit(next, batches, None)
+        while (one := following.result()) is not None:
+            following = pool.submit(next, batches, None)
+            yield one

@@ -1,4 +1,4 @@
-"""What one pass over the texts of a build measures: trained tokens, topics of prompts, and lengths of answers."""
+"""What one pass over the texts of a build measures: tokens, topics, lengths of answers, and refusals of harm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from curate.result.folder import BuildFolder, reading
 from curate.result.measures.answers import ROWS, AnswerReader
-from curate.result.measures.stored_batches import stored_batches
+from curate.result.measures.harm import HarmReader
+from curate.result.measures.stored_batches import one_ahead, stored_batches
 from curate.rows.frame import META, json_path
 from curate.rows.schema import Role
 from curate.rows.segments import CONTENT, EVERY_TEXT, Segments, segments, select
@@ -23,7 +24,7 @@ ASKED: Final[frozenset[Role]] = frozenset({"user"})
 VALUES: Final = 100
 """Values of a field of `meta` that are groups, the most frequent ones."""
 
-SEARCHED: Final = 100_000
+SEARCHED: Final = 30_000
 """Kept rows that are searched for topics for the page, about: all of 280,000 took 4 % of the time of their build. The
 data files are in shuffled order, so some of their batches are a sample."""
 
@@ -42,11 +43,15 @@ class RowTopics(NamedTuple):
 
 
 class TextMeasures(NamedTuple):
-    """Of the texts in a build folder: tokens by source (all and those of answers), topics of rows, and some answers."""
+    """Of the texts in a build folder: tokens by source (all and those of answers), topics of rows, and some answers.
+
+    `harm` is `Build.refusals_of_harm`.
+    """
 
     tokens: NDArray[np.int64]
     topics: RowTopics
     answers: pl.DataFrame
+    harm: pl.DataFrame
 
 
 def measured_texts(made: BuildFolder) -> TextMeasures:
@@ -57,10 +62,10 @@ def measured_texts(made: BuildFolder) -> TextMeasures:
     place = {name: number for number, name in enumerate(made.sources)}
     names: list[pl.DataFrame] = []
     marks: list[NDArray[np.bool_]] = []
-    reader = AnswerReader(len(made.sources), ROWS)
+    reader, harm = AnswerReader(len(made.sources), ROWS), HarmReader(made)
     with reading(made.path):
         for folder in ("data", "dropped"):
-            for number, batch in enumerate(stored_batches(made, folder)):
+            for number, batch in enumerate(one_ahead(stored_batches(made, folder))):
                 texts = segments(batch.body, "all", EVERY_TEXT)
                 if folder == "data":
                     source = batch.names["source"].replace_strict(place, return_dtype=pl.Int64).to_numpy()
@@ -68,11 +73,12 @@ def measured_texts(made: BuildFolder) -> TextMeasures:
                         counts[:, column] += np.bincount(source, tokens(found), len(counts)).astype(np.int64)
                     if made.kind == "conversation":
                         reader.add(texts, source)
+                harm.add(folder, batch)
                 if folder == "dropped" or number % every == 0:
                     names.append(batch.names)
                     marks.append(topics_of(texts, lists))
     topics = _once(names, lists.groups, marks)._replace(every=max(every, 1))
-    return TextMeasures(counts, topics, reader.answers)
+    return TextMeasures(counts, topics, reader.answers, harm.counts)
 
 
 def topics_of(texts: Segments, lists: WordLists) -> NDArray[np.bool_]:
