@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from curate.compare.takes import TakeComparison, TakenBuild, measured
 from curate.engine import build as engine
 from curate.errors import CallError, EmptyBuildError
 from curate.io.atomic import write_text
 from curate.mix.amounts import Fraction, Rows, Tokens
-from curate.mix.ladder import rungs
+from curate.mix.ladder import rungs, variants, whole
 from curate.mix.spec import MixtureSpec
+from curate.mix.takes.selection import Selection
 from curate.report.charts.card_files import card_files
 from curate.report.page import page
 from curate.report.run_card import card
@@ -142,6 +144,63 @@ class Mixture(MixtureSpec):
         folder = Path(out) if out is not None else Path("build") / self.name
         found = [(folder / name, rung) for name, rung in rungs(self, sizes).items()]
         return self._build(found, threads, resume=False, overwrite=overwrite, quiet=quiet, from_=None)
+
+    def compare(
+        self,
+        takes: Mapping[str, Selection],
+        sizes: Sequence[int | Rows | Fraction | Tokens],
+        out: str | Path | None = None,
+        *,
+        seeds: int = 3,
+        threads: int | None = None,
+        overwrite: bool = False,
+        quiet: bool = False,
+    ) -> TakeComparison:
+        """Build the mixture with several takes in several sizes, and hold each against random rows of the same size.
+
+        Rows are read, and steps run, once a seed. Each build is a whole one, in a folder named by seed, take and size,
+        and the same, byte for byte, as one of that take alone. `comparison.html` in the folder shows what is measured.
+
+        Args:
+            takes: selections by name, without an amount: `{"diverse": Diverse(), "longest": Longest()}`. They take the
+                place of the take of every source.
+            sizes: different sizes of one kind, as in `ladder`; in `Tokens(n)` what takes cover can be compared, as rows
+                may be of any length.
+            out: the folder of the builds; by default `build/` and the name of the mixture with `-takes`.
+            seeds: how many seeds, the mixture's and those after it.
+            threads: worker threads; by default one per core.
+            overwrite: replace builds in these folders.
+            quiet: show no progress bars.
+
+        Returns:
+            What was measured: `summary`, `figures`, `chart()`, `page()`, and the builds.
+
+        Raises:
+            MixtureError: the sizes are no ladder, a take says how much, or a source stops early.
+            BuildError: the data cannot be built, as where there are fewer rows than the largest size.
+            EmptyBuildError: no row is kept.
+            CallError: `threads` or `seeds` is below 1.
+        """
+        if seeds < 1:
+            raise CallError(f"seeds={seeds!r}: a whole number from 1")
+        folder = Path(out) if out is not None else Path("build") / f"{self.name}-takes"
+        pools: list[Build] = []
+        found: list[TakenBuild] = []
+        for seed in range(seeds):
+            one = replace(self, seed=(self.seed + seed) % 2**64)
+            each = [
+                (take, size, rung)
+                for take, rungs in variants(one, takes, sizes).items()
+                for size, rung in rungs.items()
+            ]
+            own = folder / f"seed-{one.seed}"
+            targets = [*((own / take / size, rung) for take, size, rung in each), (own / "all", whole(one))]
+            *parts, pool = self._build(targets, threads, resume=False, overwrite=overwrite, quiet=quiet, from_=None)
+            pools.append(pool)
+            found += [TakenBuild(take, size, seed, made) for (take, size, _), made in zip(each, parts, strict=True)]
+        compared = measured(found, pools)
+        compared.save(folder / "comparison.html")
+        return compared
 
     def _build(
         self,

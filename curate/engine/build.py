@@ -63,7 +63,7 @@ def build(
     """Make the build folder `target`; `finish` adds page and card. Raises the errors that `Mixture.build` names.
 
     What the build in the folder `from_` says of the same rows is not made again. `others` are mixtures of the same
-    sources and steps that take other amounts, each with its folder: they are written from the same rows.
+    sources and steps with other takes, each with its folder: they are written from the same rows.
     """
     for _, folder in [(mixture, target), *others]:
         check_target(folder, overwrite=overwrite)
@@ -77,7 +77,7 @@ def build(
 
         def attempt(plan: ReusePlan | None) -> None:
             with workspace(target, _recipe(mixture, opened, plan), resume=resume, overwrite=overwrite) as space:
-                made = _gather(mixture, opened, space, threads, progress, plan)
+                made = _gather([mixture, *(other for other, _ in others)], opened, space, threads, progress, plan)
                 write_out(mixture, kind, opened, made, space.out, threads, progress)
                 finish(space.out)
                 for other, folder in others:
@@ -105,19 +105,24 @@ def _recipe(mixture: MixtureSpec, opened: tuple[Opened, ...], plan: ReusePlan | 
 
 
 def _gather(
-    mixture: MixtureSpec,
+    mixtures: Sequence[MixtureSpec],
     opened: tuple[Opened, ...],
     space: Workspace,
     threads: int,
     progress: BuildProgress,
     plan: ReusePlan | None,
 ) -> Gathered:
-    """Read all rows, run the steps, and resolve groups; of rated rows, ledger and tables are written."""
+    """Read all rows, run the steps, and resolve groups; of rated rows, ledger and tables are written.
+
+    The mixtures differ in their takes alone.
+    """
+    mixture, *others = mixtures
     rated = RatedResult(opened, [], {}, {}, {})
     if pairing_sources(mixture):
         rated = _pair(mixture, opened, space, threads, progress)
     return Gathered(
-        rated, _read_and_resolve(final_phase(mixture, rated.opened), space.partitions, threads, progress, plan)
+        rated,
+        _read_and_resolve(final_phase(mixture, rated.opened, others), space.partitions, threads, progress, plan),
     )
 
 

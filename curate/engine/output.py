@@ -40,7 +40,7 @@ from curate.io.atomic import write_text
 from curate.io.inputs import Opened
 from curate.mix.plan import Share
 from curate.mix.spec import MixtureSpec
-from curate.mix.takes.selection import CHOSEN, Selection, choice_label
+from curate.mix.takes.selection import CHOSEN, Selection, choice_label, label_of
 from curate.rows.layout import Layout
 from curate.rows.schema import Kind
 
@@ -122,7 +122,8 @@ def _sample(mixture: MixtureSpec, done: ResolvedPhase) -> tuple[ResolvedPhase, t
     ) -> NDArray[np.uint64]:
         mine = [one for one in done.partitions if one.source == number]
         batches = [DiskKeys(one.rows, one.paths.signed) for one in mine]
-        place, table = choose_rows(take, share, batches, rows - mine[0].first, rank, done.states.tokens[rows])
+        label = label_of(take, done.phase.choices[number])
+        place, table = choose_rows(take, label, share, batches, rows - mine[0].first, rank, done.states.tokens[rows])
         tables[choice_label(share.source), CHOSEN] = table.with_columns(pl.col("row") + mine[0].first)
         return place
 

@@ -7,7 +7,9 @@ after an interruption. Its rows are sorted into buckets of their final order, so
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +27,7 @@ from curate.io.atomic import write_ipc
 from curate.io.inputs import Block, Opened, Parsed
 from curate.io.narrow import with_numbers
 from curate.kernels.hashing import ranks
-from curate.mix.takes.selection import CHOICE, Selection
+from curate.mix.takes.selection import Selection
 from curate.rows.identity import Identities, identities, names, numbered
 from curate.rows.parts import parts_used
 from curate.rows.rewards import reward_types
@@ -59,7 +61,8 @@ class SourceJob(NamedTuple):
 
     `score_types` names the score columns of the whole mixture; with `may_stay`, lines of plain files need no copy.
     `again`: rows that no filter drops are needed later, for the data files or a group that may drop them. `known` is
-    what an earlier build says of the rows of the source. `choice` is its take, where that chooses rows.
+    what an earlier build says of the rows of the source. `choices` are the takes that choose among its rows, by the
+    label of their keys.
     """
 
     source: str
@@ -73,7 +76,7 @@ class SourceJob(NamedTuple):
     may_stay: bool = False
     again: bool = True
     known: KnownSource | None = None
-    choice: Selection | None = None
+    choices: Mapping[str, Selection] = MappingProxyType({})
 
 
 class ProcessedBlock(NamedTuple):
@@ -197,9 +200,8 @@ def process(job: SourceJob, parsed: Parsed) -> ProcessedBlock:
     ids = pc.coalesce(parsed.ids, names(found.content))
     known = None if job.known is None else job.known.rows(found.key, found.content.low)
     passed = run(job.stages, parsed.body, protect=job.protect, source=job.source, ids=ids, known=known)
-    if job.choice is not None:
-        every = passed.segments._replace(context=Context(job.source, ids, passed.scores))
-        passed.signed[CHOICE] = job.choice.sign(every)
+    every = passed.segments._replace(context=Context(job.source, ids, passed.scores))
+    passed.signed.update((label, choice.sign(every)) for label, choice in job.choices.items())
     return ProcessedBlock(parsed, found, passed, ids, _unchanged_lines(parsed, passed))
 
 

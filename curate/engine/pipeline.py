@@ -21,6 +21,7 @@ from curate.engine.reuse.one_step import HIT, BatchState, Hits, edit_rows, every
 from curate.errors import MixtureError
 from curate.io.inputs import Opened
 from curate.mix.spec import MixtureSpec, Source
+from curate.mix.takes.selection import Selection, choices_of
 from curate.rows.schema import Kind
 from curate.rows.segments import Context, Segments, segments
 from curate.rows.take import take
@@ -217,7 +218,8 @@ class Phase(NamedTuple):
     """The part of a mixture that runs between one reading and one barrier.
 
     `pipelines` has the stages of each source in this phase, `sources` the places of those that take part. `final` rows
-    go into the data files; others are paired or dropped.
+    go into the data files; others are paired or dropped. `choices` has the takes that choose among the rows of each
+    source, by the label of their keys.
     """
 
     mixture: MixtureSpec
@@ -225,6 +227,7 @@ class Phase(NamedTuple):
     pipelines: tuple[tuple[Stage, ...], ...]
     sources: tuple[int, ...]
     final: bool
+    choices: tuple[Mapping[str, Selection], ...]
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -246,13 +249,31 @@ def pairing_sources(mixture: MixtureSpec) -> tuple[int, ...]:
 def rated_phase(mixture: MixtureSpec, opened: tuple[Opened, ...]) -> Phase:
     """Return the phase up to the Pairings, and with them."""
     cut = [_cut(mixture, source) for source in mixture.sources]
-    return Phase(mixture, opened, tuple(before for before, _ in cut), pairing_sources(mixture), final=False)
+    return Phase(
+        mixture,
+        opened,
+        pipelines=tuple(before for before, _ in cut),
+        sources=pairing_sources(mixture),
+        final=False,
+        choices=({},) * len(cut),
+    )
 
 
-def final_phase(mixture: MixtureSpec, opened: tuple[Opened, ...]) -> Phase:
-    """Return the phase behind the Pairings; `opened` has the pairs in place of the rated rows that gave them."""
+def final_phase(mixture: MixtureSpec, opened: tuple[Opened, ...], others: Iterable[MixtureSpec] = ()) -> Phase:
+    """Return the phase behind the Pairings; `opened` has the pairs in place of the rated rows that gave them.
+
+    `others` are mixtures of the same sources and steps whose takes choose among the same rows.
+    """
     cut = [_cut(mixture, source) for source in mixture.sources]
-    return Phase(mixture, opened, tuple(after for _, after in cut), tuple(range(len(cut))), final=True)
+    takes = zip(*([source.take for source in one.sources] for one in (mixture, *others)), strict=True)
+    return Phase(
+        mixture,
+        opened,
+        pipelines=tuple(after for _, after in cut),
+        sources=tuple(range(len(cut))),
+        final=True,
+        choices=tuple(map(choices_of, takes)),
+    )
 
 
 def _cut(mixture: MixtureSpec, source: Source) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:

@@ -28,7 +28,6 @@ from curate.io.inputs import Block, Opened
 from curate.io.narrow import values_of
 from curate.mix.sample import ORDER, key
 from curate.mix.spec import MixtureSpec, Source
-from curate.mix.takes.selection import Selection
 from curate.rows.schema import Kind
 from curate.steps.base import Group
 
@@ -220,7 +219,7 @@ def jobs_of(phase: Phase, plan: ReusePlan | None = None) -> list[SourceJob]:
             may_stay=may_stay(phase.opened),
             again=phase.final or groups,
             known=None if plan is None else plan.known[number],
-            choice=source.take if phase.final and isinstance(source.take, Selection) else None,
+            choices=phase.choices[number],
         )
         for number, (source, found, pipeline) in enumerate(
             zip(mixture.sources, phase.opened, phase.pipelines, strict=True)

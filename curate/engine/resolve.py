@@ -36,7 +36,7 @@ from curate.mix.plan import Share, Stock
 from curate.mix.plan import plan as shares_of
 from curate.mix.sample import ORDER, SAMPLE, copies, key, split_off
 from curate.mix.spec import MixtureSpec
-from curate.mix.takes.selection import CHOICE, Budget, Selection
+from curate.mix.takes.selection import Budget, Selection
 from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, Resolved
 
 
@@ -100,23 +100,24 @@ def sample(
 
 def choose_rows(
     take: Selection,
+    label: str,
     share: Share,
     batches: Sequence[BatchKeys],
     row: NDArray[np.int64],
     rank: NDArray[np.uint64],
     tokens: NDArray[np.int64],
 ) -> tuple[NDArray[np.uint64], pl.DataFrame]:
-    """Let a selection choose among rows, by their numbers in `batches`, ascending.
+    """Let a selection choose among rows, by their numbers in `batches`, ascending; `label` is that of its keys.
 
     Returns the place of each row, those that were not chosen behind the others by `rank`, and a line for each row that
     goes in, in order: its `place`, its `row`, and why.
     """
     by_rank = order_of(rank)
-    columns, _ = key_columns(batches, CHOICE, row)
+    columns, _ = key_columns(batches, label, row)
     keys = pl.DataFrame({"row": row, "tokens": tokens, **columns})[by_rank]
     rows = share.unit == "rows"
     budget = Budget(rows=share.rest) if rows else Budget(tokens=share.rest)
-    chosen = take.choose(keys, StoredLists(batches, CHOICE, row[by_rank]), budget)
+    chosen = take.choose(keys, StoredLists(batches, label, row[by_rank]), budget)
     place = len(row) + np.arange(len(row), dtype=np.int64)
     place[chosen.lines] = np.arange(len(chosen.lines))
     own = tokens[by_rank][chosen.lines]

@@ -74,7 +74,7 @@ class Source:
     early_stop: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        _check_name("source", self.name)
+        check_name("source", self.name)
         if not isinstance(self.input, Input):
             given, files = type(self.input).__name__, isinstance(self.input, str | PathLike)
             call = f"files({str(self.input)!r})" if files else "files(...), frame(...) or another function that reads"
@@ -118,7 +118,7 @@ class MixtureSpec:
     use: Use | None = field(default=None, kw_only=True, metadata={"fingerprint": False})
 
     def __post_init__(self) -> None:
-        _check_name("mixture", self.name)
+        check_name("mixture", self.name)
         object.__setattr__(self, "sources", tuple(self.sources))
         object.__setattr__(self, "steps", _steps(self.steps, "the mixture"))
         self._check_sources()
@@ -226,7 +226,8 @@ def _check_early_stop(source: Source, steps: Iterable[Step]) -> None:
         )
 
 
-def _check_name(what: str, name: str) -> None:
+def check_name(what: str, name: str) -> None:
+    """Raise `MixtureError` for a name that cannot be that of a file."""
     if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > 100:
         raise MixtureError(
             f"{what} name {name!r}: letters, digits, '.', '_' and '-', starting with a letter or digit, at most 100"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -20,7 +20,7 @@ NO_LIMIT: Final = np.iinfo(np.int64).max
 """A budget of rows or tokens that nothing uses up."""
 
 CHOICE: Final = "(take)"
-"""The label of a selection's keys: no step can have it."""
+"""The labels of keys of selections begin so: no step's can."""
 
 TAKE: Final = "take"
 """The name, beside that of its source, under which a selection leaves its table."""
@@ -169,6 +169,31 @@ def check_selection(take: Selection, source: str, steps: Collection[str], *, wei
             f"source {source!r} has a step called {TAKE!r} beside {take!r}, whose table has that name; give the step "
             "another name"
         )
+
+
+def choices_of(takes: Iterable[Take]) -> dict[str, Selection]:
+    """Return the selections among takes by the label of their keys, which no step can have.
+
+    Those that differ in their amount alone have one label.
+
+    >>> import curate as c
+    >>> sorted(choices_of([c.Longest(10), c.Longest(20), c.Rows(10), c.Top(10, by="turns")]))
+    ['(take)0', '(take)1']
+    """
+    found: list[Selection] = []
+    for take in takes:
+        if isinstance(take, Selection) and _without_amount(take) not in found:
+            found.append(_without_amount(take))
+    return {f"{CHOICE}{number}": take for number, take in enumerate(found)}
+
+
+def label_of(take: Selection, choices: Mapping[str, Selection]) -> str:
+    """Return the label of the keys of a selection among `choices_of`."""
+    return next(label for label, one in choices.items() if one == _without_amount(take))
+
+
+def _without_amount(take: Selection) -> Selection:
+    return replace(take, n=None)
 
 
 def choice_label(source: str) -> str:

@@ -92,6 +92,23 @@ def strips(frame: pl.DataFrame, name: str, title: str) -> alt.Chart:
     ).properties(width=480, title=f"{title.capitalize()}: middle half, 5th to 95th percentile, median")
 
 
+def takes(frame: pl.DataFrame, figures: list[str]) -> alt.Chart:
+    """Draw `curate.compare.takes.TakeComparison`: a small chart for each figure, a point for each seed."""
+    alt = altair_module()
+    sizes = frame["size"].unique(maintain_order=True).to_list()
+    names = frame["take"].unique(maintain_order=True).to_list()
+    points = alt.Chart(frame.head(MOST)).mark_point(filled=True, size=60, opacity=0.8)
+    encoded = points.encode(
+        x=alt.X("value:Q", title=None),
+        y=alt.Y("take:N", sort=names, title=None),
+        color=alt.Color("take:N", sort=names, legend=None),
+        row=alt.Row("size:N", sort=sizes, title=None),
+        column=alt.Column("figure:N", sort=figures, title=None),
+        tooltip=frame.columns,
+    )
+    return encoded.properties(width=120, height=alt.Step(20)).resolve_scale(x="independent")
+
+
 def answer_lengths(frame: pl.DataFrame, sources: list[str]) -> alt.Chart:
     """Draw `flow.answer_lengths`: the median of each source and type of prompt, coloured by how long that is."""
     alt = altair_module()
