@@ -59,8 +59,9 @@ def cost_notes(build: Build) -> list[str]:
         notes.append("Languages are not known: no step of the mixture is language().")
     if build.funnel["unsampled"][-1]:
         notes.append("The texts of unsampled rows are not stored; for their topics, kept rows of their source count.")
-    if build.text_measures.topics.every > 1:
-        some = f"one batch in {build.text_measures.topics.every} was searched for topics, and counts for the others"
+    topics = build.text_measures.topics
+    if topics is not None and topics.every > 1:
+        some = f"one batch in {topics.every} was searched for topics, and counts for the others"
         notes.append(f"Of kept rows, {some}; build.costs() searches all.")
     return notes
 

@@ -65,8 +65,9 @@ class MeasuredBuild(BuildFolder):
             ('shape', 'boats', 40, 20, 0.5, False)
         """
         read: list[RowTopics] = []
-        if topics == "shipped" and self.text_measures.topics.every == 1:
-            read.append(self.text_measures.topics)
+        searched = self.text_measures.topics if topics == "shipped" else None
+        if searched is not None and searched.every == 1:
+            read.append(searched)
         elif topics is not None:
             read.append(row_topics(self, shipped_lists() if topics == "shipped" else _own(topics)))
         read += [] if field is None else [row_field(self, field)]

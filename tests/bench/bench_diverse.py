@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -59,20 +59,30 @@ print(time.perf_counter() - start, time.process_time() - cpu, peak)
 """
 
 
-def real_rows(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Give the prompt, the answer and the template of real rows; rows that are not of T0 have an empty template."""
+class RealRow(NamedTuple):
+    """A prompt and its answer, the file of T0 that it is of (empty: of none), and its data set."""
+
+    ask: str
+    say: str
+    template: str
+    source: str
+
+
+def real_rows(folder: Path) -> Iterator[RealRow]:
+    """Give real rows, those of T0 first."""
     for path in sorted((folder / "t0_train_50k").glob("*.jsonl.gz")):
         with gzip.open(path, "rt") as lines:
             for row in map(json.loads, lines):
-                yield row["prompt"], row["completion"], path.name.split(".")[0]
+                yield RealRow(row["prompt"], row["completion"], path.name.split(".")[0], "t0")
     for path in sorted((folder / "flan_cot").glob("*.tsv")):
         with path.open() as stream:
             for cells in csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE):
-                yield cells[0].replace("\\n", "\n"), cells[2].replace("\\n", "\n") + " " + cells[1], ""
+                say = cells[2].replace("\\n", "\n") + " " + cells[1]
+                yield RealRow(cells[0].replace("\\n", "\n"), say, "", "flan_cot")
     for name in ALPACA:
         for row in json.loads((folder / f"{name}.json").read_bytes()):
             ask = "\n\n".join(part for part in (row["instruction"], row.get("input")) if part)
-            yield ask, row.get("output") or row.get("response") or "", ""
+            yield RealRow(ask, row.get("output") or row.get("response") or "", "", name)
 
 
 def wording(template: str) -> str:
@@ -80,9 +90,9 @@ def wording(template: str) -> str:
     return re.sub(r"^(adversarial_qa)_d(bert|bidaf|roberta)|^(duorc)_(ParaphraseRC|SelfRC)", r"\1\3", template)
 
 
-def grams(rows: list[tuple[str, str, str]]) -> tuple[list[np.ndarray], np.ndarray]:
+def grams(rows: list[RealRow]) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the 8-grams of each row, and its tokens."""
-    turns = [[{"role": "user", "content": ask}, {"role": "assistant", "content": say}] for ask, say, _ in rows]
+    turns = [[{"role": "user", "content": ask}, {"role": "assistant", "content": say}] for ask, say, *_ in rows]
     found: list[np.ndarray] = []
     sizes = []
     for first in range(0, len(rows), 10_000):
@@ -96,10 +106,10 @@ def grams(rows: list[tuple[str, str, str]]) -> tuple[list[np.ndarray], np.ndarra
 
 @pytest.mark.timeout(7200)
 def test_what_is_covered(real_data: Path, tmp_path: Path) -> None:
-    rows = [row for row in real_rows(real_data / "sft") if row[0].strip() and row[1].strip()]
+    rows = [row for row in real_rows(real_data / "sft") if row.ask.strip() and row.say.strip()]
     path = tmp_path / "rows.jsonl"
     with path.open("w") as out:
-        for i, (ask, say, _) in enumerate(rows):
+        for i, (ask, say, *_) in enumerate(rows):
             turns = [{"role": "user", "content": ask}, {"role": "assistant", "content": say}]
             out.write(json.dumps({"id": str(i), "messages": turns}) + "\n")
     of_row, size = grams(rows)
@@ -123,7 +133,7 @@ def test_what_is_covered(real_data: Path, tmp_path: Path) -> None:
             counts = []
             for one in each:
                 picked = one[: int(np.searchsorted(np.cumsum(size[one]), share * total, side="right"))]
-                templates = {rows[i][2] for i in picked.tolist()} - {""}
+                templates = {rows[i].template for i in picked.tolist()} - {""}
                 distinct = len(np.unique(np.concatenate([of_row[i] for i in picked.tolist()])))
                 counts.append((len(picked), distinct, len(templates), len(set(map(wording, templates)))))
             found[name] = np.mean(counts, axis=0)

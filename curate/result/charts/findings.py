@@ -55,7 +55,8 @@ def costs(build: Build) -> pl.DataFrame:
     A language step and its languages are left out: they are what it decides by. In a build of more than 30,000 rows,
     some of the kept rows are searched for topics, and count for the others.
     """
-    found = measured_costs(build, [build.text_measures.topics]).filter("above")
+    topics = build.text_measures.topics
+    found = measured_costs(build, [] if topics is None else [topics]).filter("above")
     own = [name.removesuffix(".language") for name in build.ledger.collect_schema().names()]
     return found.filter(~((pl.col("dimension") == "language") & pl.col("step").is_in(own)))
 

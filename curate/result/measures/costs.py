@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from curate.result.folder import BuildFolder, reading
-from curate.result.measures.texts import RowTopics
+from curate.result.measures.texts import FEWEST, RowTopics
 from curate.rows.schema import Kind
 
 COSTS: Final = pl.Schema(
@@ -38,9 +38,6 @@ SURE: Final = 3.0
 TIMES: Final = 1.5
 """A share is above where even its lower bound is so many times that of all rows, or where so many times fewer stay: of
 300,000 rows, one in a thousand more would be beyond chance, and of no interest."""
-
-FEWEST: Final = 5
-"""Rows of a group that a step has to drop before its share is called above."""
 
 LENGTHS: Final = (32, 128, 512, 2_048, 8_192)
 """Tokens at which bins of length begin."""

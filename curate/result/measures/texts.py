@@ -28,6 +28,9 @@ SEARCHED: Final = 30_000
 """Kept rows that are searched for topics for the page, about: all of 280,000 took 4 % of the time of their build. The
 data files are in shuffled order, so some of their batches are a sample."""
 
+FEWEST: Final = 5
+"""Rows of a group that a step has to drop before its share is called above that of all rows."""
+
 NAMES: Final = pl.Schema({"source": pl.String, "id": pl.String})
 
 
@@ -45,18 +48,19 @@ class RowTopics(NamedTuple):
 class TextMeasures(NamedTuple):
     """Of the texts in a build folder: tokens by source (all and those of answers), topics of rows, and some answers.
 
-    `harm` is `Build.refusals_of_harm`.
+    `topics` is None where no step dropped so many rows (`FEWEST`) that its costs show. `harm` is
+    `Build.refusals_of_harm`.
     """
 
     tokens: NDArray[np.int64]
-    topics: RowTopics
+    topics: RowTopics | None
     answers: pl.DataFrame
     harm: pl.DataFrame
 
 
 def measured_texts(made: BuildFolder) -> TextMeasures:
     """Read the texts of a build once, and measure all that the page shows of them."""
-    lists = shipped_lists()
+    lists = shipped_lists() if _most_dropped(made) >= FEWEST else None
     every = -(-sum(split["rows"] for split in made.manifest["splits"].values()) // SEARCHED)
     counts = np.zeros((len(made.sources), 2), np.int64)
     place = {name: number for number, name in enumerate(made.sources)}
@@ -74,11 +78,17 @@ def measured_texts(made: BuildFolder) -> TextMeasures:
                     if made.kind == "conversation":
                         reader.add(texts, source)
                 harm.add(folder, batch)
-                if folder == "dropped" or number % every == 0:
+                if lists is not None and (folder == "dropped" or number % every == 0):
                     names.append(batch.names)
                     marks.append(topics_of(texts, lists))
-    topics = _once(names, lists.groups, marks)._replace(every=max(every, 1))
+    topics = None if lists is None else _once(names, lists.groups, marks)._replace(every=max(every, 1))
     return TextMeasures(counts, topics, reader.answers, harm.counts)
+
+
+def _most_dropped(made: BuildFolder) -> int:
+    """Return how many rows the step dropped that dropped most."""
+    steps = made.lines_of(made.kind).filter(fate="dropped").select("step").collect()["step"]
+    return int(np.max(steps.value_counts()["count"].to_numpy(), initial=0))
 
 
 def topics_of(texts: Segments, lists: WordLists) -> NDArray[np.bool_]:

@@ -184,12 +184,12 @@ def test_of_many_rows_some_are_searched_and_count_for_all(tmp_path: Path, monkey
     monkeypatch.setattr("curate.result.measures.stored_batches.ROWS", 25)
     monkeypatch.setattr("curate.result.measures.texts.SEARCHED", 100)
     again = Build(build.path)
-    assert again.text_measures.topics.every == 8
-    assert again.text_measures.topics.rows.height == 50 + 4 * 25
+    topics = again.text_measures.topics
+    assert topics is not None
+    assert topics.every == 8
+    assert topics.rows.height == 50 + 4 * 25
     assert again.text_measures.tokens.tolist() == build.text_measures.tokens.tolist()
-    sampled = (
-        measured_costs(again, [again.text_measures.topics]).filter(dimension="topic", group="women").row(0, named=True)
-    )
+    sampled = measured_costs(again, [topics]).filter(dimension="topic", group="women").row(0, named=True)
     assert again.costs().equals(build.costs())
     assert sampled["dropped"] == 50
     assert sampled["reached"] == pytest.approx(600, abs=100)
@@ -219,3 +219,12 @@ def test_hostile_names_are_escaped(tmp_path: Path) -> None:
     assert build.costs(None, field="kind").filter("above", dimension="meta.kind")["group"].to_list() == [
         "<script>alert(1)</script>"
     ]
+
+
+def test_texts_are_not_searched_for_topics_where_nothing_can_be_above(tmp_path: Path) -> None:
+    rows = [chat(f"Why do women sail boat {n}?", "They like it. " * (n > 2)) for n in range(20)]
+    few = built(tmp_path / "few", source("s", rows), steps=[c.shape()])
+    assert few.text_measures.topics is None
+    (line,) = few.costs().filter(group="women").to_dicts()
+    assert (line["reached"], line["dropped"]) == (20, 3)
+    assert not few.chart.data("costs").height
