@@ -96,7 +96,7 @@ class _Side(NamedTuple):
     def of(cls, build: Build, rows: pl.DataFrame) -> _Side:
         keys = rows.select("source", "id")
         lines = named_rows(build.lines_of(build.kind).filter(pl.col("fate") == "kept"), keys)
-        return cls(build, keys, lines, LedgerFacts(build, {}))
+        return cls(build, keys, lines, LedgerFacts(build, {}, {}))
 
 
 def _shown(found: Diff, rows: pl.DataFrame) -> Iterator[ShownRow]:

@@ -1,7 +1,7 @@
 """Whether a take trains better: held-out loss of a small model on random, longest, diverse and all rows.
 
 Real rows of T0, FLAN and Alpaca sets, 118,000 together, are sources of a mixture; up to `HELD` rows of each are held
-out, and near duplicates of them dropped. `Mixture.compare` takes `CURATE_BENCH_TOKENS` tokens at random, by `Longest`
+out, and rows with their prompts dropped. `Mixture.compare` takes `CURATE_BENCH_TOKENS` tokens at random, by `Longest`
 and by `Diverse`; a Llama with random weights is trained on each, for as many steps and tokens, with the same order of
 weights, and on all rows for as many. It says the loss on held-out answers by source, means over the sources, and the
 least and the most of the seeds. A model of 2 million parameters says which rows teach it most of how texts are written,
@@ -20,7 +20,7 @@ import random
 import statistics
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -32,7 +32,7 @@ from curate.mix.takes.ranked import Longest
 from curate.mixture import Mixture
 from curate.preflight.chat_template import chat_tokenizer
 from curate.result.build import Build
-from curate.steps.dedup.dedup import dedup
+from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.train import train
 from tests.bench.bench_diverse import real_rows
 from tests.support.tiny_model import tiny_tokenizer
@@ -47,7 +47,7 @@ PASSES: Final = int(os.environ.get("CURATE_BENCH_PASSES", "2"))
 SEEDS: Final = int(os.environ.get("CURATE_BENCH_SEEDS", "3"))
 LIMIT: Final = 2_048 if LARGE else 256
 BATCH: Final = 32 if LARGE else 16
-HELD: Final = 100
+HELD: Final = 60
 VOCABULARY: Final = 32_000 if LARGE else 4_000
 SHAPE: Final = dict(
     zip(
@@ -86,14 +86,21 @@ def losses(model: Path, held: dict[str, list[list[dict[str, str]]]]) -> dict[str
     loaded = AutoModelForCausalLM.from_pretrained(model).eval().to("cuda" if LARGE else "cpu")
     found = {}
     for source, rows in held.items():
+        every = [
+            tokenizer.apply_chat_template(one, return_dict=True, return_assistant_tokens_mask=True) for one in rows
+        ]
+        every.sort(key=lambda made: len(made["input_ids"]))
         total, count = 0.0, 0
-        for turns in rows:
-            made: Any = tokenizer.apply_chat_template(turns, return_dict=True, return_assistant_tokens_mask=True)
-            ids = torch.tensor([made["input_ids"][:LIMIT]], device=loaded.device)
-            answer = torch.tensor(made["assistant_masks"][1:LIMIT], device=loaded.device, dtype=torch.bool)
+        for at in range(0, len(every), BATCH):
+            ids, answers = (
+                torch.nn.utils.rnn.pad_sequence(
+                    [torch.tensor(made[name][:LIMIT]) for made in every[at : at + BATCH]], batch_first=True
+                ).to(loaded.device)
+                for name in ("input_ids", "assistant_masks")
+            )  # tokens behind a row's end are seen by none of its own
             with torch.no_grad():
-                logits = loaded(ids).logits[0, :-1].float()
-            each = torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")[answer]
+                logits = loaded(ids).logits[:, :-1].float().transpose(1, 2)
+            each = torch.nn.functional.cross_entropy(logits, ids[:, 1:], reduction="none")[answers[:, 1:] > 0]
             total, count = total + float(each.sum()), count + len(each)
         found[source] = total / max(count, 1)
     return found
@@ -109,9 +116,12 @@ def test_what_trains_better(real_data: Path, tmp_path: Path) -> None:
     for source, own in rows.items():
         random.Random(0).shuffle(own)
         held[source], rows[source] = own[:HELD], own[HELD:]
-    kept_out = files(written(tmp_path, "held", [turns for own in held.values() for turns in own]), "messages")
-    sources = [Source(name, files(written(tmp_path, name, own), "messages")) for name, own in rows.items()]
-    mixture = Mixture("pool", sources, [dedup(against=[kept_out])], weights="size", total=Tokens(1))
+    asked = {turns[0]["content"] for own in held.values() for turns in own}
+    sources = [
+        Source(name, files(written(tmp_path, name, [one for one in own if one[0]["content"] not in asked]), "messages"))
+        for name, own in rows.items()
+    ]
+    mixture = Mixture("pool", sources, [exact_dedup()], weights="size", total=Tokens(1))
     takes = {"longest": Longest(on="all"), "diverse": Diverse()}
     compared = mixture.compare(takes, [Tokens(BUDGET)], tmp_path / "takes", seeds=SEEDS, quiet=True)
     print(f"\n{compared.summary.drop('size')}")

@@ -239,7 +239,7 @@
     const copy = button("Copy link", "Copy a link to this row", true, () => copyLink(copy, row));
     const top = make("div", "top", title, make("div", "moves", previous, next, copy));
     const notes = place < 0 ? [make("p", "note warn", "The filters that are set leave this row out.")] : [];
-    return [top, verdict(row), ...notes, facts(row), ...edits(row), ...items(row), ...chat(row), ...fields(row)];
+    return [top, verdict(row), ...notes, facts(row), ...edits(row), ...chosen(row), ...items(row), ...chat(row), ...fields(row)];
   }
 
   function button(text, label, enabled, action) {
@@ -282,6 +282,16 @@
     if (row.edited) notes.push(make("p", "note", "Changed by ", make("strong", "", row.edited.join(", ")), ". The text before is not in the build folder: this is the text after."));
     if (row.stale) notes.push(make("p", "note", `Changed by ${row.stale.join(", ")} after it was measured: its hits are not highlighted.`));
     return notes;
+  }
+
+  function chosen(row) {
+    if (!row.chosen) return [];
+    const [place, of, why] = row.chosen;
+    const line = make("p", "note", `Chosen ${number(place)} of ${number(of)} from its source`);
+    why.forEach(([name, value], at) => {
+      line.append(at ? ", " : ": ", ...visible(name), " ", make("strong", "", ...visible(number(value))));
+    });
+    return [line];
   }
 
   function items(row) {

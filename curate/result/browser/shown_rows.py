@@ -18,7 +18,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import polars as pl
 
+from curate.engine.group_results import table_path
 from curate.engine.ledger import LEDGER
+from curate.mix.takes.selection import CHOSEN as CHOICE_TABLE
+from curate.mix.takes.selection import choice_label
 from curate.result.browser.highlights import Span, cut
 from curate.result.browser.sample import ROW, Sample
 from curate.result.browser.stored_texts import each_text
@@ -45,7 +48,11 @@ FIELD: Final = 2000
 IN_LEDGER: Final = frozenset(LEDGER.names)
 COMPACT: Final[dict[str, Any]] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
 
+SAID: Final = frozenset({"place", "source", "id", "tokens"})
+"""Columns of chosen rows that do not say why."""
+
 Row: TypeAlias = dict[str, Any]
+Chosen: TypeAlias = tuple[int, int, list[tuple[str, Any]]]
 
 
 class Document(NamedTuple):
@@ -124,7 +131,7 @@ class ShownRow(NamedTuple):
 def _rows(build: BuildFolder, keys: pl.DataFrame) -> list[ShownRow]:
     """Read rows and their lines, and cut them, in the order of `keys`; memory holds few whole rows at a time."""
     found: dict[tuple[str, str], ShownRow] = {}
-    facts_of = LedgerFacts.of(build)
+    facts_of = LedgerFacts.of(build, keys)
     for kind in build.kinds:
         own = keys.filter(pl.col("kind") == kind).select(ROW)
         lines = named_rows(build.readable_of(kind), own)
@@ -186,16 +193,21 @@ def _texts(kind: str, facts: Row, bodies: Mapping[str, Body]) -> Iterator[str]:
 
 
 class LedgerFacts(NamedTuple):
-    """What the ledger says of rows: `items` has the matched words by step and by (source, id, item)."""
+    """What the ledger says of rows: `items` has the matched words by step and by (source, id, item).
+
+    `chosen` says of rows that a selection took which place they have, of how many, and why.
+    """
 
     build: BuildFolder
     items: dict[str, dict[tuple[str, str, str], str]]
+    chosen: dict[tuple[str, str], Chosen]
 
     @classmethod
-    def of(cls, build: BuildFolder) -> LedgerFacts:
-        """Read the tables of a build that are needed."""
+    def of(cls, build: BuildFolder, keys: pl.DataFrame) -> LedgerFacts:
+        """Read what is needed of the tables of a build; `keys` has the `source` and `id` of the rows shown."""
         searched = build.steps_with("contamination")
-        return cls(build, {label: _words(table(build.path, label, "hits")) for label in searched})
+        words = {label: _words(table(build.path, label, "hits")) for label in searched}
+        return cls(build, words, _chosen(build, keys.select(ROW)))
 
     def place(self, line: Row) -> tuple[Any, ...]:
         """Return the place of a row among those shown: by step and reason, then kept ones."""
@@ -212,6 +224,7 @@ class LedgerFacts(NamedTuple):
         numbers = {name: _number(value) for name, value in scores.items() if not isinstance(value, str)}
         facts["scores"] = {name: value for name, value in numbers.items() if value is not None}
         facts["items"] = self._items(line)
+        facts["chosen"] = self.chosen.get((line["source"], line["id"])) if line["fate"] == "kept" else None
         if line["step"] not in self.build.steps_with("duplicates") and not facts["items"]:
             facts["match"] = line["match"]
         return facts
@@ -225,6 +238,19 @@ class LedgerFacts(NamedTuple):
             key = line["source"], line["id"]
             found |= {name: self.items[label].get((*key, name), "") for name in matched_items(own) if name}
         return sorted(found.items())
+
+
+def _chosen(build: BuildFolder, keys: pl.DataFrame) -> dict[tuple[str, str], Chosen]:
+    """Say of rows which place the selection of their source gave them, of how many, and why."""
+    found: dict[tuple[str, str], Chosen] = {}
+    for source in build.sources:
+        path = build.path / table_path(choice_label(source), CHOICE_TABLE)
+        if path.is_file():
+            every = pl.read_parquet(path)
+            for row in every.join(keys, on=ROW, how="semi").to_dicts():
+                why = [(name.replace("_", " "), _number(row[name])) for name in every.columns if name not in SAID]
+                found[row["source"], row["id"]] = row["place"], every.height, [one for one in why if one[1] is not None]
+    return found
 
 
 def _words(hits: pl.DataFrame) -> dict[tuple[str, str, str], str]:

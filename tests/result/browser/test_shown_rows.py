@@ -14,6 +14,7 @@ import pytest
 
 from curate.io.inputs import files
 from curate.mix.spec import Source
+from curate.mix.takes.ranked import Longest
 from curate.mixture import Mixture
 from curate.result.browser.sample import sample
 from curate.result.browser.shown_rows import LIMITS, Document, document
@@ -152,3 +153,18 @@ def test_parts_and_hostile_texts_are_carried(tmp_path: Path) -> None:
     ]
     assert said[0][0] == "tools"
     assert ["meta", ['{"more":{"x": "</script>"}}']] in shown["fields"]
+
+
+def test_a_chosen_row_says_its_place_and_why(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(
+        "".join(json.dumps(row(f"r{n}", f"Why {n}?", "So it is. " * n)) + "\n" for n in range(1, 9)), "utf-8"
+    )
+    source = Source("rows", files(path, format="messages"), take=Longest(3))
+    build = Mixture("rows", (source,)).build(tmp_path / "build", quiet=True)
+    shown = {one["id"]: one.get("chosen") for one in read(document(build, sample(build, 2000), 10**6))["rows"]}
+    assert shown == {name: [place, 3, [["characters", size]]] for name, place, size in chosen(build)}
+
+
+def chosen(build: Build) -> list[tuple[str, int, int]]:
+    return build.chosen("rows").select("id", "place", "characters").rows()
