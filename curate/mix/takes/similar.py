@@ -28,8 +28,10 @@ LONGEST: Final = 2
 """Words of the longest n-gram, as in DSIR: single words and pairs."""
 
 PRIOR: Final = 10_000
-"""N-grams of the source that are added to those of the reference. Few prompts do not say which words they lack: DSIR's
-1e-8 makes each n-gram that 100 prompts lack cost as much as dozens that they share, and chooses the shortest rows."""
+"""N-grams of the source that are added to those of the reference. Few prompts do not say which words they lack: with
+DSIR's 1e-8, an n-gram that they lack costs as much as dozens that they share, and the shortest rows come first. Of the
+first 300 rows that 100 prompts of GSM8K choose from 20,000 of T0, FLAN, GSM8K and others (11 % GSM8K), 12 % are GSM8K's
+with 1e-8, and 41 %, 89 % and 87 % with 100, 1,000 and 10,000; of the first 1,000, 9 %, 25 %, 63 % and 87 %."""
 
 UNIT: Final = 1_000_000
 """Log ratios are whole millionths: their sums are the same in any order and on any machine."""
@@ -71,7 +73,8 @@ class Similar(Selection):
         n: How much: a number of rows, `Rows(n)`, `Fraction(f)` or `Tokens(n)`; left out where weights decide.
         to: The reference: an input such as `files("dev.jsonl")`, a build, or the folder of one.
         on: The text that counts, of both: a scope such as "prompt" or "all", or a set of roles.
-        noise: Whether to add noise. False takes the rows with the highest weights, which are less diverse.
+        noise: Whether to add noise; False takes the rows with the highest weights. It changes little where weights are
+            tens apart, as those of rows of 50 words are.
         test_sets: Eval sets that no row of `to` may be an item of: `evals("gsm8k")`, `evals.files(...)`.
 
     Raises:
