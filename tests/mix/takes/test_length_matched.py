@@ -108,7 +108,7 @@ def test_answers_of_a_mixed_pool_follow_those_of_lima(
     real_data: Path, real_file: Callable[[str], Path], tmp_path: Path
 ) -> None:
     rows = [row for row in real_rows(real_data / "sft") if row[0].strip() and row[1].strip()][::20]
-    path = write_lines(tmp_path / "pool.jsonl", [chat(ask, say, id=f"r{i}") for i, (ask, say, _) in enumerate(rows)])
+    path = write_lines(tmp_path / "pool.jsonl", [chat(ask, say, id=f"r{i}") for i, (ask, say, *_) in enumerate(rows)])
     lima = json.loads(real_file("sft/lima.json").read_bytes())
     to = write_lines(tmp_path / "lima.jsonl", [chat(row["instruction"], row["output"]) for row in lima])
     say = [one[1] for one in rows]

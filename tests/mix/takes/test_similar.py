@@ -136,7 +136,7 @@ def test_prompts_of_gsm8k_find_its_rows_and_test_items_are_refused(
     dev, known = [row["instruction"] for row in train[:100]], {row["instruction"] for row in train}
     rows = [row for row in real_rows(real_data / "sft") if row[0].strip() and row[0] not in set(dev)]
     pool = [
-        chat(ask, say, id=f"{'gsm' if ask in known else 'other'}-{i}") for i, (ask, say, _) in enumerate(rows[::20])
+        chat(ask, say, id=f"{'gsm' if ask in known else 'other'}-{i}") for i, (ask, say, *_) in enumerate(rows[::20])
     ]
     path, to = (
         write_lines(tmp_path / "pool.jsonl", pool),
