@@ -32,8 +32,10 @@ from .io.split_long import split_long as split_long
 from .mix.published import Published as Published
 from .mix.spec import Source as Source
 from .mix.takes.diverse import Diverse as Diverse
+from .mix.takes.length_matched import LengthMatched as LengthMatched
 from .mix.takes.ranked import Longest as Longest, Top as Top
 from .mix.takes.selection import Budget as Budget, Choice as Choice, Selection as Selection
+from .mix.takes.similar import Similar as Similar
 from .mix.takes.stratified import Stratified as Stratified
 from .mix.amounts import All as All, Fraction as Fraction, Repeat as Repeat, Rows as Rows, Tokens as Tokens
 from .rows.tokens import Tokenizer as Tokenizer

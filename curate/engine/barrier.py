@@ -15,17 +15,16 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.errors import QuarantineError
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import kernel
 from curate.kernels.hashing import Hashes
-from curate.rows.identity import content_hash, identities, names
+from curate.rows.identity import content_hash
 from curate.rows.segments import segments
 from curate.rows.take import take_array
 from curate.steps.base import Group, GroupKeys, Resolved
+from curate.steps.references import ReferenceRows, read_rows
 
 AGAINST: Final = -1
 """The source of rows that a group compares with and that are not part of the build."""
@@ -45,6 +44,11 @@ class MemoryKeys(NamedTuple):
     def signed(self, label: str) -> GroupKeys | None:
         """Return the keys of the group with this label; None if it does not run on these rows."""
         return self.by_label.get(label)
+
+    def called(self, label: str) -> MemoryKeys:
+        """Return keys that have one label under another."""
+        (signed,) = self.by_label.values()
+        return self._replace(by_label={label: signed})
 
 
 class DiskKeys(NamedTuple):
@@ -121,7 +125,7 @@ class Reached(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """A batch of rows that a group is held against; `number` is that of its input."""
+    """A batch of rows that a group or a take is held against; `number` is that of its input."""
 
     keys: MemoryKeys
     number: int
@@ -254,27 +258,14 @@ def content_hashes(references: Sequence[Reference]) -> list[str]:
 
 
 def read_references(place: GroupPlace) -> Iterator[Reference]:
-    """Read and sign the rows that a group is held against, batch by batch.
+    """Read and sign the rows that a group is held against, batch by batch; raises the error of `read_rows`."""
+    for rows in read_rows(place.group.against(), f"step {place.label!r}"):
+        yield reference(
+            rows, {place.label: place.group.sign(segments(rows.body, place.group.reads, place.group.reads_parts))}
+        )
 
-    Raises `QuarantineError` if less than half of the rows of an input can be read.
-    """
-    for number, source in enumerate(place.group.against()):
-        opened = source.open()
-        good = bad = 0
-        first = ""
-        for block in opened.blocks():
-            parsed = opened.parse(block)
-            if parsed.bad.num_rows and not bad:
-                line, column, expected, _ = next(zip(*parsed.bad.to_pydict().values(), strict=True))
-                first = f"{block.file}:{line}: expected {f'{column}: {expected}' if column else expected}"
-            good, bad = good + parsed.body.num_rows, bad + parsed.bad.num_rows
-            found = identities(parsed.body, parsed.ids)
-            signed = place.group.sign(segments(parsed.body, place.group.reads, place.group.reads_parts))
-            keys = MemoryKeys(parsed.body.num_rows, {place.label: signed})
-            ids = pc.binary_join_element_wise(block.file, pc.coalesce(parsed.ids, names(found.content)), "/")
-            yield Reference(keys, number, ids, found.key.high ^ np.uint64(number), found.content)
-        if bad > good:
-            raise QuarantineError(
-                f"step {place.label!r}: {bad:,} of {good + bad:,} rows of {opened.input.label(opened.parts)}, which it "
-                f"compares with, are invalid. The first: {first}. Correct the file or its format"
-            )
+
+def reference(rows: ReferenceRows, signed: Mapping[str, GroupKeys]) -> Reference:
+    """Return rows that something is held against, with the keys that were made of them, by label."""
+    keys, rank = MemoryKeys(rows.body.num_rows, signed), rows.found.key.high ^ np.uint64(rows.number)
+    return Reference(keys, rows.number, rows.names, rank, rows.found.content)

@@ -25,17 +25,18 @@ from curate.engine.guards import (
     check_drops,
 )
 from curate.engine.ledger import FOLDERS, source_file, write_source
-from curate.engine.manifest import VERSIONS, Json, canonical
+from curate.engine.manifest import VERSIONS, Json, declaration
 from curate.engine.output import Gathered, RatedResult, ResolvedPhase, ledger_inputs, write_out, write_tables
 from curate.engine.pair_input import PairInput
 from curate.engine.partition import FILE, REWARD_TYPES, partition_paths
 from curate.engine.pipeline import Phase, all_stages, final_phase, pairing_sources, rated_phase, score_columns
 from curate.engine.progress import BuildProgress, showing_progress
 from curate.engine.reading import ReadResult, open_sources, read
+from curate.engine.references import TakeReferences, read_references_of_takes
 from curate.engine.resolve import paired, resolve
 from curate.engine.reuse.earlier import Earlier
 from curate.engine.reuse.plan import OtherRowsError, ReusePlan, plan_reuse
-from curate.engine.signed_later import RowTexts
+from curate.engine.reuse.signed_later import RowTexts
 from curate.engine.source_lines import SourceLines
 from curate.engine.state import Partition, RowStates
 from curate.engine.workspace import Workspace, check_target, workspace
@@ -69,6 +70,8 @@ def build(
         check_target(folder, overwrite=overwrite)
     earlier = None if from_ is None else Earlier.open(from_)
     kind, opened = open_sources(mixture)
+    mixtures = [mixture, *(other for other, _ in others)]
+    references = read_references_of_takes(mixtures)
     plan = None if earlier is None else plan_reuse(earlier, final_phase(mixture, opened))
     target = target.resolve()  # keeps a link to a build, and the meaning of "."
     with showing_progress(quiet=quiet) as progress:
@@ -76,8 +79,10 @@ def build(
             progress.note(note)
 
         def attempt(plan: ReusePlan | None) -> None:
-            with workspace(target, _recipe(mixture, opened, plan), resume=resume, overwrite=overwrite) as space:
-                made = _gather([mixture, *(other for other, _ in others)], opened, space, threads, progress, plan)
+            with workspace(
+                target, _recipe(mixture, opened, references, plan), resume=resume, overwrite=overwrite
+            ) as space:
+                made = _gather(mixtures, opened, references, space, threads, progress, plan)
                 write_out(mixture, kind, opened, made, space.out, threads, progress)
                 finish(space.out)
                 for other, folder in others:
@@ -92,11 +97,13 @@ def build(
             attempt(plan.without_groups() if plan is not None else None)
 
 
-def _recipe(mixture: MixtureSpec, opened: tuple[Opened, ...], plan: ReusePlan | None) -> Json:
+def _recipe(
+    mixture: MixtureSpec, opened: tuple[Opened, ...], references: TakeReferences, plan: ReusePlan | None
+) -> Json:
     """Return what must match for a build to resume from saved partitions; it stays on this machine."""
     return {
         "curate": VERSIONS["curate"],
-        "mixture": canonical(mixture),
+        "mixture": declaration(mixture, references.hashes(mixture)),
         "held": {stage.label: dict(stage.step.data_hashes()) for stage in all_stages(mixture)},
         "files": [[str(part.path) for part in found.parts] for found in opened],
         "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened],
@@ -107,6 +114,7 @@ def _recipe(mixture: MixtureSpec, opened: tuple[Opened, ...], plan: ReusePlan | 
 def _gather(
     mixtures: Sequence[MixtureSpec],
     opened: tuple[Opened, ...],
+    references: TakeReferences,
     space: Workspace,
     threads: int,
     progress: BuildProgress,
@@ -120,10 +128,8 @@ def _gather(
     rated = RatedResult(opened, [], {}, {}, {})
     if pairing_sources(mixture):
         rated = _pair(mixture, opened, space, threads, progress)
-    return Gathered(
-        rated,
-        _read_and_resolve(final_phase(mixture, rated.opened, others), space.partitions, threads, progress, plan),
-    )
+    phase = final_phase(mixture, rated.opened, others)
+    return Gathered(rated, _read_and_resolve(phase, space.partitions, threads, progress, plan), references)
 
 
 def _copy_rated(rated: RatedResult, names: Sequence[str], out: Path, to: Path) -> None:

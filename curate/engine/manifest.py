@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from curate.engine.pipeline import all_stages, final_labels
@@ -63,7 +64,8 @@ FORMAT = 1
     - `holds`: hashes of data that comes with the step, such as eval sets and models.
     - `against`: content hashes of the inputs that rows were held against.
     - `tables`: the files that it leaves: the `file`, and its `sha256`.
-- `mixture`: the declaration, as plain values; the fingerprint is its hash.
+- `mixture`: the declaration, as plain values; the fingerprint is its hash. A `take` that is held against inputs has
+  their content hashes, `against`.
 - `tokens`: "exact" by the tokenizer of the mixture, or "estimated".
 - `published`: what was published of the mixture, by source.
 - `use`: what the rows are for, if the mixture says.
@@ -91,6 +93,13 @@ class SourceCounts(NamedTuple):
     ledger: tuple[dict[str, str], ...] = ()
 
 
+class Held(NamedTuple):
+    """Content hashes of the inputs that groups were held against, by label, and selections, by source."""
+
+    groups: Mapping[str, Sequence[str]]
+    takes: Mapping[str, Sequence[str]]
+
+
 FileHashes: TypeAlias = dict[str, list[dict[str, str]]]
 """Files of a build by the label of their step, each with its hash."""
 
@@ -113,13 +122,12 @@ def manifest(
     counts: Iterable[SourceCounts],
     shares: Iterable[tuple[Share, int]],
     splits: dict[str, Any],
-    held: Mapping[str, Sequence[str]],
+    held: Held,
     tables: FileHashes,
 ) -> str:
     """Return the manifest's text.
 
-    `shares` has the share of each source and what it delivers of it, `held` by the label of a group the content hashes
-    of the inputs it was held against, and `tables` its files.
+    `shares` has the share of each source and what it delivers of it, and `tables` the files of a group by its label.
     """
     sources = [
         _source(mixture, source, found, counted, share, tables.get(choice_label(source.name), []))
@@ -129,12 +137,12 @@ def manifest(
         "format": FORMAT,
         "name": mixture.name,
         "kind": kind,
-        "fingerprint": fingerprint(mixture),
+        "fingerprint": fingerprint(mixture, held.takes),
         "seed": mixture.seed,
         "splits": splits,
         "sources": sources,
-        "steps": _steps(mixture, held, tables),
-        "mixture": canonical(mixture),
+        "steps": _steps(mixture, held.groups, tables),
+        "mixture": declaration(mixture, held.takes),
         "tokens": "exact" if mixture.tokenizer else "estimated",
         **_optional(published={name: asdict(one) for name, one in mixture.published.items()}, use=mixture.use),
         "versions": VERSIONS,
@@ -227,10 +235,23 @@ def _optional(**fields: object) -> dict[str, object]:
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
-def fingerprint(mixture: MixtureSpec) -> str:
-    """Return 64 hexadecimal digits for the declaration; raises `MixtureError` for a field without a stable identity."""
-    text = json.dumps(canonical(mixture), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def fingerprint(mixture: MixtureSpec, against: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+    """Return 64 hexadecimal digits for the declaration; raises `MixtureError` for a field without a stable identity.
+
+    `against` has the content hashes of what selections are held against, by source: other rows choose other rows.
+    """
+    found = declaration(mixture, against)
+    text = json.dumps(found, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def declaration(mixture: MixtureSpec, against: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return a mixture as plain values, each selection with the content hashes of what it is held against."""
+    found: dict[str, Any] = _fields(mixture, "mixture")
+    for source in found["sources"]:
+        if against.get(source["name"]):
+            source["take"]["against"] = list(against[source["name"]])
+    return found
 
 
 def canonical(value: object, where: str = "mixture") -> Json:

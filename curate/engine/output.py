@@ -25,11 +25,12 @@ from curate.engine.guards import (
     check_unchanged,
 )
 from curate.engine.ledger import LedgerInputs, source_file, write_source
-from curate.engine.manifest import FileHashes, SourceCounts, file_hash, hashed, manifest
+from curate.engine.manifest import FileHashes, Held, SourceCounts, file_hash, hashed, manifest
 from curate.engine.pair_input import PairInput
 from curate.engine.pipeline import Phase
 from curate.engine.progress import BuildProgress
 from curate.engine.reading import ReadResult
+from curate.engine.references import TakeReferences
 from curate.engine.resolve import choose_rows, delivered, order, relocated_copies, sample
 from curate.engine.shards import RowStore, Shard, SpillFile, cut, relocate, write_shard
 from curate.engine.source_lines import SourceLines
@@ -76,10 +77,11 @@ class RatedResult(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """The rows of a build before they are sampled."""
+    """The rows of a build before they are sampled, and those that selections are held against."""
 
     rated: RatedResult
     done: ResolvedPhase
+    references: TakeReferences
 
 
 def write_out(
@@ -93,7 +95,7 @@ def write_out(
 ) -> None:
     """Sample rows, and write all files of a build folder but page and card."""
     rated = made.rated
-    done, shares = _sample(mixture, made.done)
+    done, shares = _sample(mixture, made.done, made.references)
     states = done.states
     inputs = ledger_inputs(done)
     tables = {**rated.tables, **write_tables(inputs, out)}
@@ -109,11 +111,14 @@ def write_out(
     check_unchanged(opened)
     check_delivery(states, splits)
     against = {**rated.against, **done.results.against}
-    text = manifest(mixture, kind, opened, counts, delivered(shares, states), splits, against, tables)
+    held = Held(against, made.references.hashes(mixture))
+    text = manifest(mixture, kind, opened, counts, delivered(shares, states), splits, held, tables)
     write_text(out / MANIFEST, text)
 
 
-def _sample(mixture: MixtureSpec, done: ResolvedPhase) -> tuple[ResolvedPhase, tuple[Share, ...]]:
+def _sample(
+    mixture: MixtureSpec, done: ResolvedPhase, references: TakeReferences
+) -> tuple[ResolvedPhase, tuple[Share, ...]]:
     """Sample the rows that are left; what selections chose, and why, joins the tables of groups."""
     tables = dict(done.results.tables)
 
@@ -122,8 +127,9 @@ def _sample(mixture: MixtureSpec, done: ResolvedPhase) -> tuple[ResolvedPhase, t
     ) -> NDArray[np.uint64]:
         mine = [one for one in done.partitions if one.source == number]
         batches = [DiskKeys(one.rows, one.paths.signed) for one in mine]
-        label = label_of(take, done.phase.choices[number])
-        place, table = choose_rows(take, label, share, batches, rows - mine[0].first, rank, done.states.tokens[rows])
+        label, own = label_of(take, done.phase.choices[number]), rows - mine[0].first
+        tokens, beside = done.states.tokens[rows], references.of(take)
+        place, table = choose_rows(take, label, share, batches, own, rank, tokens, beside)
         tables[choice_label(share.source), CHOSEN] = table.with_columns(pl.col("row") + mine[0].first)
         return place
 

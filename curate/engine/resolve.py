@@ -21,6 +21,7 @@ from curate.engine.barrier import (
     GroupPlace,
     GroupResults,
     Reached,
+    Reference,
     StoredLists,
     content_hashes,
     decide,
@@ -106,27 +107,38 @@ def choose_rows(
     row: NDArray[np.int64],
     rank: NDArray[np.uint64],
     tokens: NDArray[np.int64],
+    references: Sequence[Reference] = (),
 ) -> tuple[NDArray[np.uint64], pl.DataFrame]:
     """Let a selection choose among rows, by their numbers in `batches`, ascending; `label` is that of its keys.
+
+    `references` are the rows that it is held against.
 
     Returns the place of each row, those that were not chosen behind the others by `rank`, and a line for each row that
     goes in, in order: its `place`, its `row`, and why.
     """
     by_rank = order_of(rank)
-    columns, _ = key_columns(batches, label, row)
-    keys = pl.DataFrame({"row": row, "tokens": tokens, **columns})[by_rank]
+    every: list[BatchKeys] = [*batches, *(one.keys.called(label) for one in references)]
+    extra = np.arange(sum(one.keys.rows for one in references))
+    beside = sum(one.rows for one in batches) + extra
+    columns, _ = key_columns(every, label, np.concatenate([row, beside]))
+    none = np.zeros(len(extra), np.int64)
+    own = {"row": row, "tokens": tokens, "rank": rank}
+    known = {name: np.concatenate([column, none.astype(column.dtype)]) for name, column in own.items()}
+    keys = pl.DataFrame({**known, **columns})[np.concatenate([by_rank, len(row) + extra])]
+    if references:
+        keys = keys.with_columns(reference=np.arange(keys.height) >= len(row))
     rows = share.unit == "rows"
     budget = Budget(rows=share.rest) if rows else Budget(tokens=share.rest)
-    chosen = take.choose(keys, StoredLists(batches, label, row[by_rank]), budget)
+    chosen = take.choose(keys, StoredLists(every, label, np.concatenate([row[by_rank], beside])), budget)
     place = len(row) + np.arange(len(row), dtype=np.int64)
     place[chosen.lines] = np.arange(len(chosen.lines))
-    own = tokens[by_rank][chosen.lines]
-    fits = np.arange(1, len(own) + 1) if rows else np.cumsum(own)
+    size = tokens[by_rank][chosen.lines]
+    fits = np.arange(1, len(size) + 1) if rows else np.cumsum(size)
     inside = int(np.searchsorted(fits, share.rest, side="right"))
     table = chosen.why.head(inside).select(
         pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("place"),
         pl.Series("row", row[by_rank][chosen.lines[:inside]]),
-        pl.Series("tokens", own[:inside]),
+        pl.Series("tokens", size[:inside]),
         pl.all(),
     )
     ranked = np.empty(len(row), np.uint64)

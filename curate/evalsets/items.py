@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 import pyarrow as pa
@@ -137,6 +138,24 @@ class EvalSet:
         shown = ", ".join(map(repr, islice(names, 12)))
         hint = did_you_mean(self.fields[0].question, names)
         return f"{where} has no question in {asked}; its fields are {shown} ({hint}). Say which: question=..."
+
+
+Evals: TypeAlias = "EvalSet | Iterable[Evals]"
+
+
+def flat(evals: Iterable[Evals], call: str) -> tuple[EvalSet, ...]:
+    """Return the eval sets, however nested, each once; raises `MixtureError`, naming the `call`, for anything else."""
+    found: list[EvalSet] = []
+    for one in evals:
+        if isinstance(one, EvalSet):
+            found.append(one)
+        elif isinstance(one, Iterable) and not isinstance(one, str):
+            found += flat(one, call)
+        else:
+            raise MixtureError(
+                f"{call}({one!r}): no eval set; evals('gsm8k') or evals.files('questions.jsonl') makes one"
+            )
+    return tuple(dict.fromkeys(found))
 
 
 def _unique(ids: list[str]) -> list[str]:

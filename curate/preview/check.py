@@ -18,6 +18,7 @@ from curate.engine.guards import SUSPICIOUS_ROWS, SUSPICIOUS_SHARE, large_drops
 from curate.engine.partition import RowCount
 from curate.engine.pipeline import Stage, all_stages, only, stages
 from curate.engine.reading import ALWAYS_QUARANTINED, bad_rows, open_sources, read_otherwise, too_many_invalid
+from curate.engine.references import read_references_of_takes
 from curate.engine.resolve import delivered, sample
 from curate.engine.state import Fate, RowStates
 from curate.errors import CallError, MixtureError, ShortageError
@@ -142,6 +143,7 @@ def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
     if rows < 1:
         raise CallError(f"rows={rows!r}: a whole number from 1")
     kind, opened = open_sources(mixture)
+    read_references_of_takes([mixture])
     views = preview_phases(mixture, opened, rows)
     found = [_source(views, number) for number in range(len(mixture.sources))]
     whole = all(source.known for source in found)

@@ -84,7 +84,8 @@ def recut_steps(made: BuildFolder, moved: Mapping[str, Moved], mixture: MixtureS
             )
     declared: Mapping[str, object] = {}
     if mixture is not None:
-        if fingerprint(mixture) != made.manifest["fingerprint"]:
+        takes = {source["name"]: source["take"].get("against", ()) for source in made.manifest["mixture"]["sources"]}
+        if fingerprint(mixture, takes) != made.manifest["fingerprint"]:
             raise CallError(f"mixture= is not the one that {made.path} was built from: its settings differ")
         declared = {stage.label: stage.step for stage in all_stages(mixture)}
     found = []

@@ -322,9 +322,9 @@ class BuildFolder:
             source: the name of a source whose take is a selection, such as `Diverse(n)`.
 
         Returns:
-            A line for each row that went in: `place` (from 1), `source`, `id`, `tokens`, and what the selection says:
-            `adds`, `ngrams` and `template` of `Diverse`; `score` of `Top`; `characters` of `Longest`; `group`, `round`
-            and `rows_of_group` of `Stratified`.
+            A line for each row: `place` (from 1), `source`, `id`, `tokens`, and what the take says. Diverse: `adds`,
+            `ngrams`, `template`. Top: `score`. Longest: `characters`. Stratified: `group`, `round`, `rows_of_group`.
+            Similar: `log_ratio`, `ngrams`, `per_ngram`, `words`. LengthMatched: `length`, `type`, `share`.
 
         Raises:
             CallError: the source has no selection, or all of its rows went in.

@@ -16,19 +16,23 @@ from curate.io.inputs import files
 from curate.mix.amounts import Fraction, Rows, Tokens
 from curate.mix.spec import Source
 from curate.mix.takes.diverse import Diverse
+from curate.mix.takes.length_matched import LengthMatched
 from curate.mix.takes.ranked import Longest, Top
 from curate.mix.takes.selection import Selection
+from curate.mix.takes.similar import Similar
 from curate.mix.takes.stratified import Stratified
 from curate.mixture import Mixture
 from curate.result.build import Build
 from curate.steps.dedup.dedup import dedup
 from curate.steps.filters.shape import Shape, shape
-from tests.support.build_data import Row, chat, hashes, write_lines
+from tests.support.build_data import Row, chat, hashes, of_rows, write_lines
 
 NOWHERE: Final[Any] = "nowhere"
 MANY: Final[Any] = "many"
 
 Amount = int | Rows | Fraction | Tokens
+
+LIKE: Final = of_rows([chat(f"Please sum up for me: w{i} w{i + 1}", "w3 w4 " * (2 + i % 5)) for i in range(9)])
 
 TAKES: Final[dict[str, Callable[[Any], Selection]]] = {
     "diverse": Diverse,
@@ -37,6 +41,10 @@ TAKES: Final[dict[str, Callable[[Any], Selection]]] = {
     "longest": Longest,
     "top": lambda n: Top(n, by="meta.rating"),
     "lowest": lambda n: Top(n, by="shape.words", lowest=True),
+    "similar": lambda n: Similar(n, to=LIKE),
+    "similar-best": lambda n: Similar(n, to=LIKE, on="all", noise=False),
+    "length-matched": lambda n: LengthMatched(n, to=LIKE),
+    "length-matched-plain": lambda n: LengthMatched(n, to=LIKE, on="all", by_type=False),
     "stratified": lambda n: Stratified(n, by="meta.task"),
     "stratified-more": lambda n: Stratified(n, by=["template", "length", "turns"]),
 }

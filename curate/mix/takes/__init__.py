@@ -1,1 +1,1 @@
-"""Takes that say which rows go in: by a score, by length, evenly over groups, or for what they add to the others."""
+"""Takes that say which rows go in: by a score, length, groups, what they add to the others, or a reference."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
@@ -12,6 +12,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
+from curate.evalsets.items import EvalSet
+from curate.io.inputs import Input
 from curate.mix.amounts import All, Fraction, Repeat, Rows, Tokens
 from curate.rows.segments import Segments
 from curate.steps.base import GroupKeys, KeyLists
@@ -90,12 +92,12 @@ class Selection(ABC):
             Rows(self.n)
 
     def __repr__(self) -> str:
-        """Return the call that makes it, without arguments that are as they are by default."""
+        """Return the call that makes it, without arguments that are as they are by default, and without paths."""
         given = [repr(self.n)] if self.n is not None else []
         for one in fields(self)[1:]:
             value = getattr(self, one.name)
             if value != one.default:
-                given.append(f"{one.name}={value!r}")
+                given.append(f"{one.name}={_shown(value)}")
         return f"{type(self).__name__}({', '.join(given)})"
 
     @property
@@ -122,13 +124,47 @@ class Selection(ABC):
 
         Args:
             keys: One line for each row that the steps left, in a random order that the seed decides: `row`, `tokens`,
-                and the columns of `GroupKeys`. Where nothing else tells rows apart, the earlier line comes first.
+                `rank` (the random numbers, from 0 to 2**64 - 1, that the order ascends by), and the columns of
+                `GroupKeys`. Where nothing else tells rows apart, the earlier line comes first. If `against` names
+                inputs, a line for each of their rows follows, and a column `reference` marks these.
             lists: Reads `GroupKeys.lists` for lines of `keys`.
             budget: How far the order has to go.
 
         Returns:
             The rows in order, at least as many as the budget takes in.
         """
+
+    def against(self) -> tuple[Input, ...]:
+        """Return inputs whose rows get keys and tell which rows to choose, but are no part of the build."""
+        return ()
+
+    def refused(self, searched: Sequence[EvalSet]) -> tuple[EvalSet, ...]:  # noqa: ARG002
+        """Return eval sets of which no row of `against` may be an item.
+
+        Args:
+            searched: The eval sets that steps of the mixture search for.
+
+        Returns:
+            The eval sets; none by default.
+        """
+        return ()
+
+    def check_reference(self, keys: pl.DataFrame, who: str) -> None:  # noqa: B027
+        """Raise `MixtureError` if the rows of `against` do not say which rows to choose.
+
+        Args:
+            keys: The columns of `GroupKeys` of all of these rows.
+            who: Begins the message.
+        """
+
+
+def _shown(value: object) -> str:
+    """Return a setting as a call has it: an input as `...`, as its paths are those of one machine, evals by name."""
+    if isinstance(value, Input):
+        return "..."
+    if isinstance(value, tuple) and value and all(isinstance(one, EvalSet) for one in value):
+        return f"evals({', '.join(repr(one.name) for one in value)})"
+    return repr(value)
 
 
 Take: TypeAlias = All | Rows | Fraction | Tokens | Repeat | Selection

@@ -76,7 +76,7 @@ class Stratified(Selection):
 
     def choose(self, keys: pl.DataFrame, lists: KeyLists, budget: Budget) -> Choice:
         """Return the rows round by round, each with its `group`, the `round`, and the `rows_of_group`."""
-        names = [name for name in keys.columns if name not in {"row", "source", "tokens"}]
+        names = [name for name in keys.columns if name not in {"row", "tokens", "rank"}]
         found = keys.select(shared_end(name) if name in ENDS else pl.col(name) for name in names)
         group = found.select(group=pl.struct(names).rank("dense"))["group"]
         counted = pl.DataFrame({"group": group}).with_columns(

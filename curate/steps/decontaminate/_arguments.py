@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias, get_args
 
 from curate.errors import MixtureError, did_you_mean
@@ -11,7 +11,6 @@ from curate.steps.decontaminate._fuzzy import LOWEST
 from curate.steps.decontaminate._generic import Ignored
 
 Mode: TypeAlias = Literal["drop", "flag"]
-Evals: TypeAlias = "EvalSet | Iterable[Evals]"
 
 
 def ignored(ignore: Mapping[str, Sequence[str]], sets: tuple[EvalSet, ...]) -> Ignored:
@@ -21,21 +20,6 @@ def ignored(ignore: Mapping[str, Sequence[str]], sets: tuple[EvalSet, ...]) -> I
         if name not in names or isinstance(phrases, str):
             raise MixtureError(f"decontaminate(ignore={{{name!r}: ...}}): lists of phrases by eval set: {names}")
     return tuple((name, tuple(sorted(phrases))) for name, phrases in sorted(ignore.items()))
-
-
-def flat(evals: Iterable[Evals]) -> tuple[EvalSet, ...]:
-    """Return the eval sets, however nested, each once."""
-    found: list[EvalSet] = []
-    for one in evals:
-        if isinstance(one, EvalSet):
-            found.append(one)
-        elif isinstance(one, Iterable) and not isinstance(one, str):
-            found += flat(one)
-        else:
-            raise MixtureError(
-                f"decontaminate({one!r}): no eval set; evals('gsm8k') or evals.files('questions.jsonl') makes one"
-            )
-    return tuple(dict.fromkeys(found))
 
 
 def check(

@@ -12,10 +12,10 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from curate.evalsets.items import EvalSet
+from curate.evalsets.items import Evals, EvalSet, flat
 from curate.rows.segments import CONTENT, On, Part, Segments, TextPart, check_on, check_parts, place_names, select
 from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Finding, GroupKeys, KeyLists, Resolved
-from curate.steps.decontaminate._arguments import Evals, Mode, check, flat, ignored
+from curate.steps.decontaminate._arguments import Mode, check, ignored
 from curate.steps.decontaminate._fuzzy import rephrased, sought
 from curate.steps.decontaminate._generic import Ignored
 from curate.steps.decontaminate._index import Index, compiled
@@ -362,7 +362,7 @@ def decontaminate(
     References:
         Tulu 3 (arXiv:2411.15124, 3.2; open-instruct's decontamination/search.py); Olmo 3 (arXiv:2512.13961, 4.2.1).
     """
-    sets = flat(evals)
+    sets = flat(evals, "decontaminate")
     rules: dict[str, Any] = {"ngram": ngram, "threshold": threshold, "content": content, "fuzzy": fuzzy}
     rules |= {"mode": mode, "informative": informative}
     check(sets, **rules)

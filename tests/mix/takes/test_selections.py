@@ -5,47 +5,18 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pytest
-from numpy.typing import NDArray
 
 from curate.mix.takes import diverse
 from curate.mix.takes.diverse import Diverse
 from curate.mix.takes.ranked import Longest, Top
-from curate.mix.takes.selection import Budget, Choice, Selection
+from curate.mix.takes.selection import Budget, Selection
 from curate.mix.takes.stratified import Stratified
-from curate.rows.schema import BODIES
-from curate.rows.segments import Context, segments
 from tests.reference import cover as reference
-from tests.support.build_data import turns
-
-
-class Lists:
-    """Lists of keys in memory."""
-
-    def __init__(self, lists: Mapping[str, pa.ListArray]) -> None:
-        self.lists = lists
-
-    def read(self, name: str, lines: NDArray[np.int64]) -> pa.ListArray:
-        return self.lists[name].take(pa.array(lines))
-
-
-def choose(take: Selection, chats: list[list[str]], budget: Budget, **scores: Any) -> Choice:  # noqa: ANN401
-    """Let a selection choose among chats of ten tokens each."""
-    batch = pa.RecordBatch.from_pylist(
-        [{"messages": turns(*chat), "meta": "{}"} for chat in chats], BODIES["conversation"]
-    )
-    columns = {name.replace("__", "."): column for name, column in scores.items()}
-    context = Context("a", pa.array([str(i) for i in range(len(chats))]), columns)
-    signed = take.sign(segments(batch, parts=None)._replace(context=context))
-    rows = np.arange(len(chats))
-    keys = pl.DataFrame({"row": rows, "tokens": np.full(len(chats), 10), **signed.columns})
-    return take.choose(keys, Lists(signed.lists), budget)
+from tests.support.choices import choose
 
 
 def test_top_puts_rows_without_a_score_last_and_ties_in_order() -> None:
