@@ -248,9 +248,16 @@ def _chosen(build: BuildFolder, keys: pl.DataFrame) -> dict[tuple[str, str], Cho
         if path.is_file():
             every = pl.read_parquet(path)
             for row in every.join(keys, on=ROW, how="semi").to_dicts():
-                why = [(name.replace("_", " "), _number(row[name])) for name in every.columns if name not in SAID]
+                why = [(name.replace("_", " "), _said(row[name])) for name in every.columns if name not in SAID]
                 found[row["source"], row["id"]] = row["place"], every.height, [one for one in why if one[1] is not None]
     return found
+
+
+def _said(value: Any) -> Any:  # noqa: ANN401
+    """Return a value of a chosen row as it is shown: "new" for what no row before it has."""
+    if isinstance(value, bool):
+        return "new" if value else None
+    return _number(value)
 
 
 def _words(hits: pl.DataFrame) -> dict[tuple[str, str, str], str]:
