@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar, Final, NamedTuple, TypeAlias
 
@@ -90,11 +90,11 @@ class Selection(ABC):
             Rows(self.n)
 
     def __repr__(self) -> str:
-        """Return the call that makes it, without arguments that are as they are by default."""
+        """Return the call that makes it, without arguments that are as they are by default, and without paths."""
         given = [repr(self.n)] if self.n is not None else []
         for one in fields(self)[1:]:
             value = getattr(self, one.name)
-            if value != one.default:
+            if value != one.default and one.metadata.get("fingerprint", True):
                 given.append(f"{one.name}={value!r}")
         return f"{type(self).__name__}({', '.join(given)})"
 
@@ -104,6 +104,10 @@ class Selection(ABC):
         if self.n is None:
             return All()
         return Rows(self.n) if isinstance(self.n, int) else self.n
+
+    def data_hashes(self) -> Mapping[str, str]:
+        """Return a content hash for each data file that the choice depends on, by name, for the manifest."""
+        return {}
 
     @abstractmethod
     def sign(self, segments: Segments) -> GroupKeys:
