@@ -323,8 +323,8 @@ class BuildFolder:
 
         Returns:
             A line for each row that went in: `place` (from 1), `source`, `id`, `tokens`, and what the selection says:
-            `adds`, `ngrams` and `template` of `Diverse`; `score` of `Top`; `characters` of `Longest`; `group`, `round`
-            and `rows_of_group` of `Stratified`.
+            `adds`, `ngrams` and `template` of `Diverse`; `adds`, `represents` and `covered` of `FacilityLocation`;
+            `score` of `Top`; `characters` of `Longest`; `group`, `round` and `rows_of_group` of `Stratified`.
 
         Raises:
             CallError: the source has no selection, or all of its rows went in.
