@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from curate.mix.takes import _clusters, _neighbours
 from curate.mix.takes._clusters import nearest, spherical_kmeans
-from curate.mix.takes._neighbours import Graph, neighbour_graph
+from curate.mix.takes._cosine import STEPS, margin
+from curate.mix.takes._neighbours import LOW, Graph, neighbour_graph
 from curate.mix.takes.facility import FacilityLocation
 from curate.mix.takes.selection import Budget, Choice
 from curate.mix.takes.stratified import Stratified
@@ -99,6 +100,22 @@ def test_lists_have_the_nearest_of_all_rows(monkeypatch: pytest.MonkeyPatch, blo
         for i in near
     }
     assert entries(graph) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_another_machine_multiplies_changes_nothing(seed: int) -> None:
+    """Products that are off by as much as float32 may be, of rows that differ by less, find the same neighbours."""
+    random = np.random.default_rng(seed)
+    vectors = unit(np.ones(256) + 3e-3 * random.normal(size=(120, 256)), 256)
+    number, off = np.arange(120), 256 * 2.0**-24
+    products = vectors @ vectors.T + random.uniform(-off, off, (120, 120)).astype(np.float32)
+    lists = np.zeros((120, 4), np.int64)
+    least = np.full(120, 1.0 / STEPS - margin(256), np.float32)
+    _neighbours._enter(products, 0, 0, vectors, number, margin(256), least, lists)
+    rows = tuples(vectors)
+    assert [[LOW - (entry & LOW) for entry in own] for own in lists.tolist()] == reference.neighbours(rows, 4)
+    expected = [max(range(9), key=lambda k: (reference.cosine(row, rows[k]), -k)) for row in rows]
+    assert _clusters._verified(products[:, :9].copy(), vectors, vectors[:9], margin(256)).tolist() == expected
 
 
 def test_cells_that_all_meet_give_the_lists_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
