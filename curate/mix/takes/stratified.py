@@ -200,15 +200,18 @@ def _labels(of_row: NDArray[np.int32], begins: pl.Series) -> pl.Series:
     """Return the label of each row's cluster: its number, from 1, and the words that mark it; "..." without one.
 
     `begins` has how the first rows begin. There a word counts by the rows of the cluster that begin with it, times
-    their share of all rows that do.
+    their share of all rows that do, less the cluster's share of all rows: so "the" marks none.
     """
+    share = pl.len().over("cluster") / pl.len()
     of_word = (
         pl.DataFrame({"cluster": of_row[: len(begins)], "word": begins.str.split(" ").list.unique()})
+        .with_columns(share=share)
         .explode("word")
         .filter(pl.col("word").str.contains(WORD))
         .group_by("cluster", "word")
-        .agg(rows=pl.len().cast(pl.Int64))
-        .with_columns(marks=pl.col("rows") ** 2 / pl.col("rows").sum().over("word"))
+        .agg(pl.col("share").first(), rows=pl.len())
+        .with_columns(marks=pl.col("rows") * (pl.col("rows") / pl.col("rows").sum().over("word") - pl.col("share")))
+        .filter(pl.col("marks") > 0)
         .sort("marks", "word", descending=[True, False])
         .group_by("cluster")
         .agg(pl.col("word").head(MARKS).str.join(", "))
