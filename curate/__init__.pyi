@@ -32,6 +32,7 @@ from .io.split_long import split_long as split_long
 from .mix.published import Published as Published
 from .mix.spec import Source as Source
 from .mix.takes.diverse import Diverse as Diverse
+from .mix.takes.facility import FacilityLocation as FacilityLocation
 from .mix.takes.length_matched import LengthMatched as LengthMatched
 from .mix.takes.ranked import Longest as Longest, Top as Top
 from .mix.takes.selection import Budget as Budget, Choice as Choice, Selection as Selection

@@ -42,5 +42,5 @@ def test_a_howto_runs(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert run_code(document, "HOWTO.md", {"python", "sh"}, line)
 
 
-def test_there_are_twelve() -> None:
-    assert len(TITLES) == 12
+def test_there_are_thirteen() -> None:
+    assert len(TITLES) == 13

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,7 @@ from curate.io.hub.repository import resolved_once
 from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
 from curate.mix.spec import MixtureSpec
+from curate.mix.takes.selection import Selection, choice_label
 from curate.rows.identity import content_hash
 
 
@@ -104,11 +105,20 @@ def _recipe(
     return {
         "curate": VERSIONS["curate"],
         "mixture": declaration(mixture, references.hashes(mixture)),
-        "held": {stage.label: dict(stage.step.data_hashes()) for stage in all_stages(mixture)},
+        "held": {label: dict(hashes) for label, hashes in _held(mixture)},
         "files": [[str(part.path) for part in found.parts] for found in opened],
         "stamps": [[list(stamp) for stamp in found.stamp()] for found in opened],
         "unsigned": [] if plan is None else list(plan.unsigned),
     }
+
+
+def _held(mixture: MixtureSpec) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Give the hashes of data that steps and selections decide by, with the label of each."""
+    for stage in all_stages(mixture):
+        yield stage.label, stage.step.data_hashes()
+    for source in mixture.sources:
+        if isinstance(source.take, Selection):
+            yield choice_label(source.name), source.take.data_hashes()
 
 
 def _gather(

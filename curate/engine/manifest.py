@@ -51,7 +51,8 @@ FORMAT = 1
     - `ledger`: the files with the lines of its rows and pairs: the `file`, and its `sha256`.
     - `plan`: what it was to deliver: `take` as declared, `unit` (rows or tokens), what was `asked`, `delivered` and
       `available` (rows that the steps left), what `max_share` took off (`capped`), the rows sampled `before` steps, and
-      the file with what a selection has `chosen`, and why, with its `sha256`.
+      the file with what a selection has `chosen`, and why, with its `sha256`; `holds` hashes of data that comes with
+      the selection, such as models.
     - `origin`: of a data set on the Hub: `repository`, `commit`, `config`, `splits`, and what its card says.
     - `notes`: what a reader should know, in words.
 - `steps`: each step, in the order in which they run:
@@ -187,6 +188,7 @@ def _source(
                 capped=share.capped,
                 before=source.before.n if isinstance(source.before, Rows) else None,
                 chosen=list(chosen),
+                holds=dict(source.take.data_hashes()) if isinstance(source.take, Selection) else None,
             ),
         },
         **_optional(

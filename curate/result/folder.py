@@ -322,9 +322,8 @@ class BuildFolder:
             source: the name of a source whose take is a selection, such as `Diverse(n)`.
 
         Returns:
-            A line for each row: `place` (from 1), `source`, `id`, `tokens`, and what the take says. Diverse: `adds`,
-            `ngrams`, `template`. Top: `score`. Longest: `characters`. Stratified: `group`, `round`, `rows_of_group`.
-            Similar: `log_ratio`, `ngrams`, `per_ngram`, `words`. LengthMatched: `length`, `type`, `share`.
+            A line for each row: `place` (from 1), `source`, `id`, `tokens`, and why, in columns that the docstring of
+            the take names, such as `adds` and `ngrams` of `Diverse`.
 
         Raises:
             CallError: the source has no selection, or all of its rows went in.

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import polars as pl
 import pytest
 
+from curate.engine.build import _recipe
+from curate.engine.references import TakeReferences
 from curate.errors import CallError, MixtureError
 from curate.io.inputs import files
 from curate.mix.amounts import Fraction, Rows, Tokens
 from curate.mix.spec import Source
 from curate.mix.takes.diverse import Diverse
+from curate.mix.takes.facility import FacilityLocation
 from curate.mix.takes.length_matched import LengthMatched
 from curate.mix.takes.ranked import Longest, Top
 from curate.mix.takes.selection import Selection
@@ -26,6 +34,7 @@ from curate.result.build import Build
 from curate.steps.dedup.dedup import dedup
 from curate.steps.filters.shape import Shape, shape
 from tests.support.build_data import Row, chat, hashes, of_rows, write_lines
+from tests.support.tiny_embeddings import tiny_embeddings
 
 NOWHERE: Final[Any] = "nowhere"
 MANY: Final[Any] = "many"
@@ -33,11 +42,16 @@ MANY: Final[Any] = "many"
 Amount = int | Rows | Fraction | Tokens
 
 LIKE: Final = of_rows([chat(f"Please sum up for me: w{i} w{i + 1}", "w3 w4 " * (2 + i % 5)) for i in range(9)])
+FOLDER: Final = TemporaryDirectory(prefix="curate-laws-")
+MODEL: Final = Path(FOLDER.name) / "model"
+WORDS: Final = [f"w{i}" for i in range(60)]
 
 TAKES: Final[dict[str, Callable[[Any], Selection]]] = {
     "diverse": Diverse,
     "diverse-short": lambda n: Diverse(n, on="prompt", ngram=1, ahead=2),
     "diverse-quality": lambda n: Diverse(n, quality="meta.rating", exponent=2),
+    "facility": lambda n: FacilityLocation(n, semantic=MODEL),
+    "facility-few": lambda n: FacilityLocation(n, semantic=MODEL, on="all", neighbors=2, quality="meta.rating"),
     "longest": Longest,
     "top": lambda n: Top(n, by="meta.rating"),
     "lowest": lambda n: Top(n, by="shape.words", lowest=True),
@@ -47,7 +61,14 @@ TAKES: Final[dict[str, Callable[[Any], Selection]]] = {
     "length-matched-plain": lambda n: LengthMatched(n, to=LIKE, on="all", by_type=False),
     "stratified": lambda n: Stratified(n, by="meta.task"),
     "stratified-more": lambda n: Stratified(n, by=["template", "length", "turns"]),
+    "stratified-cluster": lambda n: Stratified(n, by="cluster", semantic=MODEL, clusters=6),
+    "stratified-both": lambda n: Stratified(n, by=["cluster", "meta.task"], semantic=MODEL, clusters=3),
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def model() -> Path:
+    return tiny_embeddings(MODEL, [*WORDS, "Please sum up for me", "What does mean to you ?"], dimensions=12).folder
 
 
 class ShapeCalledTake(Shape):
@@ -57,13 +78,12 @@ class ShapeCalledTake(Shape):
 def rows(count: int = 120) -> list[Row]:
     """Return chats of few templates and many contents, some alike; of some, the rating is missing or no number."""
     rng = random.Random(3)
-    words = [f"w{i}" for i in range(60)]
     found = []
     for i in range(count):
         ask = rng.choice(["Please sum up for me: {}", "What does {} mean to you?", "{}"])
-        say = " ".join(rng.choices(words, k=rng.randrange(1, 30)))
+        say = " ".join(rng.choices(WORDS, k=rng.randrange(1, 30)))
         more: dict[str, Any] = {"id": f"r{i}", "task": rng.choice("aaab"), "rating": rng.choice([1, 2.5, "no", None])}
-        found.append(chat(ask.format(" ".join(rng.choices(words, k=4))), say, **more))
+        found.append(chat(ask.format(" ".join(rng.choices(WORDS, k=4))), say, **more))
     return found
 
 
@@ -129,6 +149,26 @@ def test_another_source_changes_nothing(lines: Path, tmp_path: Path, take: Calla
     assert built.chosen("b").height == 3
 
 
+@pytest.mark.parametrize("take", [FacilityLocation(20, semantic=MODEL), TAKES["stratified-cluster"](20)], ids=repr)
+def test_the_files_of_a_model_count_and_not_where_they_are(lines: Path, tmp_path: Path, take: Any) -> None:  # noqa: ANN401
+    whole = mixture(lines, take).build(tmp_path / "whole", quiet=True)
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(MODEL, moved)
+    again = mixture(lines, replace(take, semantic=moved)).build(tmp_path / "again", quiet=True)
+    assert hashes(again.path) == hashes(whole.path)
+    manifest = (whole.path / "manifest.json").read_text()
+    assert str(MODEL) not in manifest
+    holds = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in moved.iterdir()}
+    del holds["config.json"]
+    assert json.loads(manifest)["sources"][0]["plan"]["holds"] == holds
+    recipes = [_recipe(mixture(lines, take), (), TakeReferences(), None)]
+    tiny_embeddings(moved, WORDS, dimensions=12, seed=1)
+    recipes.append(_recipe(mixture(lines, replace(take, semantic=moved)), (), TakeReferences(), None))
+    assert recipes[0] != recipes[1]
+    other = mixture(lines, replace(take, semantic=moved)).build(tmp_path / "other", quiet=True)
+    assert not other.chosen("a").equals(whole.chosen("a"))
+
+
 def test_the_seed_decides_where_nothing_else_does(lines: Path, tmp_path: Path) -> None:
     found = [
         kept(mixture(lines, Stratified(20, by="meta.task"), seed).build(tmp_path / f"s{seed}", quiet=True))
@@ -183,6 +223,14 @@ def test_no_step_has_the_name_of_the_table_of_a_selection(lines: Path) -> None:
         (lambda: Top(1, by="nothing"), "nothing"),
         (lambda: Stratified(1, by=[]), "by="),
         (lambda: Stratified(1, by="nothing"), "nothing"),
+        (lambda: FacilityLocation(1, semantic=""), "name the folder"),
+        (lambda: FacilityLocation(1, semantic=MODEL, on=NOWHERE), "on='nowhere'"),
+        (lambda: FacilityLocation(1, semantic=MODEL, neighbors=0), "neighbors=0"),
+        (lambda: FacilityLocation(1, semantic=MODEL, exponent=-1), "exponent=-1"),
+        (lambda: FacilityLocation(1, semantic=MODEL, quality="nothing"), "nothing"),
+        (lambda: Stratified(1, by="cluster"), "name the folder"),
+        (lambda: Stratified(1, by="turns", semantic=MODEL), "only by='cluster' reads a model"),
+        (lambda: Stratified(1, by="cluster", semantic=MODEL, clusters=1), "clusters=1"),
         (lambda: Longest(1, on=NOWHERE), "on='nowhere'"),
     ],
 )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hash_table import key_slot, knows
+from curate.mix.takes._heap import rise, sink
 
 
 class RowItems(NamedTuple):
@@ -84,39 +85,6 @@ def _worth(i: int, rows: RowItems, weight: NDArray[np.float64], frame: int, cove
     return gain / (rows.cost[i] + frame) * rows.factor[i]
 
 
-@inline
-def _before(a: int, b: int, key: NDArray[np.float64], line: NDArray[np.int64]) -> bool:
-    return key[a] > key[b] or (key[a] == key[b] and line[a] < line[b])
-
-
-@inline
-def _swap(a: int, b: int, key: NDArray[np.float64], line: NDArray[np.int64]) -> None:
-    key[a], key[b] = key[b], key[a]
-    line[a], line[b] = line[b], line[a]
-
-
-@inline
-def _sink(size: int, key: NDArray[np.float64], line: NDArray[np.int64]) -> None:
-    """Let the first entry of a heap sink to its place."""
-    at = 0
-    while 2 * at + 1 < size:
-        child = 2 * at + 1
-        if child + 1 < size and _before(child + 1, child, key, line):
-            child += 1
-        if not _before(child, at, key, line):
-            return
-        _swap(child, at, key, line)
-        at = child
-
-
-@inline
-def _rise(at: int, key: NDArray[np.float64], line: NDArray[np.int64]) -> None:
-    """Let the last entry of a heap rise to its place."""
-    while at > 0 and _before(at, (at - 1) // 2, key, line):
-        _swap(at, (at - 1) // 2, key, line)
-        at = (at - 1) // 2
-
-
 @kernel
 def cover(
     rows: RowItems, weight: NDArray[np.float64], frame: int, ahead: float, most_rows: int, most_cost: int
@@ -140,16 +108,16 @@ def cover(
             seen += rows.cost[taken]
             taken += 1
             size += 1
-            _rise(size - 1, key, line)
+            rise(size - 1, key, line)
         i = line[0]
         if looked[i] != chosen:
             looked[i] = chosen
             key[0] = _worth(i, rows, weight, frame, covered)
-            _sink(size, key, line)
+            sink(size, key, line)
             continue
         size -= 1
         key[0], line[0] = key[size], line[size]
-        _sink(size, key, line)
+        sink(size, key, line)
         new = 0
         for k in range(rows.offsets[i], rows.offsets[i + 1]):
             new += not covered[rows.items[k]]

@@ -14,7 +14,7 @@ from curate.kernels.buffers import frozen, view
 from curate.kernels.hash_table import BITS, empty_bloom, enter_twice
 from curate.kernels.hashing import hash_strings
 from curate.mix.takes._cover_kernel import RowItems, cover, number_words
-from curate.mix.takes.ranked import numbers
+from curate.mix.takes.ranked import factors, numbers
 from curate.mix.takes.selection import Budget, Choice, Selection
 from curate.mix.takes.template import prompt_ends, shared_end
 from curate.rows.frame import check_columns
@@ -114,7 +114,7 @@ class Diverse(Selection):
             offsets=frozen(items.offsets),
             alone=frozen(items.alone.astype(np.float64)),
             cost=frozen(keys["tokens"].to_numpy().astype(np.int64)),
-            factor=frozen(self._factor(keys)),
+            factor=frozen(factors(keys, self.exponent)),
         )
         order, added = cover(rows, frozen(weight), FRAME, self.ahead, budget.rows, budget.tokens)
         template = items.template[order]
@@ -125,13 +125,6 @@ class Diverse(Selection):
         alone = items.alone[order]
         why = {"adds": added - first + alone, "ngrams": shared + alone, "template": first}
         return Choice(order, pl.DataFrame(why))
-
-    def _factor(self, keys: pl.DataFrame) -> NDArray[np.float64]:
-        """Return what each row's gain is multiplied by."""
-        if self.quality is None:
-            return np.ones(keys.height)
-        quality = np.maximum(np.nan_to_num(keys["quality"].to_numpy(), nan=0.0), 0.0)
-        return np.where(quality > 0, quality**self.exponent, 0.0)
 
 
 class CoverItems(NamedTuple):

@@ -105,6 +105,14 @@ def numbers(segments: Segments, by: str, take: str) -> NDArray[np.float64]:
     return np.ascontiguousarray(found)
 
 
+def factors(keys: pl.DataFrame, exponent: float) -> NDArray[np.float64]:
+    """Return what the column `quality` of keys multiplies a gain by: 1 without it, 0 where it is none or 0 or less."""
+    if "quality" not in keys.columns:
+        return np.ones(keys.height)
+    quality = np.maximum(np.nan_to_num(keys["quality"].to_numpy(), nan=0.0), 0.0)
+    return np.where(quality > 0, quality**exponent, 0.0)
+
+
 def _by(
     value: NDArray[np.float64], shown: NDArray[np.generic], name: str, keys: pl.DataFrame, budget: Budget
 ) -> Choice:

@@ -96,7 +96,7 @@ class Selection(ABC):
         given = [repr(self.n)] if self.n is not None else []
         for one in fields(self)[1:]:
             value = getattr(self, one.name)
-            if value != one.default:
+            if value != one.default and one.metadata.get("fingerprint", True):
                 given.append(f"{one.name}={_shown(value)}")
         return f"{type(self).__name__}({', '.join(given)})"
 
@@ -106,6 +106,10 @@ class Selection(ABC):
         if self.n is None:
             return All()
         return Rows(self.n) if isinstance(self.n, int) else self.n
+
+    def data_hashes(self) -> Mapping[str, str]:
+        """Return a content hash for each data file that the choice depends on, by name, for the manifest."""
+        return {}
 
     @abstractmethod
     def sign(self, segments: Segments) -> GroupKeys:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import MixtureError
 from curate.io.inputs import Input
-from curate.kernels.buffers import Float32s
 from curate.rows.embeddings import embed
 from curate.rows.left_out import leave_out
 from curate.rows.segments import On, Segments, TextPart, select
@@ -23,10 +21,8 @@ from curate.steps.base import DROP_COLUMNS, Finding, Group, GroupKeys, KeyLists,
 from curate.steps.dedup._keep import BY_LENGTH, Keep, check_scored
 from curate.steps.dedup._vector_search import nearest_vectors
 from curate.steps.dedup.exact_dedup import by_priority
+from curate.steps.vector_keys import VECTOR, read_vectors, signed_vectors
 from curate.text.embeddings.static_model import load_static_model
-
-READ: Final = 1 << 16
-"""Vectors read at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +102,10 @@ class SemanticDedup(Group):
             )
         vectors = embed(leave_out(chosen, self.ignore), load_static_model(self.semantic))
         known: NDArray[np.bool_] = np.asarray(vectors.any(axis=1))
-        offsets = np.concatenate([[0], np.cumsum(known * vectors.shape[1])]).astype(np.int32)
         signed: dict[str, NDArray[np.generic]] = {"known": known.view(np.uint8)}
         if self.keep in BY_LENGTH:
             signed["characters"] = row_characters(segments)
-        lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors[known].reshape(-1)))
-        return GroupKeys(signed, {"vector": lists})
+        return GroupKeys(signed, {VECTOR: signed_vectors(vectors).lists})
 
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
         """Return the rows to drop, each with the surviving row and their cosine.
@@ -121,21 +115,9 @@ class SemanticDedup(Group):
         check_scored(self.name, self.keep, keys)
         order = by_priority(keys, self.keep)
         line = order[keys["known"].to_numpy()[order] > 0]
-        near = nearest_vectors(_vectors(lists, line), int(keys["protect"].gather(line).sum()), self.threshold)
+        near = nearest_vectors(read_vectors(lists, line), int(keys["protect"].gather(line).sum()), self.threshold)
         dropped = np.flatnonzero(near.kept >= 0)
         row = keys["row"].to_numpy()[line]
         frame = pl.DataFrame({"row": row[dropped], "score": near.score[dropped], "kept": row[near.kept[dropped]]})
         decided = {"reason": pl.lit("semantic_duplicate"), "match": pl.lit(None, pl.String)}
         return Resolved(frame.with_columns(**decided).select(*DROP_COLUMNS).cast(DROP_COLUMNS).sort("row"))
-
-
-def _vectors(lists: KeyLists, line: NDArray[np.int64]) -> Float32s:
-    """Read vectors, `READ` at a time, into one matrix."""
-    if not len(line):
-        return np.zeros((0, 1), np.float32)
-    first = lists.read("vector", line[:1]).flatten()
-    vectors = np.empty((len(line), len(first)), np.float32)
-    for at in range(0, len(line), READ):
-        found = lists.read("vector", line[at : at + READ]).flatten().to_numpy(zero_copy_only=False)
-        vectors[at : at + READ] = found.reshape(-1, vectors.shape[1])
-    return vectors
