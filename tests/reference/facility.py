@@ -22,7 +22,8 @@ def neighbours(rows: Sequence[Vector], most: int) -> list[list[int]]:
 
 def locate(rows: Sequence[Vector], factor: Sequence[float], most: int) -> list[tuple[int, int, int]]:
     """Return the rows that add something, in the order of choice, with what each adds and how many it represents."""
-    distinct = list(dict.fromkeys(rows))
+    place = {rows[i]: i for i in sorted(range(len(rows)), key=lambda i: (factor[i], -i))}  # of copies, the best
+    distinct = sorted(place, key=lambda one: place[one])
     lists = neighbours(distinct, most)
     near = {one: {one, *(distinct[j] for j in lists[i])} for i, one in enumerate(distinct)}
     can = [{j: cosine(row, other) for j, other in enumerate(rows) if row in near[other]} for row in rows]
