@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from curate.errors import MixtureError
 from curate.kernels.buffers import Bytes, Int32s, Int64s, UInt32s, frozen
 from curate.kernels.compile import kernel
+from curate.kernels.kept import code_of, kept
 from curate.text import normal
+from curate.text.words import CODE as CODE_OF_WORDS
 from curate.text.words import LETTER, MARK, UNSEEN, classes
 
 SPACES: Final = normal.WHITE_SPACE + "".join(chr(point) for point in range(0x80) if chr(point).isspace())
@@ -60,6 +64,12 @@ CONTRACTIONS: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("we", "are"): ("we're",),
 }
 """Full words to the ways in which people shorten them. "wont" and "ill" are words of their own and stay out."""
+
+MANY: Final = 300
+"""Phrases from which an automaton is kept on disk: fewer are compiled in 20 ms."""
+
+CODE: Final = ("text/phrases/automaton.py", *CODE_OF_WORDS)
+"""The modules that decide what an automaton is."""
 
 FULL: Final = {short: " ".join(words) for words, shorts in CONTRACTIONS.items() for short in shorts if "'" in short}
 
@@ -161,7 +171,7 @@ def kinds() -> Bytes:
 def compile_phrases(
     phrases: tuple[Phrase, ...], more: tuple[Phrase, ...] = (), *, words: bool = True, loose: bool = True
 ) -> Automaton:
-    """Compile phrases; the answer is kept, so asking again costs nothing.
+    """Compile phrases; the answer is kept, on disk too (`curate.kernels.kept`), so asking again costs little.
 
     `words`: a phrase begins and ends at the border of a word. `loose`: runs of white space are one space, all
     apostrophes are the same, and contractions are spelled out; without it a phrase matches as it is written. ASCII
@@ -173,6 +183,20 @@ def compile_phrases(
     >>> len(automaton.spellings), automaton.table.size // automaton.width
     (5, 44)
     """
+    if len(phrases) + len(more) < MANY:
+        return _compile(phrases, more, words=words, loose=loose)
+    key = repr((phrases, more, words, loose, unicodedata.unidata_version)).encode()
+    made = kept("phrases", key, code_of(*CODE), lambda: _stored(_compile(phrases, more, words=words, loose=loose)))
+    plain: dict[str, Any] = {name: array if array.ndim else array.item() for name, array in made.items()}
+    return Automaton(kinds=kinds(), **plain)
+
+
+def _stored(automaton: Automaton) -> dict[str, NDArray[Any]]:
+    """Return what is kept of an automaton: all but the kinds, which are the same for all."""
+    return {name: np.asarray(value) for name, value in automaton._asdict().items() if name != "kinds"}
+
+
+def _compile(phrases: tuple[Phrase, ...], more: tuple[Phrase, ...], *, words: bool, loose: bool) -> Automaton:
     owner: dict[tuple[str, bool, bool], int] = {}
     for number, phrase in enumerate((*phrases, *more)):
         for spelling in spellings(phrase) if loose else [phrase.text if phrase.exact else phrase.text.lower()]:
@@ -209,7 +233,7 @@ def compile_phrases(
         shallow=shallow,
         outputs=outputs,
         spellings=np.array([list(owner.values()), list(map(len, lines)), places, before], np.int32).T.copy(),
-        known=np.frombuffer(b"".join(known) or b"\0", np.uint8),
+        known=np.frombuffer(b"".join(known) or b"\0", np.uint8).copy(),  # writable as others are, also from disk
     )
 
 

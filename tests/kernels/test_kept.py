@@ -1,0 +1,154 @@
+"""Arrays kept on disk: they are those that were made, and a folder that cannot be used changes nothing."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curate.kernels import kept as module
+from curate.kernels.kept import Arrays, code_of, kept
+from curate.text.phrases import automaton
+from curate.text.phrases.automaton import Phrase, compile_phrases
+
+
+class Maker:
+    """Makes two arrays, and counts how often."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self) -> Arrays:
+        self.made += 1
+        return {"numbers": np.arange(3), "flag": np.asarray(True)}  # noqa: FBT003
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "kept"
+
+
+def same(found: Arrays) -> bool:
+    return (
+        found.keys() == {"numbers", "flag"} and found["numbers"].tolist() == [0, 1, 2] and found["flag"].item() is True
+    )
+
+
+def test_what_is_kept_is_not_made_again(folder: Path) -> None:
+    make = Maker()
+    assert all(same(kept("some", b"key", "code", make)) for _ in range(3))
+    assert make.made == 1
+    assert [path.suffix for path in folder.iterdir()] == [".npz"]
+    kept("some", b"other key", "code", make)
+    kept("some", b"key", "other code", make)
+    kept("other", b"key", "code", make)
+    assert make.made == 4
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", pickle.dumps("code")])
+def test_a_broken_file_is_made_again(folder: Path, content: bytes) -> None:
+    make = Maker()
+    kept("some", b"key", "code", make)
+    (path,) = folder.iterdir()
+    whole = path.read_bytes()
+    for wrong in (content, whole[:-30], whole[: len(whole) // 2]):
+        path.write_bytes(wrong)
+        assert same(kept("some", b"key", "code", make))
+        assert same(kept("some", b"key", "code", make))
+    assert make.made == 4
+
+
+class Harm:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:  # noqa: ANN401
+        return Path.touch, (self.path,)
+
+
+def test_nothing_is_unpickled(folder: Path, tmp_path: Path) -> None:
+    make = Maker()
+    kept("some", b"key", "code", make)
+    (path,) = folder.iterdir()
+    np.savez(path, numbers=np.array([Harm(tmp_path / "harm")], object), flag=np.asarray(1))
+    assert same(kept("some", b"key", "code", make))
+    assert make.made == 2
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_folder_that_cannot_be_written_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+    make = Maker()
+    assert all(same(kept("some", b"key", "code", make)) for _ in range(2))
+    assert make.made == 2
+
+
+def test_the_users_folder_is_next_to_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    (tmp_path / "__pycache__").write_text("")  # no folder
+    monkeypatch.setattr(module, "PACKAGE", tmp_path)
+    make = Maker()
+    assert all(same(kept("some", b"key", "code", make)) for _ in range(2))
+    assert make.made == 1
+    assert len(list((tmp_path / "own" / "curate" / "kept").iterdir())) == 1
+
+
+def test_what_fails_is_not_kept(folder: Path) -> None:
+    def fail() -> Arrays:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        kept("some", b"key", "code", fail)
+    assert not folder.exists()
+
+
+def test_the_oldest_are_forgotten(folder: Path) -> None:
+    make = Maker()
+    for number in range(module.MOST + 5):
+        kept("some", b"%d" % number, "code", make)
+    kept("other", b"key", "code", make)
+    assert len(list(folder.glob("some-*"))) == module.MOST
+    assert len(list(folder.glob("other-*"))) == 1
+
+
+def test_processes_at_once_do_not_disturb_each_other(folder: Path) -> None:
+    code = (
+        "import numpy as np\nfrom curate.kernels.kept import kept\n"
+        "for n in range(200):\n"
+        "    found = kept('some', b'%d' % (n % 3), 'code', lambda: {'a': np.full(20_000, n % 3)})\n"
+        "    assert (found['a'] == n % 3).all() and len(found['a']) == 20_000\n"
+    )
+    runs = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_the_code_decides() -> None:
+    assert code_of("kernels/kept.py") != code_of("kernels/compile.py")
+
+
+def test_an_automaton_from_disk_is_the_one_that_was_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    phrases = tuple(Phrase(f"I cannot say {n}") for n in range(automaton.MANY))
+    compile_phrases.cache_clear()
+    first = compile_phrases(phrases, loose=True)
+    compile_phrases.cache_clear()
+    monkeypatch.setattr(automaton, "_compile", None)
+    second = compile_phrases(phrases, loose=True)
+    assert len(list(folder.iterdir())) == 1
+    pairs: list[tuple[str, Any, Any]] = list(zip(first._fields, first, second, strict=True))
+    for name, one, other in pairs:
+        assert type(one) is type(other), name
+        assert np.array_equal(one, other), name
+        if isinstance(one, np.ndarray):
+            assert (one.dtype, one.flags.writeable) == (other.dtype, other.flags.writeable), name
+    compile_phrases.cache_clear()
