@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from curate.result.folder import check_known
+from curate.result.measures.costs import COSTS
 from curate.result.measures.costs import costs as measured_costs
+from curate.result.measures.texts import FEWEST, most_dropped
 
 if TYPE_CHECKING:
     from curate.result.build import Build
@@ -55,6 +57,8 @@ def costs(build: Build) -> pl.DataFrame:
     A language step and its languages are left out: they are what it decides by. In a build of more than 30,000 rows,
     some of the kept rows are searched for topics, and count for the others.
     """
+    if all(most_dropped(build, kind) < FEWEST for kind in build.kinds):
+        return pl.DataFrame(schema=COSTS)
     topics = build.text_measures.topics
     found = measured_costs(build, [] if topics is None else [topics]).filter("above")
     own = [name.removesuffix(".language") for name in build.ledger.collect_schema().names()]

@@ -13,7 +13,7 @@ from curate.result.measures.answers import ROWS, AnswerReader
 from curate.result.measures.harm import HarmReader
 from curate.result.measures.stored_batches import one_ahead, stored_batches
 from curate.rows.frame import META, json_path
-from curate.rows.schema import Role
+from curate.rows.schema import Kind, Role
 from curate.rows.segments import CONTENT, EVERY_TEXT, Segments, segments, select
 from curate.rows.tokens import tokens
 from curate.text.topics.word_lists import WordLists, groups_in, shipped_lists
@@ -60,7 +60,7 @@ class TextMeasures(NamedTuple):
 
 def measured_texts(made: BuildFolder) -> TextMeasures:
     """Read the texts of a build once, and measure all that the page shows of them."""
-    lists = shipped_lists() if _most_dropped(made) >= FEWEST else None
+    lists = shipped_lists() if most_dropped(made, made.kind) >= FEWEST else None
     every = -(-sum(split["rows"] for split in made.manifest["splits"].values()) // SEARCHED)
     counts = np.zeros((len(made.sources), 2), np.int64)
     place = {name: number for number, name in enumerate(made.sources)}
@@ -85,9 +85,9 @@ def measured_texts(made: BuildFolder) -> TextMeasures:
     return TextMeasures(counts, topics, reader.answers, harm.counts)
 
 
-def _most_dropped(made: BuildFolder) -> int:
-    """Return how many rows the step dropped that dropped most."""
-    steps = made.lines_of(made.kind).filter(fate="dropped").select("step").collect()["step"]
+def most_dropped(made: BuildFolder, kind: Kind) -> int:
+    """Return how many rows of a kind the step dropped that dropped most."""
+    steps = made.lines_of(kind).filter(fate="dropped").select("step").collect()["step"]
     return int(np.max(steps.value_counts()["count"].to_numpy(), initial=0))
 
 
