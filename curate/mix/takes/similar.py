@@ -28,10 +28,11 @@ LONGEST: Final = 2
 """Words of the longest n-gram, as in DSIR: single words and pairs."""
 
 PRIOR: Final = 10_000
-"""N-grams of the source that are added to those of the reference. Few prompts do not say which words they lack: with
-DSIR's 1e-8, an n-gram that they lack costs as much as dozens that they share, and the shortest rows come first. Of the
-first 300 rows that 100 prompts of GSM8K choose from 20,000 of T0, FLAN, GSM8K and others (11 % GSM8K), 12 % are GSM8K's
-with 1e-8, and 41 %, 89 % and 87 % with 100, 1,000 and 10,000; of the first 1,000, 9 %, 25 %, 63 % and 87 %."""
+"""N-grams of the source that are added to those of the reference: as many as these, but no more. Few prompts do not
+say which words they lack: with DSIR's 1e-8, an n-gram that they lack costs as much as dozens that they share, and the
+shortest rows come first. Of the first 300 rows that 100 prompts of GSM8K choose from 20,000 of T0, FLAN, GSM8K and
+others (11 % GSM8K), 12 % are GSM8K's with 1e-8, and 41 %, 89 % and 87 % with 100, 1,000 and 10,000; of the first 1,000,
+9 %, 25 %, 63 % and 87 %."""
 
 UNIT: Final = 1_000_000
 """Log ratios are whole millionths: their sums are the same in any order and on any machine."""
@@ -59,8 +60,8 @@ class Similar(Selection):
     replacement in which a row of twice the weight (before the log) is drawn twice as often. Rows without a word come
     last.
 
-    Unlike DSIR, 10,000 n-grams of the source are added to those of the reference, so that a word that a few queries
-    lack costs little; with many queries that makes no difference.
+    Unlike DSIR, n-grams of the source are added to those of the reference, as many as it has and 10,000 at most, so
+    that a word that a few queries lack costs little; with many queries that makes no difference.
 
     A query must not be an item of a test set, or the eval would measure what it chose. Items of `test_sets`, and of the
     eval sets that a `decontaminate()` of the mixture searches for, are searched for in the queries before any row is
@@ -176,14 +177,16 @@ def reference_of(given: object, take: str) -> Input:
 def log_ratios(given: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return what each bucket says, in millionths: the log of its probability in the reference over the source's.
 
-    `given` counts the n-grams of the reference by bucket, `held` those of the source; `PRIOR` n-grams of the source are
-    added to the reference. A bucket that no row of the source has says nothing.
+    `given` counts the n-grams of the reference by bucket, `held` those of the source, of which as many as the reference
+    has are added to it, `PRIOR` at most. A bucket that no row of the source has says nothing.
 
     >>> log_ratios(np.array([10_000, 0, 0]), np.array([1, 3, 0])).tolist()
     [916291, -693147, 0]
     """
     share = held / max(int(held.sum()), 1)
-    times = (np.divide(given, share, out=np.zeros(len(held)), where=held > 0) + PRIOR) / (given.sum() + PRIOR)
+    total = int(given.sum())
+    prior = min(PRIOR, max(total, 1))
+    times = (np.divide(given, share, out=np.zeros(len(held)), where=held > 0) + prior) / (total + prior)
     return np.where(held > 0, np.rint(np.log(times) * UNIT), 0).astype(np.int64)
 
 

@@ -45,7 +45,7 @@ def test_these_words_and_their_pairs_have_buckets_of_their_own() -> None:
 
 @given(st.lists(TEXT, min_size=1, max_size=20), st.lists(TEXT.filter(bool), min_size=1, max_size=5))
 def test_the_weight_is_that_of_a_few_lines(rows: list[str], to: list[str]) -> None:
-    expected = reference.weights(rows, to, PRIOR)
+    expected = reference.weights(rows, to, min(PRIOR, sum(len(reference.grams(text)) for text in to)))
     take = Similar(99, to=ANYWHERE, noise=False)
     found = choose(take, [[text, "So."] for text in rows], Budget(rows=99), [[text] for text in to])
     size = [len(reference.grams(text)) for text in rows]
@@ -163,3 +163,10 @@ def test_prompts_of_gsm8k_find_its_rows_and_test_items_are_refused(
     whole = write_lines(tmp_path / "test.jsonl", [chat(text, "?") for text in items])
     with pytest.raises(MixtureError, match=r"1,319 of 1,319 queries are test items"):
         mixture(Similar(300, to=files(whole, "messages"), test_sets=test)).build(tmp_path / "no", quiet=True)
+
+
+def test_one_query_finds_what_it_asks_about() -> None:
+    things = ("salt", "rain", "bread", "glass")
+    rows = [[f"What is {thing} made of, in {n} words?", "So."] for n in range(2, 12) for thing in things]
+    found = choose(Similar(10, to=ANYWHERE), rows, Budget(rows=10), [["What is bread made of?"]])
+    assert {rows[i][0].split()[2] for i in found.lines[:10]} == {"bread"}
