@@ -47,7 +47,7 @@ def variants(
     >>> import curate as c
     >>> found = variants(MixtureSpec("mine", [c.Source("a", c.files("a.jsonl"))]), {"long": c.Longest()}, [100])
     >>> [(take, size, one.sources[0].take) for take, sizes in found.items() for size, one in sizes.items()]
-    [('random', '100', Rows(n=100)), ('long', '100', Longest(Rows(n=100)))]
+    [('random', '100', Rows(n=100)), ('long', '100', Longest(100))]
     """
     for name, take in takes.items():
         check_name("take", name)

@@ -83,3 +83,10 @@ def test_what_is_no_ladder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ShortageError, match="asked: 5,000"):
         one.ladder([5, 5_000], tmp_path / "b", quiet=True)
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("take", [Diverse(20), Diverse(Rows(20)), Rows(20)])
+def test_a_build_is_the_one_that_a_user_would_write(tmp_path: Path, take: Selection | Rows) -> None:
+    (built,) = mixture(tmp_path, take).ladder([20], tmp_path / "ladder", quiet=True)
+    assert hashes(mixture(tmp_path, take).build(tmp_path / "alone", quiet=True).path) == hashes(built.path)
+    assert Diverse(20) == Diverse(Rows(20))

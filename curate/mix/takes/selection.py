@@ -88,7 +88,9 @@ class Selection(ABC):
     """Raised when its choice changes."""
 
     def __post_init__(self) -> None:
-        if self.n is not None and not isinstance(self.n, Rows | Fraction | Tokens):
+        if isinstance(self.n, Rows):  # one declaration, however it is written
+            object.__setattr__(self, "n", self.n.n)
+        elif self.n is not None and not isinstance(self.n, Fraction | Tokens):
             Rows(self.n)
 
     def __repr__(self) -> str:
