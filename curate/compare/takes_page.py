@@ -49,7 +49,6 @@ def page(found: TakeComparison) -> str:
         templates(ROOM)
         .get_template("takes.html.j2")
         .render(
-            found=found,
             name=found.pools[0].name if found.pools else "",
             seeds=len(found.pools),
             pool=found.pools[0].funnel["rows"][-1] if found.pools else 0,
