@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,6 @@ from curate.report.charts.card_files import card_files
 from curate.report.page import page
 from curate.report.run_card import card
 from curate.result.build import Build
-from curate.result.measures.texts import TextMeasures
 
 MAY_BUILD: Final[ContextVar[bool]] = ContextVar("MAY_BUILD", default=True)
 """Whether a build may start: `curate check` writes nothing, whatever the file that it runs asks for."""
@@ -221,10 +220,10 @@ class Mixture(MixtureSpec):
         count = _cores() if threads is None else threads
         if count < 1:
             raise CallError(f"threads={threads!r}: a whole number from 1")
-        measured: list[list[TextMeasures]] = []
+        measured: list[Build] = []
 
         def finish(folder: Path) -> None:
-            measured.append([*write_page_and_card(folder)])
+            measured.append(write_page_and_card(folder))
 
         earlier = from_.path if isinstance(from_, Build) else from_
         target, largest = targets[-1]
@@ -234,11 +233,10 @@ class Mixture(MixtureSpec):
         )  # fmt: skip
         builds = []
         finished = [*measured[-len(targets) + 1 :], measured[-len(targets)]] if len(targets) > 1 else measured[-1:]
-        for (folder, rung), texts in zip(targets, finished, strict=True):
+        for (folder, rung), found in zip(targets, finished, strict=True):
             made = Build(folder)
             made.mixture = rung
-            if texts:
-                made.text_measures = texts[0]
+            made.take_over(found)
             if not made.funnel["rows"][-1]:
                 raise EmptyBuildError(_empty(made))
             builds.append(made)
@@ -263,10 +261,10 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def write_page_and_card(folder: Path) -> Iterable[TextMeasures]:
-    """Write the page, the card and the charts of the card into the folder of a build; return what was measured of it.
+def write_page_and_card(folder: Path) -> Build:
+    """Write the page, the card and the charts of the card into the folder of a build; return what was read of it.
 
-    A terminal shows findings of these texts too, and need not read them again.
+    A terminal shows findings of the build too, and need not read its texts again.
     """
     found = Build(folder)
     write_text(folder / "report.html", page(found))
@@ -274,4 +272,4 @@ def write_page_and_card(folder: Path) -> Iterable[TextMeasures]:
     for path, drawn in card_files(found).items():
         (folder / path).parent.mkdir(exist_ok=True)
         write_text(folder / path, drawn)
-    return (found.text_measures,)
+    return found

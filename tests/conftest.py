@@ -133,7 +133,9 @@ def edge_texts() -> dict[str, str]:
 @pytest.fixture
 def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let builds be without page and card, in tests of their other files that make many: up to half of the time."""
-    monkeypatch.setattr("curate.mixture.write_page_and_card", lambda _: ())
+    from curate.result.build import Build
+
+    monkeypatch.setattr("curate.mixture.write_page_and_card", Build)
 
 
 @pytest.fixture

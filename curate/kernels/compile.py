@@ -16,6 +16,7 @@ import numba
 from numba import types
 from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
+from numba.core.runtime.nrt import rtsys
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
@@ -64,9 +65,14 @@ class StampedCache(FunctionCache):
         return (*key, self._py_func.__module__, sources())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:  # noqa: ANN401
-        """Return compiled code; none where its key names a type that was renamed or moved since."""
+        """Return compiled code; none where its key names a type that was renamed or moved since.
+
+        Numba's own method first imports all that it can compile, SciPy's BLAS included (0.5 s): code that is compiled
+        needs the reference counts alone. What has to be compiled imports the rest by itself.
+        """
         try:
-            found = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+            rtsys.initialize(target_context)
+            found = self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except (AttributeError, ImportError):
             self.flush()  # type: ignore[no-untyped-call]
             found = None

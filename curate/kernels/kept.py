@@ -6,8 +6,9 @@ Nothing depends on the folder: what cannot be read is made again, and what canno
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
@@ -16,8 +17,10 @@ from tempfile import NamedTemporaryFile
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
+import pyarrow as pa
 from numpy.typing import NDArray
+
+from curate.kernels.buffers import frozen
 
 PACKAGE: Final = Path(__file__).parents[1]
 FOLDER: Final = "kept"
@@ -25,14 +28,17 @@ FOLDER: Final = "kept"
 MOST: Final = 8
 """Files of a name that are kept, the latest."""
 
+FACTS: Final = b"arrays"
+"""The metadata of a file with the type, the shape and a checksum of each array, as JSON."""
+
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 def kept(name: str, key: bytes, code: str, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Arrays:
-    """Return arrays that are kept under a key, or make and keep them.
+    """Return arrays that are kept under a key, or make and keep them; they are read-only, wherever they come from.
 
-    Files are read without unpickling, and replaced in one step, so that processes that run at once do not disturb each
-    other.
+    Files are mapped into memory, never unpickled, and replaced in one step, so that processes that run at once do not
+    disturb each other. One that was cut off or altered is made again.
 
     Args:
         name: The name of the file begins with it.
@@ -40,17 +46,25 @@ def kept(name: str, key: bytes, code: str, make: Callable[[], Mapping[str, NDArr
         code: The hash of the code that makes them (`code_of`).
         make: Makes them. What it raises is raised, and nothing is kept.
     """
-    file = f"{name}-{hashlib.sha256(code.encode() + key).hexdigest()}.npz"
-    for folder in _folders():
-        found = _read(folder / file)
-        if found is not None:
-            return found
-    made = {title: np.asarray(array) for title, array in make().items()}
-    for folder in _folders():
-        if _write(folder / file, made):
-            _forget(folder, name)
-            break
+    found = find(name, key, code)
+    if found is not None:
+        return found
+    made = {title: frozen(np.asarray(array, order="C")) for title, array in make().items()}
+    keep(name, key, code, made)
     return made
+
+
+def find(name: str, key: bytes, code: str) -> Arrays | None:
+    """Return the arrays that are kept under a key; None where there are none, or not as they were written."""
+    return next((found for path in _paths(name, key, code) if (found := _read(path)) is not None), None)
+
+
+def keep(name: str, key: bytes, code: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Keep arrays under a key, if there is a folder that can be written."""
+    for path in _paths(name, key, code):
+        if _write(path, arrays):
+            _forget(path.parent, name)
+            break
 
 
 @cache
@@ -60,6 +74,11 @@ def code_of(*names: str) -> str:
     for name in names:
         digest.update((PACKAGE / name).read_bytes())
     return digest.hexdigest()
+
+
+def _paths(name: str, key: bytes, code: str) -> Iterator[Path]:
+    file = f"{name}-{hashlib.sha256(code.encode() + key).hexdigest()}.arrow"
+    return (folder / file for folder in _folders())
 
 
 def _folders() -> Iterator[Path]:
@@ -75,19 +94,31 @@ def _folders() -> Iterator[Path]:
 
 def _read(path: Path) -> Arrays | None:
     try:
-        with path.open("rb") as stream, NpzFile(stream, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+        facts = json.loads(batch.schema.metadata[FACTS])
+        return {name: _array(batch[name][0].as_buffer(), *facts[name]) for name in batch.schema.names}
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
         return None
 
 
-def _write(path: Path, arrays: Arrays) -> bool:
+def _array(data: pa.Buffer, kind: str, shape: list[int], checksum: int) -> NDArray[Any]:
+    """Return an array around bytes; raises `ValueError` where they are not those that were written."""
+    if zlib.crc32(data) != checksum:
+        raise ValueError("the bytes are others")
+    return frozen(np.frombuffer(data, np.dtype(kind)).reshape(shape))
+
+
+def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> bool:
     """Write a file in one step; tell whether that was possible."""
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as temporary:
-            np.savez(temporary, allow_pickle=False, **arrays)
+        batch = _batch(arrays)
+        with (
+            NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as temporary,
+            pa.ipc.new_file(temporary, batch.schema) as writer,
+        ):
+            writer.write_batch(batch)
         Path(temporary.name).chmod(0o644)  # others may read it where several people share an installation
         Path(temporary.name).replace(path)
     except OSError:
@@ -98,9 +129,21 @@ def _write(path: Path, arrays: Arrays) -> bool:
     return True
 
 
+def _batch(arrays: Mapping[str, NDArray[Any]]) -> pa.RecordBatch:
+    """Return arrays as the bytes of one row, with the type, the shape and a checksum of each."""
+    bytes_of = {name: pa.py_buffer(array.reshape(-1)) for name, array in arrays.items()}
+    facts = {name: (array.dtype.str, array.shape, zlib.crc32(bytes_of[name])) for name, array in arrays.items()}
+    columns = [
+        pa.LargeBinaryArray.from_buffers(pa.large_binary(), 1, [None, pa.py_buffer(np.array([0, data.size])), data])
+        for data in bytes_of.values()
+    ]
+    fields = [pa.field(name, pa.large_binary()) for name in arrays]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, {FACTS: json.dumps(facts)}))
+
+
 def _forget(folder: Path, name: str) -> None:
     """Remove the oldest files of a name where there are more than `MOST`."""
     with suppress(OSError):
-        found = sorted(folder.glob(f"{name}-*.npz"), key=lambda path: path.stat().st_mtime)
+        found = sorted(folder.glob(f"{name}-*.arrow"), key=lambda path: path.stat().st_mtime)
         for path in found[:-MOST]:
             path.unlink(missing_ok=True)

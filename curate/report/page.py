@@ -6,6 +6,7 @@ One script browses rows, and one moves limits; all else needs none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -27,7 +28,7 @@ from curate.report.templates import templates
 from curate.result import tables
 from curate.result.browser.browser import DATA_BYTES, ROWS, browser_parts, with_data
 from curate.result.browser.sample import Sample, sample
-from curate.result.browser.shown_rows import document
+from curate.result.browser.shown_rows import document, shown_rows
 from curate.result.browser.stored_texts import texts_in_memory
 from curate.result.browser.verdicts import survivor_names
 from curate.result.build import Build
@@ -81,17 +82,20 @@ def page(build: Build) -> str:
     the hits, and say how many characters are left out. It has at most `PAGE_BYTES`: where a build has so much to say
     that they are not enough for ten rows of each reason, fewer are shown, and the browser of rows takes what is left.
     """
-    with build.lines_in_memory():
+    with build.lines_in_memory(), ThreadPoolExecutor(1, "curate") as pool:
+        measured = pool.submit(getattr, build, "text_measures")
         limits, rows = limits_data(build), sample(build, ROWS)
         copies = {label: shown_duplicates(build, label) for label in build.steps_with("duplicates")}
         with texts_in_memory(build, _shown_rows(build, rows, copies)):
+            browsed = shown_rows(build, rows.rows)
+            measured.result()
             for shown in FEWER:
                 written = _without_data(build, shown, limits, copies)
                 size = len(written.encode())
                 if size <= WRITTEN_BYTES:
                     break
-            budget = min(DATA_BYTES, PAGE_BYTES - size)
-            return with_data(written, document(build, rows, budget)) if budget > 0 else written
+        budget = min(DATA_BYTES, PAGE_BYTES - size)
+        return with_data(written, document(build, browsed, rows.total, budget)) if budget > 0 else written
 
 
 def _shown_rows(build: Build, rows: Sample, copies: Copies) -> dict[Kind, pl.DataFrame]:

@@ -51,6 +51,16 @@ class Build(MeasuredBuild):
         """Its charts: `chart.funnel()` and so on for a notebook, `chart.data("funnel")` for the frame behind each."""
         return Charts(self)
 
+    def take_over(self, other: Build) -> None:
+        """Take over what was measured of the same build in another folder.
+
+        Args:
+            other: The build, read before its folder moved.
+        """
+        if "text_measures" in vars(other):
+            self.text_measures = other.text_measures
+        self.chart = Charts(self, other.chart.known)
+
     @cached_property
     def funnel(self) -> pl.DataFrame:
         """How many rows of each source were read, dropped by each step, and kept: one line per source, then their sum.

@@ -232,7 +232,9 @@ def _distinct(
         most = max(most, offsets[i + 1] - offsets[i])
     left, places = np.empty(most, np.uint64), np.empty(2 * most + 2, np.int32)
     table = np.empty(_slots(most) if most > SMALL else 0, np.uint64)
-    picky = ignored.any()
+    picky = False
+    for slot in ignored:
+        picky |= slot != np.uint64(0)
     for i in range(rows):
         count = 0
         for k in range(offsets[i], offsets[i + 1]):

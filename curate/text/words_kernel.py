@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, cast
+from unicodedata import unidata_version
 
 import numpy as np
 from numba import types
@@ -26,11 +27,14 @@ from numba.extending import intrinsic
 from curate.kernels.buffers import Bytes, Flags, Int32s, Int64s, UInt64s, frozen
 from curate.kernels.compile import inline, kernel, load64
 from curate.kernels.hashing import mix
+from curate.kernels.kept import code_of, kept
 from curate.kernels.load_once import load_once
 from curate.kernels.utf8 import code_point
 from curate.kernels.vector import WIDTH, ones, trailing, within32
+from curate.text.normal import CODE as CODE_OF_NORMAL_FORM
 from curate.text.normal import UNSETTLED, tables
 from curate.text.words import ALONE, APOSTROPHE, LETTER, MARK, OTHER, UNSEEN, classes
+from curate.text.words import CODE as CODE_OF_WORDS
 
 MARGIN: Final = 64
 """Bytes past the end of a text that may be read, and are ignored."""
@@ -62,6 +66,9 @@ def _store64(_typing: Any, array: Any, index: Any, word: Any) -> Any:  # noqa: A
 store64 = cast("Callable[[Bytes, int, np.uint64], None]", intrinsic(_store64))
 """`store64(bytes, i, word)`: write a uint64 to the eight bytes from `i`, little-endian."""
 
+
+CODE: Final = ("text/words_kernel.py", *CODE_OF_NORMAL_FORM, *CODE_OF_WORDS)
+"""The modules that decide what a `WordTable` holds."""
 
 KINDS: Final = {
     OTHER: (SPACE, SPACE),
@@ -111,6 +118,12 @@ class FoundWords(NamedTuple):
 @load_once(2)
 def word_table(*, normal: bool = False) -> WordTable:
     """Return what characters become and what they are to words; if `normal`, they already are in normal form."""
+    key = repr((normal, unidata_version)).encode()
+    made = kept("words", key, code_of(*CODE), lambda: _word_table(normal=normal)._asdict())
+    return WordTable(**{name: frozen(array) for name, array in made.items()})
+
+
+def _word_table(*, normal: bool) -> WordTable:
     rewritten, _, extra = tables()
     bytes_of = np.zeros(len(KINDS), np.int32)
     for letter, (first, other) in KINDS.items():
@@ -118,7 +131,7 @@ def word_table(*, normal: bool = False) -> WordTable:
     same = -bytes_of[classes()]
     kinds = b"".join(map(_kinds_of, bytes(extra).decode()))
     entries = same if normal else np.where(rewritten == 0, same, rewritten)
-    return WordTable(frozen(entries), _padded(bytes(extra)), _padded(kinds))
+    return WordTable(entries, _padded(bytes(extra)), _padded(kinds))
 
 
 def _kinds_of(letter: str) -> bytes:
@@ -128,7 +141,7 @@ def _kinds_of(letter: str) -> bytes:
 
 
 def _padded(data: bytes) -> Bytes:
-    return frozen(np.frombuffer(data + bytes(8), np.uint8))
+    return np.frombuffer(data + bytes(8), np.uint8)
 
 
 @kernel

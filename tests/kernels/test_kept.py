@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jinja2 import Environment
 
 from curate.kernels import kept as module
 from curate.kernels.kept import Arrays, code_of, kept
+from curate.result.tables import environment
+from curate.steps.refusals import phrase_files
 from curate.text.phrases import automaton
 from curate.text.phrases.automaton import Phrase, compile_phrases
 
@@ -44,7 +47,7 @@ def test_what_is_kept_is_not_made_again(folder: Path) -> None:
     make = Maker()
     assert all(same(kept("some", b"key", "code", make)) for _ in range(3))
     assert make.made == 1
-    assert [path.suffix for path in folder.iterdir()] == [".npz"]
+    assert [path.suffix for path in folder.iterdir()] == [".arrow"]
     kept("some", b"other key", "code", make)
     kept("some", b"key", "other code", make)
     kept("other", b"key", "code", make)
@@ -57,11 +60,13 @@ def test_a_broken_file_is_made_again(folder: Path, content: bytes) -> None:
     kept("some", b"key", "code", make)
     (path,) = folder.iterdir()
     whole = path.read_bytes()
-    for wrong in (content, whole[:-30], whole[: len(whole) // 2]):
+    place = whole.index(np.arange(3).tobytes())
+    altered = whole[: place + 8] + b"\x07" + whole[place + 9 :]
+    for wrong in (content, whole[:-30], whole[: len(whole) // 2], altered):
         path.write_bytes(wrong)
         assert same(kept("some", b"key", "code", make))
         assert same(kept("some", b"key", "code", make))
-    assert make.made == 4
+    assert make.made == 5
 
 
 class Harm:
@@ -78,7 +83,7 @@ def test_nothing_is_unpickled(folder: Path, tmp_path: Path) -> None:
     make = Maker()
     kept("some", b"key", "code", make)
     (path,) = folder.iterdir()
-    np.savez(path, numbers=np.array([Harm(tmp_path / "harm")], object), flag=np.asarray(1))
+    path.write_bytes(pickle.dumps(Harm(tmp_path / "harm")))
     assert same(kept("some", b"key", "code", make))
     assert make.made == 2
     assert not (tmp_path / "harm").exists()
@@ -142,7 +147,7 @@ def test_an_automaton_from_disk_is_the_one_that_was_made(folder: Path, monkeypat
     compile_phrases.cache_clear()
     first = compile_phrases(phrases, loose=True)
     compile_phrases.cache_clear()
-    monkeypatch.setattr(automaton, "_compile", None)
+    monkeypatch.setattr(automaton, "compile_now", None)
     second = compile_phrases(phrases, loose=True)
     assert len(list(folder.iterdir())) == 1
     pairs: list[tuple[str, Any, Any]] = list(zip(first._fields, first, second, strict=True))
@@ -152,3 +157,35 @@ def test_an_automaton_from_disk_is_the_one_that_was_made(folder: Path, monkeypat
         if isinstance(one, np.ndarray):
             assert (one.dtype, one.flags.writeable) == (other.dtype, other.flags.writeable), name
     compile_phrases.cache_clear()
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_kept_is_read_only() -> None:
+    for _ in range(2):
+        assert not any(array.flags.writeable for array in kept("some", b"key", "code", Maker()).values())
+
+
+@pytest.mark.parametrize(
+    ("given", "moralising"),
+    [({0: "no_feelings.txt", 1: ("I would rather not",)}, -1), ({0: "zephyr.txt"}, 1), ({0: "harmful.txt"}, -1)],
+)
+def test_phrases_from_disk_are_those_of_the_files(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, given: dict[int, phrase_files.Given], moralising: int
+) -> None:
+    first = phrase_files.search_for(given, 2, moralising)
+    monkeypatch.setattr(phrase_files, "compile_rules", None)
+    second = phrase_files.search_for(given, 2, moralising)
+    assert len(list(folder.iterdir())) == 1
+    for name, one, other in zip(first._fields, first, second, strict=True):
+        if name == "automaton":
+            assert all(map(np.array_equal, one, other))
+        else:
+            assert np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other, name
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_template_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = environment().get_template("tables.html.j2").module
+    monkeypatch.setattr(Environment, "_generate", None)
+    second = environment().get_template("tables.html.j2").module
+    assert vars(first).keys() == vars(second).keys()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from curate.result.browser.sample import Wanted, sample
-from curate.result.browser.shown_rows import Document, document
+from curate.result.browser.shown_rows import Document, document, shown_rows
 from curate.result.cell_page import CellPage, ScriptParts, script_parts
 from curate.result.folder import BuildFolder
 from curate.result.tables import environment
@@ -61,6 +61,7 @@ class RowBrowser(CellPage):
 
 def browse(build: BuildFolder, wanted: Wanted, n: int) -> RowBrowser:
     """Return a browser of up to `n` rows of a build."""
-    found = document(build, sample(build, n, wanted), DATA_BYTES)
+    chosen = sample(build, n, wanted)
+    found = document(build, shown_rows(build, chosen.rows), chosen.total, DATA_BYTES)
     page = environment().get_template("browser/browser.html.j2").render(parts=browser_parts(), name=build.name)
     return RowBrowser(with_data(page, found), found.rows, found.total)

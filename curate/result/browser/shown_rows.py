@@ -23,7 +23,7 @@ from curate.engine.ledger import LEDGER
 from curate.mix.takes.selection import CHOSEN as CHOICE_TABLE
 from curate.mix.takes.selection import choice_label
 from curate.result.browser.highlights import Span, cut
-from curate.result.browser.sample import ROW, Sample
+from curate.result.browser.sample import ROW
 from curate.result.browser.stored_texts import each_text
 from curate.result.browser.turns import Turn, all_turns, every_turn
 from curate.result.browser.verdicts import SurvivingDuplicate, fitting_hits, matched_items, surviving
@@ -69,12 +69,12 @@ CHOSEN: Final = (
 )
 
 
-def document(build: BuildFolder, chosen: Sample, budget: int) -> Document:
-    """Return the document of some rows of a build, of at most `budget` bytes."""
+def document(build: BuildFolder, shown: Sequence[ShownRow], total: int, budget: int) -> Document:
+    """Return the document of some rows of a build, of `total` that have a text, in at most `budget` bytes."""
     steps = [{"label": step["label"], "kind": step["kind"]} for step in build.manifest["steps"]]
-    about = {"sources": build.sources, "steps": steps, "total": chosen.total}
+    about = {"sources": build.sources, "steps": steps, "total": total}
     about |= {"are": "whose text is in the build folder", "every": ", kept and dropped", "chosen": CHOSEN}
-    return packed(_rows(build, chosen.rows), about, budget)
+    return packed(shown, about, budget)
 
 
 def packed(shown: Sequence[ShownRow], about: Row, budget: int) -> Document:
@@ -128,8 +128,11 @@ class ShownRow(NamedTuple):
         return next((text for text in self.texts if len(text.encode()) <= limit), self.texts[-1])
 
 
-def _rows(build: BuildFolder, keys: pl.DataFrame) -> list[ShownRow]:
-    """Read rows and their lines, and cut them, in the order of `keys`; memory holds few whole rows at a time."""
+def shown_rows(build: BuildFolder, keys: pl.DataFrame) -> list[ShownRow]:
+    """Read rows and their lines, and cut them, in the order of `keys`; memory holds few whole rows at a time.
+
+    `keys` is what a sample has of its rows (`Sample.rows`).
+    """
     found: dict[tuple[str, str], ShownRow] = {}
     facts_of = LedgerFacts.of(build, keys)
     for kind in build.kinds:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -44,6 +45,7 @@ class Charts:
 
     Args:
         build: The build.
+        known: Frames of charts of the same build, by name.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -59,9 +61,9 @@ class Charts:
         [('read', 2), ('quarantined', 2), ('shape', 2), ('unsampled', 2), ('kept', 2)]
     """
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, known: Mapping[str, pl.DataFrame] = MappingProxyType({})) -> None:
         self._build = build
-        self._found: dict[str, pl.DataFrame] = {}
+        self.known = dict(known)
 
     def __repr__(self) -> str:
         return f"Charts({', '.join(self.names)})"
@@ -82,9 +84,9 @@ class Charts:
         """
         if name not in FRAMES:
             raise CallError(f"there is no chart {name!r}; {did_you_mean(name, list(FRAMES))}")
-        if name not in self._found:
-            self._found[name] = FRAMES[name](self._build)
-        return self._found[name]
+        if name not in self.known:
+            self.known[name] = FRAMES[name](self._build)
+        return self.known[name]
 
     def funnel(self) -> alt.Chart:
         """Return how much of each source is left after each stage (`flow.funnel`)."""

@@ -306,8 +306,14 @@ def covered(turns: TurnWords, rows: NDArray[np.bool_], index: Grams) -> tuple[ND
 
 @inline
 def _is_label(labels: NDArray[np.uint64], word: np.uint64) -> bool:
-    place = np.searchsorted(labels, word)
-    return bool(place < len(labels) and labels[place] == word)
+    low, high = 0, len(labels)
+    while low < high:
+        middle = (low + high) // 2
+        if labels[middle] < word:
+            low = middle + 1
+        else:
+            high = middle
+    return bool(low < len(labels) and labels[low] == word)
 
 
 @inline

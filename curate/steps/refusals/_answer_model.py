@@ -296,7 +296,10 @@ def _heaviest(
             if space.of[i] >= 0:
                 sums[min(space.of[i], MOST_SENTENCES - 1)] += weights[space.slots[i]]
         for shown in range(min(SHOWN, sentences)):
-            best = np.argmax(sums[:sentences])
+            best = 0
+            for i in range(1, sentences):
+                if sums[i] > sums[best]:
+                    best = i
             if shown and sums[best] <= 0:
                 break
             found[count, 0], found[count, 1], found[count, 2] = k, space.start[best], space.end[best]

@@ -15,7 +15,7 @@ from curate.errors import MixtureError
 from curate.rows.segments import Part, Segments
 from curate.rows.visible import visible
 from curate.steps.refusals._classifier import Judge, judge_of, requests, texts_of
-from curate.steps.refusals.phrase_files import PhraseSearch, compile_rules, plain_rules, rule_file
+from curate.steps.refusals.phrase_files import PhraseSearch, search_for
 from curate.steps.refusals.phrase_hits import valid
 from curate.text.phrases.matching import find
 
@@ -67,7 +67,7 @@ def check_harmful(keep_safety: KeepSafety) -> Harmful:
 @lru_cache(maxsize=16)
 def harmful_phrases(phrases: tuple[str, ...]) -> PhraseSearch:
     """Compile the phrases of harmful requests; the result is cached."""
-    return compile_rules({0: rule_file("harmful.txt") if phrases == (SHIPPED,) else plain_rules(phrases)}, 1)
+    return search_for({0: "harmful.txt" if phrases == (SHIPPED,) else phrases}, 1)
 
 
 def harmful_requests(

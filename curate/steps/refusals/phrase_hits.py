@@ -17,12 +17,22 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import Bytes, Int32s, Text, frozen, grown, strings
 from curate.kernels.compile import inline, kernel
+from curate.kernels.kept import code_of, kept
 from curate.kernels.utf8 import character_places, code_point, is_blank, skip_characters
 from curate.kernels.vector import WIDTH, trailing, within32
 from curate.rows.schema import ASSISTANT
 from curate.rows.segments import Part
 from curate.rows.visible import Visible, without_invisible
-from curate.steps.refusals.phrase_files import PatternFile, PhraseKind, PhraseSearch, Where, moralising_file
+from curate.steps.refusals.phrase_files import (
+    CODE,
+    MORALISING,
+    PatternFile,
+    PhraseKind,
+    PhraseSearch,
+    Where,
+    file_text,
+    moralising_file,
+)
 from curate.text.invisible import places_among_all
 from curate.text.phrases.automaton import SPACE, WORD, kinds
 from curate.text.phrases.matching import PhraseHits, find, last_character
@@ -248,7 +258,14 @@ class LineCounts(NamedTuple):
 
 @lru_cache(maxsize=1)
 def point_table() -> PointTable:
-    """Return the points of the file; the result is cached."""
+    """Return the points of the file, read once on a machine."""
+    key = file_text(f"{MORALISING}.txt").encode()
+    return PointTable(
+        **kept("points", key, code_of("steps/refusals/phrase_hits.py", *CODE), lambda: _point_table()._asdict())
+    )
+
+
+def _point_table() -> PointTable:
     groups = moralising_file()
     lines = [(number, phrases) for number, group in enumerate(groups) for phrases in group.lines]
     return PointTable(

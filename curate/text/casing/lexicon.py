@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from curate.kernels.buffers import Bytes, UInt64s, frozen
 from curate.kernels.compile import inline
 from curate.kernels.hash_table import key_slot, slots_of
+from curate.kernels.kept import code_of, kept
 from curate.kernels.load_once import load_once
 from curate.kernels.utf8 import code_point
 
@@ -121,6 +122,9 @@ WORDS: Final = {
 }
 """Words are identified by their first eight characters."""
 
+MODULES: Final = ("text/casing/lexicon.py", "kernels/hash_table.py", "kernels/hashing.py")
+"""The modules that decide what the tables are."""
+
 SLOTS: Final = 4096
 WHOLE_KEY: Final = 8
 
@@ -140,7 +144,7 @@ class CaseTables(NamedTuple):
 
 @load_once(1)
 def tables() -> CaseTables:
-    """Return the tables, built on the first call (50 ms).
+    """Return the tables, made (0.1 s) once on a machine.
 
     >>> kinds, capitals, *_ = tables()
     >>> [int(kinds[ord(letter)]) for letter in "aAß中1 "] == [LOWER, UPPER, LETTER, LETTER, DIGIT, BLANK]
@@ -148,6 +152,11 @@ def tables() -> CaseTables:
     >>> chr(capitals[ord("é")])
     'É'
     """
+    made = kept("casing", unicodedata.unidata_version.encode(), code_of(*MODULES), lambda: _tables()._asdict())
+    return CaseTables(**{name: frozen(array) for name, array in made.items()})
+
+
+def _tables() -> CaseTables:
     kinds, capitals = np.zeros(PLANE, np.uint8), np.arange(PLANE, dtype=np.uint16)
     for point, kind, capital in _characters():
         kinds[point], capitals[point] = kind, capital
@@ -155,7 +164,7 @@ def tables() -> CaseTables:
     for flag, words in WORDS.items():
         spelled = [int.from_bytes(word.encode()[:WHOLE_KEY], "little") for word in words.split()]
         flags[slots_of(keys, frozen(np.array(spelled, np.uint64)))] |= np.uint16(flag)
-    return CaseTables(frozen(kinds), frozen(capitals), frozen(keys), frozen(flags))
+    return CaseTables(kinds, capitals, keys, flags)
 
 
 def _characters() -> Iterator[tuple[int, int, int]]:

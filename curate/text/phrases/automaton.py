@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -183,20 +183,27 @@ def compile_phrases(
     >>> len(automaton.spellings), automaton.table.size // automaton.width
     (5, 44)
     """
-    if len(phrases) + len(more) < MANY:
-        return _compile(phrases, more, words=words, loose=loose)
+
+    def make() -> dict[str, NDArray[Any]]:
+        return to_arrays(compile_now(phrases, more, words=words, loose=loose))
+
     key = repr((phrases, more, words, loose, unicodedata.unidata_version)).encode()
-    made = kept("phrases", key, code_of(*CODE), lambda: _stored(_compile(phrases, more, words=words, loose=loose)))
-    plain: dict[str, Any] = {name: array if array.ndim else array.item() for name, array in made.items()}
-    return Automaton(kinds=kinds(), **plain)
+    return of_arrays(make() if len(phrases) + len(more) < MANY else kept("phrases", key, code_of(*CODE), make))
 
 
-def _stored(automaton: Automaton) -> dict[str, NDArray[Any]]:
-    """Return what is kept of an automaton: all but the kinds, which are the same for all."""
+def to_arrays(automaton: Automaton) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an automaton, to keep them: all but the kinds, which are the same for all."""
     return {name: np.asarray(value) for name, value in automaton._asdict().items() if name != "kinds"}
 
 
-def _compile(phrases: tuple[Phrase, ...], more: tuple[Phrase, ...], *, words: bool, loose: bool) -> Automaton:
+def of_arrays(made: Mapping[str, NDArray[Any]]) -> Automaton:
+    """Return the automaton of which `to_arrays` gave these; its arrays are read-only."""
+    plain: dict[str, Any] = {name: frozen(array) if array.ndim else array.item() for name, array in made.items()}
+    return Automaton(kinds=kinds(), **plain)
+
+
+def compile_now(phrases: tuple[Phrase, ...], more: tuple[Phrase, ...], *, words: bool, loose: bool) -> Automaton:
+    """Compile as `compile_phrases` does; nothing is kept, and the arrays are those of the compiler."""
     owner: dict[tuple[str, bool, bool], int] = {}
     for number, phrase in enumerate((*phrases, *more)):
         for spelling in spellings(phrase) if loose else [phrase.text if phrase.exact else phrase.text.lower()]:
@@ -233,7 +240,7 @@ def _compile(phrases: tuple[Phrase, ...], more: tuple[Phrase, ...], *, words: bo
         shallow=shallow,
         outputs=outputs,
         spellings=np.array([list(owner.values()), list(map(len, lines)), places, before], np.int32).T.copy(),
-        known=np.frombuffer(b"".join(known) or b"\0", np.uint8).copy(),  # writable as others are, also from disk
+        known=np.frombuffer(b"".join(known) or b"\0", np.uint8),
     )
 
 

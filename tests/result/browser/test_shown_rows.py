@@ -17,7 +17,7 @@ from curate.mix.spec import Source
 from curate.mix.takes.ranked import Longest
 from curate.mixture import Mixture
 from curate.result.browser.sample import sample
-from curate.result.browser.shown_rows import LIMITS, Document, document
+from curate.result.browser.shown_rows import LIMITS, Document, document, shown_rows
 from curate.result.build import Build
 from curate.steps.refusals.refusals import refusals
 from tests.support.tool_rows import TOOLS
@@ -30,6 +30,11 @@ def read(found: Document) -> Row:
     data: Row = json.loads(zlib.decompress(b64decode(found.data)))
     assert len(data["rows"]) == found.rows
     return data
+
+
+def shown_of(build: Build, n: int, budget: int) -> Document:
+    found = sample(build, n)
+    return document(build, shown_rows(build, found.rows), found.total, budget)
 
 
 def text(part: Row) -> str:
@@ -49,7 +54,7 @@ def row(name: str, *said: str) -> Row:
 
 
 def test_rows_are_there_whole_with_their_verdict(rated_build: Build) -> None:
-    data = read(document(rated_build, sample(rated_build, 2000), 10**6))
+    data = read(shown_of(rated_build, 2000, 10**6))
     lines = {(line["source"], line["id"]): line for line in rated_build.lines.collect().to_dicts()}
     texts = pl.concat(
         [pl.scan_parquet(rated_build.path / name / "*.parquet").collect() for name in ("data", "dropped", "rated")],
@@ -84,12 +89,12 @@ def test_a_row_is_not_taken_for_a_quarantined_one_of_the_same_id(tmp_path: Path)
     build = built(tmp_path, [*rows, *(row(f"r{n}", f"Ask {n}?", "No.") for n in range(20))], max_quarantine=0.5)
     lines = build.ledger.filter(fate="kept").select("id", "line", "fate").collect()
     assert build.ledger.select(pl.len()).collect().item() == 20 + lines.height == 320
-    shown = read(document(build, sample(build, 2000), 10**6))["rows"]
+    shown = read(shown_of(build, 2000, 10**6))["rows"]
     assert [(one["id"], one["line"], one["fate"]) for one in shown] == lines.sort("id").rows()
 
 
 def test_same_bytes_each_time(rated_build: Build) -> None:
-    made = {document(rated_build, sample(rated_build, 20), 10**6) for _ in range(2)}
+    made = {shown_of(rated_build, 20, 10**6) for _ in range(2)}
     assert len(made) == 1
 
 
@@ -102,7 +107,7 @@ def test_long_rows_are_cut_and_say_how_much(tmp_path: Path) -> None:
         row("each", *(f"{PHRASE} {n}." for n in range(400))),
         row("short", "Hm?", "Yes."),
     ]
-    data = read(document(built(tmp_path, rows), sample(Build(tmp_path / "build"), 9), 10**6))
+    data = read(shown_of(built(tmp_path, rows), 9, 10**6))
     shown = {one["id"]: one for one in data["rows"]}
     assert len(shown) == 5
     assert all(len(json.dumps(one)) < LIMITS[0] * 1.2 for one in data["rows"])
@@ -122,7 +127,7 @@ def test_what_does_not_compress_is_cut_then_left_out(tmp_path: Path, budget: int
     random_of = random.Random(4)
     noise = ["".join(chr(random_of.randrange(0x4E00, 0x9FFF)) for _ in range(3000)) for _ in range(60)]
     made = built(tmp_path, [row(f"r{n}", "Hm?", one) for n, one in enumerate(noise)])
-    found = document(made, sample(made, 60), budget)
+    found = shown_of(made, 60, budget)
     assert len(found.data) <= budget
     data = read(found)
     assert data["total"] == 60
@@ -140,7 +145,7 @@ def test_parts_and_hostile_texts_are_carried(tmp_path: Path) -> None:
         {"role": "assistant", "content": "Done."},
     ]
     made = built(tmp_path, [{"id": "<b>\u202e", "messages": messages, "tools": TOOLS, "more": {"x": "</script>"}}])
-    (shown,) = read(document(made, sample(made, 9), 10**6))["rows"]
+    (shown,) = read(shown_of(made, 9, 10**6))["rows"]
     assert shown["id"] == "<b>\u202e"
     assert shown["turns"] == 4
     said = [(part["role"], text(part), part.get("folded", False)) for part in shown["parts"]]
@@ -162,7 +167,7 @@ def test_a_chosen_row_says_its_place_and_why(tmp_path: Path) -> None:
     )
     source = Source("rows", files(path, format="messages"), take=Longest(3))
     build = Mixture("rows", (source,)).build(tmp_path / "build", quiet=True)
-    shown = {one["id"]: one.get("chosen") for one in read(document(build, sample(build, 2000), 10**6))["rows"]}
+    shown = {one["id"]: one.get("chosen") for one in read(shown_of(build, 2000, 10**6))["rows"]}
     assert shown == {name: [place, 3, [["characters", size]]] for name, place, size in chosen(build)}
 
 
