@@ -87,10 +87,10 @@ def build(
                 write_out(mixture, kind, opened, made, space.out, threads, progress)
                 finish(space.out)
                 for other, folder in others:
-                    with workspace(folder.resolve(), {}, resume=False, overwrite=overwrite) as beside:
-                        _copy_rated(made.rated, [one.name for one in mixture.sources], space.out, beside.out)
-                        write_out(other, kind, opened, made, beside.out, threads, progress)
-                        finish(beside.out)
+                    with workspace(folder.resolve(), {}, resume=False, overwrite=overwrite) as further:
+                        _copy_rated(made.rated, [one.name for one in mixture.sources], space.out, further.out)
+                        write_out(other, kind, opened, made, further.out, threads, progress, beside=space.out)
+                        finish(further.out)
 
         try:
             attempt(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -125,9 +126,15 @@ def source_file(number: int, name: str) -> str:
     return f"{number:03d}-{name}.parquet"
 
 
-def write_source(inputs: LedgerInputs, section: Section, out: Path, number: int) -> dict[str, int]:
-    """Write the lines and the dropped rows of one source of a build; return the number of rows of each fate."""
-    ledger, dropped = (out / folder / source_file(number, inputs.names[number]) for folder in FOLDERS[section])
+def write_source(
+    inputs: LedgerInputs, section: Section, out: Path, number: int, beside: Path | None = None
+) -> dict[str, int]:
+    """Write the lines and the dropped rows of one source of a build; return the number of rows of each fate.
+
+    `beside` is a build of the same rows and steps: its file of dropped rows is copied.
+    """
+    file = source_file(number, inputs.names[number])
+    ledger, dropped = (out / folder / file for folder in FOLDERS[section])
     partitions = [partition for partition in inputs.partitions if partition.source == number]
     schema = pa.schema([*LEDGER, *inputs.score_types.items()])
     fates = dict.fromkeys((fate.name.lower() for fate in FATES[section]), 0)
@@ -138,7 +145,10 @@ def write_source(inputs: LedgerInputs, section: Section, out: Path, number: int)
             for found in pc.value_counts(lines["fate"]):
                 name = found["values"].as_py()
                 fates[name] = fates.get(name, 0) + found["counts"].as_py()
-    _write_dropped(inputs, partitions, dropped)
+    if beside is None:
+        _write_dropped(inputs, partitions, dropped)
+    elif (known := beside / FOLDERS[section][1] / file).is_file():
+        shutil.copyfile(known, dropped)
     return fates
 
 

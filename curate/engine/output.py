@@ -92,14 +92,18 @@ def write_out(
     out: Path,
     threads: int,
     progress: BuildProgress,
+    beside: Path | None = None,
 ) -> None:
-    """Sample rows, and write all files of a build folder but page and card."""
+    """Sample rows, and write all files of a build folder but page and card.
+
+    `beside` is the folder of a build of the same rows and steps with another take.
+    """
     rated = made.rated
     done, shares = _sample(mixture, made.done, made.references)
     states = done.states
     inputs = ledger_inputs(done)
     tables = {**rated.tables, **write_tables(inputs, out)}
-    fates, splits = _write(mixture, kind, inputs, rated, out, threads, progress)
+    fates, splits = _write(mixture, kind, inputs, rated, out, threads, progress, beside)
     fields = {source.name: source.licence_field for source in mixture.sources if source.licence_field is not None}
     licences = _row_licences(out / "data", fields)
     counts = [
@@ -180,6 +184,7 @@ def _write(
     out: Path,
     threads: int,
     progress: BuildProgress,
+    beside: Path | None,
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
     """Write ledger, dropped rows and shards; return the fates of each source, and the splits for the manifest."""
     states = inputs.states
@@ -201,7 +206,7 @@ def _write(
     shards = {name: cut(name, found, states.bytes[found.row]) for name, found in splits.items() if len(found.row)}
     shards = shards or {"train": cut("train", splits["train"], states.bytes[:0])}
     tasks: list[Callable[[], Any]] = [
-        partial(write_source, inputs, "pairs" if number in rated.fates else "rows", out, number)
+        partial(write_source, inputs, "pairs" if number in rated.fates else "rows", out, number, beside)
         for number in range(len(inputs.names))
     ]
     tasks += [partial(_write_shard, shard, store, out / "data") for found in shards.values() for shard in found]
