@@ -49,6 +49,7 @@ ROOMS: Final = (
     "mix.takes",
     "mix",
     "engine.reuse",
+    "engine.warm_up",
     "engine",
     "export",
     "result.browser",

@@ -39,6 +39,7 @@ from curate.engine.reuse.plan import OtherRowsError, ReusePlan, plan_reuse
 from curate.engine.reuse.signed_later import RowTexts
 from curate.engine.source_lines import SourceLines
 from curate.engine.state import Partition, RowStates
+from curate.engine.warm_up.start import compiling_beside
 from curate.engine.workspace import Workspace, check_target, workspace
 from curate.io.atomic import read_ipc
 from curate.io.hub.repository import resolved_once
@@ -92,10 +93,11 @@ def build(
                         write_out(other, kind, opened, made, further.out, threads, progress, beside=space.out)
                         finish(further.out)
 
-        try:
-            attempt(plan)
-        except OtherRowsError:
-            attempt(plan.without_groups() if plan is not None else None)
+        with compiling_beside(kind, [stage.step for stage in all_stages(mixture)], threads):
+            try:
+                attempt(plan)
+            except OtherRowsError:
+                attempt(plan.without_groups() if plan is not None else None)
 
 
 def _recipe(

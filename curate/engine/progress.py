@@ -12,7 +12,7 @@ from rich.text import Text
 
 from curate.kernels.compile import on_compile
 
-COMPILING: Final = "Compiling for this machine: one or two minutes, and only before the first build."
+COMPILING: Final = "Compiling for this machine: up to a minute, and only before the first build."
 
 
 class RowsPerSecond(ProgressColumn):

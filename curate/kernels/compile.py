@@ -5,12 +5,14 @@ A kernel is Python that Numba compiles once and caches. It runs without the GIL 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TextIO, TypeVar, cast
 
 import numba
 from numba import types
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+
+PATIENCE, PAUSE = 120.0, 0.02
+"""Seconds that a process waits for another one to compile a kernel, and between two looks."""
 
 _NOTICES: Final[list[Callable[[], None]]] = []
 """Whom to notify, see `on_compile`."""
@@ -60,6 +65,8 @@ def sources() -> str:
 class StampedCache(FunctionCache):
     """Numba's cache on disk, with `sources` and the name under which the module was loaded in the key."""
 
+    _lock: TextIO | None = None
+
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:  # noqa: ANN401
         key: tuple[Any, ...] = super()._index_key(sig, codegen)  # type: ignore[no-untyped-call]
         return (*key, self._py_func.__module__, sources())
@@ -70,16 +77,58 @@ class StampedCache(FunctionCache):
         Numba's own method first imports all that it can compile, SciPy's BLAS included (0.5 s): code that is compiled
         needs the reference counts alone. What has to be compiled imports the rest by itself.
         """
-        try:
-            rtsys.initialize(target_context)
-            found = self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
-        except (AttributeError, ImportError):
-            self.flush()  # type: ignore[no-untyped-call]
-            found = None
+        rtsys.initialize(target_context)
+        found = self._found(sig, target_context)
         if found is None:
             for notice in tuple(_NOTICES):
                 notice()
+            if self._begin():
+                found = self._found(sig, target_context)
+        if found is not None:
+            self._done()
         return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:  # noqa: ANN401
+        """Keep compiled code for other processes, those that wait for it first."""
+        super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+        self._done()
+
+    def _found(self, sig: Any, target_context: Any) -> Any:  # noqa: ANN401
+        try:
+            return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except (AttributeError, ImportError):
+            self.flush()  # type: ignore[no-untyped-call]
+            return None
+
+    def _begin(self) -> bool:
+        """Let no other process compile this kernel from now on; tell whether one did, and this one waited for it.
+
+        Two first builds at once, or a build and the processes beside it, so compile each kernel once. A folder that
+        cannot be written, or a wait of more than `PATIENCE`, changes nothing.
+        """
+        if self._lock is not None:
+            return False
+        place = Path(self._cache_file._index_path).with_suffix(".lock")  # noqa: SLF001
+        try:
+            self._impl.locator.ensure_cache_path()
+            self._lock = place.open("w")
+        except OSError:
+            return False
+        waited = False
+        for _ in range(int(PATIENCE / PAUSE)):
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                waited = True
+                time.sleep(PAUSE)
+            else:
+                break
+        return waited
+
+    def _done(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
 
 _STAMPED: Any = StampedCache

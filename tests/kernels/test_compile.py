@@ -66,3 +66,36 @@ def test_a_kernel_whose_argument_type_was_renamed_is_compiled_again(tmp_path: Pa
         command = [sys.executable, "-B", str(kernels)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
         assert done.stdout == "7\n", done.stderr
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from curate.kernels.compile import StampedCache, kernel
+
+@kernel
+def first(data: np.ndarray) -> int:
+    return data[0]
+
+save = StampedCache.save_overload
+def slow(self, sig, data):
+    time.sleep(1)
+    Path(sys.argv[1]).touch()
+    save(self, sig, data)
+StampedCache.save_overload = slow
+print(first(np.array([7])))
+"""
+
+
+def test_two_processes_compile_a_kernel_once(tmp_path: Path) -> None:
+    code = tmp_path / "kernels.py"
+    code.write_text(SLOW, encoding="utf-8")
+    runs = [
+        subprocess.Popen(
+            [sys.executable, str(code), str(tmp_path / f"compiled-{n}")], stdout=subprocess.PIPE, text=True
+        )
+        for n in range(3)
+    ]
+    assert [run.communicate()[0] for run in runs] == ["7\n"] * 3
+    assert len(list(tmp_path.glob("compiled-*"))) == 1

@@ -1,0 +1,50 @@
+"""A process that compiles: it runs steps, one by one, on a few rows, while the process that started it builds."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+
+from curate.engine.build import build
+from curate.engine.warm_up.samples import ANSWER, QUESTION, sample
+from curate.evalsets.evals import evals
+from curate.mix.spec import MixtureSpec, Source
+from curate.rows.schema import Kind
+from curate.steps.base import Step
+from curate.steps.decontaminate.decontaminate import Decontaminate
+
+
+def compile_for(kind: Kind, steps: Sequence[Step]) -> None:
+    """Run each step on a few rows of a kind, in a build of its own; one that fails there is left to the real build."""
+    with TemporaryDirectory() as folder:
+        items = Path(folder) / "items.jsonl"
+        items.write_text(json.dumps({"question": QUESTION, "answer": ANSWER}), encoding="utf-8")
+        source = Source("rows", sample(kind))
+        for number, step in enumerate(steps):
+            given = replace(step, allow_large_drop=True)
+            if isinstance(given, Decontaminate):
+                given = replace(given, evals=evals.files(str(items), question="question", answer="answer"))
+            with suppress(Exception):
+                mixture = MixtureSpec("warm-up", [source], [given])
+                target = Path(folder) / str(number)
+                build(mixture, target, threads=1, resume=False, overwrite=False, quiet=True, finish=lambda _: None)
+
+
+def main() -> None:
+    """Compile for the kind and steps on standard input, and end at once where that is closed."""
+    kind, steps = pickle.load(sys.stdin.buffer)  # noqa: S301  from the process that started this one
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    Thread(target=watch, daemon=True).start()
+    compile_for(kind, steps)

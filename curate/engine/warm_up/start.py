@@ -1,0 +1,101 @@
+"""Starts processes that compile beside a build, where a step was never run by this installation."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from curate.kernels.compile import sources
+from curate.kernels.kept import find, keep
+from curate.rows.schema import Kind
+from curate.steps.base import Group, Step
+from curate.steps.filters.truecase import Truecase
+
+OURS: Final = "curate.steps."
+"""The package of the steps that are run on rows of ours."""
+
+THEIRS: Final = ("curate.steps.custom.", "curate.steps.filters.score", "curate.steps.judging.")
+"""Modules of steps that call code of the user: it may cost money, or do something."""
+
+MOST: Final = 4
+"""Processes beside a build: a mixture has few steps that take long to compile."""
+
+CODE: Final = "from curate.engine.warm_up.process import main; main()"
+
+
+@contextmanager
+def compiling_beside(kind: Kind, steps: Sequence[Step], cores: int) -> Iterator[None]:
+    """Compile on other cores what steps need while the block runs; a kernel is compiled by one process only.
+
+    That is done where a step was never built with, by this installation. Nothing depends on it: a process that fails,
+    or is ended with the block, leaves the rest to the build.
+    """
+    new = {type(step).__name__: step for step in steps if _is_new(kind, step)}
+    started = [_started(kind, order) for order in _orders(list(new.values()), min(cores - 1, MOST))]
+    try:
+        yield
+        for step in new.values():
+            keep(*_mark(kind, step), {"done": np.ones(1, np.uint8)})
+    finally:
+        for process in started:
+            _end(process)
+
+
+def _is_new(kind: Kind, step: Step) -> bool:
+    module = f"{type(step).__module__}."
+    known = module.startswith(OURS) and not module.startswith(THEIRS)
+    reads_others = isinstance(step, Group) and bool(step.against())
+    return known and not reads_others and find(*_mark(kind, step)) is None
+
+
+def _mark(kind: Kind, step: Step) -> tuple[str, bytes, str]:
+    """Return what says that a step ran: it is kept beside compiled kernels, and goes with them."""
+    return f"ran-{kind}-{type(step).__name__}", b"", sources()
+
+
+def _orders(steps: list[Step], processes: int) -> Iterator[list[Step]]:
+    """Give each process the steps in another order.
+
+    The build begins with the first step, so they begin with the last; but one comes before all, as it takes longest.
+    """
+    turned = steps[::-1]
+    turned.sort(key=lambda step: not isinstance(step, Truecase))
+    for number in range(min(processes, len(steps))):
+        yield turned[number::processes] + [step for place, step in enumerate(turned) if place % processes != number]
+
+
+def _started(kind: Kind, steps: list[Step]) -> subprocess.Popen[bytes] | None:
+    """Start a process, and give it its steps; None where that is not possible."""
+    try:
+        given = pickle.dumps((kind, steps))
+        package = str(Path(__file__).parents[3])
+        paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+        process = subprocess.Popen(  # noqa: S603  our own module
+            [sys.executable, "-P", "-c", CODE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": paths},
+        )
+    except (OSError, TypeError, AttributeError, ValueError, pickle.PickleError):
+        return None
+    with suppress(OSError):
+        assert process.stdin is not None  # noqa: S101  a pipe was asked for
+        process.stdin.write(given)
+        process.stdin.flush()
+    return process
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None:
+        process.kill()
+        with suppress(OSError):
+            process.communicate()
