@@ -34,7 +34,7 @@ FREQUENT: Final = 1_000
 TEMPLATE: Final = 4.0
 """What a template is worth for each row that has it, beside its n-grams."""
 
-FLOOR: Final = 100.0
+FLOOR: Final = 110.0
 """What any template is worth at least."""
 
 LEAST: Final = 3
@@ -78,7 +78,7 @@ class Diverse(Selection):
 
     on: On = field(default="all", kw_only=True)
     ngram: int = field(default=5, kw_only=True)
-    ahead: float = field(default=20.0, kw_only=True)
+    ahead: float = field(default=27.0, kw_only=True)
     quality: str | None = field(default=None, kw_only=True)
     exponent: float = field(default=1.0, kw_only=True)
 
