@@ -74,6 +74,7 @@ from .steps.filters.score import score as score
 from .steps.filters.secrets_and_pii import secrets_and_pii as secrets_and_pii
 from .steps.filters.shape import shape as shape
 from .steps.filters.truecase import truecase as truecase
+from .steps.judging.judge import judge as judge
 from .steps.pairs.balance_length import balance_length as balance_length
 from .steps.pairs.binarize import (
     argilla as argilla,

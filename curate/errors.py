@@ -9,6 +9,7 @@ CurateError
     ├── QuarantineError              more unreadable rows in a source than its limit allows
     ├── ShortageError                a source that cannot deliver what its `take` asks for
     ├── LargeDropError               a step that removes a suspicious share of a source
+    ├── JudgeError                   a judge that stays out of reach, or has spent its budget; the next build goes on
     ├── EmptyBuildError              a mixture that keeps no row; its folder says why
     ├── ConservationError            fates that do not add up to the rows read (a defect of `curate`)
     ├── BuildFolderError             a build folder that is missing, taken, incomplete or cannot be written
@@ -89,6 +90,10 @@ class ShortageError(BuildError):
 
 class LargeDropError(BuildError):
     """A step removes a suspicious share of a source."""
+
+
+class JudgeError(BuildError):
+    """A judge stays out of reach, or has spent its budget; what it judged is kept, and the next build goes on."""
 
 
 class EmptyBuildError(BuildError):

@@ -41,6 +41,7 @@ ROOMS: Final = (
     "steps",
     "steps.custom",
     "steps.filters",
+    "steps.judging",
     "steps.refusals",
     "steps.dedup",
     "steps.decontaminate",

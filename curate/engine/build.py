@@ -48,6 +48,7 @@ from curate.kernels.hashing import Hashes
 from curate.mix.spec import MixtureSpec
 from curate.mix.takes.selection import Selection, choice_label
 from curate.rows.identity import content_hash
+from curate.steps.costly import costly_run
 
 
 @resolved_once()
@@ -84,7 +85,10 @@ def build(
             with workspace(
                 target, _recipe(mixture, opened, references, plan), resume=resume, overwrite=overwrite
             ) as space:
-                made = _gather(mixtures, opened, references, space, threads, progress, plan)
+                with costly_run() as run:
+                    made = _gather(mixtures, opened, references, space, threads, progress, plan)
+                for note in run.notes():
+                    progress.note(note)
                 write_out(mixture, kind, opened, made, space.out, threads, progress)
                 finish(space.out)
                 for other, folder in others:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
+
+from curate.steps.costly import StopOnError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,11 +25,11 @@ def run_all(work: Callable[[T], R], tasks: Iterable[T], threads: int) -> Iterato
     if threads == 1:
         yield from map(work, tasks)
         return
-    with ThreadPoolExecutor(threads, "curate") as pool:
+    with ThreadPoolExecutor(threads, "curate") as pool, StopOnError():
         waiting: deque[Future[R]] = deque()
         try:
             for task in tasks:
-                waiting.append(pool.submit(work, task))
+                waiting.append(pool.submit(copy_context().run, work, task))
                 if len(waiting) > threads:
                     yield waiting.popleft().result()
             while waiting:

@@ -34,6 +34,7 @@ from curate.preview.leak_test import LeakTest, leak_test
 from curate.preview.resolved import DroppedExample, FirstRows, PhasePreview, preview_phases
 from curate.rows.schema import Kind
 from curate.steps.base import Edit, Group, Pairing
+from curate.steps.costly import costly_run
 
 CHECKED: Final = 2_000
 """Rows of each source that are read, if nothing else is asked."""
@@ -144,7 +145,8 @@ def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
         raise CallError(f"rows={rows!r}: a whole number from 1")
     kind, opened = open_sources(mixture)
     read_references_of_takes([mixture])
-    views = preview_phases(mixture, opened, rows)
+    with costly_run(pays=False) as run:
+        views = preview_phases(mixture, opened, rows)
     found = [_source(views, number) for number in range(len(mixture.sources))]
     whole = all(source.known for source in found)
     shares, short = _shares(mixture, found, views[-1].states, whole=whole)
@@ -160,7 +162,9 @@ def check(mixture: MixtureSpec, rows: int = CHECKED) -> Check:
     if whole and not stops and not any(source.delivered for source in checked):
         stops = (f"mixture {mixture.name!r} keeps no row",)
     heads = [head for view in views for head in view.heads]
-    return Check(mixture.name, kind, checked, stops, tuple(_warnings(mixture, checked)), tuple(_tests(mixture, heads)))
+    return Check(
+        mixture.name, kind, checked, stops, (*_warnings(mixture, checked), *run.notes()), tuple(_tests(mixture, heads))
+    )
 
 
 def _tests(mixture: MixtureSpec, heads: list[FirstRows]) -> Iterator[LeakTest]:

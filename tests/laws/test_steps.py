@@ -88,6 +88,8 @@ STEPS: Final[dict[str, Step]] = {
     "repetition times": c.repetition(sentence_times=1, paragraph_times=1, phrase_times=1, on="all"),
     "score": c.score("meta.a", at_least=0.5),
     "score completions": c.score("completions.s", of="worst", at_most=1.0),
+    "judge": c.judge("tests.support.judges:turns", at_least=2, batch=3, workers=2, cache=Path(FOLDER.name) / "judged"),
+    "judge class": c.judge("tests.support.judges:Longer", at_most=3, meta=True, cache=Path(FOLDER.name) / "judged"),
     "secrets_and_pii": c.secrets_and_pii(),
     "secrets_and_pii drop": c.secrets_and_pii("drop", kinds=("phone",), on="response"),
     "secrets_and_pii mask": c.secrets_and_pii("mask"),

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import re
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from threading import Lock
-from types import ModuleType
-from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias, get_args
+from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import polars as pl
@@ -20,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.errors import MixtureError, did_you_mean
+from curate.errors import MixtureError
 from curate.rows.schema import kind_of
 from curate.rows.segments import Segments
 from curate.steps._answers import numbers_of
+from curate.steps._named import NAME, Scorer, name_of, named, source_file
 from curate.steps._settings import check_choice, check_limits
 from curate.steps.base import Bound, Filter, Scores
 
@@ -31,21 +27,7 @@ Of: TypeAlias = Literal["best", "mean", "worst"]
 """Which score represents a rated row: that of its best or worst completion, or the mean over them."""
 
 PAIR: Final = ("chosen_score", "rejected_score")
-FUNCTION: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-"""`package.module:function`."""
 COLUMNS: Final = "'meta.<field>', 'completions', 'completions.<score name>', 'chosen_score', 'rejected_score'"
-
-
-class Scorer(Protocol):
-    """What gives rows their scores: a reward model, a judge, a rule.
-
-    `rows` has the body columns of one row kind (`curate.rows.schema`), without source and id. Return one number per
-    row, in order, as an array, list or series; None or NaN is no score. A row's score must depend on that row alone,
-    because batches vary. It is called by one thread at a time.
-    """
-
-    def __call__(self, rows: pa.RecordBatch) -> Any:  # noqa: ANN401  whatever NumPy or Arrow can read
-        """Score a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +48,7 @@ class Scoring(Filter):
 
     def score(self, segments: Segments) -> Scores:
         """Return the number of each row, NaN if there is none; a function is not called for no rows, only found."""
-        function = _found(self.what) if ":" in self.what else None
+        function = named(self.what, "score") if ":" in self.what else None
         if segments.body is None or segments.rows == 0:
             return Scores({"value": np.full(segments.rows, np.nan)})
         if function is None:
@@ -125,15 +107,15 @@ def score(
     """
     low, high = check_limits("score", at_least, at_most)
     check_choice(f"score(of={of!r})", of, get_args(Of))
-    name = _check_column(what) if isinstance(what, str) else _name_of(what)
+    name = _check_column(what) if isinstance(what, str) else name_of(what, "score")
     if ":" in name:
         _source_hash(name)
-        _found(name)  # now: a module beside a mixture file is found only while that file is read
+        named(name, "score")  # now: a module beside a mixture file is found only while that file is read
     return Scoring(what=name, of=of, at_least=low, at_most=high, allow_large_drop=allow_large_drop)
 
 
 def _check_column(what: str) -> str:
-    if FUNCTION.fullmatch(what) or what in {*PAIR, "completions"}:
+    if NAME.fullmatch(what) or what in {*PAIR, "completions"}:
         return what
     column, _, rest = what.partition(".")
     if column == "meta" and all(_can_be_asked(name) for name in [rest, *rest.split(".")]):
@@ -146,18 +128,6 @@ def _check_column(what: str) -> str:
 def _can_be_asked(name: str) -> bool:
     """Whether a JSON path can spell this name: it cannot write a backslash, or both quotes."""
     return bool(name) and "\\" not in name and not {"'", '"'} <= set(name)
-
-
-def _name_of(scorer: Scorer) -> str:
-    """Return `module:function` of a module's own function; raises `MixtureError` if the name does not lead to it."""
-    module, name = getattr(scorer, "__module__", None), getattr(scorer, "__qualname__", None)
-    home = sys.modules.get(str(module))
-    if module in {"__main__", "_curate_mixture_file"} or getattr(home, str(name), None) is not scorer:
-        raise MixtureError(
-            f"score({name or scorer!r}): a build finds a function by its name, and another process must find the "
-            "same; put it at the top of a module (judges.py) and name it: score('judges:function')"
-        )
-    return f"{module}:{name}"
 
 
 def _read(what: str, of: Of, body: pa.RecordBatch) -> NDArray[np.float64]:
@@ -229,33 +199,6 @@ def _means(values: NDArray[np.float64], starts: NDArray[np.int32]) -> NDArray[np
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def _module(what: str) -> ModuleType:
-    """Import the module of a function; raises `MixtureError` if it cannot be imported."""
-    module = what.partition(":")[0]
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MixtureError(
-            f"score({what!r}): {module} cannot be imported ({error}); modules are looked for beside the mixture "
-            "file while it is read, in the folder of a notebook, and in what is installed"
-        ) from error
-
-
-def _found(what: str) -> Callable[[pa.RecordBatch], Any]:
-    """Return the function; raises `MixtureError` if it is missing."""
-    home, name = _module(what), what.partition(":")[2]
-    function = getattr(home, name, None)
-    if function is None:
-        known = [each for each, value in vars(home).items() if callable(value) and not each.startswith("_")]
-        raise MixtureError(f"score({what!r}): {home.__name__} has no function {name!r}; {did_you_mean(name, known)}")
-    if not callable(function):
-        raise MixtureError(
-            f"score({what!r}) is {type(function).__name__}, which cannot be called; name a function that takes a "
-            "pyarrow.RecordBatch and returns one number a row"
-        )
-    return function
-
-
 @lru_cache(maxsize=64)
 def _lock(_what: str) -> Lock:
     """Return the lock that runs calls of a function one at a time."""
@@ -264,10 +207,4 @@ def _lock(_what: str) -> Lock:
 
 def _source_hash(what: str) -> str:
     """Return the sha256 of the file of the function's module."""
-    home = _module(what)
-    file = getattr(home, "__file__", None)
-    if file is None or not Path(file).is_file():
-        raise MixtureError(
-            f"score({what!r}): {home.__name__} is no module with a file of its own; name one of your own that calls it"
-        )
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return hashlib.sha256(source_file(what, "score").read_bytes()).hexdigest()

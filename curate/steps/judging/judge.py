@@ -1,0 +1,256 @@
+"""Filter by what a judge says of each row, where asking it costs money or a GPU: no row is ever judged twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curate.errors import MixtureError, check_number, check_whole
+from curate.rows.identity import content_hashes
+from curate.rows.segments import Segments
+from curate.rows.take import take
+from curate.steps._named import NAME, Scorer, name_of, named
+from curate.steps._settings import check_limits
+from curate.steps.base import Bound, Filter, Scores
+from curate.steps.costly import CostlyRun, StopOnError, joined_run
+from curate.steps.judging._asking import Asking, JudgeSettings, RowsToJudge, distinct, working
+from curate.steps.judging._judge_key import judge_key
+from curate.steps.judging._kept_scores import KeptScores
+
+FREE: Final[Mapping[str, Any]] = {"fingerprint": False}
+"""How a judge is asked changes no score."""
+
+NOT_ASKED: Final = "without a score so far, which stay: a look before a build asks no judge"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging(Filter):
+    """See `judge`. `what` names the function or class as `module:name`."""
+
+    name: ClassVar[str] = "judge"
+    bound_fields: ClassVar[frozenset[str]] = frozenset({"at_least", "at_most"})
+    what: str
+    meta: bool = False
+    at_least: float | None = None
+    at_most: float | None = None
+    workers: int = field(default=1, metadata=FREE)
+    batch: int = field(default=1, metadata=FREE)
+    attempts: int = field(default=6, metadata=FREE)
+    wait: float = field(default=1.0, metadata=FREE)
+    budget: int | None = field(default=None, metadata=FREE)
+    cache: str | None = field(default=None, metadata=FREE)
+
+    def bounds(self) -> tuple[Bound, ...]:
+        """Return the two limits."""
+        bounds = Bound("low_score", "value", self.at_least), Bound("high_score", "value", at_most=self.at_most)
+        return tuple(bound for bound in bounds if bound[2:] != (None, None))
+
+    def score(self, segments: Segments) -> Scores:
+        """Return the number of each row, NaN if there is none; the judge is asked for those that nobody asked for."""
+        if segments.body is None or segments.rows == 0:
+            return Scores({"value": np.full(segments.rows, np.nan)})
+        body = segments.body if self.meta else _without_meta(segments.body)
+        hashes = content_hashes(body)
+        keys = np.ascontiguousarray(np.stack([hashes.high, hashes.low], axis=1).astype(">u8")).view("V16").reshape(-1)
+        first, which = distinct(keys, _sizes(segments))
+        names: list[bytes] = keys[first].tolist()
+        scores = self._scores(names, body, segments, first, which)
+        return Scores({"value": np.array([scores.get(name, np.nan) for name in names])[which]})
+
+    def _scores(
+        self,
+        keys: list[bytes],
+        body: pa.RecordBatch,
+        segments: Segments,
+        first: NDArray[np.int64],
+        which: NDArray[np.int64],
+    ) -> dict[bytes, float]:
+        """Return the scores of keys, the rows of which come `first`: those that are kept, and those judged now."""
+        path = self.kept_in()
+        call = f"judge({self.what!r})"
+        with joined_run() as run:
+            run.check()
+            if not run.pays and not path.exists():
+                run.count(call, NOT_ASKED, segments.rows)
+                return {}
+            with KeptScores(path) as kept:
+                scores = kept.known(keys)
+                missing = np.array([place for place, key in enumerate(keys) if key not in scores], np.int64)
+                without = int(np.isin(which, missing).sum())
+                if not run.pays:
+                    run.count(call, NOT_ASKED, without)
+                    return scores
+                run.count(call, "with a score that was kept", segments.rows - without)
+                if len(missing):
+                    rows = _rows_to_judge([keys[place] for place in missing], body, segments, first[missing])
+                    scores |= self._ask(rows, call, kept, run)
+        return scores
+
+    def _ask(self, rows: RowsToJudge, call: str, kept: KeptScores, run: CostlyRun) -> dict[bytes, float]:
+        settings = JudgeSettings(call, self.workers, self.batch, self.attempts, self.wait, self.budget)
+        judge = named(self.what, "judge")
+        make = judge if isinstance(judge, type) else lambda: judge
+        workers = run.shared((self.what, self.workers), lambda: working(self.workers, make))
+        with StopOnError(run):
+            return Asking(rows, settings, kept, workers, run).judge_all()
+
+    def kept_in(self) -> Path:
+        """Return the file that the scores of this judge are kept in."""
+        folder = _default_folder() if self.cache is None else Path(self.cache).expanduser()
+        return folder / f"{self.what.replace(':', '.')}-{judge_key(self.what)[:32]}.sqlite"
+
+    def data_hashes(self) -> Mapping[str, str]:
+        """Return the key of the judge: its module's code, and what it says of its model and prompt."""
+        return {self.what: judge_key(self.what)}
+
+
+def judge(
+    what: str | Scorer | type[Scorer],
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    meta: bool = False,
+    workers: int = 1,
+    batch: int = 1,
+    attempts: int = 6,
+    wait: float = 1.0,
+    budget: int | None = None,
+    cache: str | Path | None = None,
+    allow_large_drop: bool = False,
+) -> Judging:
+    r"""Drop rows by what a judge of yours says, where asking it costs money or a GPU: an LLM, a reward model.
+
+    Every answer is kept on disk at once, by the content of the row and the code of the judge. So no row is judged
+    twice: not after a crash, in another order, in another build, or where rows are equal. The number is the score
+    `value`, as that of `score`, and a row without a number has NaN and is kept. `curate check` asks no judge.
+
+    Args:
+        what: "judges:Helpful", a class or function as `package.module:name`, or itself if it is at the top of a module.
+            A class is made once for each worker, without arguments, so load the model in `__init__`; its objects are
+            called. `Scorer` says with what, and what they return; the function of several workers must be safe in
+            threads. The module is imported here and runs with your rights.
+        at_least: Rows with a lower number are dropped as `low_score`. Default: no limit.
+        at_most: Rows with a higher number are dropped as `high_score`. Default: no limit.
+        meta: Whether the judge reads `meta`. By default it gets "{}", so rows of the same text are judged once.
+        workers: Threads that judge side by side. Default 1, for a model on this machine; 16 for a service.
+        batch: Rows of one call at most, of like length: shorter ones come first. Default 1, as a call that fails is
+            made again for all of its rows; 32 for a model on a GPU.
+        attempts: Calls made for the same rows before the build stops and names them. Another one follows time-outs,
+            connections that break, and the states of HTTP that mean "later" (408, 409, 425, 429, 500, 502, 503, 504,
+            529), found as `code`, `status` or `status_code` of the error or of its `response`.
+        wait: Seconds before the second attempt, doubled before each later one. A `retry_after` of the error, or the
+            header Retry-After of its response, counts instead; 300 seconds at most.
+        budget: Rows sent to this judge at most, over all builds that use the same `cache`, so that a restart does not
+            spend it again. Another attempt counts again, unless the server refused the first with a state of HTTP.
+            Then the build stops; with a larger budget it goes on. Default: no limit.
+        cache: Folder of the scores, one SQLite file for each judge. Default: `$XDG_CACHE_HOME/curate/judged`, or
+            `~/.cache/curate/judged`. It needs a disk of this machine: SQLite is not safe on network drives.
+        allow_large_drop: Let the step drop more than half of a source without stopping the build.
+
+    Returns:
+        A Filter. Its fingerprint has the name, the manifest a key of the judge. This key, and with it the scores,
+        changes with the code of the module, but for comments and blank lines, and with the texts `model`, `prompt`
+        and `cache_key` of the class or function. `cache_key` may be a static method: return what else the judge
+        depends on, such as the hash of a file. How it is asked (`workers` to `cache`) changes neither.
+
+    Raises:
+        MixtureError: No such module, function or class; settings or limits that are none; when the build runs, an
+            answer of the wrong length, not of numbers, or infinite.
+
+    Example:
+        The module says how one worker judges; "Judge with a model" in HOWTO.md asks a server with the API of OpenAI.
+
+        >>> code = [
+        ...     "class Helpful:",
+        ...     "    model = 'judge-8b'",
+        ...     "    def __call__(self, rows):",
+        ...     "        return [len(turns) for turns in rows['messages'].to_pylist()]",
+        ... ]
+        >>> import sys, tempfile
+        >>> from curate.rows.schema import BODIES
+        >>> from curate.rows.segments import segments
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "judges_of_example.py").write_text("\n".join(code))
+        >>> sys.path.insert(0, str(folder))
+        >>> step = judge("judges_of_example:Helpful", at_least=3, workers=16, budget=25_000, cache=folder / "judged")
+        >>> turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
+        >>> rows = pa.RecordBatch.from_pylist([{"messages": turns, "meta": "{}"}] * 3, BODIES["conversation"])
+        >>> step.score(segments(rows)).columns["value"].tolist()
+        [2.0, 2.0, 2.0]
+    """
+    low, high = check_limits("judge", at_least, at_most)
+    for setting, number in (("workers", workers), ("batch", batch), ("attempts", attempts)):
+        check_whole(f"judge({setting}={number!r})", number, least=1)
+    if budget is not None:
+        check_whole(f"judge(budget={budget!r})", budget, hint=", or None for no limit")
+    name = what if isinstance(what, str) else name_of(what, "judge")
+    if not NAME.fullmatch(name):
+        raise MixtureError(f"judge({what!r}): name a class or function of a module: 'package.module:name'")
+    _check_judge(name)
+    judge_key(name)
+    return Judging(
+        what=name,
+        meta=meta,
+        at_least=low,
+        at_most=high,
+        workers=workers,
+        batch=batch,
+        attempts=attempts,
+        wait=check_number(f"judge(wait={wait!r})", wait, least=0),
+        budget=budget,
+        cache=None if cache is None else str(Path(cache).expanduser().absolute()),
+        allow_large_drop=allow_large_drop,
+    )
+
+
+def _check_judge(name: str) -> None:
+    """Raise `MixtureError` for a name that leads nowhere, or to a class whose objects cannot be called."""
+    found = named(name, "judge")
+    if isinstance(found, type) and not any("__call__" in vars(each) for each in found.__mro__):
+        raise MixtureError(
+            f"judge({name!r}): objects of this class cannot be called; give it `def __call__(self, rows)`, which takes "
+            "a pyarrow.RecordBatch and returns one number a row"
+        )
+
+
+def _rows_to_judge(keys: list[bytes], body: pa.RecordBatch, segments: Segments, rows: NDArray[np.int64]) -> RowsToJudge:
+    """Return the bodies and names of some rows."""
+
+    def name(place: int) -> str:
+        context = segments.context
+        own = None if context is None else context.ids[rows[place]].as_py()
+        source = "" if context is None else context.source
+        return f"row {own or keys[place].hex()}" + (f" of source {source!r}" if source else "")
+
+    return RowsToJudge(keys, take(body, rows.astype(np.int32)), name)
+
+
+def _without_meta(body: pa.RecordBatch) -> pa.RecordBatch:
+    place = body.schema.get_field_index("meta")
+    if place < 0:
+        return body
+    return body.set_column(place, body.schema.field(place), pa.repeat(pa.scalar("{}", pa.string()), body.num_rows))
+
+
+def _sizes(segments: Segments) -> NDArray[np.int64]:
+    """Return the bytes of the texts of each row."""
+    sizes = np.zeros(segments.rows, np.int64)
+    for part in segments.parts:
+        sizes += np.bincount(part.row, np.diff(part.text.offsets)[part.index], segments.rows).astype(np.int64)
+    return sizes
+
+
+def _default_folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        folder = Path(root) if Path(root).is_absolute() else Path.home() / ".cache"
+    except RuntimeError as error:  # a user without a home
+        raise MixtureError("judge(): there is no home for the scores; name a folder with cache=") from error
+    return folder / "curate" / "judged"
