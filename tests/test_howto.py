@@ -1,4 +1,4 @@
-"""Every how-to runs as it is written, in an empty folder, with a Hub on loopback."""
+"""Every how-to runs as it is written, in an empty folder, with a Hub and a judge on loopback."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.document_code import run_code
 from tests.support.hub_server import serving
+from tests.support.judge_server import judging
 from tests.support.replicas import repository, text
 
 HOWTO: Final = (Path(__file__).parents[1] / "HOWTO.md").read_text("utf-8")
@@ -38,9 +39,11 @@ def test_a_howto_runs(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             tokens={TOKEN: {"lab/*", "GAIR/lima"}},
         ) as hub,
         hub.here(tmp_path / "hf", token=TOKEN),
+        judging() as judge,
     ):
+        monkeypatch.setenv("JUDGE_URL", judge.url)
         assert run_code(document, "HOWTO.md", {"python", "sh"}, line)
 
 
-def test_there_are_thirteen() -> None:
-    assert len(TITLES) == 13
+def test_there_are_fourteen() -> None:
+    assert len(TITLES) == 14

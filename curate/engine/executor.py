@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from curate.steps.costly import StopOnError
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+AWAKE: Final = 0.2
+"""Seconds between two looks for Ctrl-C: Polars' own handler lets a wait without an end sleep through it."""
 
 
 def run_all(work: Callable[[T], R], tasks: Iterable[T], threads: int) -> Iterator[R]:
@@ -31,9 +34,15 @@ def run_all(work: Callable[[T], R], tasks: Iterable[T], threads: int) -> Iterato
             for task in tasks:
                 waiting.append(pool.submit(copy_context().run, work, task))
                 if len(waiting) > threads:
-                    yield waiting.popleft().result()
+                    yield _result(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft())
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _result(future: Future[R]) -> R:
+    while not future.done():
+        wait([future], timeout=AWAKE)
+    return future.result()

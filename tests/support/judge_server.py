@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 import time
+import zlib
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -91,7 +92,7 @@ class JudgeServer:
 
 def score(text: str) -> float:
     """What the judge says of a text."""
-    return sum(text.encode()) % 41 / 8
+    return zlib.crc32(text.encode()) % 41 / 8
 
 
 def _is_gone(client: socket.socket) -> bool:
@@ -135,7 +136,7 @@ def judging(delay: float = 0.0) -> Iterator[JudgeServer]:
         daemon_threads = True
         request_queue_size = 128
 
-        def handle_error(self, *_: object) -> None:  # type: ignore[override]
+        def handle_error(self, *_: object) -> None:
             """Say nothing of clients that were killed."""
 
     server = Server(("127.0.0.1", 0), Handler)

@@ -142,9 +142,10 @@ class Asking:
 
         def spend() -> None:
             if budget is not None and not self.kept.spend(rows, budget):
+                left = len(self.rows.keys) - len(self.kept.known(self.rows.keys))
                 raise JudgeError(
                     f"{call}: its budget of {budget:,} rows is spent, over all builds that keep scores in "
-                    f"{self.kept.path}; {len(self.rows.keys) - len(self.scores):,} rows or more have no score. "
+                    f"{self.kept.path}; {left:,} rows of this part of the data have no score, {named} first. "
                     f"Raise budget=. {self._go_on()}"
                 )
 

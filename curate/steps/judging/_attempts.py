@@ -97,6 +97,13 @@ def _asked_for(error: BaseException) -> float | None:
     return None
 
 
+def _close(error: BaseException) -> None:
+    """Close the response that an error of `urllib` is, and its connection; what it says stays."""
+    close = getattr(error, "close", None)
+    if callable(close):
+        close()
+
+
 def insist(
     call: Callable[[], T],
     *,
@@ -130,6 +137,7 @@ def insist(
         assert error is not None  # noqa: S101  for the type checker: any other error was raised
         if state_of(error) is not None:
             refused()
+            _close(error)
         if attempt >= attempts:
             raise give_up(error) from error
         wait(seconds_to_wait(error, attempt, first_wait))

@@ -131,6 +131,9 @@ def judge(
     twice: not after a crash, in another order, in another build, or where rows are equal. The number is the score
     `value`, as that of `score`, and a row without a number has NaN and is kept. `curate check` asks no judge.
 
+    As every filter, it scores all rows that are read, also those that other steps drop. So that only clean rows cost
+    money, build without the judge first, and let the judged mixture read the data of that build.
+
     Args:
         what: "judges:Helpful", a class or function as `package.module:name`, or itself if it is at the top of a module.
             A class is made once for each worker, without arguments, so load the model in `__init__`; its objects are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -72,8 +73,6 @@ def test_builds_at_once_share_the_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_control_c_ends_a_build_soon_and_keeps_what_was_answered(threads: int, tmp_path: Path) -> None:
-    import signal
-
     with judging(0.05) as server:
         builds = KilledBuilds(tmp_path, server, ROWS, workers=2)
         running = builds.start(threads=threads)
