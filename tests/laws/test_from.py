@@ -23,7 +23,7 @@ from curate.steps.base import Filter, Group, GroupKeys, Step
 from curate.steps.decontaminate.decontaminate import Decontaminate
 from curate.steps.dedup.exact_dedup import ExactDedup
 from tests.laws.test_recut import KIND, near, sources, with_bounds
-from tests.laws.test_steps import EVALS, of_kind, step_of
+from tests.laws.test_steps import EVALS, FOLDER, of_kind, step_of
 from tests.support.build_data import Row, chat, hashes, write_lines
 from tests.support.scored_rows import rows_shape_sees
 
@@ -71,6 +71,8 @@ def test_a_moved_bound(name: str, tmp_path: Path) -> None:
     same(tmp_path, same(tmp_path, first, given, [with_bounds(step, tuple(bounds))]), given, [step])
 
 
+TURNS: Final = "tests.support.judges:turns"
+JUDGED: Final = Path(FOLDER.name) / "judged"
 MOVED: Final[dict[str, tuple[Step, Step]]] = {
     "language": (c.language("en"), c.language("en", at_least=0.9)),
     "repetition": (c.repetition(), c.repetition(top_2gram=0.05, duplicate_lines=None)),
@@ -80,6 +82,7 @@ MOVED: Final[dict[str, tuple[Step, Step]]] = {
     "any character": (c.character_share(chinese=0.3, on="all"), c.character_share(chinese="any", on="all")),
     "secrets_and_pii": (c.secrets_and_pii(), c.secrets_and_pii("drop")),
     "score": (c.score("meta.a", at_least=0.5), c.score("meta.a", at_least=0.9, at_most=3)),
+    "judge": (c.judge(TURNS, at_least=2, cache=JUDGED), c.judge(TURNS, at_least=3, at_most=4, cache=JUDGED)),
     "where": (c.where(pl.col("characters"), at_most=40), c.where(pl.col("characters"), at_most=12, reason="long")),
     "keep_if": (
         c.keep_if(lambda rows: rows["turns"] * 1.0, takes="rows", at_most=3),

@@ -120,7 +120,7 @@ class Asking:
         return (keys[start : start + self.settings.batch] for start in range(0, len(keys), self.settings.batch))
 
     def _start(self, keys: Sequence[bytes], owner: str, running: set[Future[dict[bytes, float]]]) -> list[bytes]:
-        """Have rows judged that nobody judges yet; return those that someone else does."""
+        """Have rows judged that no one judges yet; return those that someone else does."""
         claimed = self.kept.claim(keys, owner)
         self.scores |= claimed.known
         if claimed.mine:

@@ -70,7 +70,7 @@ class KeptScores:
             return _scores(self._noted, rows)
 
     def claim(self, rows: Sequence[bytes], owner: str) -> Claimed:
-        """Claim those rows that have no score, and that nobody else judges."""
+        """Claim those rows that have no score, and that no one else judges."""
         with self._transaction() as file:
             known = _scores(file, rows)
             claims = dict(_ask(file, "SELECT row, owner FROM claims WHERE row IN", rows))
@@ -167,14 +167,15 @@ def _open(path: Path, synchronous: str) -> sqlite3.Connection:
 
 @contextmanager
 def _transaction(file: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Write all or nothing."""
-    file.execute("BEGIN IMMEDIATE")
+    """Write all or nothing, Ctrl-C at any moment included."""
     whole = False
     try:
+        file.execute("BEGIN IMMEDIATE")
         yield file
         whole = True
     finally:
-        file.execute("COMMIT" if whole else "ROLLBACK")
+        if file.in_transaction:
+            file.execute("COMMIT" if whole else "ROLLBACK")
 
 
 def _scores(file: sqlite3.Connection, rows: Sequence[bytes]) -> dict[bytes, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -53,7 +54,7 @@ class Judging(Filter):
         return tuple(bound for bound in bounds if bound[2:] != (None, None))
 
     def score(self, segments: Segments) -> Scores:
-        """Return the number of each row, NaN if there is none; the judge is asked for those that nobody asked for."""
+        """Return the number of each row, NaN if there is none; the judge is asked only where no score is kept."""
         if segments.body is None or segments.rows == 0:
             return Scores({"value": np.full(segments.rows, np.nan)})
         body = segments.body if self.meta else _without_meta(segments.body)
@@ -80,17 +81,18 @@ class Judging(Filter):
             if not run.pays and not path.exists():
                 run.count(call, NOT_ASKED, segments.rows)
                 return {}
-            with KeptScores(path) as kept:
-                scores = kept.known(keys)
-                missing = np.array([place for place, key in enumerate(keys) if key not in scores], np.int64)
-                without = int(np.isin(which, missing).sum())
-                if not run.pays:
-                    run.count(call, NOT_ASKED, without)
-                    return scores
-                run.count(call, "with a score that was kept", segments.rows - without)
-                if len(missing):
-                    rows = _rows_to_judge([keys[place] for place in missing], body, segments, first[missing])
-                    scores |= self._ask(rows, call, kept, run)
+            # Closed after the workers, which are made later, so that their last answers are kept.
+            kept = run.shared(path, partial(KeptScores, path))
+            scores = kept.known(keys)
+            missing = np.array([place for place, key in enumerate(keys) if key not in scores], np.int64)
+            without = int(np.isin(which, missing).sum())
+            if not run.pays:
+                run.count(call, NOT_ASKED, without)
+                return scores
+            run.count(call, "with a score that was kept", segments.rows - without)
+            if len(missing):
+                rows = _rows_to_judge([keys[place] for place in missing], body, segments, first[missing])
+                scores |= self._ask(rows, call, kept, run)
         return scores
 
     def _ask(self, rows: RowsToJudge, call: str, kept: KeptScores, run: CostlyRun) -> dict[bytes, float]:
@@ -129,77 +131,55 @@ def judge(
 
     Every answer is kept on disk at once, by the content of the row and the code of the judge. So no row is judged
     twice: not after a crash, in another order, in another build, or where rows are equal. The number is the score
-    `value`, as that of `score`, and a row without a number has NaN and is kept. `curate check` asks no judge.
-
-    As every filter, it scores all rows that are read, also those that other steps drop. So that only clean rows cost
-    money, build without the judge first, and let the judged mixture read the data of that build.
+    `value`; a row without one has NaN and is kept. `curate check` asks no judge. As every filter, it scores all rows
+    that are read: to pay for clean ones only, clean in a first build, and let the judged mixture read its data.
 
     Args:
         what: "judges:Helpful", a class or function as `package.module:name`, or itself if it is at the top of a module.
-            A class is made once for each worker, without arguments, so load the model in `__init__`; its objects are
-            called. `Scorer` says with what, and what they return; the function of several workers must be safe in
-            threads. The module is imported here and runs with your rights.
+            A class is made once for each worker, so load the model in `__init__`; its objects are called as `Scorer`
+            says. A function of several workers must be safe in threads. The module runs with your rights.
         at_least: Rows with a lower number are dropped as `low_score`. Default: no limit.
         at_most: Rows with a higher number are dropped as `high_score`. Default: no limit.
         meta: Whether the judge reads `meta`. By default it gets "{}", so rows of the same text are judged once.
         workers: Threads that judge side by side. Default 1, for a model on this machine; 16 for a service.
-        batch: Rows of one call at most, of like length: shorter ones come first. Default 1, as a call that fails is
-            made again for all of its rows; 32 for a model on a GPU.
-        attempts: Calls made for the same rows before the build stops and names them. Another one follows time-outs,
-            connections that break, and the states of HTTP that mean "later" (408, 409, 425, 429, 500, 502, 503, 504,
-            529), found as `code`, `status` or `status_code` of the error or of its `response`.
-        wait: Seconds before the second attempt, doubled before each later one. A `retry_after` of the error, or the
-            header Retry-After of its response, counts instead; 300 seconds at most.
-        budget: Rows sent to this judge at most, over all builds that use the same `cache`, so that a restart does not
-            spend it again. Another attempt counts again, unless the server refused the first with a state of HTTP.
-            Then the build stops; with a larger budget it goes on. Default: no limit.
-        cache: Folder of the scores, one SQLite file for each judge. Default: `$XDG_CACHE_HOME/curate/judged`, or
-            `~/.cache/curate/judged`. It needs a disk of this machine: SQLite is not safe on network drives.
+        batch: Rows of one call at most, of like length. Default 1, as a failed call is made again for all of its rows;
+            32 for a model on a GPU. Round what such a model says: its last digits depend on the rows beside a row.
+        attempts: Calls for the same rows before the build stops and names them. Another one follows time-outs, broken
+            connections, and HTTP 408, 409, 425, 429, 500, 502, 503, 504 and 529 (`code`, `status` or `status_code` of
+            the error or its `response`).
+        wait: Seconds before the second attempt, doubled before each later one. `retry_after` of the error, or the
+            header Retry-After, counts instead; 300 seconds at most.
+        budget: Rows sent to this judge at most, over all builds with this `cache`, so a restart does not spend it
+            again. Each attempt counts, but for those refused with a state of HTTP. Default: no limit.
+        cache: Folder of the scores, one SQLite file for each judge, on a disk of this machine. Default:
+            `$XDG_CACHE_HOME/curate/judged`, or `~/.cache/curate/judged`.
         allow_large_drop: Let the step drop more than half of a source without stopping the build.
 
     Returns:
-        A Filter. Its fingerprint has the name, the manifest a key of the judge. This key, and with it the scores,
-        changes with the code of the module, but for comments and blank lines, and with the texts `model`, `prompt`
-        and `cache_key` of the class or function. `cache_key` may be a static method: return what else the judge
-        depends on, such as the hash of a file. How it is asked (`workers` to `cache`) changes neither.
+        A Filter. The manifest has a key of the judge, which changes with the code of its module, but for comments and
+        blank lines, and with the texts `model`, `prompt` and `cache_key` of the class or function (the last may be a
+        static method). Another key is another judge. How it is asked (`workers` to `cache`) changes nothing.
 
     Raises:
-        MixtureError: No such module, function or class; settings or limits that are none; when the build runs, an
-            answer of the wrong length, not of numbers, or infinite.
+        MixtureError: No such judge, or settings that are none; in a build, an answer that is not one number a row.
 
     Example:
-        The module says how one worker judges; "Judge with a model" in HOWTO.md asks a server with the API of OpenAI.
-
-        >>> code = [
-        ...     "class Helpful:",
-        ...     "    model = 'judge-8b'",
-        ...     "    def __call__(self, rows):",
-        ...     "        return [len(turns) for turns in rows['messages'].to_pylist()]",
-        ... ]
+        >>> code = "class Turns:\n  def __call__(self, rows):\n    return rows['messages'].value_lengths()"
         >>> import sys, tempfile
         >>> from curate.rows.schema import BODIES
         >>> from curate.rows.segments import segments
         >>> folder = Path(tempfile.mkdtemp())
-        >>> _ = (folder / "judges_of_example.py").write_text("\n".join(code))
+        >>> _ = (folder / "judges_of_example.py").write_text(code)
         >>> sys.path.insert(0, str(folder))
-        >>> step = judge("judges_of_example:Helpful", at_least=3, workers=16, budget=25_000, cache=folder / "judged")
-        >>> turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]
-        >>> rows = pa.RecordBatch.from_pylist([{"messages": turns, "meta": "{}"}] * 3, BODIES["conversation"])
+        >>> step = judge("judges_of_example:Turns", at_least=3, workers=16, budget=25_000, cache=folder / "judged")
+        >>> turns = [{"role": "user", "content": "Hi"}]
+        >>> rows = pa.RecordBatch.from_pylist([{"messages": turns, "meta": "{}"}] * 2, BODIES["conversation"])
         >>> step.score(segments(rows)).columns["value"].tolist()
-        [2.0, 2.0, 2.0]
+        [1.0, 1.0]
     """
     low, high = check_limits("judge", at_least, at_most)
-    for setting, number in (("workers", workers), ("batch", batch), ("attempts", attempts)):
-        check_whole(f"judge({setting}={number!r})", number, least=1)
-    if budget is not None:
-        check_whole(f"judge(budget={budget!r})", budget, hint=", or None for no limit")
-    name = what if isinstance(what, str) else name_of(what, "judge")
-    if not NAME.fullmatch(name):
-        raise MixtureError(f"judge({what!r}): name a class or function of a module: 'package.module:name'")
-    _check_judge(name)
-    judge_key(name)
-    return Judging(
-        what=name,
+    step = Judging(
+        what=what if isinstance(what, str) else name_of(what, "judge"),
         meta=meta,
         at_least=low,
         at_most=high,
@@ -211,16 +191,26 @@ def judge(
         cache=None if cache is None else str(Path(cache).expanduser().absolute()),
         allow_large_drop=allow_large_drop,
     )
+    _check(step)
+    return step
 
 
-def _check_judge(name: str) -> None:
-    """Raise `MixtureError` for a name that leads nowhere, or to a class whose objects cannot be called."""
-    found = named(name, "judge")
+def _check(step: Judging) -> None:
+    """Raise `MixtureError` for settings that are none, and for a name that leads to no judge."""
+    for setting in ("workers", "batch", "attempts"):
+        number = getattr(step, setting)
+        check_whole(f"judge({setting}={number!r})", number, least=1)
+    if step.budget is not None:
+        check_whole(f"judge(budget={step.budget!r})", step.budget, hint=", or None for no limit")
+    if not NAME.fullmatch(step.what):
+        raise MixtureError(f"judge({step.what!r}): name a class or function of a module: 'package.module:name'")
+    found = named(step.what, "judge")
     if isinstance(found, type) and not any("__call__" in vars(each) for each in found.__mro__):
         raise MixtureError(
-            f"judge({name!r}): objects of this class cannot be called; give it `def __call__(self, rows)`, which takes "
-            "a pyarrow.RecordBatch and returns one number a row"
+            f"judge({step.what!r}): objects of this class cannot be called; give it `def __call__(self, rows)`, which "
+            "takes a pyarrow.RecordBatch and returns one number a row"
         )
+    judge_key(step.what)
 
 
 def _rows_to_judge(keys: list[bytes], body: pa.RecordBatch, segments: Segments, rows: NDArray[np.int64]) -> RowsToJudge:

@@ -19,7 +19,7 @@ ROWS: Final = 240
 
 
 def test_a_build_killed_three_times_judges_each_row_once(tmp_path: Path) -> None:
-    """The server holds what it has not judged while the build is killed, and leaves what nobody waits for any more."""
+    """The server holds what it has not judged while the build is killed, and leaves what no one waits for any more."""
     with judging(0.002) as server:
         builds = KilledBuilds(tmp_path, server, ROWS)
         for judged in (30, 90, 200):
