@@ -130,7 +130,7 @@ def _entry(space: Scratch, word: np.uint64) -> int:
 def _of_request(
     space: Scratch, book: WordBook, before: np.uint64, earlier: int, word: np.uint64, place: int, should: int
 ) -> int:
-    """Add the features of a word and the one `before` it, whose classes are `earlier`; return the classes of the word."""
+    """Add the features of a word and the one `before` it, of classes `earlier`; return the classes of the word."""
     classes = classes_of(book, word)
     _add(space, NO_SENTENCE, ASKS, word, np.uint64(0))
     _add(space, NO_SENTENCE, ASKS_PAIR, before, word)
@@ -150,7 +150,7 @@ def _of_request(
 
 @inline
 def _of_answer(space: Scratch, book: WordBook, before: np.uint64, earlier: int, word: np.uint64) -> int:
-    """Add the features of a word and the one `before` it, whose classes are `earlier`; return the classes of the word."""
+    """Add the features of a word and the one `before` it, of classes `earlier`; return the classes of the word."""
     classes = classes_of(book, word)
     number = space.counts[NUMBER]
     _add(space, number, ANY, word, np.uint64(0))
