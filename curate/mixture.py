@@ -11,6 +11,7 @@ from typing import Final
 
 from curate.compare.takes import TakeComparison, TakenBuild, measured
 from curate.engine import build as engine
+from curate.engine.executors.threads import Threads
 from curate.errors import CallError, EmptyBuildError
 from curate.io.atomic import write_text
 from curate.mix.amounts import Fraction, Rows, Tokens
@@ -228,7 +229,7 @@ class Mixture(MixtureSpec):
         earlier = from_.path if isinstance(from_, Build) else from_
         target, largest = targets[-1]
         engine.build(
-            largest, target, threads=count, resume=resume, overwrite=overwrite, quiet=quiet, finish=finish,
+            largest, target, executor=Threads(count), resume=resume, overwrite=overwrite, quiet=quiet, finish=finish,
             from_=None if earlier is None else Path(earlier), others=[(rung, folder) for folder, rung in targets[:-1]],
         )  # fmt: skip
         builds = []

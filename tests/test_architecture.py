@@ -49,6 +49,7 @@ ROOMS: Final = (
     "classify",
     "mix.takes",
     "mix",
+    "engine.executors",
     "engine.reuse",
     "engine.warm_up",
     "engine",
@@ -73,6 +74,7 @@ ROOMS: Final = (
 HEAVY: Final[dict[str, tuple[str, ...]]] = {
     "datasets": (),
     "pandas": (),
+    "ray": (),
     "safetensors": (),
     "tokenizers": (),
     "torch": (),

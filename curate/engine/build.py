@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.engine.barrier import DiskKeys
-from curate.engine.executor import run_all
+from curate.engine.executors.base import Executor
 from curate.engine.guards import (
     check_clashes,
     check_conservation,
@@ -56,7 +56,7 @@ def build(
     mixture: MixtureSpec,
     target: Path,
     *,
-    threads: int,
+    executor: Executor,
     resume: bool,
     overwrite: bool,
     quiet: bool,
@@ -86,18 +86,18 @@ def build(
                 target, _recipe(mixture, opened, references, plan), resume=resume, overwrite=overwrite
             ) as space:
                 with costly_run() as run:
-                    made = _gather(mixtures, opened, references, space, threads, progress, plan)
+                    made = _gather(mixtures, opened, references, space, executor, progress, plan)
                 for note in run.notes():
                     progress.note(note)
-                write_out(mixture, kind, opened, made, space.out, threads, progress)
+                write_out(mixture, kind, opened, made, space.out, executor, progress)
                 finish(space.out)
                 for other, folder in others:
                     with workspace(folder.resolve(), {}, resume=False, overwrite=overwrite) as further:
                         _copy_rated(made.rated, [one.name for one in mixture.sources], space.out, further.out)
-                        write_out(other, kind, opened, made, further.out, threads, progress, beside=space.out)
+                        write_out(other, kind, opened, made, further.out, executor, progress, beside=space.out)
                         finish(further.out)
 
-        with compiling_beside(kind, [stage.step for stage in all_stages(mixture)], threads):
+        with compiling_beside(kind, [stage.step for stage in all_stages(mixture)], executor.threads):
             try:
                 attempt(plan)
             except OtherRowsError:
@@ -132,7 +132,7 @@ def _gather(
     opened: tuple[Opened, ...],
     references: TakeReferences,
     space: Workspace,
-    threads: int,
+    executor: Executor,
     progress: BuildProgress,
     plan: ReusePlan | None,
 ) -> Gathered:
@@ -143,9 +143,9 @@ def _gather(
     mixture, *others = mixtures
     rated = RatedResult(opened, [], {}, {}, {})
     if pairing_sources(mixture):
-        rated = _pair(mixture, opened, space, threads, progress)
+        rated = _pair(mixture, opened, space, executor, progress)
     phase = final_phase(mixture, rated.opened, others)
-    return Gathered(rated, _read_and_resolve(phase, space.partitions, threads, progress, plan), references)
+    return Gathered(rated, _read_and_resolve(phase, space.partitions, executor, progress, plan), references)
 
 
 def _copy_rated(rated: RatedResult, names: Sequence[str], out: Path, to: Path) -> None:
@@ -160,17 +160,17 @@ def _copy_rated(rated: RatedResult, names: Sequence[str], out: Path, to: Path) -
 
 
 def _pair(
-    mixture: MixtureSpec, opened: tuple[Opened, ...], space: Workspace, threads: int, progress: BuildProgress
+    mixture: MixtureSpec, opened: tuple[Opened, ...], space: Workspace, executor: Executor, progress: BuildProgress
 ) -> RatedResult:
     """Run the rated phase: turn the sources that pair into pairs, and write the ledger of their rated rows."""
     phase = rated_phase(mixture, opened)
-    done = _read_and_resolve(phase, space.partitions / "rated", threads, progress)
+    done = _read_and_resolve(phase, space.partitions / "rated", executor, progress)
     done = replace(done, states=paired(done.states))
     inputs = ledger_inputs(done)
     tables = write_tables(inputs, space.out)
     for folder in ("rated", "pairs"):
         (space.out / folder).mkdir()
-    written = run_all(partial(write_source, inputs, "rated", space.out), phase.sources, threads)
+    written = executor.run_all(partial(write_source, inputs, "rated", space.out), phase.sources)
     fates = dict(zip(phase.sources, written, strict=True))
     for number, found in fates.items():
         check_conservation(inputs.names[number], done.reading.counts[number].rows, found)
@@ -184,11 +184,11 @@ def _pair(
 
 
 def _read_and_resolve(
-    phase: Phase, folder: Path, threads: int, progress: BuildProgress, plan: ReusePlan | None = None
+    phase: Phase, folder: Path, executor: Executor, progress: BuildProgress, plan: ReusePlan | None = None
 ) -> ResolvedPhase:
     """Make the partitions of one phase, and decide what needs all of its rows at once."""
     folder.mkdir(exist_ok=True)
-    reading = read(phase, folder, threads, progress, plan)
+    reading = read(phase, folder, executor, progress, plan)
     partitions = _partitions(folder, reading)
     keys = load_keys(partitions)
     source = np.repeat(
@@ -198,7 +198,7 @@ def _read_and_resolve(
         plan.check_rows(keys, source)
     batches = [DiskKeys(one.rows, one.paths.signed) for one in partitions]
     lines = _source_lines(phase.opened, partitions, source, keys)
-    texts = RowTexts(lines, partitions, threads)
+    texts = RowTexts(lines, partitions, executor.threads)
     states, results = resolve(phase, keys, source, batches, plan, texts.signed)
     check_clashes(phase, states, reading)
     check_drops(phase, states)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from curate.engine.barrier import DiskKeys, GroupResults
-from curate.engine.executor import run_all
+from curate.engine.executors.base import Executor
 from curate.engine.group_results import numbered_columns, row_names, table_path, write_table
 from curate.engine.guards import (
     check_conservation,
@@ -90,7 +90,7 @@ def write_out(
     opened: tuple[Opened, ...],
     made: Gathered,
     out: Path,
-    threads: int,
+    executor: Executor,
     progress: BuildProgress,
     beside: Path | None = None,
 ) -> None:
@@ -103,7 +103,7 @@ def write_out(
     states = done.states
     inputs = ledger_inputs(done)
     tables = {**rated.tables, **write_tables(inputs, out)}
-    fates, splits = _write(mixture, kind, inputs, rated, out, threads, progress, beside)
+    fates, splits = _write(mixture, kind, inputs, rated, out, executor, progress, beside)
     fields = {source.name: source.licence_field for source in mixture.sources if source.licence_field is not None}
     licences = _row_licences(out / "data", fields)
     counts = [
@@ -182,7 +182,7 @@ def _write(
     inputs: LedgerInputs,
     rated: RatedResult,
     out: Path,
-    threads: int,
+    executor: Executor,
     progress: BuildProgress,
     beside: Path | None,
 ) -> tuple[list[dict[str, int]], dict[str, Any]]:
@@ -199,18 +199,15 @@ def _write(
     ]
     progress.start("writing", None)
     moving = partial(relocate, moving=relocated_copies(splits.values(), relocated), size=states.bytes)
-    spills += [spill for found in run_all(moving, spills if relocated.any() else [], threads) for spill in found]
+    spills += [spill for found in executor.run_all(moving, spills if relocated.any() else []) for spill in found]
     names = pa.array(inputs.names, pa.string())
     layout = Layout(kind, states.parts_of(states.copies > 0), inputs.rewards)
     store = RowStore(inputs.lines, tuple(spills), layout, names, states.source, states.occurrence, relocated)
     shards = {name: cut(name, found, states.bytes[found.row]) for name, found in splits.items() if len(found.row)}
     shards = shards or {"train": cut("train", splits["train"], states.bytes[:0])}
-    tasks: list[Callable[[], Any]] = [
-        partial(write_source, inputs, "pairs" if number in rated.fates else "rows", out, number, beside)
-        for number in range(len(inputs.names))
-    ]
-    tasks += [partial(_write_shard, shard, store, out / "data") for found in shards.values() for shard in found]
-    done = list(run_all(_call, tasks, threads))
+    work = partial(_write_part, inputs, store, frozenset(rated.fates), out, beside)
+    parts = [*range(len(inputs.names)), *(shard for found in shards.values() for shard in found)]
+    done: list[Any] = list(executor.run_all(work, parts))
     progress.done("writing")
     written = iter(done[len(inputs.names) :])
     return done[: len(inputs.names)], {
@@ -234,8 +231,13 @@ def write_tables(inputs: LedgerInputs, out: Path) -> FileHashes:
     return found
 
 
-def _call(task: Callable[[], Any]) -> Any:  # noqa: ANN401  each task has its own answer
-    return task()
+def _write_part(
+    inputs: LedgerInputs, store: RowStore, paired: frozenset[int], out: Path, beside: Path | None, part: int | Shard
+) -> dict[str, Any] | dict[str, int]:
+    """Write the ledger of the source with this number, and return its fates; or write a shard, and describe it."""
+    if isinstance(part, Shard):
+        return _write_shard(part, store, out / "data")
+    return write_source(inputs, "pairs" if part in paired else "rows", out, part, beside)
 
 
 def _write_shard(shard: Shard, store: RowStore, folder: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from curate.engine.executor import run_all
+from curate.engine.executors.base import Executor
 from curate.engine.partition import ASIDE, CLASHING, THROUGH, ChosenRows, SourceJob, partition_paths, pick, process
 from curate.engine.resolve import numbered_ids
 from curate.errors import ShortageError
@@ -111,13 +111,13 @@ def is_presampled(source: Source) -> bool:
     return source.before is not None or source.early_stop
 
 
-def presample(mixture: MixtureSpec, place: int, job: SourceJob, folder: Path, threads: int) -> Presample:
+def presample(mixture: MixtureSpec, place: int, job: SourceJob, folder: Path, executor: Executor) -> Presample:
     """Survey a source, and choose; raises `ShortageError` where it has fewer rows than `before` asks for."""
     source = mixture.sources[place]
     with_key = key(mixture.seed, source.name, SAMPLE)
     blocks = enumerate(job.opened.blocks())
     work = partial(_survey_block, job, folder, place, with_key, TRIED if source.early_stop else 0)
-    survey = _joined([_with_keys(path) for path in run_all(work, blocks, threads)], with_key)
+    survey = _joined([_with_keys(path) for path in executor.run_all(work, blocks)], with_key)
     limit = _limit(mixture, source, len(survey.order))
     needed = source.take if source.early_stop and isinstance(source.take, Rows | Tokens) else None
     return Presample(folder, place, survey, limit, needed, limit if needed is None else _first(survey, limit, needed))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 
-from curate.engine.executor import run_all
+from curate.engine.executors.base import Executor
 from curate.engine.pair_input import PairInput
 from curate.engine.partition import ChosenRows, RowCount, SourceJob, make_partition, partition_paths, rows_of_whole
 from curate.engine.pipeline import Phase, all_stages, kind_of_rows, pairing, score_columns
@@ -48,7 +49,6 @@ class ReadTask(NamedTuple):
     """A block to make a partition of."""
 
     source: int
-    job: SourceJob
     block: Block
     place: PartitionPaths
     chosen: ChosenRows | None
@@ -75,7 +75,7 @@ def _open(source: Source) -> Opened:
 
 
 def read(
-    phase: Phase, partitions: Path, threads: int, progress: BuildProgress, plan: ReusePlan | None = None
+    phase: Phase, partitions: Path, executor: Executor, progress: BuildProgress, plan: ReusePlan | None = None
 ) -> ReadResult:
     """Make the missing partitions of one phase; raises `QuarantineError` for a source with too many invalid rows.
 
@@ -90,7 +90,7 @@ def read(
     for i in phase.sources:
         progress.start(bars[i], phase.opened[i].size)
     ahead = {
-        i: presample(phase.mixture, i, jobs[i], partitions, threads)
+        i: presample(phase.mixture, i, jobs[i], partitions, executor)
         for i in phase.sources
         if is_presampled(phase.mixture.sources[i]) and not isinstance(phase.opened[i], PairInput)
     }
@@ -99,7 +99,7 @@ def read(
     while left:
         for i in left:
             number[i], counts[i] = 0, RowCount(0, 0)
-        for task, count in run_all(_make, _tasks(left, jobs, ahead, partitions), threads):
+        for task, count in executor.run_all(partial(_make, jobs), _tasks(left, jobs, ahead, partitions)):
             number[task.source] += 1
             counts[task.source] = RowCount(*map(sum, zip(counts[task.source], count, strict=True)))
             progress.advance(bars[task.source], task.block.size, count.rows)
@@ -231,16 +231,15 @@ def _tasks(
     sources: Iterable[int], jobs: list[SourceJob], ahead: Mapping[int, Presample], partitions: Path
 ) -> Iterator[ReadTask]:
     for number in sources:
-        job = jobs[number]
-        blocks = job.opened.blocks()
+        blocks = jobs[number].opened.blocks()
         for i, block in enumerate(chain([next(blocks, NOTHING)], blocks)):
             chosen = ahead[number].chosen(i) if number in ahead and block is not NOTHING else None
-            yield ReadTask(number, job, block, partition_paths(partitions, number, i), chosen)
+            yield ReadTask(number, block, partition_paths(partitions, number, i), chosen)
 
 
-def _make(task: ReadTask) -> tuple[ReadTask, RowCount]:
+def _make(jobs: Sequence[SourceJob], task: ReadTask) -> tuple[ReadTask, RowCount]:
     """Make a partition, or count its rows if an interrupted build made it; the block's data is released."""
     done = task._replace(block=task.block._replace(data=None), chosen=None)
     looked_at = None if task.chosen is None else task.chosen.number
     made = rows_of_whole(task.place, looked_at)
-    return done, made or make_partition(task.job, task.block, task.place, task.chosen)
+    return done, made or make_partition(jobs[task.source], task.block, task.place, task.chosen)

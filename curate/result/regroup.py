@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.engine.barrier import GroupPlace, MemoryKeys, Reached, decide, read_references
-from curate.engine.executor import run_all
+from curate.engine.executors.threads import run_all
 from curate.kernels.hashing import Hashes, ranks
 from curate.mix.sample import SAMPLE, key
 from curate.result.bounds import RecutStep

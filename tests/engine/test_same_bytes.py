@@ -18,6 +18,7 @@ import pytest
 
 from curate.engine import build as run
 from curate.engine import partition, reading, shards, source_lines
+from curate.engine.executors.threads import Threads
 from curate.engine.partition import ChosenRows, RowCount, SourceJob, make_partition
 from curate.engine.resolve import resolve
 from curate.engine.spill import write_spill
@@ -304,7 +305,15 @@ def test_two_builds_do_not_share_a_folder(tmp_path: Path) -> None:
             found.append(caught.value)
         assert hashes(folder.parent) == before
 
-    run.build(mixture(tmp_path), tmp_path / "out", threads=1, resume=True, overwrite=False, quiet=True, finish=meddle)
+    run.build(
+        mixture(tmp_path),
+        tmp_path / "out",
+        executor=Threads(1),
+        resume=True,
+        overwrite=False,
+        quiet=True,
+        finish=meddle,
+    )
     assert len(found) == 2
     assert json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))["name"] == "mix"
 

@@ -16,6 +16,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
+from curate.engine.executors.threads import Threads
 from curate.engine.pipeline import final_phase
 from curate.engine.progress import showing_progress
 from curate.engine.reading import open_sources, read
@@ -151,7 +152,7 @@ def outcome(path: Path, form: str, allowed: float, work: Path) -> Said | str:
     try:
         _, opened = open_sources(mixture)
         with showing_progress(quiet=True) as progress:
-            (count,) = read(final_phase(mixture, opened), work, 1, progress).counts
+            (count,) = read(final_phase(mixture, opened), work, Threads(1), progress).counts
     except BuildError as error:
         return str(error)
     note = nothing_from(mixture, source, read=count.rows, invalid=count.quarantined, share=None, delivered=0)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.engine.barrier import MemoryKeys
-from curate.engine.executor import run_all
+from curate.engine.executors.threads import run_all
 from curate.engine.pipeline import NO_ROWS
 from curate.engine.source_lines import SourceLines, read_again
 from curate.engine.spill import picked, read_spill

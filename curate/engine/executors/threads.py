@@ -1,4 +1,4 @@
-"""How stage functions are run: on a pool of threads, with no more work in memory than the threads can take."""
+"""Stages on a pool of threads, with no more work in memory than the threads can take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from curate.steps.costly import StopOnError
@@ -46,3 +47,14 @@ def _result(future: Future[R]) -> R:
     while not future.done():
         wait([future], timeout=AWAKE)
     return future.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Runs stages on threads of this process."""
+
+    threads: int
+
+    def run_all(self, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
+        """See `Executor.run_all`."""
+        return run_all(work, tasks, self.threads)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from curate.engine.executor import run_all
+from curate.engine.executors.threads import run_all
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
