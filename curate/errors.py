@@ -14,6 +14,7 @@ CurateError
     ├── ConservationError            fates that do not add up to the rows read (a defect of `curate`)
     ├── BuildFolderError             a build folder that is missing, taken, incomplete or cannot be written
     ├── ExportError                  rows that a trainer cannot take as they are, or a folder that is taken
+    ├── WorkerError                  workers of Ray died, or are gone; what they made is kept
     ├── PushError                    the Hub does not take a build, or cannot be reached
     └── PreflightError               training on the build would be silently wrong
 
@@ -106,6 +107,10 @@ class ConservationError(BuildError):
 
 class BuildFolderError(BuildError):
     """A build folder is missing, taken, incomplete or cannot be written."""
+
+
+class WorkerError(BuildError):
+    """Workers of Ray died again and again, or cannot be reached; what they made is kept for the next build."""
 
 
 class ExportError(BuildError):

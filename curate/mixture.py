@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
 from curate.compare.takes import TakeComparison, TakenBuild, measured
-from curate.engine import build as engine
+from curate.engine import build as run
+from curate.engine.executors.base import Executor
+from curate.engine.executors.ray_tasks import ray_tasks
 from curate.engine.executors.threads import Threads
-from curate.errors import CallError, EmptyBuildError
+from curate.errors import CallError, EmptyBuildError, did_you_mean
 from curate.io.atomic import write_text
 from curate.mix.amounts import Fraction, Rows, Tokens
 from curate.mix.ladder import rungs, variants, whole
@@ -22,6 +25,9 @@ from curate.report.charts.card_files import card_files
 from curate.report.page import page
 from curate.report.run_card import card
 from curate.result.build import Build
+
+Engine: TypeAlias = Literal["local", "ray"]
+"""What runs a build: threads of this process, or Ray."""
 
 MAY_BUILD: Final[ContextVar[bool]] = ContextVar("MAY_BUILD", default=True)
 """Whether a build may start: `curate check` writes nothing, whatever the file that it runs asks for."""
@@ -70,6 +76,8 @@ class Mixture(MixtureSpec):
         overwrite: bool = False,
         quiet: bool = False,
         from_: str | Path | Build | None = None,
+        engine: Engine = "local",
+        address: str | None = None,
     ) -> Build:
         """Make a build folder and return it.
 
@@ -82,6 +90,10 @@ class Mixture(MixtureSpec):
             from_: an earlier build, or its folder, which may be `out`. Rows that it has seen keep their scores and
                 edits where a step is as it was, so that after a moved bound or an added step only the rest runs. The
                 new build is the same, byte for byte, as one from nothing; lines above the bars say which steps run.
+            engine: `"local"` runs on threads of this process, `"ray"` as tasks of Ray, on as many machines as it has;
+                it needs `curate[ray]`. They write the same bytes.
+            address: where Ray is, such as `"10.0.0.1:6379"`; its machines must see the inputs, the build folder and
+                your own modules under the same paths. None: a Ray on this machine, with `threads` workers.
 
         Returns:
             The finished build.
@@ -91,10 +103,13 @@ class Mixture(MixtureSpec):
             SourceNotFoundError: an input does not exist.
             BuildError: the data cannot be built; nothing is left in `out`.
             EmptyBuildError: no row is kept; the build is in `out`, and its ledger says why.
-            CallError: `threads` is below 1, or `curate check` runs the file.
+            CallError: `threads` is below 1, `curate check` runs the file, or Ray is not there.
         """
         target = Path(out) if out is not None else Path("build") / self.name
-        return self._build([(target, self)], threads, resume=resume, overwrite=overwrite, quiet=quiet, from_=from_)[0]
+        return self._build(
+            [(target, self)], threads, resume=resume, overwrite=overwrite, quiet=quiet, from_=from_, engine=engine,
+            address=address,
+        )[0]  # fmt: skip
 
     def ladder(
         self,
@@ -211,6 +226,8 @@ class Mixture(MixtureSpec):
         overwrite: bool,
         quiet: bool,
         from_: str | Path | Build | None,
+        engine: Engine = "local",
+        address: str | None = None,
     ) -> list[Build]:
         """Build mixtures of the same sources and steps, the last one the largest."""
         if not MAY_BUILD.get():
@@ -228,10 +245,12 @@ class Mixture(MixtureSpec):
 
         earlier = from_.path if isinstance(from_, Build) else from_
         target, largest = targets[-1]
-        engine.build(
-            largest, target, executor=Threads(count), resume=resume, overwrite=overwrite, quiet=quiet, finish=finish,
-            from_=None if earlier is None else Path(earlier), others=[(rung, folder) for folder, rung in targets[:-1]],
-        )  # fmt: skip
+        with _executor(count, engine, address) as executor:
+            run.build(
+                largest, target, executor=executor, resume=resume, overwrite=overwrite, quiet=quiet, finish=finish,
+                from_=None if earlier is None else Path(earlier),
+                others=[(rung, folder) for folder, rung in targets[:-1]],
+            )  # fmt: skip
         builds = []
         finished = [*measured[-len(targets) + 1 :], measured[-len(targets)]] if len(targets) > 1 else measured[-1:]
         for (folder, rung), found in zip(targets, finished, strict=True):
@@ -255,6 +274,17 @@ def _empty(made: Build) -> str:
 
 def _fate(column: str) -> str:
     return column if column in {"quarantined", "unsampled"} else f"dropped by {column}"
+
+
+def _executor(threads: int, engine: Engine, address: str | None) -> AbstractContextManager[Executor]:
+    """Return what runs the stages of a build; raises `CallError` for an engine that there is not, or no address."""
+    if engine == "ray":
+        return ray_tasks(threads, address)
+    if engine != "local":
+        raise CallError(f"engine={engine!r}: {did_you_mean(str(engine), get_args(Engine))}")
+    if address is not None:
+        raise CallError(f"address={address!r} is that of a Ray; say engine='ray' (--engine ray) with it")
+    return nullcontext(Threads(threads))
 
 
 def _cores() -> int:

@@ -107,6 +107,12 @@ def build(
     from_: Annotated[
         Path | None, typer.Option("--from", help="An earlier build, whose scores are used where a step is as it was.")
     ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="Threads of this machine, or Ray; the bytes are the same.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Where Ray is, HOST:PORT. Default: it is started here, with --threads workers.")
+    ] = None,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Build the mixtures that a file declares, in order."""
@@ -116,7 +122,10 @@ def build(
         workspace.check_target(target, overwrite=overwrite)
     for mixture, target in zip(found, targets, strict=True):
         try:
-            made = mixture.build(target, threads=threads, resume=resume, overwrite=overwrite, quiet=quiet, from_=from_)
+            made = mixture.build(
+                target, threads=threads, resume=resume, overwrite=overwrite, quiet=quiet, from_=from_, engine=engine,
+                address=address,
+            )  # fmt: skip
         except EmptyBuildError:
             if not quiet:
                 show_parts(*_funnel(folder.Build(target)))

@@ -41,7 +41,7 @@ from curate.engine.source_lines import SourceLines
 from curate.engine.state import Partition, RowStates
 from curate.engine.warm_up.start import compiling_beside
 from curate.engine.workspace import Workspace, check_target, workspace
-from curate.io.atomic import read_ipc
+from curate.io.atomic import read_ipc, remove_drafts
 from curate.io.hub.repository import resolved_once
 from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
@@ -90,11 +90,13 @@ def build(
                 for note in run.notes():
                     progress.note(note)
                 write_out(mixture, kind, opened, made, space.out, executor, progress)
+                remove_drafts(space.out)
                 finish(space.out)
                 for other, folder in others:
                     with workspace(folder.resolve(), {}, resume=False, overwrite=overwrite) as further:
                         _copy_rated(made.rated, [one.name for one in mixture.sources], space.out, further.out)
                         write_out(other, kind, opened, made, further.out, executor, progress, beside=space.out)
+                        remove_drafts(further.out)
                         finish(further.out)
 
         with compiling_beside(kind, [stage.step for stage in all_stages(mixture)], executor.threads):

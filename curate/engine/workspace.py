@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from curate.engine.manifest import Json
-from curate.errors import BuildFolderError, CurateError
+from curate.errors import BuildFolderError, CurateError, WorkerError
 from curate.io.atomic import replace_folder, write_text
 
 MANIFEST = "manifest.json"
@@ -59,6 +59,8 @@ def workspace(target: Path, recipe: Json, *, resume: bool, overwrite: bool) -> I
             check_target(target, overwrite=overwrite)
             replace_folder(space.out, target)
             shutil.rmtree(root, ignore_errors=True)
+        except WorkerError:
+            raise
         except CurateError:
             _clear(root, absent)
             raise

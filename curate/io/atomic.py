@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
+
+DRAFT: Final = ".part"
+"""The suffix of a file that is being written."""
+
+_MARK: Final = [""]
+"""What stands before the suffix in the drafts of this process."""
+
+
+def use_own_drafts() -> None:
+    """Give the drafts of this process names that no other process uses, on any machine.
+
+    For workers: one that seemed to be lost may still write a file when another writes it again.
+    """
+    _MARK[0] = _MARK[0] or f".{secrets.token_hex(8)}"
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts that workers left in a folder when they died."""
+    for draft in folder.rglob(f"*{DRAFT}"):
+        draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -21,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
     >>> place.read_text(), draft.exists()
     ('whole', False)
     """
-    draft = path.with_name(path.name + ".part")
+    draft = path.with_name(f"{path.name}{_MARK[0]}{DRAFT}")
     try:
         yield draft
         draft.replace(path)

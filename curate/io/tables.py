@@ -34,6 +34,10 @@ class Frame(Input):
     batches: Callable[[], Iterator[pa.RecordBatch]] = field(metadata=PLACE, repr=False, compare=False)
     rows: int | None = field(default=None, metadata=PLACE, repr=False, compare=False)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the rows out: another process parses blocks of them, and they may be many."""
+        return {**vars(self), "batches": _elsewhere}
+
     def parts(self, root: str | None) -> tuple[File, ...]:  # noqa: ARG002
         """Return no file."""
         return ()
@@ -64,6 +68,10 @@ class Frame(Input):
     def label(self, parts: tuple[File, ...]) -> str:  # noqa: ARG002
         """Return its name."""
         return f"the {self.name}"
+
+
+def _elsewhere() -> Iterator[pa.RecordBatch]:
+    raise ValueError("the rows of this input are in the process that opened it")
 
 
 def frame(
