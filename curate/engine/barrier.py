@@ -212,21 +212,30 @@ def decide(
     `known` are totals over more rows than those of `batches`, which then count in their place.
     """
     every: list[BatchKeys] = [*batches, *(one.keys for one in references)]
+    if references:
+        reached = _with_references(reached, references, rows)
+    columns, totals = key_columns(every, place.label, reached.row)
+    own = {name: column for name, column in reached._asdict().items() if column is not None}
+    keys = _frame({**own, **columns})
+    return place.group.resolve(keys, StoredLists(every, place.label, reached.row), known or totals)
+
+
+def _with_references(reached: Reached, references: Sequence[Reference], rows: int) -> Reached:
+    """Add the rows that a group is held against, numbered on from the rows of the build."""
     extra = sum(one.keys.rows for one in references)
-    row = np.concatenate([reached.row, rows + np.arange(extra)])
-    columns, totals = key_columns(every, place.label, row)
-    keys = pl.DataFrame(
-        {
-            "row": row,
-            "source": np.concatenate([reached.source, np.full(extra, AGAINST, np.int16)]),
-            "rank": np.concatenate([reached.rank, *(one.rank for one in references)]),
-            "protect": np.concatenate([reached.protect, np.ones(extra, np.bool_)]),
-            **columns,
-        }
+    best = reached.best_score
+    return Reached(
+        row=np.concatenate([reached.row, rows + np.arange(extra)]),
+        source=np.concatenate([reached.source, np.full(extra, AGAINST, np.int16)]),
+        rank=np.concatenate([reached.rank, *(one.rank for one in references)]),
+        protect=np.concatenate([reached.protect, np.ones(extra, np.bool_)]),
+        best_score=None if best is None else np.concatenate([best, np.full(extra, np.nan)]),
     )
-    if reached.best_score is not None:
-        keys = keys.with_columns(best_score=np.concatenate([reached.best_score, np.full(extra, np.nan)]))
-    return place.group.resolve(keys, StoredLists(every, place.label, row), known or totals)
+
+
+def _frame(columns: Mapping[str, NDArray[np.generic]]) -> pl.DataFrame:
+    """Return columns as a frame; numbers are not copied."""
+    return pl.DataFrame(pa.table({name: pa.array(column) for name, column in columns.items()}))
 
 
 def key_columns(

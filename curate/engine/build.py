@@ -33,12 +33,12 @@ from curate.engine.pipeline import Phase, all_stages, final_phase, pairing_sourc
 from curate.engine.progress import BuildProgress, showing_progress
 from curate.engine.reading import ReadResult, open_sources, read
 from curate.engine.references import TakeReferences, read_references_of_takes
-from curate.engine.resolve import paired, resolve
+from curate.engine.resolve import best_scores_of, paired, resolve, resolve_ids
 from curate.engine.reuse.earlier import Earlier
 from curate.engine.reuse.plan import OtherRowsError, ReusePlan, plan_reuse
 from curate.engine.reuse.signed_later import RowTexts
 from curate.engine.source_lines import SourceLines
-from curate.engine.state import Partition, RowStates
+from curate.engine.state import Partition
 from curate.engine.warm_up.start import compiling_beside
 from curate.engine.workspace import Workspace, check_target, workspace
 from curate.io.atomic import read_ipc, remove_drafts
@@ -201,7 +201,11 @@ def _read_and_resolve(
     batches = [DiskKeys(one.rows, one.paths.signed) for one in partitions]
     lines = _source_lines(phase.opened, partitions, source, keys)
     texts = RowTexts(lines, partitions, executor.threads)
-    states, results = resolve(phase, keys, source, batches, plan, texts.signed)
+    contents, own_content = _contents(phase.mixture, source, keys), _own_content(keys)
+    best, prompt = best_scores_of(keys), keys["prompt"].to_numpy() if "prompt" in keys.columns else None
+    states = resolve_ids(keys, source)
+    del keys  # the hashes of contents: a fifth of what is in memory while groups decide
+    states, results = resolve(phase, states, best, batches, plan, texts.signed)
     check_clashes(phase, states, reading)
     check_drops(phase, states)
     return ResolvedPhase(
@@ -210,11 +214,11 @@ def _read_and_resolve(
         partitions=partitions,
         states=states,
         results=results,
-        contents=_contents(phase.mixture, states, keys),
+        contents=contents,
         lines=lines,
         score_types=score_columns(all_stages(phase.mixture), {} if plan is None else plan.types),
-        own_content=_own_content(keys),
-        prompt=keys["prompt"].to_numpy() if "prompt" in keys.columns else None,
+        own_content=own_content,
+        prompt=prompt,
     )
 
 
@@ -250,9 +254,23 @@ def _source_lines(
 
 
 def load_keys(partitions: tuple[Partition, ...]) -> pl.DataFrame:
-    """Join the keys of all partitions; a column that only some sources have is null for the others."""
-    tables = [pa.Table.from_batches([read_ipc(partition.paths.keys)]) for partition in partitions]
-    return pl.DataFrame(pa.concat_tables(tables, promote_options="default"))
+    """Join the keys of all partitions; a column that only some sources have is null for the others.
+
+    Files are read one by one into columns that are there already: joining them at the end would take twice the memory.
+    """
+    rows = np.array([partition.rows for partition in partitions], np.int64)
+    columns: dict[str, NDArray[np.generic]] = {}
+    lacking: dict[str, NDArray[np.bool_]] = {}
+    for number, partition in enumerate(partitions):
+        batch = read_ipc(partition.paths.keys)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if name not in columns:
+                columns[name] = np.zeros(int(rows.sum()), column.type.to_pandas_dtype())
+                lacking[name] = np.ones(len(rows), np.bool_)
+            columns[name][partition.first : partition.first + partition.rows] = column.to_numpy(zero_copy_only=False)
+            lacking[name][number] = False
+    masks = {name: np.repeat(mask, rows) if mask.any() else None for name, mask in lacking.items()}
+    return pl.DataFrame(pa.table({name: pa.array(column, mask=masks[name]) for name, column in columns.items()}))
 
 
 def _own_content(keys: pl.DataFrame) -> pa.UInt64Array:
@@ -261,7 +279,7 @@ def _own_content(keys: pl.DataFrame) -> pa.UInt64Array:
     return pa.array(keys["content_low"].to_numpy(), mask=same.to_numpy())
 
 
-def _contents(mixture: MixtureSpec, states: RowStates, keys: pl.DataFrame) -> list[str]:
+def _contents(mixture: MixtureSpec, source: NDArray[np.int16], keys: pl.DataFrame) -> list[str]:
     high, low = keys["content_high"].to_numpy(), keys["content_low"].to_numpy()
-    own = [states.source == number for number in range(len(mixture.sources))]
+    own = [source == number for number in range(len(mixture.sources))]
     return [content_hash(Hashes(high[rows], low[rows])) for rows in own]

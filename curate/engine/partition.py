@@ -237,7 +237,6 @@ def keys(job: SourceJob, done: ProcessedBlock) -> pa.RecordBatch:
     """Return the keys that the barrier needs: a few numbers per row."""
     found, passed = done.found, done.passed
     columns: dict[str, NDArray[np.generic]] = {
-        "own": found.own,
         "key_high": found.key.high,
         "key_low": found.key.low,
         "content_high": found.content.high,

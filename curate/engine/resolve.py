@@ -43,20 +43,24 @@ from curate.steps.base import DROP_COLUMNS, HIT_COLUMNS, Group, Resolved
 
 def resolve(
     phase: Phase,
-    frame: pl.DataFrame,
-    source: NDArray[np.int16],
+    states: RowStates,
+    best: NDArray[np.float64] | None,
     batches: Sequence[BatchKeys],
     plan: ReusePlan | None = None,
     sign: Sign | None = None,
 ) -> tuple[RowStates, GroupResults]:
-    """Resolve ids and groups of one phase of a build; sampling comes later.
+    """Resolve the groups of one phase of a build; sampling comes later.
 
-    `frame` has the keys of all rows (`curate.engine.partition`), `source` the number of each row's source, and
-    `batches` the keys that the groups need. What a `plan` takes from an earlier build is not decided again; where it
-    knows only some rows, `sign` makes the keys of others.
+    `states` are those of `resolve_ids`, `best` the best score of each row, if rows have scores, and `batches` the keys
+    that the groups need. What a `plan` takes from an earlier build is not decided again; where it knows only some rows,
+    `sign` makes the keys of others.
     """
-    best = frame["best_score"].to_numpy() if "best_score" in frame.columns else None
-    return _resolve_groups(phase, _resolve_ids(frame, source), batches, best, plan or ReusePlan(()), sign)
+    return _resolve_groups(phase, states, batches, best, plan or ReusePlan(()), sign)
+
+
+def best_scores_of(frame: pl.DataFrame) -> NDArray[np.float64] | None:
+    """Return the best score of each row, from the keys of all rows; None if there is none."""
+    return frame["best_score"].to_numpy() if "best_score" in frame.columns else None
 
 
 def paired(states: RowStates) -> RowStates:
@@ -157,19 +161,23 @@ def delivered(shares: tuple[Share, ...], states: RowStates) -> list[tuple[Share,
 
 def order(mixture: MixtureSpec, states: RowStates, *, test: bool) -> Order:
     """Return one split in its final order: that of a keyed hash, so that any stretch of it is a fair sample."""
-    rows = np.flatnonzero((states.copies > 0) & (states.test == test))
-    row = np.repeat(rows, states.copies[rows])
-    first = np.cumsum(states.copies[rows]) - states.copies[rows]
-    copy = np.arange(len(row)) - np.repeat(first, states.copies[rows])
-    number = states.occurrence[row] + (copy.astype(np.uint64) << np.uint64(32))
+    row = np.flatnonzero((states.copies > 0) & (states.test == test))
+    times = states.copies[row]
+    copy = np.zeros(len(row), np.int64)
+    if (times > 1).any():
+        row = np.repeat(row, times)
+        copy = np.arange(len(row)) - np.repeat(np.cumsum(times) - times, times)
+    del times  # one array less: at 100 million rows each is 0.8 GB
     rank = np.empty(len(row), np.uint64)
     for i, source in enumerate(mixture.sources):
         own = np.flatnonzero(states.source[row] == i)
-        rank[own] = _ranks(states, row[own], number[own], key(mixture.seed, source.name, ORDER))
+        number = states.occurrence[row[own]] + (copy[own].astype(np.uint64) << np.uint64(32))
+        rank[own] = _ranks(states, row[own], number, key(mixture.seed, source.name, ORDER))
     by_rank = np.argsort(rank)
     if (np.diff(rank[by_rank]) == 0).any():
         by_rank = np.lexsort((states.key.low[row], states.key.high[row], rank))
-    return Order(row[by_rank], copy[by_rank], rank[by_rank])
+    row, copy = row[by_rank], copy[by_rank]
+    return Order(row, copy, rank[by_rank])
 
 
 def relocated_copies(splits: Iterable[Order], relocated: NDArray[np.bool_]) -> Order:
@@ -183,14 +191,15 @@ def _ranks(states: RowStates, rows: NDArray[np.int64], number: NDArray[np.uint64
     return ranks(Hashes(states.key.high[rows], states.key.low[rows]), number, with_key)
 
 
-def _resolve_ids(frame: pl.DataFrame, source: NDArray[np.int16]) -> RowStates:
+def resolve_ids(frame: pl.DataFrame, source: NDArray[np.int16]) -> RowStates:
     """Number the rows of one source with equal content, and keep one of those with different content under one id.
 
     It keeps the row with the lowest content hash, so that no order of rows matters, and quarantines the others.
+    `frame` has the keys of all rows (`curate.engine.partition`), `source` the number of each row's source.
     """
     rows = frame.height
     place = frame["dropped_by"].to_numpy().astype(np.int16)
-    fate = np.where(place < 0, Fate.KEPT, Fate.DROPPED).astype(np.uint8)
+    fate = np.where(place < 0, np.uint8(Fate.KEPT), np.uint8(Fate.DROPPED))
     occurrence, kept = numbered_ids(frame, source)
     if "occurrence" in frame.columns:  # rows of which others were set aside: theirs count too
         occurrence = frame["occurrence"].fill_null(pl.Series(occurrence)).to_numpy()

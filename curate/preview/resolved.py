@@ -16,7 +16,7 @@ from curate.engine.pair_input import pair_keys, pair_names, pair_numbers
 from curate.engine.partition import ProcessedBlock, SourceJob, keys, lines, process
 from curate.engine.pipeline import Phase, Stage, final_phase, pairing_sources, rated_phase
 from curate.engine.reading import NOTHING, jobs_of
-from curate.engine.resolve import paired, resolve
+from curate.engine.resolve import best_scores_of, paired, resolve, resolve_ids
 from curate.engine.state import Fate, RowStates
 from curate.io.inputs import Opened
 from curate.io.row_collector import Collector, Parsed
@@ -226,5 +226,6 @@ def _preview(phase: Phase, jobs: Sequence[SourceJob], heads: Sequence[FirstRows]
     frame = pl.DataFrame(pa.concat_tables(tables, promote_options="default"))
     counts = [sum(done.parsed.body.num_rows for done in head.done) for head in heads]
     batches = [MemoryKeys(done.parsed.body.num_rows, done.passed.signed) for head in heads for done in head.done]
-    states, results = resolve(phase, frame, np.repeat(np.arange(len(heads), dtype=np.int16), counts), batches)
+    source = np.repeat(np.arange(len(heads), dtype=np.int16), counts)
+    states, results = resolve(phase, resolve_ids(frame, source), best_scores_of(frame), batches)
     return PhasePreview(phase, tuple(jobs), tuple(heads), states, results, tuple(np.cumsum([0, *counts]).tolist()))

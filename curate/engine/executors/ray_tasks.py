@@ -39,12 +39,13 @@ POOLS: Final = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "N
 ONE_THREAD: Final = dict.fromkeys(POOLS, "1")
 """The environment of a worker: a task has one processor."""
 
-QUIET: Final = {
+SETTINGS: Final = {
+    "RAY_task_oom_retries": str(RETRIES),
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|the task will be retried",
 }
-"""Ray reports to nobody, hides no GPU, and does not write to standard output that a task runs again."""
+"""Ray gives up a task that memory is too small for, reports to nobody, hides no GPU, and says nothing of a new try."""
 
 PATIENCE: Final = 60.0
 """Seconds that tasks under way have to end after an error."""
@@ -231,7 +232,7 @@ def _prepare(*, alone: bool) -> None:
 
     Ray reads this once a process, so a process that has used it before stays as it is.
     """
-    for name, value in QUIET.items():
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     if alone and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))

@@ -53,7 +53,8 @@ class ExactDedup(Group):
 
     def resolve(self, keys: pl.DataFrame, lists: KeyLists, totals: Mapping[str, NDArray[np.int64]]) -> Resolved:  # noqa: ARG002
         """Return the rows to drop, each with the surviving row of its group and the score 1."""
-        several = keys.filter(pl.col("high").is_duplicated())
+        in_order = keys["high"].sort()  # is_duplicated() takes seven times as much memory
+        several = keys.filter(pl.col("high").is_in(in_order.filter(in_order == in_order.shift()).unique().implode()))
         lines = several[by_priority(several, self.keep)]
         kept = leaders(lines["high"].to_numpy(), lines["low"].to_numpy())
         dropped = np.flatnonzero((kept != np.arange(len(kept))) & ~lines["protect"].to_numpy())

@@ -37,7 +37,7 @@ NAMES: Final = ("chats", "pairs")
 ROOT: Final = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module", params=[pytest.param(1, marks=THOROUGH), 2, pytest.param(5, marks=THOROUGH)])
+@pytest.fixture(scope="module")
 def workers(request: pytest.FixtureRequest) -> Iterator[int]:
     """A Ray with so many workers; builds use it, as this process is connected to it."""
     with ray_tasks(request.param):
@@ -80,17 +80,20 @@ def mixture(name: str) -> Mixture:
     return found
 
 
-@pytest.mark.usefixtures("workers")
 @pytest.mark.parametrize(
-    ("name", "deaths"),
+    ("workers", "name", "deaths"),
     [
-        ("chats", 0),
-        ("pairs", 1),
-        pytest.param("chats", 1, marks=THOROUGH),
-        pytest.param("chats", 3, marks=THOROUGH),
-        pytest.param("pairs", 3, marks=THOROUGH),
+        (2, "chats", 0),
+        (2, "pairs", 1),
+        pytest.param(2, "chats", 3, marks=THOROUGH),
+        pytest.param(2, "pairs", 3, marks=THOROUGH),
+        pytest.param(1, "chats", 1, marks=THOROUGH),
+        pytest.param(5, "chats", 1, marks=THOROUGH),
+        pytest.param(5, "pairs", 0, marks=THOROUGH),
     ],
+    indirect=["workers"],
 )
+@pytest.mark.usefixtures("workers")
 def test_the_bytes_are_those_of_threads(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, deaths: int
 ) -> None:
@@ -125,6 +128,7 @@ found.build(sys.argv[2], threads=2, engine="ray")
 """
 
 
+@pytest.mark.parametrize("workers", [2], indirect=True)
 @pytest.mark.usefixtures("workers")
 @pytest.mark.parametrize(
     ("name", "pattern", "count"),
@@ -171,6 +175,7 @@ def short(_: object) -> list[bool]:
     return [True]
 
 
+@pytest.mark.parametrize("workers", [2], indirect=True)
 @pytest.mark.usefixtures("workers")
 @pytest.mark.parametrize("function", [failing, short])
 def test_an_error_of_a_task_is_that_of_threads(tmp_path: Path, function: Callable[[object], object]) -> None:
@@ -187,6 +192,7 @@ def test_an_error_of_a_task_is_that_of_threads(tmp_path: Path, function: Callabl
     assert str(found[0]) == str(found[1])
 
 
+@pytest.mark.parametrize("workers", [2], indirect=True)
 @pytest.mark.usefixtures("workers")
 def test_a_task_that_kills_every_worker_ends_the_build_and_keeps_what_was_made(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
