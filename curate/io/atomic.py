@@ -15,7 +15,7 @@ DRAFT: Final = ".part"
 """The suffix of a file that is being written."""
 
 _MARK: Final = [""]
-"""What stands before the suffix in the drafts of this process."""
+"""What is before the suffix in the names of drafts of this process."""
 
 
 def use_own_drafts() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import sys
 import sysconfig
 from collections import deque
@@ -35,8 +36,7 @@ RETRIES: Final = 4
 QUEUED: Final = 2
 """Tasks for each processor that are under way: one runs, and the next has its data there."""
 
-POOLS: Final = ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS")
-ONE_THREAD: Final = dict.fromkeys(POOLS, "1")
+ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"), "1")
 """The environment of a worker: a task has one processor."""
 
 SETTINGS: Final = {
@@ -45,10 +45,14 @@ SETTINGS: Final = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": "A worker died or was killed|the task will be retried",
 }
-"""Ray gives up a task that memory is too small for, reports to nobody, hides no GPU, and says nothing of a new try."""
+"""Ray gives up where memory is too small, sends no statistics, hides no GPU, and says nothing of a further try."""
 
 PATIENCE: Final = 60.0
 """Seconds that tasks under way have to end after an error."""
+
+
+ANSWERS_WITHIN: Final = 10.0
+"""Seconds that the machine at an address has to accept a connection."""
 
 
 class Surroundings(NamedTuple):
@@ -88,7 +92,7 @@ class RayTasks:
 
 def _run(shared: list[ObjectRef[Callable[[T], R]]], around: Surroundings, task: T) -> R:
     """Run one task in a worker; `shared` holds a reference, so that modules can be found before it is resolved."""
-    _settle(around)
+    _take_over(around)
     return _shared(shared[0])(task)
 
 
@@ -106,7 +110,7 @@ def _shared(reference: ObjectRef[Callable[[T], R]]) -> Callable[[T], R]:
     return _AT_HAND[name]
 
 
-def _settle(around: Surroundings) -> None:
+def _take_over(around: Surroundings) -> None:
     """Let a worker find relative paths and modules as the process that builds does."""
     import pyarrow as pa
 
@@ -160,9 +164,7 @@ def _stop(under_way: list[ObjectRef[R]]) -> None:
     """Drop tasks that have not begun, and let the others end, so that nothing writes when the build has ended."""
     import ray
 
-    if not (under_way and ray.is_initialized()):
-        return
-    _, left = ray.wait(under_way, num_returns=len(under_way), timeout=0)
+    left = ray.wait(under_way, num_returns=len(under_way), timeout=0)[1] if ray.is_initialized() else []
     for reference in left:
         ray.cancel(reference, recursive=False)
     if left:
@@ -174,10 +176,10 @@ def _own_modules() -> Iterator[tuple[str, ModuleType]]:
     package = Path(__file__).parents[2]
     homes = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {package}
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file is None or name == "__main__" or getattr(module, "__name__", None) != name:
+        known = module.__dict__ if isinstance(module, ModuleType) else {}  # asking a lazy module would load it
+        if name == "__main__" or known.get("__name__") != name or not isinstance(known.get("__file__"), str):
             continue
-        place = Path(file)
+        place = Path(known["__file__"])
         if place.is_absolute() and not homes & set(place.parents) and "site-packages" not in place.parts:
             yield name, module
 
@@ -192,9 +194,10 @@ def _folders() -> Iterator[str]:
     """Give the folders in which modules are found here, those of the user's own modules among them."""
     yield from dict.fromkeys(str(Path(folder).absolute()) for folder in sys.path)
     for name, module in _own_modules():
-        if _has_its_name(name, module):
-            file = Path(str(module.__file__))
-            yield str(file.parents[name.count(".") + (file.stem == "__init__")])
+        file = Path(str(module.__file__))
+        above = name.count(".") + (file.stem == "__init__")
+        if _has_its_name(name, module) and above < len(file.parents):
+            yield str(file.parents[above])
 
 
 @contextmanager
@@ -209,26 +212,34 @@ def ray_tasks(threads: int, address: str | None = None) -> Iterator[RayTasks]:
         import ray
     except ImportError as error:
         raise CallError("engine='ray' needs the extra: pip install 'curate[ray]'") from error
-    if ray.is_initialized():
-        yield RayTasks(threads)
-        return
+    started = not ray.is_initialized()
     try:
-        if address is None:
+        if address is not None:
+            _knock(address)
+        if started and address is None:
             ray.init("local", num_cpus=threads, include_dashboard=False, log_to_driver=False, logging_level=ERROR)
-        else:
+        elif started:
             ray.init(address, log_to_driver=False, logging_level=ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         what = str(error).strip().partition("\n")[0]
         where = "on this machine cannot start" if address is None else f"at {address} does not answer"
         raise CallError(f"the Ray {where}: {what}") from error
     try:
         yield RayTasks(threads)
     finally:
-        ray.shutdown()
+        if started:
+            ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` if no one is at `HOST:PORT`: Ray itself would ask for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_WITHIN).close()
 
 
 def _prepare(*, alone: bool) -> None:
-    """Let Ray be quiet; one that is started here takes calls of nobody else, as its ports are open to all.
+    """Let Ray be quiet; one that is started here takes only the calls of this process, as its ports are open to all.
 
     Ray reads this once a process, so a process that has used it before stays as it is.
     """

@@ -34,6 +34,7 @@ pytestmark = [
 
 THOROUGH: Final = pytest.mark.thorough
 NAMES: Final = ("chats", "pairs")
+BLOCKS: Final = Opened.blocks
 ROOT: Final = Path(__file__).parents[3]
 
 
@@ -208,12 +209,37 @@ def test_a_task_that_kills_every_worker_ends_the_build_and_keeps_what_was_made(
     assert hashes(tmp_path / "out") == hashes(folder / "local" / "pairs")
 
 
+@THOROUGH
+@pytest.mark.parametrize("workers", [2], indirect=True)
+@pytest.mark.usefixtures("workers")
+def test_the_command_line_builds_on_a_ray_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(Opened, "blocks", BLOCKS)
+
+    address = ray.get_runtime_context().gcs_address
+    main = "from curate.cli.app import main; main()"
+    command = [sys.executable, "-c", main, "build", "mine.py", "--quiet", "--engine", "ray", "--out", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--address", address], capture_output=True, text=True, env=environment, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [str(tmp_path / name) for name in NAMES]
+    for name in NAMES:
+        mixture(name).build(tmp_path / "local" / name, threads=2)
+        ours, theirs = (hashes(folder / name) for folder in (tmp_path, tmp_path / "local"))
+        assert {name: ours[name] for name in theirs} == theirs
+
+
 def test_calls_that_no_engine_can_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     declared = mixture("pairs")
     with pytest.raises(CallError, match=r"engine='rays': did you mean 'ray'\?"):
         declared.build(tmp_path / "out", engine="rays")  # type: ignore[arg-type]
     with pytest.raises(CallError, match="say engine='ray'"):
         declared.build(tmp_path / "out", address="10.0.0.1:6379")
+    with pytest.raises(CallError, match=r"^the Ray at 127\.0\.0\.1:1 does not answer: .*refused$"):
+        declared.build(tmp_path / "out", engine="ray", address="127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(CallError, match=r"pip install 'curate\[ray\]'"):
         declared.build(tmp_path / "out", engine="ray")
