@@ -177,5 +177,14 @@ def meddled(work: Callable[[T], R], note: Path, deaths: int, numbered: tuple[int
     raise AssertionError("dead")
 
 
+def noted(folder: Path, number: int) -> int:
+    """Note that a task ran, and return its square, later ones sooner; number 5 fails."""
+    (folder / str(number)).touch()
+    time.sleep(0.05 * (3 - number % 3))
+    if number == 5 and (folder / "fails").exists():
+        raise ValueError("number 5")
+    return number * number
+
+
 def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -17,14 +18,14 @@ import pytest
 
 from curate import mixture as mixtures
 from curate.cli.mixture_recipes import mixtures_in
-from curate.engine.executors.ray_tasks import RayTasks, ray_tasks
+from curate.engine.executors.ray_tasks import QUEUED, RayTasks, ray_tasks
 from curate.errors import CallError, MixtureError, WorkerError
 from curate.io.inputs import Opened, files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.steps.custom.functions import keep_if
 from tests.support.build_data import chats, hashes, left_behind, write_lines
-from tests.support.meddling import Meddling, lay, small_blocks
+from tests.support.meddling import Meddling, lay, noted, small_blocks
 
 pytest.importorskip("ray")
 pytestmark = [
@@ -113,6 +114,36 @@ def test_the_bytes_are_those_of_threads(
     stages = {"_survey_block", "relocate"} if name == "chats" else {"write_source", "relocate"}
     assert died == (dict.fromkeys({"_make", "_write_part"} | stages, deaths) if deaths else {})
     assert left_behind(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("workers", [2], indirect=True)
+@pytest.mark.usefixtures("workers")
+def test_answers_come_in_the_order_of_the_tasks(tmp_path: Path) -> None:
+    read: list[int] = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(16):
+            ran = len(list(tmp_path.iterdir()))
+            assert number - ran <= QUEUED * 2, "no more wait than the workers take next"
+            read.append(number)
+            yield number
+
+    assert list(RayTasks(2).run_all(partial(noted, tmp_path), tasks())) == [number * number for number in read]
+    assert list(RayTasks(2).run_all(partial(noted, tmp_path), [])) == []
+
+
+@pytest.mark.parametrize("workers", [2], indirect=True)
+@pytest.mark.usefixtures("workers")
+def test_the_first_error_stops_the_rest_and_nothing_runs_on(tmp_path: Path) -> None:
+    (tmp_path / "fails").touch()
+    answers: list[int] = []
+    with pytest.raises(ValueError, match=r"^number 5$"):
+        answers.extend(RayTasks(2).run_all(partial(noted, tmp_path), range(1_000)))
+    ran = len(list(tmp_path.iterdir()))
+    assert answers == [0, 1, 4, 9, 16]
+    assert ran < 30
+    time.sleep(0.5)
+    assert len(list(tmp_path.iterdir())) == ran
 
 
 SCRIPT: Final = """
