@@ -102,7 +102,7 @@ class Mixture(MixtureSpec):
             MixtureError: the declaration is wrong.
             SourceNotFoundError: an input does not exist.
             BuildError: the data cannot be built; nothing is left in `out`.
-            WorkerError: workers of Ray died again and again; what they made is kept, and the next build goes on from it.
+            WorkerError: workers of Ray died again and again; what was made is kept, and the next build goes on from it.
             EmptyBuildError: no row is kept; the build is in `out`, and its ledger says why.
             CallError: `threads` is below 1, `curate check` runs the file, or Ray is not there.
         """

@@ -59,7 +59,7 @@ def processor():
 
 used = []
 def finish(folder, then=mixture.write_page_and_card):
-    found = [*then(folder)]
+    found = then(folder)
     used.append(processor())
     return found
 

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 
 from curate.engine.build import build
+from curate.engine.executors.threads import Threads
 from curate.engine.warm_up.samples import ANSWER, QUESTION, sample
 from curate.evalsets.evals import evals
 from curate.mix.spec import MixtureSpec, Source
@@ -35,7 +36,10 @@ def compile_for(kind: Kind, steps: Sequence[Step]) -> None:
             with suppress(Exception):
                 mixture = MixtureSpec("warm-up", [source], [given])
                 target = Path(folder) / str(number)
-                build(mixture, target, threads=1, resume=False, overwrite=False, quiet=True, finish=lambda _: None)
+                build(
+                    mixture, target, executor=Threads(1), resume=False, overwrite=False, quiet=True,
+                    finish=lambda _: None,
+                )  # fmt: skip
 
 
 def main() -> None:

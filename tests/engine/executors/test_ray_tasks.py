@@ -23,6 +23,7 @@ from curate.errors import CallError, MixtureError, WorkerError
 from curate.io.inputs import Opened, files
 from curate.mix.spec import Source
 from curate.mixture import Mixture
+from curate.result.build import Build
 from curate.steps.custom.functions import keep_if
 from tests.support.build_data import chats, hashes, left_behind, write_lines
 from tests.support.meddling import Meddling, lay, noted, small_blocks
@@ -54,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(Opened, "blocks", small_blocks)
-        patch.setattr("curate.mixture.write_page_and_card", lambda _: ())
+        patch.setattr("curate.mixture.write_page_and_card", Build)
         for name in NAMES:
             mixture(name).build(folder / "local" / name, threads=2)
     return folder
@@ -150,10 +151,11 @@ SCRIPT: Final = """
 import sys
 from curate.cli.mixture_recipes import mixtures_in
 from curate.io.inputs import Opened
+from curate.result.build import Build
 from curate import mixture
 from tests.support.meddling import small_blocks
 
-mixture.write_page_and_card = lambda _: ()
+mixture.write_page_and_card = Build
 Opened.blocks = small_blocks
 (found,) = mixtures_in("mine.py:" + sys.argv[1])
 found.build(sys.argv[2], threads=2, engine="ray")
@@ -188,9 +190,9 @@ def test_a_build_goes_on_when_the_process_that_builds_was_killed(
     made = {path: path.stat().st_mtime_ns for path in partial.glob("partitions/**/*.lines.arrow")}
     unchanged: list[bool] = []
 
-    def look(_: Path) -> tuple[()]:
+    def look(built: Path) -> Build:
         unchanged.extend(path.stat().st_mtime_ns == at for path, at in made.items())
-        return ()
+        return Build(built)
 
     monkeypatch.setattr(mixtures, "write_page_and_card", look)
     mixture(name).build(out, threads=2, engine="ray")
