@@ -25,6 +25,7 @@ from curate.report.charts.card_files import card_files
 from curate.report.page import page
 from curate.report.run_card import card
 from curate.result.build import Build
+from curate.steps.costly import Costly
 
 Engine: TypeAlias = Literal["local", "ray"]
 """What runs a build: threads of this process, or Ray."""
@@ -239,6 +240,14 @@ class Mixture(MixtureSpec):
         count = _cores() if threads is None else threads
         if count < 1:
             raise CallError(f"threads={threads!r}: a whole number from 1")
+        alone = [
+            step.name for source in self.sources for step in (*source.steps, *self.steps) if isinstance(step, Costly)
+        ]
+        if alone and engine == "ray":
+            raise CallError(
+                f"{alone[0]}() keeps its budget and its answers in one process, which Ray's workers do not share; "
+                "build with engine='local'"
+            )
         measured: list[Build] = []
 
         def finish(folder: Path) -> None:

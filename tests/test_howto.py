@@ -45,5 +45,5 @@ def test_a_howto_runs(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert run_code(document, "HOWTO.md", {"python", "sh"}, line)
 
 
-def test_there_are_fourteen() -> None:
-    assert len(TITLES) == 14
+def test_there_are_fifteen() -> None:
+    assert len(TITLES) == 15

@@ -16,6 +16,10 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 
+class Costly:
+    """Marks a step that shares what it asks and spends among all rows of a build, so that one process runs them all."""
+
+
 class CostlyRun:
     """One run: what its steps share, and what they have counted; safe in threads."""
 

@@ -20,7 +20,7 @@ from curate.rows.take import take
 from curate.steps._named import NAME, Scorer, name_of, named
 from curate.steps._settings import check_limits
 from curate.steps.base import Bound, Filter, Scores
-from curate.steps.costly import CostlyRun, StopOnError, joined_run
+from curate.steps.costly import Costly, CostlyRun, StopOnError, joined_run
 from curate.steps.judging._asking import Asking, JudgeSettings, RowsToJudge, distinct, working
 from curate.steps.judging._judge_key import judge_key
 from curate.steps.judging._kept_scores import KeptScores
@@ -32,7 +32,7 @@ NOT_ASKED: Final = "without a score so far, which stay: a look before a build as
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judging(Filter):
+class Judging(Filter, Costly):
     """See `judge`. `what` names the function or class as `module:name`."""
 
     name: ClassVar[str] = "judge"

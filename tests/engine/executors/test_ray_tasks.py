@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
@@ -25,6 +26,7 @@ from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.result.build import Build
 from curate.steps.custom.functions import keep_if
+from curate.steps.judging.judge import judge
 from tests.support.build_data import chats, hashes, left_behind, write_lines
 from tests.support.meddling import Meddling, lay, noted, small_blocks
 
@@ -269,6 +271,8 @@ def test_calls_that_no_engine_can_serve(tmp_path: Path, monkeypatch: pytest.Monk
     declared = mixture("pairs")
     with pytest.raises(CallError, match=r"engine='rays': did you mean 'ray'\?"):
         declared.build(tmp_path / "out", engine="rays")  # type: ignore[arg-type]
+    with pytest.raises(CallError, match=r"judge\(\) keeps its budget and its answers in one process"):
+        replace(declared, steps=(*declared.steps, judge("judges:length"))).build(tmp_path / "out", engine="ray")
     with pytest.raises(CallError, match="say engine='ray'"):
         declared.build(tmp_path / "out", address="10.0.0.1:6379")
     with pytest.raises(CallError, match=r"^the Ray at 127\.0\.0\.1:1 does not answer: .*refused$"):
