@@ -45,6 +45,7 @@ def every_step(kind: Kind) -> tuple[Step, ...]:
         c.repetition(),
         c.quality(model, at_least=0.0),
         c.score("meta.n", at_least=-1.0),
+        c.judge("tests.support.judges:turns", batch=8, cache=folder / "judged"),
         c.secrets_and_pii(),
         c.secrets_and_pii("mask"),
         c.truecase(),
