@@ -97,7 +97,7 @@ def test_a_process_ends_with_the_one_that_started_it(folder: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     pid = int(done.stdout)
-    for _ in range(100):
+    for _ in range(600):
         if not _runs(pid):
             break
         time.sleep(0.1)
