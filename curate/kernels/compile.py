@@ -90,8 +90,10 @@ class StampedCache(FunctionCache):
 
     def save_overload(self, sig: Any, data: Any) -> None:  # noqa: ANN401
         """Keep compiled code for other processes, those that wait for it first."""
-        super().save_overload(sig, data)  # type: ignore[no-untyped-call]
-        self._done()
+        try:
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+        finally:
+            self._done()
 
     def _found(self, sig: Any, target_context: Any) -> Any:  # noqa: ANN401
         try:

@@ -59,12 +59,13 @@ def find(name: str, key: bytes, code: str) -> Arrays | None:
     return next((found for path in _paths(name, key, code) if (found := _read(path)) is not None), None)
 
 
-def keep(name: str, key: bytes, code: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Keep arrays under a key, if there is a folder that can be written."""
+def keep(name: str, key: bytes, code: str, arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Keep arrays under a key; tell whether there is a folder that can be written."""
     for path in _paths(name, key, code):
         if _write(path, arrays):
             _forget(path.parent, name)
-            break
+            return True
+    return False
 
 
 @cache

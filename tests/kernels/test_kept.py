@@ -149,7 +149,7 @@ def test_an_automaton_from_disk_is_the_one_that_was_made(folder: Path, monkeypat
     compile_phrases.cache_clear()
     monkeypatch.setattr(automaton, "compile_now", None)
     second = compile_phrases(phrases, loose=True)
-    assert len(list(folder.iterdir())) == 1
+    assert len(list(folder.glob("phrases-*"))) == 1
     pairs: list[tuple[str, Any, Any]] = list(zip(first._fields, first, second, strict=True))
     for name, one, other in pairs:
         assert type(one) is type(other), name
@@ -175,7 +175,7 @@ def test_phrases_from_disk_are_those_of_the_files(
     first = phrase_files.search_for(given, 2, moralising)
     monkeypatch.setattr(phrase_files, "compile_rules", None)
     second = phrase_files.search_for(given, 2, moralising)
-    assert len(list(folder.iterdir())) == 1
+    assert len(list(folder.glob("refusals-*"))) == 1
     for name, one, other in zip(first._fields, first, second, strict=True):
         if name == "automaton":
             assert all(map(np.array_equal, one, other))

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from curate.kernels.buffers import frozen
 from curate.kernels.compile import sources
 from curate.kernels.kept import find, keep
 from curate.rows.schema import Kind
@@ -28,6 +29,9 @@ THEIRS: Final = ("curate.steps.custom.", "curate.steps.filters.score", "curate.s
 MOST: Final = 4
 """Processes beside a build: a mixture has few steps that take long to compile."""
 
+DONE: Final = {"done": frozen(np.ones(1, np.uint8))}
+"""What is kept to say so."""
+
 CODE: Final = "from curate.engine.warm_up.process import main; main()"
 
 
@@ -35,15 +39,16 @@ CODE: Final = "from curate.engine.warm_up.process import main; main()"
 def compiling_beside(kind: Kind, steps: Sequence[Step], cores: int) -> Iterator[None]:
     """Compile on other cores what steps need while the block runs; a kernel is compiled by one process only.
 
-    That is done where a step was never built with, by this installation. Nothing depends on it: a process that fails,
-    or is ended with the block, leaves the rest to the build.
+    That is done where a step was never built with, by this installation, and where what is compiled can be kept.
+    Nothing depends on it: a process that fails, or is ended with the block, leaves the rest to the build.
     """
     new = {type(step).__name__: step for step in steps if _is_new(kind, step)}
-    started = [_started(kind, order) for order in _orders(list(new.values()), min(cores - 1, MOST))]
+    useful = bool(new) and keep("ran", b"", sources(), DONE)  # else each build would compile all of it again
+    started = [_started(kind, order) for order in _orders(list(new.values()), min(cores - 1, MOST) if useful else 0)]
     try:
         yield
         for step in new.values():
-            keep(*_mark(kind, step), {"done": np.ones(1, np.uint8)})
+            keep(*_mark(kind, step), DONE)
     finally:
         for process in started:
             _end(process)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import get_args
 
+import polars as pl
 import pytest
 
 from curate.engine.build import build
@@ -15,11 +16,14 @@ from curate.engine.warm_up import process, samples, start
 from curate.engine.warm_up.start import compiling_beside
 from curate.rows.schema import Kind
 from curate.steps.base import Step
+from curate.steps.custom.functions import keep_if
+from curate.steps.custom.where import where
 from curate.steps.dedup.dedup import dedup
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.score import score
 from curate.steps.filters.shape import shape
 from curate.steps.filters.truecase import truecase
+from curate.steps.judging.judge import judge
 
 
 @pytest.fixture
@@ -62,17 +66,34 @@ def test_a_build_that_failed_leaves_its_steps_to_the_next(orders: list[list[str]
     assert len(orders) == 2
 
 
+def always(texts: pl.Series) -> pl.Series:
+    return texts.str.len_chars() >= 0
+
+
 @pytest.mark.usefixtures("folder")
 def test_one_core_code_of_users_and_other_data_start_nothing(orders: list[list[str]]) -> None:
     other = samples.sample("conversation")
     given: list[tuple[Step, int]] = [
         (shape(), 1),
         (score("meta.reward"), 2),
+        (judge("tests.support.judges:turns"), 2),
+        (keep_if(always), 2),
+        (where(pl.col("turns") > 0), 2),
         (dedup(against=[other]), 2),
     ]
     for step, cores in given:
         with compiling_beside("conversation", [step], cores):
             pass
+    assert orders == []
+
+
+def test_what_cannot_be_kept_is_not_compiled_beside(
+    orders: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+    with compiling_beside("conversation", [shape()], 2):
+        pass
     assert orders == []
 
 
@@ -89,7 +110,8 @@ def test_each_step_runs_on_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not seen[0].parent.exists()
 
 
-def test_a_process_ends_with_the_one_that_started_it(folder: Path) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_process_ends_with_the_one_that_started_it() -> None:
     code = (
         "import os, time\nfrom curate.engine.warm_up import start\n"
         "from curate.steps.filters.truecase import truecase\n"
@@ -102,7 +124,6 @@ def test_a_process_ends_with_the_one_that_started_it(folder: Path) -> None:
             break
         time.sleep(0.1)
     assert not _runs(pid)
-    assert folder.parent.exists()
 
 
 def _runs(pid: int) -> bool:
