@@ -18,12 +18,13 @@ END = re.compile(rb"\n|[.!?](?!W)".replace(b"W", IS_WORD))
 
 
 def hashed(word: bytes) -> int:
-    value = 0xCBF29CE484222325
-    for byte in word.lower():
-        value = (value ^ byte) * 0x100000001B3 & MASK
-    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        value = (value ^ (value >> 33)) * factor & MASK
-    return value ^ (value >> 33)
+    value, small = 0, word.lower()
+    for i in range(0, len(small), 8):
+        value ^= int.from_bytes(small[i : i + 8], "little")
+        for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+            value = (value ^ (value >> 33)) * factor & MASK
+        value ^= value >> 33
+    return value
 
 
 def words(text: bytes) -> Iterator[bytes]:

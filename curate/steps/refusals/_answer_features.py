@@ -15,24 +15,26 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from curate.kernels.buffers import Bytes, Int32s, Int64s, Text, UInt64s, frozen
+from curate.kernels.buffers import Bytes, Int32s, Int64s, Text, UInt64s
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hashing import C1, C2, GOLDEN
 from curate.kernels.utf8 import count_characters, is_blank
 from curate.steps.refusals._answer_words import (
+    BLOCK,
     DUTY,
     HARM,
     NEGATION,
     PEOPLE,
     PLAIN,
+    MarkedText,
     WordBook,
     classes_of,
-    hash_word,
-    is_word,
+    mark_text,
+    next_mark,
     next_word,
 )
 
-BITS: Final = 15
+BITS: Final = 16
 SLOTS: Final = 1 << BITS
 READ: Final = 1000
 """Bytes of an answer that are read; whether an answer moralises shows in its first sentences."""
@@ -61,11 +63,8 @@ FEW: Final = (1, 4)
 PERCENT: Final = (1, 25, 50, 75, 99)
 HALVES: Final = (1, 50)
 
-DENIAL: Final = frozen(np.frombuffer(b"not", np.uint8))
-SHOULD: Final = frozen(np.frombuffer(b"should", np.uint8))
-WHY: Final = frozen(np.frombuffer(b"why", np.uint8))
-
 ROOM: Final = 4096
+"""Features of an answer; it has 3,200 at most: four a word, of READ and ASKED bytes."""
 TABLE: Final = 1024
 """Entries of the table of the request's words; it has at most 300."""
 MOST_SENTENCES: Final = 512
@@ -97,18 +96,18 @@ class Scratch(NamedTuple):
     start: Int32s
     end: Int32s
     counts: Int64s
+    seen: MarkedText
 
 
 @inline
 def _add(space: Scratch, sentence: int, kind: int, first: np.uint64, second: np.uint64) -> None:
-    """Take the slot of a feature, unless it is taken."""
+    """Take the slot of a feature, unless it is taken: without a branch, as nobody can guess it."""
     key = (first + second * C1 + np.uint64(kind) * C2) * GOLDEN
-    slot = np.int64(key >> np.uint64(64 - BITS))
-    bit = np.uint64(1) << np.uint64(slot & 63)
-    if space.taken[slot >> 6] & bit == 0 and space.counts[COUNT] < ROOM:
-        space.taken[slot >> 6] |= bit
-        space.slots[space.counts[COUNT]], space.of[space.counts[COUNT]] = slot, sentence
-        space.counts[COUNT] += 1
+    slot, count = key >> np.uint64(64 - BITS), np.uint64(space.counts[COUNT])
+    word = space.taken[slot >> np.uint64(6)]
+    space.slots[count], space.of[count] = slot, sentence
+    space.counts[COUNT] += np.int64(~(word >> (slot & np.uint64(63))) & np.uint64(1))
+    space.taken[slot >> np.uint64(6)] = word | (np.uint64(1) << (slot & np.uint64(63)))
 
 
 @inline
@@ -189,21 +188,11 @@ def _marker(data: Bytes, i: int, end: int) -> int:
 
 
 @inline
-def _sentence_end(data: Bytes, i: int, stop: int) -> int:
-    while i < stop:
-        byte = data[i]
-        i += 1
-        if byte == 0x0A or (byte in (0x21, 0x2E, 0x3F) and (i == stop or not is_word(data, i, stop))):
-            return i
-    return i
-
-
-@inline
-def _signs(data: Bytes, begin: int, i: int, end: int, text: int, space: Scratch) -> None:
+def _signs(data: Bytes, i: int, end: int, text: int, space: Scratch) -> None:
     """Note a list item, a fence of code, and a colon at the end of a line, of the sentence at `i`."""
     if text > i:
         if space.counts[ITEMS] == 0:
-            space.counts[FIRST_ITEM] = i - begin
+            space.counts[FIRST_ITEM] = i
         space.counts[ITEMS] += 1
     if end - i > 2 and data[i] == 0x60 and data[i + 1] == 0x60 and data[i + 2] == 0x60:
         space.counts[SIGN] |= CODE
@@ -215,27 +204,29 @@ def _signs(data: Bytes, begin: int, i: int, end: int, text: int, space: Scratch)
 def _read_answer(
     data: Bytes, begin: int, stop: int, spans: HiddenSpans, span: int, last: int, book: WordBook, space: Scratch
 ) -> None:
-    denial = hash_word(DENIAL, 0, 3)
-    i, character, left = begin, 0, stop - begin
-    while i < stop and space.counts[USED] < READ:
-        most = min(stop, i + READ - space.counts[USED])
-        text = _marker(data, i, most) if i == begin or data[i - 1] == 0x0A else i
-        end = _sentence_end(data, text, most)
-        after = character + count_characters(data, i, end)
+    seen, text = space.seen, space.seen.text
+    size = stop - begin if span < last else min(stop - begin, READ)
+    mark_text(data, begin, begin + size, seen)
+    i, character, left = 0, 0, stop - begin
+    while i < size and space.counts[USED] < READ:
+        most = min(size, i + READ - space.counts[USED])
+        start = _marker(text, i, most) if i == 0 or text[i - 1] == 0x0A else i
+        end = min(next_mark(seen.ends, start) + 1, most)
+        after = character + count_characters(text, i, end)
         while span < last and spans.end[span] <= character:
             span += 1
         if span < last and spans.start[span] < after:
             left -= end - i
         else:
-            _signs(data, begin, i, end, text, space)
+            _signs(text, i, end, start, space)
             number = min(space.counts[NUMBER], MOST_SENTENCES - 1)
-            before, at, words = np.uint64(1), text, space.counts[WORDS]
-            earlier = classes_of(book, before)
-            word, at = next_word(data, begin, at, end, denial)
+            before, at, words = np.uint64(1), start, space.counts[WORDS]
+            earlier = 0
+            word, at = next_word(seen, at, end, book.denial)
             while word != 0:
                 earlier = _of_answer(space, book, before, earlier, word)
                 before = word
-                word, at = next_word(data, begin, at, end, denial)
+                word, at = next_word(seen, at, end, book.denial)
             space.start[number], space.end[number] = character, after
             space.counts[NUMBER] += space.counts[WORDS] > words
             space.counts[USED] += end - i
@@ -250,17 +241,17 @@ def _read_answer(
 @inline
 def _read_request(data: Bytes, begin: int, stop: int, book: WordBook, space: Scratch) -> np.uint64:
     """Read the request; return the hash of its first word."""
-    denial, should, why = hash_word(DENIAL, 0, 3), hash_word(SHOULD, 0, 6), hash_word(WHY, 0, 3)
-    stop = min(stop, begin + ASKED)
+    size = min(stop - begin, ASKED)
+    mark_text(data, begin, begin + size, space.seen)
     first, before, place = np.uint64(0), np.uint64(1), 0
-    earlier = classes_of(book, before)
-    word, at = next_word(data, begin, begin, stop, denial)
+    earlier = 0
+    word, at = next_word(space.seen, 0, size, book.denial)
     while word != 0:
         first = word if place == 0 else first
-        asks = 1 if word == should else 2 if word == why else 0
+        asks = 1 if word == book.should else 2 if word == book.why else 0
         earlier = _of_request(space, book, before, earlier, word, place, asks)
         before, place = word, place + 1
-        word, at = next_word(data, begin, at, stop, denial)
+        word, at = next_word(space.seen, at, size, book.denial)
     return first
 
 
@@ -337,9 +328,20 @@ def read_answer(
     _structure(space, first)
 
 
+@inline
+def longest(answers: Text, index: Int32s, spans: HiddenSpans) -> int:
+    """Return how many bytes are read at most of an answer, or of a request."""
+    most = max(READ, ASKED)
+    if len(spans.start):  # what is read begins after what is left out
+        for place in index:
+            most = max(most, answers.offsets[place + 1] - answers.offsets[place])
+    return most
+
+
 @kernel
-def scratch() -> Scratch:
-    """Return room for an answer."""
+def scratch(most: int) -> Scratch:
+    """Return room for texts of which `most` bytes are read."""
+    blocks = most // BLOCK + 3
     return Scratch(
         np.zeros(SLOTS // 64, np.uint64),
         np.empty(ROOM, np.int32),
@@ -350,4 +352,10 @@ def scratch() -> Scratch:
         np.empty(MOST_SENTENCES, np.int32),
         np.empty(MOST_SENTENCES, np.int32),
         np.zeros(OF_ASKED + 1, np.int64),
+        MarkedText(
+            np.zeros(blocks * BLOCK, np.uint8),
+            np.zeros(blocks, np.uint64),
+            np.zeros(blocks, np.uint64),
+            np.zeros(blocks, np.uint64),
+        ),
     )

@@ -14,11 +14,10 @@ from importlib.resources import files
 from typing import Final, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from curate.errors import FormatError
-from curate.kernels.buffers import Bytes, Int32s, Int64s, Text, UInt64s, frozen, grown, view
+from curate.kernels.buffers import Int32s, Int64s, Text, frozen, grown
 from curate.kernels.compile import kernel
 from curate.kernels.load_once import load_once
 from curate.rows.segments import Part, Segments
@@ -29,10 +28,11 @@ from curate.steps.refusals._answer_features import (
     SLOTS,
     WORDS,
     HiddenSpans,
+    longest,
     read_answer,
     scratch,
 )
-from curate.steps.refusals._answer_words import DUTY, HARM, NEGATION, PEOPLE, PLAIN, WordBook, hash_words
+from curate.steps.refusals._answer_words import DUTY, HARM, NEGATION, PEOPLE, PLAIN, WordBook, book_of
 from curate.steps.refusals._classifier import requests
 
 WEIGHTS: Final = "moralising.weights"
@@ -48,10 +48,6 @@ DIGITS: Final = 4
 
 CLASSES: Final = {"plain": PLAIN, "people": PEOPLE, "harm": HARM, "negation": NEGATION, "duty": DUTY}
 """The headings of `model/words.txt`."""
-
-BOOK: Final = 2048
-"""Entries of the table of words; a quarter of them are taken."""
-
 
 WORDLESS: Final = -(1 << 40)
 
@@ -93,7 +89,7 @@ def shipped() -> Loaded:
 
     >>> loaded = shipped()
     >>> len(loaded.weights.table), len(loaded.model.digest)
-    (32768, 64)
+    (65536, 64)
     """
     folder = files("curate.steps.refusals").joinpath("model")
     words = folder.joinpath("words.txt").read_bytes()
@@ -149,20 +145,7 @@ def word_book(words: bytes) -> WordBook:
             heading = CLASSES[line[1:-1]]
         elif not line.startswith("#"):
             classes.update((word, classes.get(word, 0) | heading) for word in line.split())
-    keys, known = np.zeros(BOOK, np.uint64), np.zeros(BOOK, np.uint8)
-    hashes = hash_words(view(pa.array(list(classes), pa.string())))
-    _enter(hashes, np.array(list(classes.values()), np.uint8), keys, known)
-    return WordBook(frozen(keys), frozen(known))
-
-
-@kernel
-def _enter(hashes: UInt64s, classes: Bytes, keys: UInt64s, known: Bytes) -> None:
-    """Enter words into the tables of a `WordBook`."""
-    for k in range(len(hashes)):
-        i = np.int64(hashes[k] & np.uint64(len(keys) - 1))
-        while keys[i] != 0:
-            i = (i + 1) & (len(keys) - 1)
-        keys[i], known[i] = hashes[k], classes[k]
+    return book_of(classes)
 
 
 def spans_of(count: int, number: NDArray[np.integer], start: NDArray[np.int32], end: NDArray[np.int32]) -> HiddenSpans:
@@ -240,7 +223,7 @@ def _sums(
     weights: NDArray[np.int8],
 ) -> Int64s:
     """Return the sum of the weights of each answer, `WORDLESS` for one that has no word."""
-    space = scratch()
+    space = scratch(longest(answers, index, spans))
     total = np.zeros(len(index), np.int64)
     for k in range(len(index)):
         read_answer(answers, index[k], asked, request[k], spans, number[k], book, space)
@@ -262,7 +245,7 @@ def _slots(
     number: Int64s,
     book: WordBook,
 ) -> tuple[Int64s, Int32s]:
-    space = scratch()
+    space = scratch(longest(answers, index, spans))
     first, slots = np.zeros(len(index) + 1, np.int64), np.empty(1 << 16, np.int32)
     for k in range(len(index)):
         read_answer(answers, index[k], asked, request[k], spans, number[k], book, space)
@@ -286,7 +269,7 @@ def _heaviest(
     weights: NDArray[np.int8],
 ) -> Int32s:
     """Return (number in `index`, start, end) of the sentences with the greatest sums of each answer."""
-    space = scratch()
+    space = scratch(longest(answers, index, spans))
     sums, found, count = np.zeros(MOST_SENTENCES, np.int64), np.empty((len(index) * SHOWN, 3), np.int32), 0
     for k in range(len(index)):
         read_answer(answers, index[k], asked, request[k], spans, number[k], book, space)

@@ -78,7 +78,7 @@ class JudgedHits(NamedTuple):
 class RefusalSettings(Step):
     """The settings, and the detection, that the filter and the group of `refusals` share; see `refusals`."""
 
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     name: ClassVar[str] = "refusals"
     findings: ClassVar[tuple[Finding, ...]] = (Finding("refusals", "Refusals of harmful requests"),)
     preset: Preset = "default"
