@@ -160,8 +160,7 @@ class Helper(CPUDispatcher):
 def inline(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a helper that only kernels call, as a part of them; it makes no array of its own.
 
-    It becomes part of the code that calls it: left to LLVM, a helper of many arrays was called with 70 numbers each time.
-
+    It becomes part of the code that calls it: left to LLVM, a helper of many arrays was called with 70 numbers.
     It needs no reference counts: with them, passing arrays to a helper took three times as long as matching phrases.
     Nor does it need ways in from Python and C; without those, and as a `Helper`, a first build takes half as long.
     """

@@ -20,7 +20,7 @@ from curate.kernels.hashing import hash_bytes, mix
 from curate.kernels.utf8 import code_point, count_characters, is_blank
 from curate.text.ngrams import ROLL, roll
 from curate.text.words import AFTER_ALONE, INSIDE, LETTER, OUTSIDE, classes, read
-from curate.text.words_kernel import LINE_FEED, hash_word
+from curate.text.words_kernel import BATCH, LINE_FEED, MARGIN, find_words, hash_word, is_ascii
 
 SHORTEST, TOP, LONGEST = 2, 4, 10
 """Words in a run: up to `TOP`, the most frequent run is measured; from there on, all runs that came before."""
@@ -101,7 +101,7 @@ def measure_repeats(text: Text, index: Int32s, *, min_words: int, min_lines: int
 def _space(words: int) -> RepetitionSpace:
     """Make room for a text of so many words; what is not written to costs no memory."""
     size = 1 << (SPARE * words).bit_length()
-    begins, stops, places, slots = np.empty((4, words), np.int32)
+    begins, stops, places, slots = np.empty((4, words + BATCH), np.int32)
     hashes, grams = np.empty((2, words), np.uint64)
     total, repeated = np.empty(words + 1, np.int32), np.empty(words + 1, np.bool_)
     unit_keys, (sizes, unit_begins, unit_stops) = np.empty((2, words), np.uint64), np.empty((3, 2, words), np.int32)
@@ -125,7 +125,11 @@ def _measure(
     stamp = 0
     for place in range(len(index)):
         base, end = int(offsets[index[place]]), int(offsets[index[place] + 1])
-        words = find_words(data, base, end, kinds, space.begins, space.stops)
+        plain = end + MARGIN <= len(data) and is_ascii(data, base, end)
+        if plain:
+            words = find_words(data, base, end, space.begins, space.stops, space.repeated, 0)
+        else:
+            words = find_any_words(data, base, end, kinds, space.begins, space.stops)
         size = 1
         while size <= SPARE * words:
             size <<= 1
@@ -143,7 +147,7 @@ def _measure(
                         out.start[k, place] = space.unit_begins[unit, at] - base
                         out.stop[k, place] = space.unit_stops[unit, at] - base
         if words >= max(min_words, SHORTEST):
-            hash_spans(data, space.begins, space.stops, words, space.hashes, space.total)
+            hash_spans(data, space.begins, space.stops, words, plain, space.hashes, space.total)
             stamp = measure_grams(words, size, stamp, place, base, space, out)
 
 
@@ -169,8 +173,8 @@ def measure_grams(
 
 
 @inline
-def find_words(data: Bytes, start: int, end: int, kinds: Bytes, begins: Int32s, stops: Int32s) -> int:
-    """Write where each word of `data[start:end]` begins and stops; return how many there are."""
+def find_any_words(data: Bytes, start: int, end: int, kinds: Bytes, begins: Int32s, stops: Int32s) -> int:
+    """Write where each word of `data[start:end]` begins and stops; return how many there are. ASCII need not come here."""
     state, count, i = OUTSIDE, 0, start
     while i < end:
         point, width = np.int64(data[i]), 1
@@ -193,9 +197,16 @@ def find_words(data: Bytes, start: int, end: int, kinds: Bytes, begins: Int32s, 
 
 
 @inline
-def hash_spans(data: Bytes, begins: Int32s, stops: Int32s, words: int, hashes: UInt64s, total: Int32s) -> None:
-    """Hash words, ASCII-lowercased, and add up their characters."""
+def hash_spans(
+    data: Bytes, begins: Int32s, stops: Int32s, words: int, plain: bool, hashes: UInt64s, total: Int32s
+) -> None:
+    """Hash words, ASCII-lowercased, and add up their characters; in `plain` text each is a byte."""
     total[0] = 0
+    if plain:
+        for k in range(words):
+            start, stop = int(begins[k]), int(stops[k])
+            total[k + 1], hashes[k] = total[k] + (stop - start), hash_word(data, start, stop)
+        return
     for k in range(words):
         start, stop = int(begins[k]), int(stops[k])
         total[k + 1] = total[k] + count_characters(data, start, stop)
