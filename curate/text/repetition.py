@@ -125,7 +125,7 @@ def _measure(
     stamp = 0
     for place in range(len(index)):
         base, end = int(offsets[index[place]]), int(offsets[index[place] + 1])
-        plain = end + MARGIN <= len(data) and is_ascii(data, base, end)
+        plain = int(end + MARGIN <= len(data) and is_ascii(data, base, end))
         if plain:
             words = find_words(data, base, end, space.begins, space.stops, space.repeated, 0)
         else:
@@ -174,7 +174,7 @@ def measure_grams(
 
 @inline
 def find_any_words(data: Bytes, start: int, end: int, kinds: Bytes, begins: Int32s, stops: Int32s) -> int:
-    """Write where each word of `data[start:end]` begins and stops; return how many there are. ASCII need not come here."""
+    """Write where each word of `data[start:end]` begins and stops; return how many there are, in any script."""
     state, count, i = OUTSIDE, 0, start
     while i < end:
         point, width = np.int64(data[i]), 1
@@ -198,7 +198,7 @@ def find_any_words(data: Bytes, start: int, end: int, kinds: Bytes, begins: Int3
 
 @inline
 def hash_spans(
-    data: Bytes, begins: Int32s, stops: Int32s, words: int, plain: bool, hashes: UInt64s, total: Int32s
+    data: Bytes, begins: Int32s, stops: Int32s, words: int, plain: int, hashes: UInt64s, total: Int32s
 ) -> None:
     """Hash words, ASCII-lowercased, and add up their characters; in `plain` text each is a byte."""
     total[0] = 0

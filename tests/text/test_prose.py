@@ -15,11 +15,16 @@ from curate.text.prose import MOST, prose
 
 
 def found(*texts: str | None) -> list[str]:
-    text, letters = prose(view(pa.array(texts, pa.string())), np.arange(len(texts), dtype=np.int32))
-    assert len(letters) == len(texts)
-    result = strings(text.data, text.offsets)
-    result.validate(full=True)
-    return result.to_pylist()
+    """Read texts with others after them, and as the last ones, of which no block is read."""
+    index, results = np.arange(len(texts), dtype=np.int32), []
+    for data in ([*texts, "x" * 200], texts):
+        text, letters = prose(view(pa.array(data, pa.string())), index)
+        result = strings(text.data, text.offsets)
+        result.validate(full=True)
+        results.append((result.to_pylist(), letters.tolist()))
+        assert len(letters) == len(texts)
+    assert results[0] == results[1]
+    return results[0][0]
 
 
 def letters(text: str) -> int:
@@ -85,6 +90,45 @@ def test_only_words_are_left(text: str) -> None:
     plain = re.sub(r"[^abhtpswé北🙂]", "", text)
     if "`" not in text and "~" not in text and "www." not in text and "://" not in text:
         assert left.replace(" ", "") == plain
+
+
+PARTS = st.sampled_from(
+    [
+        *(
+            "a",
+            "I",
+            "WE",
+            "word",
+            "don't",
+            "who",
+            "HTTP",
+            "www",
+            " ",
+            "  ",
+            ". ",
+            "\n",
+            "\n\n",
+            "12",
+            "é",
+            "北京",
+            "🙂",
+            "h",
+            "w",
+        ),
+        *("http://", "https://a.org/b ", "www.", "`", "``", "```", "\n```\n", "~~~\n", "`x y`", "x" * 63, "LOUD " * 12),
+    ]
+)
+
+
+@given(st.lists(st.tuples(PARTS, st.integers(1, 30)), max_size=30))
+def test_blocks_and_bytes_make_the_same_prose(parts: list[tuple[str, int]]) -> None:
+    text = "".join(part * times for part, times in parts)
+    found(text, text[1:], text * 3)
+
+
+def test_addresses_between_blocks() -> None:
+    for size in range(1, 130):
+        assert found(f"{'a' * size} see http://a.org/b?c www.d.org.") == [f"{'a' * size} see "]
 
 
 def test_edges(edge_text: str) -> None:

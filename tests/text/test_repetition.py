@@ -45,8 +45,14 @@ TEXTS = st.lists(
 
 
 def measured(texts: Sequence[str | None], min_words: int = 0, min_lines: int = 0) -> Repeats:
-    strings = view(pa.array(texts, pa.string()))
-    return measure_repeats(strings, np.arange(len(texts), dtype=np.int32), min_words=min_words, min_lines=min_lines)
+    """Measure texts with others after them, and as the last ones, which are read another way."""
+    index = np.arange(len(texts), dtype=np.int32)
+    found, last = (
+        measure_repeats(view(pa.array(data, pa.string())), index, min_words=min_words, min_lines=min_lines)
+        for data in ([*texts, "x" * 200], texts)
+    )
+    assert [column.tolist() for column in found] == [column.tolist() for column in last]
+    return found
 
 
 @given(st.lists(TEXTS, max_size=4), st.integers(0, 6), st.integers(0, 4))

@@ -101,7 +101,7 @@ class Scratch(NamedTuple):
 
 @inline
 def _add(space: Scratch, sentence: int, kind: int, first: np.uint64, second: np.uint64) -> None:
-    """Take the slot of a feature, unless it is taken: without a branch, as nobody can guess it."""
+    """Take the slot of a feature, unless it is taken: without a branch, as which it is cannot be guessed."""
     key = (first + second * C1 + np.uint64(kind) * C2) * GOLDEN
     slot, count = key >> np.uint64(64 - BITS), np.uint64(space.counts[COUNT])
     word = space.taken[slot >> np.uint64(6)]

@@ -11,9 +11,10 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 
 from curate.kernels.buffers import Bytes, Float32s, Int32s, UInt64s, frozen
-from curate.kernels.compile import inline
+from curate.kernels.compile import inline, load64
+from curate.kernels.hashing import C1, C2, GOLDEN
 from curate.kernels.utf8 import is_blank
-from curate.kernels.vector import ones
+from curate.kernels.vector import WIDTH, ones, trailing, within32
 from curate.text.fasttext.model_file import (
     BASIS,
     BUCKETS,
@@ -29,13 +30,22 @@ from curate.text.fasttext.model_file import (
 )
 
 Number: TypeAlias = int | np.int64
+Key: TypeAlias = tuple[np.uint64, np.uint64, np.uint64]
+"""The bytes of a word, eight in each number, and zeros after them."""
+
+ONE, TWO, THREE = np.uint64(1), np.uint64(2), np.uint64(3)
+"""As indexes: of one that cannot be below zero, LLVM makes vectors."""
+NO_KEY: Final = (np.uint64(0), np.uint64(0), np.uint64(0))
+ALL_BITS: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 END: Final = frozen(np.frombuffer(b"</s>", np.uint8))
 HASHED_END: Final = np.uint32(3617362777)
 """What `fnv` makes of `END`."""
 PREFIX: Final = frozen(np.frombuffer(LABEL.encode(), np.uint8))
-KEPT_WORD: Final = 32
+KEPT_WORD: Final = 24
 """Bytes of the longest word whose sum is kept; longer ones hardly occur again."""
+KEY: Final = 4
+"""Numbers that a kept word has: its bytes, eight each and zeros after them, and what came of it."""
 PICKED: Final = 1024
 """N-grams of a word that are looked for before their rows are added."""
 OF_LABEL: Final = -1
@@ -45,13 +55,12 @@ OF_LABEL: Final = -1
 class Room(NamedTuple):
     """Where a call works: `sums` has the sum of each kept word, and in its last row that of one which is not kept.
 
-    The word in slot `i` is `size[i]` bytes of the text from `at[i]`; its sum is of `features[i]` rows. `word` holds a
-    word between its marks, `picked` the buckets of its n-grams, `chains` the hash of each word n-gram not yet whole.
+    A slot has `KEY` numbers in `kept`: the word, and how many rows its sum is of, over its bytes. They lie side by
+    side, as what takes time is to fetch them. `word` holds a word between its marks, `picked` the buckets of its
+    n-grams, `chains` the hash of each word n-gram not yet whole.
     """
 
-    at: Int32s
-    size: Int32s
-    features: Int32s
+    kept: UInt64s
     sums: Float32s
     word: Bytes
     picked: Int32s
@@ -60,28 +69,37 @@ class Room(NamedTuple):
 
 
 @inline
-def add_text(data: Bytes, at: int, end: int, weights: Weights, room: Room) -> int:
+def add_text(data: Bytes, at: int, end: int, weights: Weights, room: Room) -> Number:
     """Sum up `data[at:end]` in `room.hidden`; return how many features it has."""
     for d in range(len(room.hidden)):
         room.hidden[d] = 0
-    features = tokens = 0
+    tokens = 0
+    features: Number = 0
+    found: Number = 0
     ended = False
     while not ended:
-        start, at, hashed = next_word(data, at, end)
+        start, at = next_word(data, at, end)
         size = at - start
         ended = size == 0 or (size == len(END) and starts_with(data, start, size, END))
+        hashed = HASHED_END
         if ended:
-            hashed = HASHED_END
             found = add_known(END, 0, len(END), hashed, weights, room)
         elif weights.settings[LONGEST] <= 0:
+            hashed = hash_word(data, start, at)
             found = add_known(data, start, size, hashed, weights, room)
         else:
-            # Only a word that is new goes with all arrays: a call with them for every word took a third longer.
-            slot = slot_of(size, hashed, len(room.size) - 1)
-            if not is_kept(data, start, size, slot, room.at, room.size):
-                room.at[slot], room.size[slot] = start, size
-                room.features[slot] = sum_word(data, start, size, hashed, weights, room, slot * len(room.hidden))
-            found = room.features[slot]
+            fits = size <= KEPT_WORD and start + KEPT_WORD <= len(data)
+            key = key_of(data, start, size) if fits else NO_KEY
+            slot: Number = slot_of(key, size, len(room.kept) // KEY) if fits else len(room.kept) // KEY
+            new = not fits or not is_kept(key, size, slot, room.kept)
+            if new or weights.settings[NGRAMS] > 1:
+                hashed = hash_word(data, start, at)
+            if new:
+                found = sum_word(data, start, size, hashed, weights, room, slot * len(room.hidden))
+                if fits:
+                    keep(key, size, found, slot, room.kept)
+            else:
+                found = int(room.kept[slot * KEY + 3] >> np.uint64(8)) - 1
             add_sum(room.sums, slot, found, room.hidden)
         if found == OF_LABEL:
             continue
@@ -93,16 +111,28 @@ def add_text(data: Bytes, at: int, end: int, weights: Weights, room: Room) -> in
 
 
 @inline
-def next_word(data: Bytes, at: int, end: int) -> tuple[int, int, np.uint32]:
-    """Return where the next word starts and ends, and its hash; at the end of the text it has no bytes."""
+def next_word(data: Bytes, at: int, end: int) -> tuple[int, int]:
+    """Return where the next word starts and ends; at the end of the text it has no bytes."""
     while at < end and is_space(data[at]):
         at += 1
     start = at
-    hashed = BASIS
+    while at + WIDTH <= len(data) and at < end:
+        spaces = within32(data, at, 0x20, 0x20) | within32(data, at, 0x09, 0x0D) | within32(data, at, 0, 0)
+        at += min(trailing(spaces | 1 << WIDTH), end - at)
+        if spaces:
+            return start, at
     while at < end and not is_space(data[at]):
-        hashed = fnv(hashed, data[at])
         at += 1
-    return start, at, hashed
+    return start, at
+
+
+@inline
+def hash_word(data: Bytes, start: int, end: int) -> np.uint32:
+    """Return the hash of a word, as fastText makes it."""
+    hashed = BASIS
+    for i in range(start, end):
+        hashed = fnv(hashed, data[i])
+    return hashed
 
 
 @inline
@@ -126,8 +156,9 @@ def find(data: Bytes, start: int, size: int, hashed: np.uint32, weights: Weights
 @inline
 def add_row(rows: Float32s, row: Number, into: Float32s, base: Number) -> None:
     """Add a row of the input matrix to the sum at `base`."""
-    for d in range(rows.shape[1]):
-        into[base + d] += rows[row, d]
+    first = np.uint64(base)
+    for d in range(np.uint64(rows.shape[1])):
+        into[first + d] += rows[np.uint64(row), d]
 
 
 @inline
@@ -149,23 +180,46 @@ def add_known(data: Bytes, start: int, size: int, hashed: np.uint32, weights: We
 
 
 @inline
-def is_kept(data: Bytes, start: int, size: int, slot: Number, at: Int32s, sizes: Int32s) -> bool | np.bool:
-    """Tell whether the sum in a slot is that of the word at `start`."""
-    return sizes[slot] == size and same(data, start, data, at[slot], size)
+def key_of(data: Bytes, start: int, size: int) -> Key:
+    """Return the bytes of a word of `KEPT_WORD` at most; as many are read."""
+    second, third = np.uint64(0), np.uint64(0)
+    first = load64(data, start) & (ALL_BITS >> np.uint64(64 - 8 * min(size, 8)))
+    if size > 8:
+        second = load64(data, start + 8) & (ALL_BITS >> np.uint64(64 - 8 * min(size - 8, 8)))
+    if size > 16:
+        third = load64(data, start + 16) & (ALL_BITS >> np.uint64(64 - 8 * (size - 16)))
+    return first, second, third
 
 
 @inline
-def slot_of(size: int, hashed: np.uint32, last: int) -> Number:
-    """Return where the sum of a word is kept; the last slot is for those that are not."""
-    return last if size > KEPT_WORD else np.int64(hashed ^ (hashed >> np.uint32(15))) & (last - 1)
+def slot_of(key: Key, size: int, slots: int) -> Number:
+    """Return where the sum of a word is kept."""
+    mixed = (key[0] ^ (key[1] * C1) ^ (key[2] * C2) ^ np.uint64(size)) * GOLDEN
+    return np.int64((mixed ^ (mixed >> np.uint64(32))) * GOLDEN >> np.uint64(32)) & (slots - 1)
 
 
 @inline
-def add_sum(sums: Float32s, slot: Number, features: int, hidden: Float32s) -> None:
+def is_kept(key: Key, size: int, slot: Number, kept: UInt64s) -> bool | np.bool:
+    """Tell whether the sum in a slot is that of a word."""
+    base = np.uint64(slot * KEY)
+    same = (kept[base] ^ key[0]) | (kept[base + ONE] ^ key[1]) | (kept[base + TWO] ^ key[2])
+    return same == 0 and np.int64(kept[base + THREE] & np.uint64(0xFF)) == size
+
+
+@inline
+def keep(key: Key, size: int, features: Number, slot: Number, kept: UInt64s) -> None:
+    """Write whose sum a slot has, and of how many features it is."""
+    base = np.uint64(slot * KEY)
+    kept[base], kept[base + ONE], kept[base + TWO] = key
+    kept[base + THREE] = np.uint64(features + 1) << np.uint64(8) | np.uint64(size)
+
+
+@inline
+def add_sum(sums: Float32s, slot: Number, features: Number, hidden: Float32s) -> None:
     """Add the sum in a slot, which so many features came to."""
     if features > 0:
-        base = slot * len(hidden)
-        for d in range(len(hidden)):
+        base = np.uint64(slot * len(hidden))
+        for d in range(np.uint64(len(hidden))):
             hidden[d] += sums[base + d]
 
 

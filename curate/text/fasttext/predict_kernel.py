@@ -15,7 +15,7 @@ import numpy as np
 from curate.errors import MixtureError, did_you_mean
 from curate.kernels.buffers import Bytes, Flags, Float32s, Float64s, Int32s, Text, frozen
 from curate.kernels.compile import inline, kernel
-from curate.text.fasttext.features_kernel import PICKED, Number, Room, add_text
+from curate.text.fasttext.features_kernel import KEY, PICKED, Number, Room, add_text
 from curate.text.fasttext.model_file import HIERARCHICAL, LOSS, NGRAMS, SOFTMAX, WORDS, Classifier, Weights
 
 NO_LABEL: Final = -1
@@ -62,9 +62,7 @@ def _judge(
     while slots * dim * 4 < KEPT_BYTES and slots < total:
         slots *= 2
     room = Room(
-        np.zeros(slots + 1, np.int32),
-        np.full(slots + 1, -1, np.int32),
-        np.zeros(slots + 1, np.int32),
+        np.zeros(slots * KEY, np.uint64),
         np.empty((slots + 1) * dim, np.float32),
         np.empty(longest + 2, np.uint8),
         np.empty(PICKED, np.int32),
