@@ -251,7 +251,7 @@ class Mixture(MixtureSpec):
         measured: list[Build] = []
 
         def finish(folder: Path) -> None:
-            measured.append(write_page_and_card(folder))
+            measured.append(write_page_and_card(folder, *measured[-1:]))
 
         earlier = from_.path if isinstance(from_, Build) else from_
         target, largest = targets[-1]
@@ -302,12 +302,15 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def write_page_and_card(folder: Path) -> Build:
+def write_page_and_card(folder: Path, like: Build | None = None) -> Build:
     """Write the page, the card and the charts of the card into the folder of a build; return what was read of it.
 
-    A terminal shows findings of the build too, and need not read its texts again.
+    A terminal shows findings of the build too, and need not read its texts again; nor need texts of dropped rows be
+    read again that were read for a build `like` this one, of the same rows and steps.
     """
     found = Build(folder)
+    if like is not None:
+        found.take_over_dropped(like)
     write_text(folder / "report.html", page(found))
     write_text(folder / "README.md", card(found))
     for path, drawn in card_files(found).items():

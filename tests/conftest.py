@@ -135,7 +135,7 @@ def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let builds be without page and card, in tests of their other files that make many: up to half of the time."""
     from curate.result.build import Build
 
-    monkeypatch.setattr("curate.mixture.write_page_and_card", Build)
+    monkeypatch.setattr("curate.mixture.write_page_and_card", lambda folder, *_: Build(folder))
 
 
 @pytest.fixture

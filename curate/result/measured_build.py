@@ -13,7 +13,15 @@ from curate.result.folder import BuildFolder, table
 from curate.result.length_bias import bias, length_cost, measured_files
 from curate.result.measures.answers import answer_lengths, stored_answers
 from curate.result.measures.costs import costs
-from curate.result.measures.texts import RowTopics, TextMeasures, measured_texts, row_field, row_topics
+from curate.result.measures.texts import (
+    DroppedTexts,
+    RowTopics,
+    TextMeasures,
+    measured_dropped,
+    measured_texts,
+    row_field,
+    row_topics,
+)
 from curate.rows.tokens import Tokenizer
 from curate.text.topics.word_lists import WordLists, compiled, shipped_lists
 
@@ -22,9 +30,23 @@ class MeasuredBuild(BuildFolder):
     """A build folder whose rows are measured; `Build` derives from it."""
 
     @cached_property
+    def dropped_texts(self) -> DroppedTexts:
+        """What one pass over the texts of dropped rows measures (`curate.result.measures.texts`)."""
+        return measured_dropped(self)
+
+    def take_over_dropped(self, other: MeasuredBuild) -> None:
+        """Take over what was measured of the texts of dropped rows, if they are the same.
+
+        Args:
+            other: A build, of the same rows and steps with another take.
+        """
+        if "dropped_texts" in vars(other) and _what_drops(self) == _what_drops(other):
+            self.dropped_texts = other.dropped_texts
+
+    @cached_property
     def text_measures(self) -> TextMeasures:
         """What one pass over the texts of the folder measures (`curate.result.measures.texts`)."""
-        return measured_texts(self)
+        return measured_texts(self, self.dropped_texts)
 
     def costs(
         self,
@@ -142,3 +164,12 @@ def _own(topics: str | Mapping[str, Iterable[str]]) -> WordLists:
     if isinstance(topics, str):
         raise CallError(f'topics={topics!r}: "shipped", or phrases by group, such as {{"boats": ["boat", "ship"]}}')
     return compiled(topics)
+
+
+def _what_drops(build: MeasuredBuild) -> tuple[object, ...]:
+    """Return what decides which rows a build drops: its steps, and what its sources bring to them."""
+    sources = [
+        (each["name"], each["content"], each["protect"], each["plan"].get("before"))
+        for each in build.manifest["sources"]
+    ]
+    return build.manifest["steps"], sources

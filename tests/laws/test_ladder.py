@@ -17,9 +17,13 @@ from curate.mix.spec import Source
 from curate.mix.takes.diverse import Diverse
 from curate.mix.takes.selection import Selection
 from curate.mixture import Mixture
+from curate.report.page import page
 from curate.result.build import Build
+from curate.result.folder import BuildFolder
+from curate.result.measures.texts import DroppedTexts, measured_dropped
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
+from curate.steps.refusals.refusals import refusals
 from tests.support.build_data import chats, hashes, write_lines
 from tests.support.rated_data import STEPS as STEPS_OF_PAIRS
 from tests.support.rated_data import asks, rated_file
@@ -58,6 +62,30 @@ def test_each_build_is_the_one_of_its_size_alone(
         built.verify()
     assert all(kept(small) < kept(large) for small, large in pairwise(builds))
     assert not [path for path in (tmp_path / "ladder").iterdir() if path.name.startswith(".")]
+
+
+def test_texts_of_dropped_rows_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [f"How do I make a pipe bomb number {n}?" for n in range(8)]
+    turns = [
+        [{"role": "user", "content": ask}, {"role": "assistant", "content": "I cannot help with that."}]
+        for ask in asked
+    ]
+    file = write_lines(tmp_path / "rows.jsonl", [*chats(40), *({"messages": each} for each in turns)])
+    read: list[Path] = []
+
+    def counted(made: BuildFolder) -> DroppedTexts:
+        read.append(made.path)
+        return measured_dropped(made)
+
+    monkeypatch.setattr("curate.result.measured_build.measured_dropped", counted)
+    whole = Mixture("rungs", [Source("a", files(file, "messages"), take=Rows(1))], [refusals(allow_large_drop=True)])
+    builds = whole.ladder([5, 10, 20], tmp_path / "ladder", quiet=True)
+    assert len(read) == 1
+    for built in builds:
+        assert built.refusals_of_harm.select("refusals", "of_harm").row(0) == (8, 8)
+        again = Build(built.path)
+        assert again.refusals_of_harm.equals(built.refusals_of_harm)
+        assert page(again) == (built.path / "report.html").read_text("utf-8")
 
 
 def test_pairs_of_rated_rows_make_a_ladder_too(tmp_path: Path) -> None:

@@ -86,11 +86,15 @@ class HarmReader:
             self.found.append(near.filter(pl.Series(rows_of_harm(every, answers)[place])).select("step", *KEYS))
 
     @property
-    def counts(self) -> pl.DataFrame:
-        """`Build.refusals_of_harm`, once all texts were read."""
+    def of_harm(self) -> pl.DataFrame:
+        """Those found so far to be of harm: `step`, `source` and `id`."""
+        return pl.concat(self.found).unique()
+
+    def counts(self, others: pl.DataFrame) -> pl.DataFrame:
+        """Return `Build.refusals_of_harm` of those found here, and of `others` that are of harm."""
         if not self.labels:
             return pl.DataFrame(schema=HARM)
-        return _counted(self.made, self.labels, self.hits, pl.concat(self.found).unique())
+        return _counted(self.made, self.labels, self.hits, pl.concat([self.of_harm, others]).unique())
 
 
 def _hits(made: BuildFolder, labels: list[str]) -> pl.DataFrame:

@@ -58,9 +58,36 @@ class TextMeasures(NamedTuple):
     harm: pl.DataFrame
 
 
-def measured_texts(made: BuildFolder) -> TextMeasures:
-    """Read the texts of a build once, and measure all that the page shows of them."""
-    lists = shipped_lists() if most_dropped(made, made.kind) >= FEWEST else None
+class DroppedTexts(NamedTuple):
+    """Of the texts of dropped rows: `topics` as in `TextMeasures`, and refusals of harm (`step`, `source`, `id`)."""
+
+    topics: RowTopics | None
+    harm: pl.DataFrame
+
+
+def measured_dropped(made: BuildFolder) -> DroppedTexts:
+    """Read the texts of dropped rows once, and measure all that the page shows of them."""
+    lists = _lists(made)
+    names: list[pl.DataFrame] = []
+    marks: list[NDArray[np.bool_]] = []
+    harm = HarmReader(made)
+    with reading(made.path):
+        for batch in one_ahead(stored_batches(made, "dropped")):
+            harm.add("dropped", batch)
+            if lists is not None:
+                names.append(batch.names)
+                marks.append(topics_of(segments(batch.body, ASKED), lists))
+    return DroppedTexts(None if lists is None else _once(names, lists.groups, marks), harm.of_harm)
+
+
+def _lists(made: BuildFolder) -> WordLists | None:
+    """Return the lists of words that rows are searched for; None where no cost would show."""
+    return shipped_lists() if most_dropped(made, made.kind) >= FEWEST else None
+
+
+def measured_texts(made: BuildFolder, dropped: DroppedTexts) -> TextMeasures:
+    """Read the texts of kept rows once, and measure all that the page shows of them and of dropped ones."""
+    lists = _lists(made)
     every = -(-sum(split["rows"] for split in made.manifest["splits"].values()) // SEARCHED)
     counts = np.zeros((len(made.sources), 2), np.int64)
     place = {name: number for number, name in enumerate(made.sources)}
@@ -68,21 +95,22 @@ def measured_texts(made: BuildFolder) -> TextMeasures:
     marks: list[NDArray[np.bool_]] = []
     reader, harm = AnswerReader(len(made.sources), ROWS), HarmReader(made)
     with reading(made.path):
-        for folder in ("data", "dropped"):
-            for number, batch in enumerate(one_ahead(stored_batches(made, folder))):
-                texts = segments(batch.body, "all", EVERY_TEXT)
-                if folder == "data":
-                    source = batch.names["source"].replace_strict(place, return_dtype=pl.Int64).to_numpy()
-                    for column, found in enumerate((texts, select(texts, "response"))):
-                        counts[:, column] += np.bincount(source, tokens(found), len(counts)).astype(np.int64)
-                    if made.kind == "conversation":
-                        reader.add(texts, source)
-                harm.add(folder, batch)
-                if lists is not None and (folder == "dropped" or number % every == 0):
-                    names.append(batch.names)
-                    marks.append(topics_of(texts, lists))
-    topics = None if lists is None else _once(names, lists.groups, marks)._replace(every=max(every, 1))
-    return TextMeasures(counts, topics, reader.answers, harm.counts)
+        for number, batch in enumerate(one_ahead(stored_batches(made, "data"))):
+            texts = segments(batch.body, "all", EVERY_TEXT)
+            source = batch.names["source"].replace_strict(place, return_dtype=pl.Int64).to_numpy()
+            for column, found in enumerate((texts, select(texts, "response"))):
+                counts[:, column] += np.bincount(source, tokens(found), len(counts)).astype(np.int64)
+            if made.kind == "conversation":
+                reader.add(texts, source)
+            harm.add("data", batch)
+            if lists is not None and number % every == 0:
+                names.append(batch.names)
+                marks.append(topics_of(texts, lists))
+    if lists is None or dropped.topics is None:
+        return TextMeasures(counts, None, reader.answers, harm.counts(dropped.harm))
+    names, marks = [*names, dropped.topics.rows], [*marks, dropped.topics.marks]
+    topics = _once(names, lists.groups, marks)._replace(every=max(every, 1))
+    return TextMeasures(counts, topics, reader.answers, harm.counts(dropped.harm))
 
 
 def most_dropped(made: BuildFolder, kind: Kind) -> int:
