@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TextIO, TypeVar, cast
 
 import numba
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+
+OURS: Final = "_ZN6curate"
+"""How the names of functions of this package begin, as Numba writes them."""
 
 PATIENCE, PAUSE = 120.0, 0.02
 """Seconds that a process waits for another one to compile a kernel, and between two looks."""
@@ -80,6 +84,7 @@ class StampedCache(FunctionCache):
         rtsys.initialize(target_context)
         found = self._found(sig, target_context)
         if found is None:
+            take_places_as_they_are()
             for notice in tuple(_NOTICES):
                 notice()
             if self._begin():
@@ -131,6 +136,30 @@ class StampedCache(FunctionCache):
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+@cache
+def take_places_as_they_are() -> None:
+    """Let kernels use a place in an array as it is, unless it is a constant: none of ours is below zero.
+
+    Numba asks of each whether it counts from the end, and LLVM can then make no vectors; without, kernels take 10 to
+    30 % less time. Functions that are not of this package, and arrays of two dimensions, are compiled as before.
+    """
+    from numba.np import arrayobj
+
+    fixed, indexed = arrayobj.fix_integer_index, arrayobj.basic_indexing
+    dimensions = [0]
+
+    def place(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:  # noqa: ANN401
+        if dimensions[0] > 1 or isinstance(index, ir.Constant) or not builder.function.name.startswith(OURS):
+            return fixed(context, builder, kind, index, size)  # type: ignore[no-untyped-call]
+        return context.cast(builder, index, kind, types.intp if kind.signed else types.uintp)
+
+    def places(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        dimensions[0] = len(arguments[5])  # the indices
+        return indexed(*arguments, **options)  # type: ignore[no-untyped-call]
+
+    arrayobj.fix_integer_index, arrayobj.basic_indexing = place, places
 
 
 _STAMPED: Any = StampedCache

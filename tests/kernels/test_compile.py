@@ -10,10 +10,13 @@ from typing import Any
 
 import numba
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from curate.kernels.compile import inline, kernel
+from curate.kernels.buffers import view
+from curate.kernels.compile import inline, kernel, take_places_as_they_are
+from curate.text.prose import prose
 
 
 @inline
@@ -99,3 +102,14 @@ def test_two_processes_compile_a_kernel_once(tmp_path: Path) -> None:
     ]
     assert [run.communicate()[0] for run in runs] == ["7\n"] * 3
     assert len(list(tmp_path.glob("compiled-*"))) == 1
+
+
+def test_functions_of_others_still_count_from_the_end() -> None:
+    take_places_as_they_are()
+    numbers = np.arange(3)
+    assert numba.njit(lambda array, place: array[place])(numbers, -1) == 2
+
+
+def test_kernels_count_from_the_end_by_a_constant() -> None:
+    texts = view(pa.array(["a b", "c", "d"]))
+    assert len(prose(texts, np.arange(3, dtype=np.int32)).text.data) == 5  # `ends[-1]` bytes

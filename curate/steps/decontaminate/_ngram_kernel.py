@@ -350,8 +350,9 @@ def runs(turns: TurnWords, index: Shorts) -> tuple[NDArray[np.int32], int, NDArr
         start, end, mark = turns.starts[s], turns.ends[s], turns.row[s] + 1
         for j in range(start, end):
             number = find(index.vocabulary, turns.words[j])
-            frequency[number] += seen[number] != mark
-            seen[number] = mark
+            place = number if number >= 0 else len(frequency) - 1
+            frequency[place] += seen[place] != mark
+            seen[place] = mark
             if not _begins(turns, j, end, number, index):
                 continue
             total = np.uint64(0)
