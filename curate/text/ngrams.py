@@ -175,12 +175,12 @@ def _ngrams(words: UInt64s, offsets: Int64s, n: int, places: Int64s, grams: UInt
         size = min(n, end - start)
         total = np.uint64(0)
         for k in range(start, start + size):
-            total = roll(total, words[k], np.uint64(0), away)
-        grams[at] = gram(total, size)
+            total = roll(total, words[np.uint64(k)], np.uint64(0), away)
+        grams[np.uint64(at)] = gram(total, size)
         for k in range(start + size, end):
-            total = roll(total, words[k], words[k - n], away)
+            total = roll(total, words[np.uint64(k)], words[np.uint64(k - n)], away)
             at += 1
-            grams[at] = gram(total, n)
+            grams[np.uint64(at)] = gram(total, n)
 
 
 class Spans(NamedTuple):
