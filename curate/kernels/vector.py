@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 32
 """Bytes that one vector holds."""
+LANES: Final = 32
+"""Numbers of 32 bits in the vectors of `least_affine`: four registers of AVX2, two of AVX-512."""
 BYTE: Final = ir.IntType(8)
 VECTOR: Final = ir.VectorType(BYTE, WIDTH)
+_CGUTILS: Any = cgutils
 
 
 def vector_at(builder: Any, data: Any, place: Any) -> Any:  # noqa: ANN401
@@ -89,6 +93,40 @@ def _ones(_typing: Any, mask: Any) -> Any:  # noqa: ANN401
     return types.int64(types.int64), codegen
 
 
+def _least_affine(
+    _typing: Any,  # noqa: ANN401
+    members: Any,  # noqa: ANN401
+    count: Any,  # noqa: ANN401
+    factor: Any,  # noqa: ANN401
+    addend: Any,  # noqa: ANN401
+    place: Any,  # noqa: ANN401
+    out: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    word = ir.IntType(32)
+    lanes = ir.VectorType(word, LANES)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ANN401
+        def start(number: int) -> Any:  # noqa: ANN401
+            return context.make_array(signature.args[number])(context, builder, args[number]).data
+
+        def at(number: int) -> Any:  # noqa: ANN401
+            return builder.bitcast(builder.gep(start(number), [args[4]]), lanes.as_pointer())
+
+        factors, addends = (builder.load(at(number), align=4) for number in (2, 3))
+        least = _CGUTILS.alloca_once_value(builder, ir.Constant(lanes, [0xFFFFFFFF] * LANES))
+        with _CGUTILS.for_range(builder, args[1]) as loop:
+            member = builder.load(builder.gep(start(0), [loop.index]))
+            undefined = ir.Constant(lanes, ir.Undefined)
+            one = builder.insert_element(undefined, member, ir.Constant(word, 0))
+            every = builder.shuffle_vector(one, undefined, ir.Constant(lanes, [0] * LANES))
+            made, before = builder.add(builder.mul(factors, every), addends), builder.load(least)
+            builder.store(builder.select(builder.icmp_unsigned("<", made, before), made, before), least)
+        builder.store(builder.load(least), at(5), align=4)
+        return context.get_dummy_value()
+
+    return types.void(members, types.intp, factor, addend, types.intp, out), codegen
+
+
 within32 = cast("Callable[[NDArray[np.uint8], int, int, int], int]", intrinsic(_within32))
 """`within32(bytes, i, low, high)`: mark those of the 32 bytes from `i` that are `low` to `high`.
 
@@ -98,6 +136,16 @@ lower32 = cast("Callable[[NDArray[np.uint8], int, NDArray[np.uint8], int], None]
 """`lower32(bytes, i, out, k)`: copy 32 bytes to `out[k:]`, A to Z in lower case, ASCII white space as spaces.
 
 The caller keeps `i + 32` and `k + 32` in bounds."""
+
+least_affine = cast(
+    "Callable[[NDArray[np.uint32], int, NDArray[np.uint32], NDArray[np.uint32], int, NDArray[np.uint32]], None]",
+    intrinsic(_least_affine),
+)
+"""`least_affine(members, count, factor, addend, k, out)`: write to each of the `LANES` places of `out` from `k` on the
+least `factor * member + addend` modulo 2^32 of the first `count` members; 2^32 - 1 for none.
+
+The least numbers stay in registers. Left to LLVM, they were loaded and stored every four members, eight to a register.
+The caller keeps `k + LANES` in bounds."""
 
 trailing = cast("Callable[[int], int]", intrinsic(_trailing))
 """`trailing(mask)`: how many bytes come before the first marked one; 64 when none is."""

@@ -29,6 +29,8 @@ SLICE: Final = 1 << 20
 SMALL: Final = 4096
 """Shingles that a row may have, repetitions counted, to be sorted as they come."""
 
+NONE, ONE = np.uint64(0), np.uint64(1)
+
 
 class Sets(NamedTuple):
     """Ascending distinct shingles: those of row `i` are `values[offsets[i]:offsets[i + 1]]`.
@@ -168,28 +170,42 @@ def _slots(count: int) -> int:
 
 
 @inline
-def _sort(words: NDArray[np.uint64], count: int, places: NDArray[np.int32], out: NDArray[np.uint64], to: int) -> None:
-    """Sort the first `count` hashes to `out[to:]`: dealt out by their top bits to a place each, then by insertion."""
-    bits = 1
-    while 1 << bits < count:
-        bits += 1
-    away = np.uint64(64 - bits)
-    for k in range(1 << bits):
-        places[k] = 0
+def _sort(
+    words: NDArray[np.uint64], first: np.uint64, count: np.uint64, places: NDArray[np.uint32], out: NDArray[np.uint64]
+) -> None:
+    """Sort `count` hashes from `first` on to `out`, 0 as 1: dealt out by their top bits to a place each, then in order.
+
+    One exchange of each with its neighbour, which takes no branch, leaves little to insertion. Places are unsigned: a
+    signed one may count from the end, and looking whether it does took half of the time.
+    """
+    bits = ONE
+    while ONE << bits < count:
+        bits += ONE
+    away = np.uint64(64) - bits
+    for k in range(ONE << bits):
+        places[np.uint64(k)] = np.uint32(0)
     for k in range(count):
-        places[np.int64(words[k] >> away)] += 1
-    before = to
-    for k in range(1 << bits):
-        before, places[k] = before + places[k], before
+        places[words[first + np.uint64(k)] >> away] += np.uint32(1)
+    before = np.uint32(0)
+    for k in range(ONE << bits):
+        size = places[np.uint64(k)]
+        places[np.uint64(k)] = before
+        before += size
     for k in range(count):
-        bucket = np.int64(words[k] >> away)
-        out[places[bucket]] = words[k]
-        places[bucket] += 1
-    for k in range(to + 1, to + count):
-        word, at = out[k], k
-        while at > to and out[at - 1] > word:
-            out[at] = out[at - 1]
-            at -= 1
+        word = words[first + np.uint64(k)]
+        place = places[word >> away]
+        places[word >> away] = place + np.uint32(1)
+        out[np.uint64(place)] = max(word, ONE)
+    greater = out[NONE]
+    for k in range(1, count):
+        word = out[np.uint64(k)]
+        out[np.uint64(k) - ONE], greater = min(word, greater), max(word, greater)
+    out[count - ONE] = greater
+    for k in range(1, count):
+        word, at = out[np.uint64(k)], np.uint64(k)
+        while at > NONE and out[at - ONE] > word:
+            out[at] = out[at - ONE]
+            at -= ONE
         out[at] = word
 
 
@@ -226,34 +242,50 @@ def _distinct(
     """
     rows = len(offsets) - 1
     ends = np.empty(rows + 1, np.int64)
-    ends[0] = at
     most = 0
     for i in range(rows):
         most = max(most, offsets[i + 1] - offsets[i])
-    left, places = np.empty(most, np.uint64), np.empty(2 * most + 2, np.int32)
+    left, places = np.empty(most, np.uint64), np.empty(2 * most + 2, np.uint32)
     table = np.empty(_slots(most) if most > SMALL else 0, np.uint64)
+    ordered, end = np.empty(most, np.uint64), np.uint64(at)
     picky = False
     for slot in ignored:
         picky |= slot != np.uint64(0)
     for i in range(rows):
-        count = 0
-        for k in range(offsets[i], offsets[i + 1]):
-            left[count] = max(words[k], np.uint64(1))
-            count += not picky or ignored[key_slot(ignored, left[count])] == np.uint64(0)
+        ends[i] = np.int64(end)
+        count = offsets[i + 1] - offsets[i]
         if count == 0:
-            for k in range(offsets[i], offsets[i + 1]):
-                left[count] = max(words[k], np.uint64(1))
-                count += 1
-        if count > SMALL:
-            count = _once(left, count, table[: _slots(count)])
-        to = ends[i]
-        _sort(left, count, places, out, to)
-        end = to
-        for k in range(to, to + count):
-            out[end] = out[k]
-            end += k + 1 == to + count or out[k] != out[k + 1]
-        ends[i + 1] = end
+            continue
+        if picky or count > SMALL:
+            count = _left(words, offsets[i], offsets[i + 1], ignored, left)
+            count = _once(left, count, table[: _slots(count)]) if count > SMALL else count
+            _sort(left, NONE, np.uint64(count), places, ordered)
+        else:
+            _sort(words, np.uint64(offsets[i]), np.uint64(count), places, ordered)
+        for k in range(1, count):
+            word = ordered[np.uint64(k) - ONE]
+            out[end] = word
+            end += np.uint64(word != ordered[np.uint64(k)])
+        out[end] = ordered[np.uint64(count) - ONE]
+        end += ONE
+    ends[rows] = np.int64(end)
     return ends
+
+
+@inline
+def _left(
+    words: NDArray[np.uint64], start: int, end: int, ignored: NDArray[np.uint64], left: NDArray[np.uint64]
+) -> int:
+    """Write to `left` those of `words[start:end]` that are not ignored, all if none is left; return how many."""
+    count = 0
+    for k in range(start, end):
+        left[count] = max(words[k], np.uint64(1))
+        count += ignored[key_slot(ignored, left[count])] == np.uint64(0)
+    if count == 0:
+        for k in range(start, end):
+            left[count] = max(words[k], np.uint64(1))
+            count += 1
+    return count
 
 
 @kernel
@@ -262,7 +294,9 @@ def _set_hashes(
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     high, low = np.zeros(len(offsets) - 1, np.uint64), np.zeros(len(offsets) - 1, np.uint64)
     for i in range(len(high)):
+        one = two = np.uint64(0)
         for k in range(offsets[i], offsets[i + 1]):
-            high[i] += values[k]
-            low[i] += mix(values[k] ^ GOLDEN)
+            one += values[k]
+            two += mix(values[k] ^ GOLDEN)
+        high[i], low[i] = one, two
     return high, low

@@ -22,6 +22,7 @@ from curate.errors import MixtureError
 from curate.kernels.buffers import Int64s, UInt64s, frozen
 from curate.kernels.compile import inline, kernel
 from curate.kernels.hashing import mix
+from curate.kernels.vector import LANES, least_affine
 
 if TYPE_CHECKING:
     from datasketch import LeanMinHash
@@ -98,7 +99,7 @@ def signatures(sets: pa.ListArray, num_perm: int = 128) -> NDArray[np.uint32]:
     sets = sets.fill_null(pa.scalar([], sets.type)) if sets.null_count else sets
     offsets = sets.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
     values = frozen(sets.values.to_numpy(zero_copy_only=False))
-    return _signatures(values, frozen(offsets), *permutations(num_perm))
+    return _signatures(values, frozen(offsets), *_whole_vectors(num_perm, num_perm), num_perm)
 
 
 def lean_minhashes(rows: NDArray[np.uint32]) -> list[LeanMinHash]:
@@ -119,8 +120,15 @@ def band_hashes(values: UInt64s, offsets: Int64s, bands: Bands, num_perm: int) -
     Sets that agree in a band have its hash in common; others do by a chance of 1 to 2^32, which costs a comparison. The
     hashes of an empty set are 0 and mean nothing.
     """
-    factor, addend = (numbers[: bands.number * bands.places] for numbers in permutations(num_perm))
-    return _band_hashes(values, offsets, factor, addend, bands.number)
+    return _band_hashes(values, offsets, *_whole_vectors(num_perm, bands.number * bands.places), bands)
+
+
+@functools.cache
+def _whole_vectors(num_perm: int, used: int) -> Permutations:
+    """Return the first `used` of the permutations, and as many of no meaning as fill up the last vector."""
+    filled = np.zeros((2, -(-used // LANES) * LANES), np.uint32)
+    filled[:, :used] = [numbers[:used] for numbers in permutations(num_perm)]
+    return Permutations(frozen(filled[0]), frozen(filled[1]))
 
 
 @inline
@@ -135,58 +143,61 @@ def _spread32(word: np.uint64) -> np.uint32:
 
 
 @inline
+def _most(offsets: Int64s) -> int:
+    most = 0
+    for i in range(len(offsets) - 1):
+        most = max(most, offsets[i + 1] - offsets[i])
+    return most
+
+
+@inline
 def _sketch(
     values: UInt64s,
     start: int,
     end: int,
     factor: NDArray[np.uint32],
     addend: NDArray[np.uint32],
+    members: NDArray[np.uint32],
     least: NDArray[np.uint32],
 ) -> None:
-    """Write the signature of `values[start:end]` to `least`.
-
-    Four members a turn: with one, loads and stores of `least` took most of the time.
-    """
-    for k in range(len(least)):
-        least[k] = np.uint32(NOTHING)
-    for i in range(start, end, 4):
-        last = end - 1  # what is left over counts twice, which changes no minimum
-        a, b = _spread32(values[i]), _spread32(values[min(i + 1, last)])
-        c, d = _spread32(values[min(i + 2, last)]), _spread32(values[min(i + 3, last)])
-        for k in range(len(least)):
-            f, g = factor[k], addend[k]
-            one = min(np.uint32(f * a + g), np.uint32(f * b + g))
-            two = min(np.uint32(f * c + g), np.uint32(f * d + g))
-            least[k] = min(least[k], one, two)
+    """Write the signature of `values[start:end]` to `least`, and the members as they are permuted to `members`."""
+    for k in range(end - start):
+        members[k] = _spread32(values[start + k])
+    for place in range(0, len(least), LANES):
+        least_affine(members, end - start, factor, addend, place, least)
 
 
 @kernel
 def _signatures(
-    values: UInt64s, offsets: Int64s, factor: NDArray[np.uint32], addend: NDArray[np.uint32]
+    values: UInt64s, offsets: Int64s, factor: NDArray[np.uint32], addend: NDArray[np.uint32], num_perm: int
 ) -> NDArray[np.uint32]:
-    out = np.empty((len(offsets) - 1, len(factor)), np.uint32)
-    least = np.empty(len(factor), np.uint32)
+    out = np.empty((len(offsets) - 1, num_perm), np.uint32)
+    members, least = np.empty(_most(offsets), np.uint32), np.empty(len(factor), np.uint32)
     for i in range(len(offsets) - 1):
-        _sketch(values, offsets[i], offsets[i + 1], factor, addend, least)
-        for k in range(len(least)):
+        _sketch(values, offsets[i], offsets[i + 1], factor, addend, members, least)
+        for k in range(num_perm):
             out[i, k] = least[k]
     return out
 
 
 @kernel
 def _band_hashes(
-    values: UInt64s, offsets: Int64s, factor: NDArray[np.uint32], addend: NDArray[np.uint32], count: int
+    values: UInt64s, offsets: Int64s, factor: NDArray[np.uint32], addend: NDArray[np.uint32], bands: Bands
 ) -> NDArray[np.uint32]:
+    """Hash bands beside each other: a vector of them takes a place each at a time."""
+    count, places = bands
     out = np.zeros((count, len(offsets) - 1), np.uint32)
-    places = len(factor) // max(count, 1)
-    least = np.empty(len(factor), np.uint32)
+    members, least = np.empty(_most(offsets), np.uint32), np.empty(len(factor), np.uint32)
+    words = np.empty(count, np.uint64)
     for i in range(len(offsets) - 1):
         if count == 0 or offsets[i] == offsets[i + 1]:
             continue
-        _sketch(values, offsets[i], offsets[i + 1], factor, addend, least)
+        _sketch(values, offsets[i], offsets[i + 1], factor, addend, members, least)
         for band in range(count):
-            word = np.uint64(band)
-            for k in range(band * places, (band + 1) * places):
-                word = mix(word ^ np.uint64(least[k]))
-            out[band, i] = np.uint32(word >> np.uint64(32))
+            words[band] = np.uint64(band)
+        for k in range(places):
+            for band in range(count):
+                words[band] = mix(words[band] ^ np.uint64(least[band * places + k]))
+        for band in range(count):
+            out[band, i] = np.uint32(words[band] >> np.uint64(32))
     return out

@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -96,11 +95,8 @@ def _read(text: Text, index: Int32s, table: WordTable) -> tuple[WordHashes, Flag
 
 def _normal_lines(text: Text, index: Int32s) -> Text:
     """Return the normal form of the texts at `index`, line by line."""
-    texts = strings(text.data, text.offsets).take(pa.array(index))
-    lines = pl.Series(texts).str.split("\n")
-    normal = normalise(lines.explode().to_arrow().cast(pa.string()))
-    starts = np.concatenate([[0], np.cumsum(lines.list.len().to_numpy())]).astype(np.int32)
-    return view(pc.binary_join(pa.ListArray.from_arrays(pa.array(starts), normal), "\n"))
+    lines = pc.split_pattern(strings(text.data, text.offsets).take(pa.array(index)), "\n")
+    return view(pc.binary_join(pa.ListArray.from_arrays(lines.offsets, normalise(lines.values)), "\n"))
 
 
 def _merge(words: WordHashes, more: WordHashes, places: Int64s) -> WordHashes:
@@ -175,12 +171,12 @@ def _ngrams(words: UInt64s, offsets: Int64s, n: int, places: Int64s, grams: UInt
         size = min(n, end - start)
         total = np.uint64(0)
         for k in range(start, start + size):
-            total = roll(total, words[k], np.uint64(0), away)
-        grams[at] = gram(total, size)
+            total = roll(total, words[np.uint64(k)], np.uint64(0), away)
+        grams[np.uint64(at)] = gram(total, size)
         for k in range(start + size, end):
-            total = roll(total, words[k], words[k - n], away)
+            total = roll(total, words[np.uint64(k)], words[np.uint64(k - n)], away)
             at += 1
-            grams[at] = gram(total, n)
+            grams[np.uint64(at)] = gram(total, n)
 
 
 class Spans(NamedTuple):

@@ -178,7 +178,7 @@ def read_words(
             break
         words = find_words(marked, start, end, begins, stops, opens, count)
         for k in range(words):
-            hashes[count + k] = hash_word(source, begins[k], stops[k])
+            hashes[np.uint64(count + k)] = hash_word(source, begins[k], stops[k])
         count += words
         place += 1
         ends[place] = count
@@ -282,7 +282,7 @@ def find_words(kinds: Bytes, start: int, end: int, begins: Int32s, stops: Int32s
         # Added to a run of places where no word begins, a line feed carries on to the first where one does.
         opening = ((~starts & mask) + feeds + fresh) & starts
         while opening:
-            opens[count + begun + ones(starts & ((opening & -opening) - 1))] = True
+            opens[np.uint64(count + begun + ones(starts & ((opening & -opening) - 1)))] = True
             opening &= opening - 1
         fresh = int(feeds > starts) if starts else fresh | int(feeds > 0)
         begun = write_places(begins, begun, at, starts)
@@ -300,7 +300,7 @@ def write_places(places: Int32s, count: int, at: int, mask: int) -> int:
     more = count + ones(mask)
     while count < more:
         for _ in range(BATCH):
-            places[count] = at + trailing(mask)
+            places[np.uint64(count)] = at + trailing(mask)
             mask &= mask - 1
             count += 1
     return more

@@ -57,7 +57,7 @@ def main():
     chats, evals, way, result = sys.argv[1:]
     evals = json.loads(Path(evals).read_bytes())
     found = [json.loads(line) for path in sorted(Path(chats).glob("*.jsonl")) for line in path.open(encoding="utf-8")]
-    texts = ["\\n\\n".join(message["content"] for message in row["messages"]) for row in found]
+    texts = ["\\n\\n".join(message["content"] or "" for message in row["messages"]) for row in found]
     start, used = time.perf_counter(), sum(os.times()[:4])
     for name, questions in evals.items():
         lookup = LOOKUPS[name] = defaultdict(set)

@@ -52,7 +52,7 @@ from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
 
 def row(self, data, path, number):
-    return {"text": "\\n\\n".join(message["content"] for message in data["messages"]), "id": data["id"]}
+    return {"text": "\\n\\n".join(message["content"] or "" for message in data["messages"]), "id": data["id"]}
 
 def main():
     chats, base, result = sys.argv[1:]
@@ -98,7 +98,7 @@ def shingles(text):
 
 found = [json.loads(line) for path in sorted(Path(chats).glob("*.jsonl")) for line in path.open(encoding="utf-8")]
 ids = [row["id"] for row in found]
-texts = ["\\n\\n".join(message["content"] for message in row["messages"]) for row in found]
+texts = ["\\n\\n".join(message["content"] or "" for message in row["messages"]) for row in found]
 start, used = time.perf_counter(), time.process_time()
 sets = RMinHashDeduplicator(threshold=0.8, num_perm=128, use_lsh=True)
 stays = sets.add_pairs((name, shingles(text)) for name, text in zip(ids, texts))

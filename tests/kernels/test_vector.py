@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from curate.kernels.buffers import view
 from curate.kernels.compile import kernel
-from curate.kernels.vector import WIDTH, lower32, ones, trailing, within32
+from curate.kernels.vector import LANES, WIDTH, least_affine, lower32, ones, trailing, within32
 from curate.text.normal import hash_normal
 from curate.text.phrases.automaton import Phrase, compile_phrases
 from curate.text.phrases.matching import find
@@ -31,6 +31,16 @@ WORDS = (
 GAPS = ("", " ", "  ", "\n\n", "\u00a0", " \u3000", ", ", "'", "\u2019", ".")
 LINES = st.lists(st.sampled_from(WORDS + GAPS), max_size=40).map("".join)
 PHRASES = tuple(map(Phrase, ("I cannot help", "help I", "\u4f5c\u4e3aI", "1 1", "d'help", "...", "can't")))
+
+
+NUMBERS = st.integers(0, 2**32 - 1)
+
+
+@kernel
+def least(members: NDArray[np.uint32], factor: NDArray[np.uint32], addend: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    out = np.zeros(len(factor), np.uint32)
+    least_affine(members, len(members), factor, addend, len(factor) - LANES, out)
+    return out
 
 
 @kernel
@@ -73,3 +83,11 @@ def test_what_follows_a_text_changes_nothing(texts: list[str], words: bool, loos
         assert np.array_equal(np.stack(hits[1:])[:, hits.place == place], found)
         assert hash_normal(alone, only).high[0] == hashes.high[place]
         assert [column[0] for column in measure(alone, only)] == [column[place] for column in counts]
+
+
+@given(st.lists(NUMBERS, max_size=9), st.lists(NUMBERS, min_size=LANES, max_size=LANES), NUMBERS, st.integers(0, 3))
+def test_the_least_of_affine_numbers(members: list[int], factors: list[int], addend: int, place: int) -> None:
+    factor = np.array([0] * place + factors, np.uint32)
+    found = least(np.array(members, np.uint32), factor, np.full(len(factor), addend, np.uint32))
+    expected = [min([(each * member + addend) % 2**32 for member in members], default=2**32 - 1) for each in factors]
+    assert found.tolist() == [0] * place + expected

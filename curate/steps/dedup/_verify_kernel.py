@@ -75,19 +75,19 @@ def _rarest(
     Numba takes a second to compile NumPy's sort.
     """
     for k in range(size):
-        shingle = values[start + k]
-        count = common[np.int64(shingle & np.uint64(len(common) - 1))]
+        shingle = values[np.uint64(start + k)]
+        count = common[shingle & np.uint64(len(common) - 1)]
         out[k] = np.uint64(count) << np.uint64(48) | shingle >> np.uint64(16)
     gap = 1
     while 9 * gap < 4 * size:
         gap = gap * 9 // 4 + 1
     while gap:
         for k in range(gap, size):
-            word, at = out[k], k
-            while at >= gap and out[at - gap] > word:
-                out[at] = out[at - gap]
+            word, at = out[np.uint64(k)], k
+            while at >= gap and out[np.uint64(at - gap)] > word:
+                out[np.uint64(at)] = out[np.uint64(at - gap)]
                 at -= gap
-            out[at] = word
+            out[np.uint64(at)] = word
         gap = gap * 4 // 9
     most = int(size - np.ceil(threshold * size - 1e-6)) + 1
     for k in range(most):
