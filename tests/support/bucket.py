@@ -153,6 +153,7 @@ def bucket(copies: Path) -> Iterator[Bucket]:
         "AWS_SECRET_ACCESS_KEY": "hidden-key",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": endpoint,
+        "AWS_MAX_ATTEMPTS": "2",
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

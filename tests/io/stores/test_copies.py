@@ -19,32 +19,13 @@ from curate.io.inputs import files
 from curate.io.stores.copies import find, here
 from curate.io.stores.drivers import WAITS
 from curate.result.build import Build
-from tests.support.bucket import Bucket, bucket
+from tests.support.bucket import Bucket
 from tests.support.build_data import built, chats, hashes, source
 
 fsspec = pytest.importorskip("fsspec")
-pytest.importorskip("s3fs")
-pytest.importorskip("moto")
 
 ROOT: Final = Path(__file__).parents[3]
 ROWS: Final = b"".join(json.dumps(row).encode() + b"\n" for row in chats(40))
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    with bucket(tmp_path_factory.mktemp("copies")) as store:
-        yield store
-
-
-@pytest.fixture
-def store(served: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """An empty bucket, without copies of anything that was in it."""
-    monkeypatch.setenv("CURATE_BUCKETS", str(tmp_path / "copies"))
-    monkeypatch.setattr("curate.io.stores.drivers.WAITS", (0.0,) * len(WAITS))
-    served.remove(*served.names())
-    served.requests.clear()
-    served.failures.clear()
-    return served
 
 
 def test_a_file_is_fetched_once(store: Bucket) -> None:
