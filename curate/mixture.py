@@ -111,6 +111,14 @@ class Mixture(MixtureSpec):
             WorkerError: workers of Ray died again and again; what was made is kept, and the next build goes on from it.
             EmptyBuildError: no row is kept; the build is in `out`, and its ledger says why.
             CallError: `threads` is below 1, `curate check` runs the file, or Ray is not there.
+
+        Example:
+            >>> import curate as c
+            >>> import polars as pl
+            >>> rows = pl.DataFrame({"prompt": ["Why?", "How?"], "completion": ["So.", "Thus."]})
+            >>> made = c.Mixture("demo", [c.Source("a", c.frame(rows))]).build("memory://bucket/demo", quiet=True)
+            >>> made, c.Build("memory://bucket/demo").funnel["rows"][-1]
+            (Build('memory://bucket/demo': demo, conversation rows: train 2), 2)
         """
         place = f"build/{self.name}" if out is None else os.fspath(out)
         url = place if is_in_store(place) else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # No test reaches the Hub, or leaves files in the user's caches. `datasets` reads this when it is first imported.
 CACHE: Final = tempfile.TemporaryDirectory(prefix="curate-tests-")
 atexit.register(CACHE.cleanup)
-os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=CACHE.name)
+os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=CACHE.name, CURATE_BUCKETS=f"{CACHE.name}/buckets")
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the table of letter case, which takes 5 s to compile
     os.environ["XDG_CACHE_HOME"] = CACHE.name
 

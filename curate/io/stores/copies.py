@@ -9,8 +9,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +28,9 @@ from curate.io.stores.urls import RemoteFile, is_url, path_of, shown
 AT_ONCE: Final = 8
 """Files that are fetched at once."""
 
+LARGE: Final = 1 << 28
+"""Bytes of a fetch that is announced."""
+
 TRIES: Final = 3
 """How often a file is fetched that changes while it is read."""
 
@@ -35,6 +39,11 @@ def find(paths: Sequence[str], root: str | None = None) -> list[File]:
     """Return the files of paths or URLs, sorted by name, each once; those of a store are fetched if they are not here.
 
     Raises the errors of `resolve`, those of `reach`, and `MixtureError` for paths and URLs in one call.
+
+    >>> from fsspec import filesystem
+    >>> filesystem("memory").pipe_file("/bucket/in/a.jsonl", b'{"prompt": "Why?", "completion": "So."}')
+    >>> [(file.name, file.place, file.size) for file in find(["memory://bucket/in/*.jsonl"])]
+    [('a.jsonl', 'memory://bucket/in/a.jsonl', 39)]
     """
     urls = [path for path in paths if is_url(path)]
     if not urls:
@@ -47,12 +56,21 @@ def find(paths: Sequence[str], root: str | None = None) -> list[File]:
     for name, remote, driver in named([reach(url) for url in urls]):
         names[remote].append(name)
         drivers[remote] = driver
+    _say(urls[0], drivers)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = dict(zip(drivers, pool.map(fetched, drivers, drivers.values()), strict=True))
     return sorted(
         File(name, path, path.stat().st_size, 0, tuple(also), remote)
         for (remote, path), (name, *also) in zip(found.items(), names.values(), strict=True)
     )
+
+
+def _say(url: str, files: Iterable[RemoteFile]) -> None:
+    """Say in a terminal that a fetch will take a while."""
+    missing = [file for file in files if not _place(file).is_file()]
+    size = sum(file.size or 0 for file in missing)
+    if size >= LARGE and sys.stderr.isatty():
+        sys.stderr.write(f"{shown(url)}: fetching {len(missing):,} files, {size / 1e9:,.1f} GB, to {copies()}\n")
 
 
 def is_there(place: str) -> bool:
