@@ -17,7 +17,7 @@ from curate.engine.executors.ray_tasks import ray_tasks
 from curate.engine.executors.threads import Threads
 from curate.errors import CallError, EmptyBuildError, did_you_mean
 from curate.io.atomic import write_text
-from curate.io.stores.urls import path_of, shown
+from curate.io.stores.urls import path_of, shown, text_of
 from curate.mix.amounts import Fraction, Rows, Tokens
 from curate.mix.ladder import rungs, variants, whole
 from curate.mix.spec import MixtureSpec
@@ -120,7 +120,7 @@ class Mixture(MixtureSpec):
             >>> made, c.Build("memory://bucket/demo").funnel["rows"][-1]
             (Build('memory://bucket/demo': demo, conversation rows: train 2), 2)
         """
-        place = f"build/{self.name}" if out is None else os.fspath(out)
+        place = f"build/{self.name}" if out is None else text_of(out)
         url = place if is_in_store(place) else None
         target = Path(path_of(place)) if url is None else work_folder(url)
         return self._build(

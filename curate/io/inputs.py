@@ -56,7 +56,7 @@ from curate.io.parse import parse_lines, parse_objects
 from curate.io.paths import File, repeated
 from curate.io.row_collector import Collector, Parsed, excerpt_of
 from curate.io.stores.copies import find, is_there
-from curate.io.stores.urls import below, shown
+from curate.io.stores.urls import below, shown, text_of
 from curate.io.table_fast_path import parse_table
 from curate.rows.schema import Kind
 
@@ -365,7 +365,7 @@ def files(
         id=id,
         reasoning=reasoning,
         calls=calls,
-        paths=tuple(os.fspath(path) for path in several),
+        paths=tuple(text_of(path) for path in several),
         how=how,
     )
 
@@ -390,7 +390,7 @@ def rows_of(given: Stored, argument: str) -> Input:
             f"{argument}...) takes inputs such as files('rows.jsonl'), builds and their folders, not "
             f"{type(given).__name__}"
         )
-    folder = os.fspath(given.path if isinstance(given, Finished) else given)
+    folder = text_of(given.path if isinstance(given, Finished) else given)
     if not is_there(below(folder, "manifest.json")):
         raise SourceNotFoundError(
             f"{argument}{shown(folder)!r}): no build is there (no manifest.json); give its folder, or an input such as "

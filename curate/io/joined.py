@@ -25,6 +25,7 @@ from curate.io.inputs import Files, Input, Opened
 from curate.io.paths import File
 from curate.io.row_collector import Parsed
 from curate.io.stores.copies import find
+from curate.io.stores.urls import text_of
 from curate.text.normal import normalise
 
 __all__ = ["joined"]
@@ -206,4 +207,4 @@ def joined(
             raise MixtureError(
                 f"joined(): the model names {name!r} and {(within or [''])[0]!r} are ambiguous; rename one"
             )
-    return Joined(format=rated(), id=id, paths=tuple(os.fspath(path) for path in several), models=models, part=part)
+    return Joined(format=rated(), id=id, paths=tuple(text_of(path) for path in several), models=models, part=part)

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +19,10 @@ from curate.engine.workspace import MANIFEST, SHOWN, WRITTEN, check_target
 from curate.errors import BuildFolderError, CallError, PushError
 from curate.io.atomic import replacing
 from curate.io.stores.copies import copies, fetched
+from curate.io.stores.drivers import at_once
 from curate.io.stores.listing import Entries
 from curate.io.stores.remote_folder import RemoteFolder
-from curate.io.stores.urls import is_url, path_of, shown
+from curate.io.stores.urls import is_url, path_of, shown, text_of
 
 UNFINISHED: Final = "unfinished.json"
 """The file that marks a folder of a store as half of a build."""
@@ -35,14 +35,14 @@ AT_ONCE: Final = 4
 
 def is_in_store(place: str | os.PathLike[str] | None) -> bool:
     """Return whether a place is in a store, and no folder of this machine."""
-    return place is not None and is_url(os.fspath(place))
+    return place is not None and is_url(text_of(place))
 
 
 def local_folder(place: str | os.PathLike[str], call: str) -> Path:
     """Return a folder of this machine; raises `CallError` for a URL, which `call` does not write to."""
     if is_in_store(place):
-        raise CallError(f"{call} writes to folders of this machine, and {shown(os.fspath(place))} is in a store")
-    return Path(path_of(os.fspath(place)))
+        raise CallError(f"{call} writes to folders of this machine, and {shown(text_of(place))} is in a store")
+    return Path(path_of(text_of(place)))
 
 
 def work_folder(url: str) -> Path:
@@ -62,10 +62,10 @@ def _name(url: str) -> str:
 def check_place(place: str | os.PathLike[str], *, overwrite: bool) -> None:
     """Raise `BuildFolderError` if a build may not be put at a path or URL, as `check_target` does."""
     if is_in_store(place):
-        url = os.fspath(place)
+        url = text_of(place)
         _check(url, RemoteFolder(url, PushError).files(), overwrite=overwrite)
     else:
-        check_target(Path(path_of(os.fspath(place))), overwrite=overwrite)
+        check_target(Path(path_of(text_of(place))), overwrite=overwrite)
 
 
 def claim(url: str, *, overwrite: bool) -> None:
@@ -130,9 +130,7 @@ def send(folder: Path, url: str, *, overwrite: bool) -> None:
         if name not in there or not remote.holds(name, there[name], own[name]):
             remote.put(own[name], name)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for _ in pool.map(put, [name for name in own if name != MANIFEST]):
-            pass
+    at_once(put, [name for name in own if name != MANIFEST], AT_ONCE)
     for name in there:
         if name not in own and name != UNFINISHED:
             remote.delete(name)
@@ -150,18 +148,17 @@ def _mark(manifest: bytes) -> bytes:
 def _check_whole(url: str, remote: RemoteFolder, own: dict[str, Path], mark: bytes) -> None:
     """Raise `PushError` unless all files of a build but its manifest are there, and no one else sends one."""
     there = remote.files()
-    sizes = {name: info.get("size") for name, info in there.items() if name not in {UNFINISHED, MANIFEST}}
-    wanted = {name: path.stat().st_size for name, path in own.items() if name != MANIFEST}
-    if remote.read(UNFINISHED) != mark or MANIFEST in there or sizes.keys() - wanted.keys():
+    sent = own.keys() - {MANIFEST}
+    if remote.read(UNFINISHED) != mark or there.keys() - sent - {UNFINISHED}:
         raise PushError(f"{shown(url)}: someone else sends a build there at the same time. Choose another place")
-    different = sorted(name for name, size in wanted.items() if sizes.get(name) != size)
+    different = sorted(name for name in sent if not remote.holds(name, there.get(name, {}), own[name], reads=False))
     if different:
         raise PushError(f"{shown(url)}: {different[0]} is not there, or not whole, after it was sent. {AGAIN}")
 
 
 def folder_of(place: str | os.PathLike[str]) -> Path:
     """Return the folder of a build: the one at a path, or a copy of the one at a URL; see `copy_of`."""
-    return copy_of(os.fspath(place)) if is_in_store(place) else Path(path_of(os.fspath(place)))
+    return copy_of(text_of(place)) if is_in_store(place) else Path(path_of(text_of(place)))
 
 
 def copy_of(url: str) -> Path:
@@ -182,8 +179,7 @@ def copy_of(url: str) -> Path:
     there = {name: info for name, info in remote.files().items() if is_written(name) and name != MANIFEST}
     driver = remote.at.shared()
     files = {name: remote.file(name, info) for name, info in there.items()}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        _lay(folder, zip(files, pool.map(lambda one: fetched(one, driver), files.values()), strict=True))
+    _lay(folder, zip(files, at_once(lambda one: fetched(one, driver), files.values(), AT_ONCE), strict=True))
     with replacing(folder / MANIFEST) as draft:
         draft.write_bytes(manifest)
     return folder

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from curate.engine.workspace import MANIFEST
 from curate.errors import BuildFolderError
-from curate.io.stores.urls import shown
+from curate.io.stores.urls import shown, text_of
 from curate.result.bucket import folder_of, is_in_store
 
 
@@ -21,7 +20,7 @@ class BuildPlace:
     """
 
     def __init__(self, path: str | Path) -> None:
-        given = os.fspath(path)
+        given = text_of(path)
         self.url = shown(given) if is_in_store(given) else None
         self.path = folder_of(given)
         place = self.path / MANIFEST

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,6 +79,7 @@ def test_an_upload_that_was_refused_goes_on(store: Bucket, tmp_path: Path) -> No
 
 SCRIPT: Final = """
 import sys
+from functools import partial
 import curate as c
 
 c.Mixture("mix", [c.Source("s", c.files("s3://bucket/in", "messages"))], [c.shape(), c.exact_dedup()]).build(
@@ -118,13 +120,18 @@ def test_an_upload_that_was_killed_is_no_build_and_goes_on(store: Bucket, tmp_pa
 def test_two_builds_for_one_place_do_not_mix(store: Bucket, tmp_path: Path) -> None:
     store.put({"in/a.jsonl": write_lines(tmp_path / "a.jsonl", chats(30)).read_bytes()})
 
-    def other() -> None:
-        store.put({f"out/{UNFINISHED}": b"{}"})
-
-    store.fail("PUT", r"report\.html", status=0, then=other)
-    with pytest.raises(PushError, match=r"^s3://bucket/out: someone else sends a build there at the same time"):
-        simple().build(OUT, quiet=True)
-    assert "manifest.json" not in store.names("out/")
+    card = len(simple().build(tmp_path / "disk", quiet=True).path.joinpath("README.md").read_bytes())
+    meddling = {UNFINISHED: b"{}", "data/train-00009-of-00010.parquet": b"theirs", "README.md": b"?" * card}
+    for name, content in meddling.items():
+        store.fail("GET", r"prefix=out%2F&delimiter=&", status=0, times=2)  # the third time all should be there
+        store.fail("GET", r"prefix=out%2F&delimiter=&", status=0, then=partial(store.put, {f"out/{name}": content}))
+        what = "README.md is not there, or not whole" if name == "README.md" else "someone else sends a build there"
+        with pytest.raises(PushError, match=rf"^s3://bucket/out: {what}"):
+            simple().build(OUT, quiet=True)
+        assert "manifest.json" not in store.names("out/")
+        store.failures.clear()
+    made = simple().build(OUT, quiet=True)
+    assert sums(store.read("out/")) == hashes(made.path)
 
 
 @pytest.mark.usefixtures("store")

@@ -12,7 +12,6 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,15 @@ from typing import Any, Final
 from curate.errors import FormatError, MixtureError
 from curate.io.atomic import replacing
 from curate.io.paths import File, resolve
-from curate.io.stores.drivers import explained, place_of, tried
+from curate.io.stores.drivers import at_once, explained, place_of, transfer, tried
 from curate.io.stores.listing import is_still, named, reach
 from curate.io.stores.urls import RemoteFile, is_url, path_of, shown
 
 AT_ONCE: Final = 8
 """Files that are fetched at once."""
+
+READ_ONLY: Final = 0o444
+"""How copies are kept: a build that was fetched has links to them."""
 
 LARGE: Final = 1 << 28
 """Bytes of a fetch that is announced."""
@@ -57,8 +59,7 @@ def find(paths: Sequence[str], root: str | None = None) -> list[File]:
         names[remote].append(name)
         drivers[remote] = driver
     _say(urls[0], drivers)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = dict(zip(drivers, pool.map(fetched, drivers, drivers.values()), strict=True))
+    found = dict(zip(drivers, at_once(lambda each: fetched(*each), drivers.items(), AT_ONCE), strict=True))
     return sorted(
         File(name, path, path.stat().st_size, 0, tuple(also), remote)
         for (remote, path), (name, *also) in zip(found.items(), names.values(), strict=True)
@@ -102,6 +103,7 @@ def fetched(remote: RemoteFile, driver: Any = None) -> Path:  # noqa: ANN401
         if not place.is_file():
             with replacing(place) as draft:
                 _fetch(remote, driver, draft)
+                draft.chmod(READ_ONLY)
     return place
 
 
@@ -111,7 +113,7 @@ def _fetch(remote: RemoteFile, driver: Any, draft: Path) -> None:  # noqa: ANN40
     info = partial(at.driver.info, at.path)
     before = tried(info)
     for _ in range(TRIES):
-        tried(lambda: at.driver.get_file(at.path, str(draft)))
+        transfer(at.driver.get_file, at.path, str(draft))
         after = tried(info)
         if is_still(remote, before, after) and remote.size in {None, draft.stat().st_size}:
             return

@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from threading import Event
 from typing import Any, Final, NamedTuple, TypeVar
 
 from curate.errors import CurateError, MixtureError, SourceNotFoundError, did_you_mean
 from curate.io.stores.urls import below, scheme_of, shown, without_secrets
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 WAITS: Final = (0.5, 2.0)
 """Seconds before each further try; drivers try again by themselves, so few are left to this."""
@@ -27,6 +31,9 @@ _CREDENTIALS: Final = {
 
 NO_BUCKET: Final = "bucket does not exist"
 """What the errors of stores have in common whose bucket is not there."""
+
+AWAKE: Final = 0.2
+"""Seconds between two looks for Ctrl-C: Polars' own handler lets a wait without an end sleep through it."""
 
 SAID: Final = 400
 """Characters of what a driver says that a message has: some list every folder in which they looked for a library."""
@@ -48,6 +55,10 @@ _CUT: Final = (
     ("aiohttp", ("ClientConnectionError", "ClientPayloadError")),
 )
 """Of these, what may pass."""
+
+
+_STOP: ContextVar[Event | None] = ContextVar("_STOP", default=None)
+"""What ends the transfers of `at_once`."""
 
 
 class Place(NamedTuple):
@@ -158,13 +169,46 @@ def is_cut(error: BaseException) -> bool:
     return isinstance(error, tuple(_loaded(_CUT)))
 
 
+def at_once(call: Callable[[T], R], items: Iterable[T], most: int) -> list[R]:
+    """Call something for each item, so many at once; the first error, or Ctrl-C, ends all, and what `transfer` does."""
+    stop = Event()
+    before = _STOP.set(stop)
+    with ThreadPoolExecutor(most) as pool:
+        futures = [pool.submit(copy_context().run, call, item) for item in items]
+        try:
+            left = set(futures)
+            while left:
+                done, left = wait(left, AWAKE, FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+            return [future.result() for future in futures]
+        finally:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            _STOP.reset(before)
+
+
+def transfer(method: Callable[..., object], start: str, end: str) -> None:
+    """Fetch or send a file by a method of a driver; it ends in the middle where `at_once` does."""
+    from fsspec.callbacks import Callback  # type: ignore[import-untyped]
+
+    stop = _STOP.get()
+
+    class Progress(Callback):  # type: ignore[misc]
+        def relative_update(self, inc: int = 1) -> None:  # noqa: ARG002
+            if stop is not None and stop.is_set():
+                raise CurateError("interrupted")
+
+    tried(lambda: method(start, end, callback=Progress()))
+
+
 def tried(call: Callable[[], T]) -> T:
     """Call something of a driver, and call it again after a wait where it failed in a way that may pass."""
-    for wait in WAITS:
+    for seconds in WAITS:
         try:
             return call()
         except failures() as error:
             if isinstance(error, CurateError) or not is_cut(error):
                 raise
-        time.sleep(wait)
+        time.sleep(seconds)
     return call()

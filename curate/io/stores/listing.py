@@ -50,7 +50,8 @@ def reach(url: str) -> FoundFiles:
         if found is None:
             return _matched(at) if _is_pattern(url) else _nothing(at)
         if found["type"] != "directory":
-            return FoundFiles(_parts(at.above()), {_own(at.path): remote_file(at, found)}, at.shared())
+            *above, own = _parts(url)
+            return FoundFiles(tuple(above), {own: remote_file(at, found)}, at.shared())
         asked = shown(url).rstrip("/")
         files = {
             name: remote_file(at.below(name), info)
@@ -59,7 +60,7 @@ def reach(url: str) -> FoundFiles:
         }
     if not files:
         raise no_data(asked)
-    return FoundFiles(_parts(at), files, at.shared())
+    return FoundFiles(_parts(url), files, at.shared())
 
 
 def files_below(at: Place, depth: int | None = None) -> Entries:
@@ -134,7 +135,7 @@ def _matched(at: Place) -> FoundFiles:
     }
     if not files:
         raise no_match(shown(at.url), _listing(folder, parts[-1]))
-    return FoundFiles(_parts(folder), files, at.shared())
+    return FoundFiles(_parts(folder.url), files, at.shared())
 
 
 def _fit(names: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -178,9 +179,13 @@ def read(at: Place, name: str) -> bytes:
     return content
 
 
-def _parts(folder: Place) -> tuple[str, ...]:
-    """Return the parts of a folder's path, the scheme first, so that those of different stores have none in common."""
-    return (scheme_of(folder.url), *(part for part in folder.path.split("/") if part))
+def _parts(url: str) -> tuple[str, ...]:
+    """Return the parts of what is shown of a URL; the scheme is the first, as different stores have none in common.
+
+    >>> _parts("https://ann:secret@host/in//a.jsonl?sig=a/b")
+    ('https', 'host', 'in', 'a.jsonl')
+    """
+    return (scheme_of(url), *(part for part in shown(url).partition("://")[2].split("/") if part))
 
 
 def _nothing(at: Place) -> FoundFiles:
@@ -210,8 +215,18 @@ def _own(path: str) -> str:
 
 
 def named(found: Sequence[FoundFiles]) -> Iterator[tuple[str, RemoteFile, Any]]:
-    """Give the files that several URLs reach, each with its name in the folder that all share, and its driver."""
+    """Give the files that several URLs reach, each with its name in the folder that all share, and its driver.
+
+    Different files have different names, also where their URLs differ in what is not shown.
+    """
+    taken: dict[str, list[str]] = {}
     shared = posixpath.commonprefix([one.base for one in found])  # of parts, as it compares any sequences
     for one in found:
         above = "/".join(one.base[len(shared) :])
-        yield from ((posixpath.join(above, name), file, one.driver) for name, file in one.files.items())
+        for own, file in one.files.items():
+            name = posixpath.join(above, own)
+            others = taken.setdefault(name, [])
+            if file.url not in others:
+                others.append(file.url)
+            number = others.index(file.url) + 1
+            yield name if number == 1 else f"{name} ({number})", file, one.driver

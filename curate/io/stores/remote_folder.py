@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from curate.errors import CurateError
-from curate.io.stores.drivers import Place, explained, place_of, tried
+from curate.io.stores.drivers import Place, explained, place_of, transfer, tried
 from curate.io.stores.listing import Entries, files_below, read, remote_file
 from curate.io.stores.urls import RemoteFile
 
@@ -64,7 +64,7 @@ class RemoteFolder:
         """Send a file."""
         at = self._own(name)
         with self._explained(at):
-            tried(lambda: at.driver.put_file(str(path), at.path))
+            transfer(at.driver.put_file, str(path), at.path)
 
     def delete(self, name: str) -> None:
         """Delete a file; one that is not there is no error."""
@@ -75,13 +75,18 @@ class RemoteFolder:
             except FileNotFoundError:
                 return
 
-    def holds(self, name: str, info: Mapping[str, Any], path: Path) -> bool:
-        """Return whether a file there has the size and the content of one here; without a checksum it is read."""
+    def holds(self, name: str, info: Mapping[str, Any], path: Path, *, reads: bool = True) -> bool:
+        """Return whether a file there has the size and the content of one here.
+
+        One without a checksum is read, or else taken for the same.
+        """
         if info.get("size") != path.stat().st_size:
             return False
         said = list(_checksums(info))
         if said:
             return any(one == _own_checksum(path, one) for one in said)
+        if not reads:
+            return True
         at, content = self._own(name), hashlib.sha256()
         with self._explained(at), at.driver.open(at.path, "rb") as stream:
             while chunk := stream.read(CHUNK):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Final, NamedTuple
 
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_MERGED: Final = re.compile(r"^(?!file:|local:)([A-Za-z][A-Za-z0-9+.-]+):/(?!/)")
 _HERE: Final = ("file://", "local://")
 
 _PASSWORD: Final = re.compile(r"([^/@:]*:(?!\d+(?:/|$))[^@]*)@")
@@ -31,6 +34,16 @@ def is_url(path: str) -> bool:
     (True, False, False)
     """
     return _URL.match(path) is not None and not path.startswith(_HERE)
+
+
+def text_of(place: str | os.PathLike[str]) -> str:
+    """Return a path or URL as text; a URL that was made a `Path`, which knows one slash, is the URL.
+
+    >>> text_of(PurePath("s3://bucket/in") / "a.jsonl"), text_of(PurePath("in/a.jsonl"))
+    ('s3://bucket/in/a.jsonl', 'in/a.jsonl')
+    """
+    text = os.fspath(place)
+    return _MERGED.sub(r"\1://", text, count=1) if isinstance(place, PurePath) else text
 
 
 def scheme_of(url: str) -> str:

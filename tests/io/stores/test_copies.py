@@ -8,16 +8,21 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
+import polars as pl
 import pytest
 
-from curate.errors import FormatError, MixtureError, SourceNotFoundError
+from curate.errors import CurateError, FormatError, MixtureError, SourceNotFoundError
 from curate.io.inputs import files
 from curate.io.stores.copies import find, here
-from curate.io.stores.drivers import WAITS
+from curate.io.stores.drivers import WAITS, at_once, transfer
 from curate.result.build import Build
 from tests.support.bucket import Bucket
 from tests.support.build_data import built, chats, hashes, source
@@ -167,7 +172,7 @@ def test_what_stays_wrong_is_said_at_once(memory: Any, error: Exception, said: s
 def test_a_file_that_changes_while_it_is_fetched_is_no_copy(memory: Any, tmp_path: Path) -> None:  # noqa: ANN401
     fetch = memory.get_file
 
-    def meddle(_: object, path: str, to: str) -> None:
+    def meddle(_: object, path: str, to: str, **__: object) -> None:
         fetch(path, to)
         memory.pipe_file(path, b"{}" + memory.cat_file(path)[2:])
 
@@ -200,6 +205,52 @@ def test_a_folder_that_cannot_be_written_is_named(memory: Any, monkeypatch: pyte
         MixtureError, match=r"file/in cannot be written: Not a directory; name a folder: CURATE_BUCKETS"
     ):
         find(["memory://in/a.jsonl"])
+
+
+class _Signed(BaseHTTPRequestHandler):
+    """Serves rows to whoever has a signature, which says which rows; says nothing of when they change."""
+
+    def serve(self) -> None:
+        number = parse_qs(urlsplit(self.path).query).get("id", [""])[0]
+        rows = ROWS.replace(b"Ask", b"Tell" + number.encode()) if "sig=s3cr3t/x" in self.path else b""
+        self.send_response(200 if rows else 403)
+        self.send_header("Content-Length", str(len(rows)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(rows)
+
+    def log_message(self, *_: object) -> None: ...
+
+    do_GET = do_HEAD = serve  # noqa: N815  names that the base class calls
+
+
+def test_signed_web_addresses_are_read_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp")
+    monkeypatch.setenv("CURATE_BUCKETS", str(tmp_path / "copies"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Signed)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    base = f"http://127.0.0.1:{server.server_port}/rows.jsonl"
+    urls = [f"{base}?id={number}&sig=s3cr3t/x" for number in (1, 2)]
+    try:
+        opened = files(urls, "messages").open()
+        assert [(file.name, file.place) for file in opened.parts] == [("rows.jsonl", base), ("rows.jsonl (2)", base)]
+        made = built(tmp_path / "out", source("s", files(urls, "messages")))
+        with pytest.raises(SourceNotFoundError, match=r"^http://127.*/rows\.jsonl: ") as caught:
+            files(f"{base}?sig=s3cr3t-no").open()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert "s3cr3t" not in str(caught.value)
+    for number in (1, 2):
+        name = "rows.jsonl" if number == 1 else "rows.jsonl (2)"
+        own = made.ledger.filter(pl.col("file") == name).select("source", "id")
+        rows = made.kept().join(own, on=["source", "id"], how="semi").collect()
+        asked = rows["messages"].list.first().struct.field("content")
+        assert asked.str.starts_with(f"Tell{number} ").all()
+        assert rows.height == 40
+    assert not [name for name in hashes(made.path) if b"s3cr3t" in (made.path / name).read_bytes()]
 
 
 KILLED: Final = """
@@ -265,3 +316,48 @@ def test_secrets_of_a_url_are_in_no_message_and_no_build(memory: Any, tmp_path: 
             find([wrong])
         assert caught.value.__cause__ is None
     assert isinstance(Build(made.path), Build)
+
+
+def test_the_first_error_ends_a_fetch_of_many_files(memory: Any) -> None:  # noqa: ANN401
+    for number in range(200):
+        memory.pipe_file(f"/in/{number}.jsonl", ROWS)
+    calls: list[str] = []
+    fetch = memory.get_file
+
+    def failing(_: object, path: str, to: str, **__: object) -> None:
+        calls.append(path)
+        if len(calls) == 3:
+            raise PermissionError("Forbidden")
+        time.sleep(0.01)
+        fetch(path, to)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(memory), "get_file", failing)
+        with pytest.raises(SourceNotFoundError, match=r"no access \(Forbidden\)"):
+            find(["memory://in"])
+    assert len(calls) < 40
+
+
+def test_the_first_error_ends_a_transfer_in_the_middle() -> None:
+    """As Ctrl-C does: what is under way does not go on to its end."""
+    ended: list[str] = []
+
+    def transferred(which: str) -> None:
+        if which == "fails":
+            raise PermissionError("Forbidden")
+        while True:  # a file without an end
+            transfer(endless, "from", "to")
+
+    def endless(start: str, end: str, callback: Any) -> None:  # noqa: ANN401
+        assert (start, end) == ("from", "to")
+        for _ in range(10_000):
+            time.sleep(0.001)
+            try:
+                callback.relative_update(1)
+            except CurateError:
+                ended.append("in the middle")
+                raise
+
+    with pytest.raises(PermissionError, match="Forbidden"):
+        at_once(transferred, ["runs", "fails"], 2)
+    assert ended == ["in the middle"]

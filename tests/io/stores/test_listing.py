@@ -20,6 +20,8 @@ from curate.io.stores.copies import find
 from curate.io.stores.drivers import Place
 from curate.io.stores.listing import is_still, remote_file
 from curate.io.stores.urls import RemoteFile, is_url, shown, without_secrets
+from curate.mixture import Mixture
+from curate.result.build import Build
 from tests.support.build_data import built, chats, source, write_lines
 
 fsspec = pytest.importorskip("fsspec")
@@ -122,6 +124,16 @@ def test_a_file_url_is_a_path(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "a.jsonl", chats(3))
     assert find([f"file://{path}"]) == find([str(path)])
     assert not is_url(f"file://{path}")
+
+
+def test_a_url_that_was_made_a_path_is_the_url(store: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    lay(store, tmp_path / "top", ("in/a.jsonl",))
+    store.pipe_file("/top/in/a.jsonl", write_lines(tmp_path / "a.jsonl", chats(3)).read_bytes())
+    source_files = files(Path("memory://top") / "in", "messages")
+    assert [file.place for file in source_files.parts(None)] == ["memory://top/in/a.jsonl"]
+    made = Mixture("mix", [source("s", source_files)]).build(Path("memory://top/out"), quiet=True)
+    assert Build(Path("memory://top/out")).url == made.url == "memory://top/out"
+    assert not Path("memory:").exists()
 
 
 def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
