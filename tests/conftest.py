@@ -174,4 +174,5 @@ def store(served_bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     served_bucket.remove(*served_bucket.names())
     served_bucket.requests.clear()
     served_bucket.failures.clear()
+    served_bucket.share = 0.0
     return served_bucket

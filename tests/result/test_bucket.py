@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 import pytest
 
+from curate import mixture as mixtures
 from curate.cli.mixture_recipes import mixtures_in
-from curate.engine.executors.ray_tasks import ray_tasks
+from curate.engine.executors.ray_tasks import RayTasks, ray_tasks
 from curate.errors import BuildFolderError, CallError, EmptyBuildError, PushError, QuarantineError, SourceNotFoundError
 from curate.io.inputs import Opened, files
 from curate.mix.amounts import Rows
@@ -96,6 +99,47 @@ def test_the_bytes_are_those_of_a_build_on_disk(
             assert made.funnel.equals(Build(folder / "local" / name).funnel)
             assert left_behind(made.path) == []
     assert store.asked("GET", "/out/.*(data|ledger)/") == [], "a build that was made here is not fetched"
+
+
+def elsewhere(work: Callable[[Any], Any], folder: str, task: Any) -> Any:  # noqa: ANN401
+    """Run a task as on a machine that has no copies of its own yet, and none of those that the first one fetched."""
+    os.environ["CURATE_BUCKETS"] = folder
+    if getattr(work, "func", work).__name__ == "_write_part":  # the process that builds has read all
+        shutil.rmtree(Path(folder).with_name("copies") / "files", ignore_errors=True)
+    return work(task)
+
+
+class OnOtherMachines(NamedTuple):
+    """Runs stages on workers, each of which is on another machine, as far as copies of files go."""
+
+    executor: RayTasks
+    folder: Path
+
+    @property
+    def threads(self) -> int:
+        return self.executor.threads
+
+    def run_all(self, work: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+        return self.executor.run_all(partial(elsewhere, work, str(self.folder / "other copies")), tasks)
+
+
+def test_workers_on_other_machines_fetch_what_they_read(
+    store: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    for number in range(3):
+        store.put({f"in/{number}.jsonl": write_lines(tmp_path / "a.jsonl", chats(200, 100 * number)).read_bytes()})
+    store.put({"in/a.jsonl": (tmp_path / "a.jsonl").read_bytes()})
+    monkeypatch.setattr(Opened, "blocks", small_blocks)
+    wanted = hashes(simple().build(tmp_path / "local", quiet=True).path)
+    shutil.rmtree(tmp_path / "copies")
+    store.requests.clear()
+    with ray_tasks(2):
+        monkeypatch.setattr(mixtures, "ray_tasks", lambda *_: nullcontext(OnOtherMachines(RayTasks(2), tmp_path)))
+        made = simple().build(OUT, engine="ray", threads=2, quiet=True)
+    assert hashes(made.path) == sums(store.read("out/")) == wanted
+    assert len(store.asked("GET", "/in/.*jsonl")) == 8, "each file once on either machine"
+    assert [path for path in (tmp_path / "other copies").rglob("*") if path.stat().st_mode & 0o777 == 0o444]
 
 
 def test_whoever_opens_a_build_gets_a_copy(store: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

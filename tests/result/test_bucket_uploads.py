@@ -77,6 +77,19 @@ def test_an_upload_that_was_refused_goes_on(store: Bucket, tmp_path: Path) -> No
     assert not again & {name for name in there if name.startswith(("data/", "ledger/", "dropped/"))}
 
 
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.thorough)])
+def test_a_store_that_fails_now_and_then_changes_nothing(store: Bucket, tmp_path: Path, seed: int) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        write_lines(tmp_path / "in" / f"{number}.jsonl", chats(30, 20 * number))
+    store.put(tmp_path / "in", "in/")
+    store.chance.seed(seed)
+    store.share = 0.15
+    made = simple().build(OUT, quiet=True)
+    store.share = 0.0
+    assert sums(store.read("out/")) == hashes(made.path) == hashes(simple(tmp_path / "in").build(tmp_path / "out").path)
+
+
 SCRIPT: Final = """
 import sys
 from functools import partial

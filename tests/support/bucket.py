@@ -5,7 +5,7 @@
         curate.files("s3://bucket/in/*.jsonl").open()
 
 Requests go through a proxy: `store.fail("GET", "chats", times=2)` lets the next ones fail (`Broken` says how), and
-`store.requests` has them all.
+`store.requests` has them all; `store.share` of them fail by `store.chance`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import http.client
 import logging
 import os
+import random
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +48,8 @@ class Bucket:
     environment: dict[str, str]
     requests: list[tuple[str, str]] = field(default_factory=list)
     failures: list[Broken] = field(default_factory=list)
+    share: float = 0.0
+    chance: random.Random = field(default_factory=random.Random)
 
     def put(self, files: Mapping[str, bytes] | Path, under: str = "") -> None:
         """Put files there: bytes by name, or those of a folder."""
@@ -88,7 +91,7 @@ class Bucket:
             if one.times and one.method == method and re.search(one.path, path):
                 one.times -= 1
                 return one
-        return None
+        return Broken(method, path) if self.chance.random() < self.share else None
 
 
 class _Proxy(BaseHTTPRequestHandler):

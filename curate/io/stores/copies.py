@@ -21,7 +21,7 @@ from curate.errors import FormatError, MixtureError
 from curate.io.atomic import replacing
 from curate.io.paths import File, resolve
 from curate.io.stores.drivers import at_once, explained, place_of, transfer, tried
-from curate.io.stores.listing import is_still, named, reach
+from curate.io.stores.listing import is_still, named, of_content, reach
 from curate.io.stores.urls import RemoteFile, is_url, path_of, shown
 
 AT_ONCE: Final = 8
@@ -84,8 +84,16 @@ def is_there(place: str) -> bool:
 
 
 def here(file: File) -> Path:
-    """Return where a file is on this machine; one of a store is fetched if it is not here."""
-    return file.path if file.remote is None else fetched(file.remote)
+    """Return where a file is on this machine; one of a store is fetched if it is not here.
+
+    Raises the errors of `fetched`, and `FormatError` if it is no longer what it was.
+    """
+    if file.remote is None or file.path.is_file():
+        return file.path
+    found = fetched(file.remote)
+    if found.name != file.path.name:
+        raise FormatError(f"{file.place} changed while it was being read; build again when nothing writes to it")
+    return found
 
 
 def fetched(remote: RemoteFile, driver: Any = None) -> Path:  # noqa: ANN401
@@ -111,13 +119,13 @@ def _fetch(remote: RemoteFile, driver: Any, draft: Path) -> None:  # noqa: ANN40
     """Fetch a file to a draft, and again if it is cut short, or changed meanwhile."""
     at = place_of(remote.url, driver)
     info = partial(at.driver.info, at.path)
-    before = tried(info)
+    before = None if of_content(remote) else tried(info)
     for _ in range(TRIES):
         transfer(at.driver.get_file, at.path, str(draft))
         after = tried(info)
         if is_still(remote, before, after) and remote.size in {None, draft.stat().st_size}:
             return
-        before = after
+        before = before and after
     raise FormatError(
         f"{shown(remote.url)} changes while it is read, or comes incomplete: {remote.size or 0:,} bytes were to come, "
         f"and {draft.stat().st_size:,} came. Build again when nothing writes it"
@@ -128,6 +136,7 @@ def _fetched_by_content(remote: RemoteFile, driver: Any, place: Path) -> Path:  
     """Fetch a file of a store that says nothing of when it changes; its copy is named by its content."""
     draft = place.with_suffix(".new")
     _fetch(remote, driver, draft)
+    draft.chmod(READ_ONLY)
     with draft.open("rb") as stream:
         content = hashlib.file_digest(stream, "sha256").hexdigest()
     return draft.replace(place.with_name(f"{place.name}-{content[:32]}"))

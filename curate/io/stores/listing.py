@@ -79,15 +79,20 @@ def remote_file(at: Place, info: Mapping[str, Any]) -> RemoteFile:
     return RemoteFile(at.url, size if isinstance(size, int) else None, stamp)
 
 
-def is_still(remote: RemoteFile, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+def of_content(remote: RemoteFile) -> bool:
+    """Return whether the stamp of a file is one that its content decides, which drivers write alike everywhere."""
+    return remote.stamp.partition(" ")[0] in CONTENT
+
+
+def is_still(remote: RemoteFile, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
     """Return whether a file is as it was listed, by what its store said before and after it was fetched.
 
-    Drivers write times of a list otherwise than those of a file; what the content decides, they write alike.
+    Where its content decides no stamp, it must be what it was before: drivers write times of a list in another way.
     """
-    first, last = _said(before), _said(after)
+    last = _said(after)
     name, _, value = remote.stamp.partition(" ")
-    listed = name not in CONTENT or name not in last or last[name] == value
-    return listed and first == last and remote.size in {None, after.get("size")}
+    same = last.get(name, value) == value if before is None else _said(before) == last
+    return same and remote.size in {None, after.get("size")}
 
 
 def _said(info: Mapping[str, Any]) -> dict[str, str]:

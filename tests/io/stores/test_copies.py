@@ -56,6 +56,7 @@ def test_a_file_that_changed_is_fetched_again(store: Bucket) -> None:
 def test_whoever_reads_fetches(store: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     store.put({"a.jsonl": ROWS})
     (file,) = find(["s3://bucket/a.jsonl"])
+    (tmp_path / "copies").rename(tmp_path / "copies of this machine")
     monkeypatch.setenv("CURATE_BUCKETS", str(tmp_path / "of another machine"))
     there = here(pickle.loads(pickle.dumps(file)))  # noqa: S301
     assert there.is_relative_to(tmp_path / "of another machine")
@@ -193,6 +194,12 @@ def test_a_store_that_says_nothing_of_changes_is_read_each_time(memory: Any, mon
     memory.pipe_file("/in/a.jsonl", ROWS[::-1])
     (other,) = find(["memory://in/a.jsonl"])
     assert first == same
+    assert here(first) == first.path
+    first.path.unlink()
+    with pytest.raises(FormatError, match=r"^memory://in/a\.jsonl changed while it was being read"):
+        here(first)
+    memory.pipe_file("/in/a.jsonl", ROWS)
+    assert here(first) == first.path
     assert other.path != first.path
     assert (first.path.read_bytes(), other.path.read_bytes()) == (ROWS, ROWS[::-1])
 
