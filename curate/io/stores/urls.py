@@ -27,6 +27,19 @@ class RemoteFile(NamedTuple):
     stamp: str
 
 
+class Url(str):
+    """A URL, whose `repr` is what is shown of it, so that a notebook keeps no secret.
+
+    >>> Url("ftp://ann:secret@host/a.jsonl")
+    'ftp://host/a.jsonl'
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(shown(self))
+
+
 def is_url(path: str) -> bool:
     """Return whether a text is a URL of a store; those of this machine's files are paths.
 
@@ -43,7 +56,8 @@ def text_of(place: str | os.PathLike[str]) -> str:
     ('s3://bucket/in/a.jsonl', 'in/a.jsonl')
     """
     text = os.fspath(place)
-    return _MERGED.sub(r"\1://", text, count=1) if isinstance(place, PurePath) else text
+    text = _MERGED.sub(r"\1://", text, count=1) if isinstance(place, PurePath) else text
+    return Url(text) if is_url(text) else text
 
 
 def scheme_of(url: str) -> str:

@@ -23,7 +23,6 @@ from curate.errors import CurateError, FormatError, MixtureError, SourceNotFound
 from curate.io.inputs import files
 from curate.io.stores.copies import find, here
 from curate.io.stores.drivers import WAITS, at_once, transfer
-from curate.result.build import Build
 from tests.support.bucket import Bucket
 from tests.support.build_data import built, chats, hashes, source
 
@@ -322,7 +321,9 @@ def test_secrets_of_a_url_are_in_no_message_and_no_build(memory: Any, tmp_path: 
         with pytest.raises(SourceNotFoundError, match=r"^(?!.*s3cr3t).*memory://") as caught:
             find([wrong])
         assert caught.value.__cause__ is None
-    assert isinstance(Build(made.path), Build)
+    declared = source("s", files("memory://ann:s3cr3t@in/a.jsonl"))
+    assert "s3cr3t" not in repr(declared)
+    assert "memory://in/a.jsonl" in repr(pickle.loads(pickle.dumps(declared)))  # noqa: S301
 
 
 def test_the_first_error_ends_a_fetch_of_many_files(memory: Any) -> None:  # noqa: ANN401

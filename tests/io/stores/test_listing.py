@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import FormatError, MixtureError, SourceNotFoundError
+from curate.evalsets.evals import evals
 from curate.io.inputs import files
+from curate.io.joined import joined
 from curate.io.paths import resolve
 from curate.io.stores.copies import find
 from curate.io.stores.drivers import Place
@@ -22,7 +24,8 @@ from curate.io.stores.listing import is_still, of_content, remote_file
 from curate.io.stores.urls import RemoteFile, is_url, shown, without_secrets
 from curate.mixture import Mixture
 from curate.result.build import Build
-from tests.support.build_data import built, chats, source, write_lines
+from curate.steps.decontaminate.decontaminate import decontaminate
+from tests.support.build_data import built, chats, hashes, source, turns, write_lines
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -211,3 +214,29 @@ def test_what_a_store_says_of_a_file_names_its_copy(info: Mapping[str, Any], sta
 def test_what_of_a_url_may_be_a_secret_is_not_shown(url: str, seen: str) -> None:
     assert shown(url) == seen
     assert "hid" not in without_secrets(f"cannot read {url}: {url.partition('://')[2]} is gone", url)
+
+
+def test_joined_rows_eval_sets_and_builds_come_from_urls_too(store: Any, tmp_path: Path) -> None:  # noqa: ANN401
+    answers = [{"prompt": f"Ask {i}?", "content": f"Say {i}.", "score": i} for i in range(6)]
+    (tmp_path / "in").mkdir()
+    for model in ("a", "b"):
+        path = write_lines(tmp_path / "in" / f"{model}.jsonl", answers)
+        store.pipe_file(f"/top/in/{model}.jsonl", path.read_bytes())
+    made = [
+        built(tmp_path / f"out{i}", source("s", joined(given, on="prompt", content="content", score="score")))
+        for i, given in enumerate(
+            {model: f"{place}/{model}.jsonl" for model in ("a", "b")} for place in (f"{tmp_path}/in", "memory://top/in")
+        )
+    ]
+    assert hashes(made[0].path) == hashes(made[1].path)
+    sets = [evals.files(f"{place}/a.jsonl", question="prompt") for place in (f"{tmp_path}/in", "memory://top/in")]
+    assert [one.name for (one,) in sets] == ["a", "a"]
+    found = [
+        built(
+            tmp_path / f"clean{i}",
+            source("s", [{"messages": turns(f"Ask {n}?", "So.")} for n in range(9)]),
+            steps=(decontaminate(items, allow_large_drop=True),),
+        )
+        for i, items in enumerate(sets)
+    ]
+    assert hashes(found[0].path) == hashes(found[1].path)
