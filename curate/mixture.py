@@ -270,14 +270,18 @@ class Mixture(MixtureSpec):
 
         def finish(folder: Path) -> None:
             measured.append(write_page_and_card(folder))
-            if url is not None:
-                send(folder, url, overwrite=overwrite)
 
         earlier = from_.path if isinstance(from_, Build) else from_
         target, largest = targets[-1]
+
+        def finish_and_send(folder: Path) -> None:
+            finish(folder)
+            if url is not None:
+                send(folder, url, overwrite=overwrite)
+
         with _executor(count, engine, address) as executor:
             run.build(
-                largest, target, executor=executor, resume=resume, quiet=quiet, finish=finish,
+                largest, target, executor=executor, resume=resume, quiet=quiet, finish=finish_and_send,
                 overwrite=overwrite or url is not None,
                 from_=None if earlier is None else folder_of(earlier),
                 others=[(rung, folder) for folder, rung in targets[:-1]],
