@@ -234,4 +234,15 @@ def named(found: Sequence[FoundFiles]) -> Iterator[tuple[str, RemoteFile, Any]]:
             if file.url not in others:
                 others.append(file.url)
             number = others.index(file.url) + 1
-            yield name if number == 1 else f"{name} ({number})", file, one.driver
+            yield _numbered(name, number), file, one.driver
+
+
+def _numbered(name: str, number: int) -> str:
+    """Return another name for another file of the same name, with the same suffix.
+
+    >>> _numbered("in/rows.csv.gz", 1), _numbered("in/rows.csv.gz", 2)
+    ('in/rows.csv.gz', 'in/rows (2).csv.gz')
+    """
+    folder, slash, own = name.rpartition("/")
+    stem, dot, suffix = own.partition(".")
+    return name if number == 1 else f"{folder}{slash}{stem} ({number}){dot}{suffix}"

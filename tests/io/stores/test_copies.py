@@ -240,7 +240,7 @@ def test_signed_web_addresses_are_read_and_not_shown(tmp_path: Path, monkeypatch
     urls = [f"{base}?id={number}&sig=s3cr3t/x" for number in (1, 2)]
     try:
         opened = files(urls, "messages").open()
-        assert [(file.name, file.place) for file in opened.parts] == [("rows.jsonl", base), ("rows.jsonl (2)", base)]
+        assert [(file.name, file.place) for file in opened.parts] == [("rows (2).jsonl", base), ("rows.jsonl", base)]
         made = built(tmp_path / "out", source("s", files(urls, "messages")))
         with pytest.raises(SourceNotFoundError, match=r"^http://127.*/rows\.jsonl: ") as caught:
             files(f"{base}?sig=s3cr3t-no").open()
@@ -250,7 +250,7 @@ def test_signed_web_addresses_are_read_and_not_shown(tmp_path: Path, monkeypatch
         thread.join()
     assert "s3cr3t" not in str(caught.value)
     for number in (1, 2):
-        name = "rows.jsonl" if number == 1 else "rows.jsonl (2)"
+        name = "rows.jsonl" if number == 1 else "rows (2).jsonl"
         own = made.ledger.filter(pl.col("file") == name).select("source", "id")
         rows = made.kept().join(own, on=["source", "id"], how="semi").collect()
         asked = rows["messages"].list.first().struct.field("content")
