@@ -42,6 +42,8 @@ OUT: Final = "s3://bucket/out"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two mixture files, on disk and in a bucket, and a build of each mixture of the first."""
     folder = lay(tmp_path_factory.mktemp("mine")).parent
+    for name in ("judges", "marks"):
+        sys.modules.pop(name, None)  # those of other tests
     words(folder)
     in_store = MINE.replace('"main"', '"s3://bucket/in/main"').replace('HERE / "', '"s3://bucket/in/')
     assert in_store.count("s3://bucket/in/") == 5

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
+import pytest
+
 NAME: Final = "bucket"
 
 
@@ -171,7 +173,9 @@ def bucket(copies: Path) -> Iterator[Bucket]:
     thread.start()
     try:
         client.create_bucket(Bucket=NAME)
-        with mock.patch.dict(os.environ, environment):
+        with pytest.MonkeyPatch.context() as patch:  # which takes back no more than this: Ray leaves settings here
+            for name, value in environment.items():
+                patch.setenv(name, value)
             s3fs.S3FileSystem.clear_instance_cache()
             yield store
     finally:
