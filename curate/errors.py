@@ -15,7 +15,7 @@ CurateError
     ├── BuildFolderError             a build folder that is missing, taken, incomplete or cannot be written
     ├── ExportError                  rows that a trainer cannot take as they are, or a folder that is taken
     ├── WorkerError                  workers of Ray died, or are gone; what they made is kept
-    ├── PushError                    the Hub does not take a build, or cannot be reached
+    ├── PushError                    the Hub or a store does not take a build, or cannot be reached
     └── PreflightError               training on the build would be silently wrong
 
 A message says what is wrong, where, what exists, and what to do.
@@ -118,7 +118,7 @@ class ExportError(BuildError):
 
 
 class PushError(BuildError):
-    """The Hub does not take a build, or cannot be reached; what was uploaded is kept for the next push."""
+    """The Hub or a store does not take a build, or cannot be reached; what was uploaded is kept for the next try."""
 
 
 class PreflightError(BuildError):

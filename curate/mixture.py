@@ -17,6 +17,7 @@ from curate.engine.executors.ray_tasks import ray_tasks
 from curate.engine.executors.threads import Threads
 from curate.errors import CallError, EmptyBuildError, did_you_mean
 from curate.io.atomic import write_text
+from curate.io.stores.urls import path_of, shown, text_of
 from curate.mix.amounts import Fraction, Rows, Tokens
 from curate.mix.ladder import rungs, variants, whole
 from curate.mix.spec import MixtureSpec
@@ -24,6 +25,7 @@ from curate.mix.takes.selection import Selection
 from curate.report.charts.card_files import card_files
 from curate.report.page import page
 from curate.report.run_card import card
+from curate.result.bucket import claim, folder_of, is_in_store, local_folder, send, work_folder
 from curate.result.build import Build
 from curate.steps.costly import Costly
 
@@ -83,14 +85,16 @@ class Mixture(MixtureSpec):
         """Make a build folder and return it.
 
         Args:
-            out: the folder; by default `build/` and the name of the mixture.
+            out: the folder; by default `build/` and the name of the mixture. Or a URL, such as `s3://bucket/chats`: the
+                build is made on this machine, its files go there, the manifest last, and a copy stays here
+                (`curate.io.stores.copies`).
             threads: worker threads; by default one per core. They do not change the bytes written.
             resume: continue an interrupted build of the same mixture and files.
             overwrite: replace a build in `out`; a file there that no build wrote is an error, and nothing is deleted.
             quiet: show no progress bars; they only appear if standard error is a terminal.
-            from_: an earlier build, or its folder, which may be `out`. Rows that it has seen keep their scores and
-                edits where a step is as it was, so that after a moved bound or an added step only the rest runs. The
-                new build is the same, byte for byte, as one from nothing; lines above the bars say which steps run.
+            from_: an earlier build, its folder or its URL, which may be `out`. Rows that it has seen keep their scores
+                and edits where a step is as it was, so that after a moved bound or an added step only the rest runs.
+                The new build is the same, byte for byte, as one from nothing; lines above the bars say which steps run.
             engine: `"local"` runs on threads of this process, `"ray"` as tasks of Ray, on as many machines as it has;
                 it needs `curate[ray]`. They write the same bytes.
             address: where Ray is, such as `"10.0.0.1:6379"`; its machines must see the inputs, the build folder and
@@ -103,14 +107,25 @@ class Mixture(MixtureSpec):
             MixtureError: the declaration is wrong.
             SourceNotFoundError: an input does not exist.
             BuildError: the data cannot be built; nothing is left in `out`.
+            PushError: the store does not take the build; what was made and sent is kept, and the next build goes on.
             WorkerError: workers of Ray died again and again; what was made is kept, and the next build goes on from it.
             EmptyBuildError: no row is kept; the build is in `out`, and its ledger says why.
             CallError: `threads` is below 1, `curate check` runs the file, or Ray is not there.
+
+        Example:
+            >>> import curate as c
+            >>> import polars as pl
+            >>> rows = pl.DataFrame({"prompt": ["Why?", "How?"], "completion": ["So.", "Thus."]})
+            >>> made = c.Mixture("demo", [c.Source("a", c.frame(rows))]).build("memory://bucket/demo", quiet=True)
+            >>> made, c.Build("memory://bucket/demo").funnel["rows"][-1]
+            (Build('memory://bucket/demo': demo, conversation rows: train 2), 2)
         """
-        target = Path(out) if out is not None else Path("build") / self.name
+        place = f"build/{self.name}" if out is None else text_of(out)
+        url = place if is_in_store(place) else None
+        target = Path(path_of(place)) if url is None else work_folder(url)
         return self._build(
             [(target, self)], threads, resume=resume, overwrite=overwrite, quiet=quiet, from_=from_, engine=engine,
-            address=address,
+            address=address, url=url,
         )[0]  # fmt: skip
 
     def ladder(
@@ -158,7 +173,7 @@ class Mixture(MixtureSpec):
             ...     [build.funnel["rows"][-1] for build in builds]
             [2, 4, 8]
         """
-        folder = Path(out) if out is not None else Path("build") / self.name
+        folder = local_folder(out or f"build/{self.name}", "ladder()")
         found = [(folder / name, rung) for name, rung in rungs(self, sizes).items()]
         return self._build(found, threads, resume=False, overwrite=overwrite, quiet=quiet, from_=None)
 
@@ -200,7 +215,7 @@ class Mixture(MixtureSpec):
         """
         if seeds < 1:
             raise CallError(f"seeds={seeds!r}: a whole number from 1")
-        folder = Path(out) if out is not None else Path("build") / f"{self.name}-takes"
+        folder = local_folder(out or f"build/{self.name}-takes", "compare()")
         pools: list[Build] = []
         found: list[TakenBuild] = []
         for seed in range(seeds):
@@ -230,8 +245,9 @@ class Mixture(MixtureSpec):
         from_: str | Path | Build | None,
         engine: Engine = "local",
         address: str | None = None,
+        url: str | None = None,
     ) -> list[Build]:
-        """Build mixtures of the same sources and steps, the last one the largest."""
+        """Build mixtures of the same sources and steps, the last one the largest; a single one may go to a URL."""
         if not MAY_BUILD.get():
             raise CallError(
                 f"{self.name!r} would be built here, and `curate check` writes nothing. Leave out the call of build(): "
@@ -248,6 +264,8 @@ class Mixture(MixtureSpec):
                 f"{alone[0]}() keeps its budget and its answers in one process, which Ray's workers do not share; "
                 "build with engine='local'"
             )
+        if url is not None:
+            claim(url, overwrite=overwrite)
         measured: list[Build] = []
 
         def finish(folder: Path) -> None:
@@ -255,17 +273,24 @@ class Mixture(MixtureSpec):
 
         earlier = from_.path if isinstance(from_, Build) else from_
         target, largest = targets[-1]
+
+        def finish_and_send(folder: Path) -> None:
+            finish(folder)
+            if url is not None:
+                send(folder, url, overwrite=overwrite)
+
         with _executor(count, engine, address) as executor:
             run.build(
-                largest, target, executor=executor, resume=resume, overwrite=overwrite, quiet=quiet, finish=finish,
-                from_=None if earlier is None else Path(earlier),
+                largest, target, executor=executor, resume=resume, quiet=quiet, finish=finish_and_send,
+                overwrite=overwrite or url is not None,
+                from_=None if earlier is None else folder_of(earlier),
                 others=[(rung, folder) for folder, rung in targets[:-1]],
             )  # fmt: skip
         builds = []
         finished = [*measured[-len(targets) + 1 :], measured[-len(targets)]] if len(targets) > 1 else measured[-1:]
         for (folder, rung), found in zip(targets, finished, strict=True):
             made = Build(folder)
-            made.mixture = rung
+            made.mixture, made.url = rung, url and shown(url)
             made.take_over(found)
             if not made.funnel["rows"][-1]:
                 raise EmptyBuildError(_empty(made))
@@ -279,7 +304,9 @@ def _empty(made: Build) -> str:
     counts = {name: count for name, count in made.funnel.row(-1, named=True).items() if name not in ends and count}
     became = ", ".join(f"{count:,} {_fate(name)}" for name, count in counts.items())
     lines = [f"mixture {made.name!r} keeps no row. Rows read: {made.funnel['read'][-1]:,}{became and f' ({became})'}"]
-    return "\n  ".join([*lines, *made.notes, f"The build in {made.path} has a line for each: curate show {made.path}"])
+    return "\n  ".join(
+        [*lines, *made.notes, f"The build in {made.place} has a line for each: curate show {made.place}"]
+    )
 
 
 def _fate(column: str) -> str:

@@ -15,12 +15,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from tests.support.bucket import Bucket
 
 # No test reaches the Hub, or leaves files in the user's caches. `datasets` reads this when it is first imported.
 CACHE: Final = tempfile.TemporaryDirectory(prefix="curate-tests-")
 atexit.register(CACHE.cleanup)
-os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=CACHE.name)
+os.environ.update(HF_HUB_OFFLINE="1", HF_HOME=CACHE.name, CURATE_BUCKETS=f"{CACHE.name}/buckets")
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers share the table of letter case, which takes 5 s to compile
     os.environ["XDG_CACHE_HOME"] = CACHE.name
 
@@ -149,3 +151,28 @@ def words_tokenizer(tmp_path: Path) -> Path:
     (tmp_path / "words").mkdir()
     model.save(str(tmp_path / "words" / "tokenizer.json"))
     return tmp_path / "words"
+
+
+@pytest.fixture(scope="module")
+def served_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """The bucket of `s3://bucket`, on loopback."""
+    for package in ("fsspec", "s3fs", "moto"):
+        pytest.importorskip(package)
+    from tests.support.bucket import bucket
+
+    with bucket(tmp_path_factory.mktemp("copies")) as served:
+        yield served
+
+
+@pytest.fixture
+def store(served_bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """The bucket of `s3://bucket`, empty, with copies in a folder of its own, and nothing of ours waits."""
+    from curate.io.stores.drivers import WAITS
+
+    monkeypatch.setenv("CURATE_BUCKETS", str(tmp_path / "copies"))
+    monkeypatch.setattr("curate.io.stores.drivers.WAITS", (0.0,) * len(WAITS))
+    served_bucket.remove(*served_bucket.names())
+    served_bucket.requests.clear()
+    served_bucket.failures.clear()
+    served_bucket.share = 0.0
+    return served_bucket

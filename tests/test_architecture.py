@@ -33,6 +33,7 @@ ROOMS: Final = (
     "text.embeddings",
     "text.topics",
     "rows",
+    "io.stores",
     "io.formats",
     "io.jsonl",
     "io.hub",

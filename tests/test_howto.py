@@ -1,4 +1,4 @@
-"""Every how-to runs as it is written, in an empty folder, with a Hub and a judge on loopback."""
+"""Every how-to runs as it is written, in an empty folder, with a Hub, a judge and a bucket on loopback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def section(title: str) -> tuple[str, int]:
 
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the Hub's client, at each upload
 @pytest.mark.parametrize("title", TITLES)
-def test_a_howto_runs(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_howto_runs(
+    title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     document, line = section(title)
@@ -42,8 +44,10 @@ def test_a_howto_runs(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         judging() as judge,
     ):
         monkeypatch.setenv("JUDGE_URL", judge.url)
+        if "s3://" in document:
+            request.getfixturevalue("store")
         assert run_code(document, "HOWTO.md", {"python", "sh"}, line)
 
 
-def test_there_are_fifteen() -> None:
-    assert len(TITLES) == 15
+def test_there_are_sixteen() -> None:
+    assert len(TITLES) == 16

@@ -20,6 +20,7 @@ from curate.cli.push import push
 from curate.cli.recut import recut
 from curate.cli.training import lengths, preflight, train
 from curate.errors import CallError, EmptyBuildError
+from curate.io.stores.urls import below
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,18 +29,18 @@ if TYPE_CHECKING:
     from curate.cli import mixture_recipes
     from curate.compare import diff as diffs
     from curate.compare import terminal as diff_report
-    from curate.engine import workspace
     from curate.preview import check as checks
     from curate.report import check as check_report
     from curate.report import recipe_list, terminal
     from curate.report import terminal_rows as row_report
+    from curate.result import bucket
     from curate.result import build as folder
 else:
     mixture_recipes = Lazy("curate.cli.mixture_recipes")
     checks = Lazy("curate.preview.check")
     diffs = Lazy("curate.compare.diff")
+    bucket = Lazy("curate.result.bucket")
     folder = Lazy("curate.result.build")
-    workspace = Lazy("curate.engine.workspace")
     check_report = Lazy("curate.report.check")
     diff_report = Lazy("curate.compare.terminal")
     recipe_list = Lazy("curate.report.recipe_list")
@@ -93,11 +94,12 @@ def build(
     *,
     given: Settings = None,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--out",
             "-o",
-            help="The build folder; for several mixtures, its parent folder. Default: build/NAME.",
+            help="The build folder, or a URL (s3://bucket/name); for several mixtures, the folder of these. "
+            "Default: build/NAME.",
         ),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Number of threads. Default: one per core.")] = None,
@@ -105,7 +107,7 @@ def build(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing build.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the folder of each build.")] = False,
     from_: Annotated[
-        Path | None, typer.Option("--from", help="An earlier build, whose scores are used where a step is as it was.")
+        str | None, typer.Option("--from", help="An earlier build, whose scores are used where a step is as it was.")
     ] = None,
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="Threads of this machine, or Ray; the bytes are the same.")
@@ -119,7 +121,7 @@ def build(
     found = _mixtures(path, given)
     targets = _targets(found, out)
     for target in targets:
-        workspace.check_target(target, overwrite=overwrite)
+        bucket.check_place(target, overwrite=overwrite)
     for mixture, target in zip(found, targets, strict=True):
         try:
             made = mixture.build(
@@ -131,7 +133,7 @@ def build(
                 show_parts(*_funnel(folder.Build(target)))
             raise
         if quiet:
-            typer.echo(str(target))
+            typer.echo(made.place)
             for note in made.notes:
                 typer.echo(f"note: {note}", err=True)
             continue
@@ -142,7 +144,7 @@ def _funnel(made: folder.Build) -> list[RenderableType]:
     return [Text(made.name, style="bold"), terminal.funnel_table(made), *terminal.notes(made)]
 
 
-def _targets(found: list[declared.Mixture], out: Path | None) -> list[Path]:
+def _targets(found: list[declared.Mixture], out: str | None) -> list[str]:
     """Return the folder of each mixture's build; raises `CallError` if two share one."""
     if out is not None and len(found) == 1:
         return [out]
@@ -152,13 +154,13 @@ def _targets(found: list[declared.Mixture], out: Path | None) -> list[Path]:
         raise CallError(
             f"two mixtures of this file are named {twice[0]!r}; rename one, or build each by its variable, PATH:NAME"
         )
-    return [(out or Path("build")) / name for name in names]
+    return [below(out or "build", name) for name in names]
 
 
 def _next(made: folder.Build) -> Text:
     splits = ", ".join(f"{name} {split['rows']:,}" for name, split in made.manifest["splits"].items())
-    text = Text.assemble("\nThe build is in ", (str(made.path), "bold"), f": {splits} rows.\n")
-    text.append(f"Open {made.path / 'report.html'}, or see dropped rows: curate show {made.path}\n")
+    text = Text.assemble("\nThe build is in ", (made.place, "bold"), f": {splits} rows.\n")
+    text.append(f"Open {made.path / 'report.html'}, or see dropped rows: curate show {made.place}\n")
     return text
 
 
@@ -213,7 +215,7 @@ def show(
 def diff(
     before: Folder,
     after: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The build folder to compare with it.", show_default=False)
+        str, typer.Argument(metavar="DIR", help="The build folder to compare with it.", show_default=False)
     ],
     *,
     page: Annotated[

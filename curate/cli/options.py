@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -10,7 +9,9 @@ import typer
 from curate.cli.console import DEBUG
 from curate.errors import CallError
 
-Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="DIR", help="A build folder.", show_default=False)]
+Folder: TypeAlias = Annotated[
+    str, typer.Argument(metavar="DIR", help="A build folder, or its URL.", show_default=False)
+]
 ChatTemplate: TypeAlias = Annotated[
     str | None, typer.Option(help="tulu, zephyr, chatml, or a Jinja file. Default: the tokenizer's own.")
 ]

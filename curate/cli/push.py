@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from curate.cli.console import DEBUG, Lazy, show_parts
+from curate.cli.options import Folder
 
 if TYPE_CHECKING:
     from curate.result import build as folder
@@ -17,7 +17,7 @@ else:
 
 
 def push(
-    build_folder: Annotated[Path, typer.Argument(metavar="DIR", help="A build folder.", show_default=False)],
+    build_folder: Folder,
     repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The data set.", show_default=False)],
     *,
     public: Annotated[bool, typer.Option("--public", help="For everyone. Default: for you alone.")] = False,

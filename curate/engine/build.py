@@ -240,7 +240,7 @@ def _partitions(folder: Path, reading: ReadResult) -> tuple[Partition, ...]:
 def _source_lines(
     opened: tuple[Opened, ...], partitions: tuple[Partition, ...], source: NDArray[np.int16], keys: pl.DataFrame
 ) -> SourceLines:
-    paths = [(number, file.name, file.path) for number, found in enumerate(opened) for file in found.parts]
+    paths = [(number, file.name, file) for number, found in enumerate(opened) for file in found.parts]
     numbers = {(source, name): number for number, (source, name, _) in enumerate(paths)}
     return SourceLines(
         opened=opened,

@@ -89,8 +89,8 @@ def check_clashes(phase: Phase, states: RowStates, reading: ReadResult) -> None:
 
 
 def check_unchanged(opened: Iterable[Opened]) -> None:
-    """Raise `FormatError` when a file changed since the build began."""
-    for file in (file for found in opened for file in found.parts):
+    """Raise `FormatError` when a file changed since the build began; the copy of one of a store is what it was."""
+    for file in (file for found in opened for file in found.parts if file.remote is None):
         try:
             now = file.path.stat()
         except OSError as error:

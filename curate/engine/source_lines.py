@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from curate.io.blocks import BLOCK, Block, Lines
 from curate.io.inputs import Opened
+from curate.io.paths import File
 from curate.io.reread import changed, lines_again
+from curate.io.stores.copies import here
 from curate.rows.identity import identities, names
 
 LONGEST: Final = 1 << 20
@@ -43,7 +45,7 @@ class SourceLines(NamedTuple):
     length: NDArray[np.int32]
     first: NDArray[np.int64]
     files: NDArray[np.int64]
-    paths: tuple[Path, ...]
+    paths: tuple[File, ...]
 
 
 class FetchedRows(NamedTuple):
@@ -83,10 +85,11 @@ def read_again(lines: SourceLines, row: NDArray[np.int64]) -> Iterator[FetchedRo
 
 def _read_lines(lines: SourceLines, opened: Opened, place: NDArray[np.int64], row: NDArray[np.int64]) -> FetchedRows:
     which = lines.files[np.searchsorted(lines.first, row, side="right") - 1]
-    data = lines_again(lines.paths, which, lines.start[row], lines.length[row])
+    paths = {number: here(lines.paths[number]) for number in np.unique(which).tolist()}
+    data = lines_again(paths, which, lines.start[row], lines.length[row])
     parsed = opened.parse(Block("", 1, Lines(pa.py_buffer(data)), len(data)))
     if parsed.body.num_rows != len(row) or parsed.bad.num_rows:
-        raise changed(lines.paths[which[0]])
+        raise changed(lines.paths[which[0]].place)
     ids = parsed.ids
     if ids.null_count:
         ids = pc.coalesce(ids, names(identities(parsed.body, ids).content))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from curate.engine.manifest import Json
-from curate.errors import BuildFolderError, CurateError, WorkerError
+from curate.errors import BuildFolderError, CurateError, PushError, WorkerError
 from curate.io.atomic import replace_folder, write_text
 
 MANIFEST = "manifest.json"
@@ -47,7 +47,7 @@ def workspace(target: Path, recipe: Json, *, resume: bool, overwrite: bool) -> I
 
     Work of an interrupted build is resumed when `recipe` (mixture, version, stamps of the input files) is the same and
     `resume` is set; else it goes. An error of the data or the call, or a full disk, leaves nothing behind; an
-    interruption leaves the workspace. Raises `BuildFolderError`.
+    interruption leaves the workspace, as does a store that does not take the build. Raises `BuildFolderError`.
     """
     check_target(target, overwrite=overwrite)
     root = target.with_name(f".{target.name}.partial")
@@ -59,7 +59,7 @@ def workspace(target: Path, recipe: Json, *, resume: bool, overwrite: bool) -> I
             check_target(target, overwrite=overwrite)
             replace_folder(space.out, target)
             shutil.rmtree(root, ignore_errors=True)
-        except WorkerError:
+        except (WorkerError, PushError):
             raise
         except CurateError:
             _clear(root, absent)

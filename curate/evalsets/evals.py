@@ -13,6 +13,7 @@ from curate.evalsets.items import EvalSet
 from curate.evalsets.origins import Local, stem
 from curate.evalsets.registry import SETS, SUITES, EvalName, SuiteName
 from curate.io.blocks import ReadOptions
+from curate.io.stores.urls import text_of
 
 
 class Evals:
@@ -98,7 +99,7 @@ class Evals:
             choices=choices if isinstance(choices, str) else tuple(choices),
             id=id,
         )
-        origin = Local(paths=tuple(os.fspath(one) for one in paths), how=how)
+        origin = Local(paths=tuple(text_of(one) for one in paths), how=how)
         return (EvalSet(name=name or _name_of(origin.paths), origin=origin, fields=(fields,), local=how),)
 
 

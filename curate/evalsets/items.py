@@ -17,6 +17,7 @@ from curate.evalsets.fields import Fields, Item, items_of
 from curate.evalsets.origins import Hub, Local, Raw
 from curate.io.blocks import ReadOptions
 from curate.io.row_collector import strings
+from curate.io.stores.urls import text_of
 
 _SEEN: Final = 100
 """Rows whose fields an error names."""
@@ -90,7 +91,7 @@ class EvalSet:
         """
         if not paths:
             raise MixtureError(f"at() takes at least one path for {self.name!r}")
-        return replace(self, origin=Local(paths=tuple(os.fspath(path) for path in paths), how=self.local))
+        return replace(self, origin=Local(paths=tuple(text_of(path) for path in paths), how=self.local))
 
     def load(self, root: str | None = None) -> EvalItems:
         """Read the items, in the order of configs or file names, then of rows.

@@ -15,7 +15,9 @@ from curate.errors import FormatError, MixtureError, SourceNotFoundError
 from curate.io.arrow_rows import batch_rows
 from curate.io.blocks import Block, JsonItems, ReadOptions, file_blocks, raw_rows
 from curate.io.hub.refusals import error_text
-from curate.io.paths import PACKED, SUFFIXES, File, resolve, suffix_of
+from curate.io.paths import PACKED, SUFFIXES, File, suffix_of
+from curate.io.stores.copies import find
+from curate.io.stores.urls import shown
 from curate.rows.validate import Fault
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class Local:
         `fits` tells whether an object is a row, where a file is one JSON object. Raises `SourceNotFoundError` where
         there is nothing, `FormatError` for a file that cannot be read.
         """
-        files = resolve(self.paths, root)
+        files = find(self.paths, root)
         for file in files:
             part = stem(file.name) if len(files) > 1 else ""
             blocks = file_blocks(self._named(file), self.how, lambda text: fits(_decoded(text)))
@@ -129,7 +131,7 @@ class Local:
 
     def label(self) -> str:
         """Return the name that errors use."""
-        return ", ".join(self.paths)
+        return ", ".join(map(shown, self.paths))
 
     def _named(self, file: File) -> File:
         """Take a file of an unknown suffix for TSV where its columns are named: a text a line."""

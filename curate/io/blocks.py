@@ -207,7 +207,7 @@ def _delimited(
         line += cells.lines
         carry = data[used:]
         if len(carry) > MAX_LINE:
-            raise FormatError(f"{file.path}, line {line}: the row has no end within {MAX_LINE >> 20} MiB")
+            raise FormatError(f"{file.place}, line {line}: the row has no end within {MAX_LINE >> 20} MiB")
 
 
 def _second(cells: Cells) -> tuple[int, int]:
@@ -231,19 +231,19 @@ def _header(file: File, data: bytes, cells: Cells, dialect: Dialect) -> tuple[st
     last = int(cells.row_cell[1])
     if (cells.sort[:last] >= MALFORMED).any():
         raise FormatError(
-            f"{file.path}: the header has a quote that is not closed, or text after one. Repair it, or describe the "
+            f"{file.place}: the header has a quote that is not closed, or text after one. Repair it, or describe the "
             "cells: quoted=False, or dialect="
         )
     try:
         names = tuple(cell_text(data[cells.start[k] : cells.end[k]], int(cells.sort[k]), dialect) for k in range(last))
     except UnicodeDecodeError as error:
         raise FormatError(
-            f"the header of {file.path} is not UTF-8. Name its encoding: files(..., encoding=)"
+            f"the header of {file.place} is not UTF-8. Name its encoding: files(..., encoding=)"
         ) from error
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise FormatError(
-            f"{file.path} has the column {twice[0]!r} twice. If it has no header, name its columns: columns=(...)"
+            f"{file.place} has the column {twice[0]!r} twice. If it has no header, name its columns: columns=(...)"
         )
     return names
 

@@ -61,7 +61,7 @@ def container_of(file: File, how: Stored) -> Container:
     found = _json_container(decoded(head, how), suffix, cut=len(head) == _HEAD) or named
     if found is None:
         raise FormatError(
-            f"{file.path} is in none of the layouts that curate reads: JSON, JSON lines, CSV, TSV, Parquet, Arrow"
+            f"{file.place} is in none of the layouts that curate reads: JSON, JSON lines, CSV, TSV, Parquet, Arrow"
         )
     return found
 

@@ -53,8 +53,10 @@ from curate.io.jsonl.fast_path import parse_block
 from curate.io.labels import first_items
 from curate.io.narrow import Values, gathered, matching, matching_cells, numbers_of
 from curate.io.parse import parse_lines, parse_objects
-from curate.io.paths import File, repeated, resolve
+from curate.io.paths import File, repeated
 from curate.io.row_collector import Collector, Parsed, excerpt_of
+from curate.io.stores.copies import find, is_there
+from curate.io.stores.urls import below, shown, text_of
 from curate.io.table_fast_path import parse_table
 from curate.rows.schema import Kind
 
@@ -136,8 +138,8 @@ class Input(ABC):
         return None
 
     def label(self, parts: tuple[File, ...]) -> str:
-        """Return the name that errors use: the first file's path."""
-        return str(parts[0].path)
+        """Return the name that errors use: the first file's path or URL."""
+        return parts[0].place
 
     def hint(self, parts: tuple[File, ...]) -> str:  # noqa: ARG002
         """Return how to read what is not UTF-8; an empty text if that is not known."""
@@ -254,7 +256,7 @@ class Files(Input):
 
     def parts(self, root: str | None) -> tuple[File, ...]:
         """Return the files, sorted by name."""
-        return tuple(resolve(self.paths, root))
+        return tuple(find(self.paths, root))
 
     def part(self) -> ParquetPart:
         """Return what is read of Parquet files: all columns, of row groups that may have rows of `where`."""
@@ -264,7 +266,7 @@ class Files(Input):
         """Return the call that reads the first file which may be Windows-1252."""
         file = next((file for file in parts if may_be_latin(file, self.how.encoding)), None)
         return (
-            f"{file.path} is not UTF-8. If it is Windows-1252 or Latin-1, read it with files(..., encoding={LATIN!r})"
+            f"{file.place} is not UTF-8. If it is Windows-1252 or Latin-1, read it with files(..., encoding={LATIN!r})"
             if file
             else ""
         )
@@ -311,7 +313,8 @@ def files(
 
     Args:
         paths: A file, a pattern (`data/**/*.jsonl`), a folder (every file in it with a known suffix, or what
-            `datasets` saved there), or several. Files are read sorted by name, each once.
+            `datasets` saved there), or several; all may be URLs (`s3://bucket/chats/*.jsonl`), whose files are fetched
+            once (`curate.io.stores.copies`). Files are read sorted by name, each once.
         format: A format by name, one made by its function (`messages(column="input")`), or "auto", which detects it.
         id: The field with the rows' own ids (text or integers). In JSON keyed by id, the keys are.
         columns: The names of the columns of CSV or TSV without a header.
@@ -362,7 +365,7 @@ def files(
         id=id,
         reasoning=reasoning,
         calls=calls,
-        paths=tuple(os.fspath(path) for path in several),
+        paths=tuple(text_of(path) for path in several),
         how=how,
     )
 
@@ -379,10 +382,7 @@ Stored: TypeAlias = Input | Finished | str | os.PathLike[str]
 
 
 def rows_of(given: Stored, argument: str) -> Input:
-    """Return stored rows as an input; `argument` names them in messages, such as `dedup(against=`.
-
-    Raises `MixtureError` for any other type, `SourceNotFoundError` for a folder without a build.
-    """
+    """Return stored rows as an input; `argument` names them in messages, such as `dedup(against=`."""
     if isinstance(given, Input):
         return given
     if not isinstance(given, Finished | str | os.PathLike):
@@ -390,10 +390,10 @@ def rows_of(given: Stored, argument: str) -> Input:
             f"{argument}...) takes inputs such as files('rows.jsonl'), builds and their folders, not "
             f"{type(given).__name__}"
         )
-    folder = given.path if isinstance(given, Finished) else Path(given)
-    if not (folder / "manifest.json").is_file():
+    folder = text_of(given.path if isinstance(given, Finished) else given)
+    if not is_there(below(folder, "manifest.json")):
         raise SourceNotFoundError(
-            f"{argument}{str(folder)!r}): no build is there (no manifest.json); give its folder, or an input such as "
+            f"{argument}{shown(folder)!r}): no build is there (no manifest.json); give its folder, or an input such as "
             "files('rows.jsonl')"
         )
-    return files(folder / "data" / "*.parquet")
+    return files(below(folder, "data/*.parquet"))

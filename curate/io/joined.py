@@ -22,8 +22,10 @@ from curate.io.formats.base import Fields, Format, json_fields
 from curate.io.formats.exchanges import check_splits
 from curate.io.formats.rated import ScoredFormat, rated, scored
 from curate.io.inputs import Files, Input, Opened
-from curate.io.paths import File, resolve
+from curate.io.paths import File
 from curate.io.row_collector import Parsed
+from curate.io.stores.copies import find
+from curate.io.stores.urls import text_of
 from curate.text.normal import normalise
 
 __all__ = ["joined"]
@@ -71,11 +73,11 @@ class Joined(Input):
     def parts(self, root: str | None) -> tuple[File, ...]:
         """Return the files: sorted by name, or in the order of the mapping, with their model before their name."""
         if self.models is None:
-            return tuple(resolve(self.paths, root))
+            return tuple(find(self.paths, root))
         return tuple(
             file._replace(name=f"{model}/{file.name}")
             for model, path in zip(self.models, self.paths, strict=True)
-            for file in resolve((path,), root)
+            for file in find((path,), root)
         )
 
     def open(self, root: str | None = None) -> Opened:
@@ -205,4 +207,4 @@ def joined(
             raise MixtureError(
                 f"joined(): the model names {name!r} and {(within or [''])[0]!r} are ambiguous; rename one"
             )
-    return Joined(format=rated(), id=id, paths=tuple(os.fspath(path) for path in several), models=models, part=part)
+    return Joined(format=rated(), id=id, paths=tuple(text_of(path) for path in several), models=models, part=part)

@@ -69,7 +69,7 @@ def json_rows(file: File, data: bytes, fits: Fits) -> tuple[list[bytes], list[st
             return _rows(without_nan(text), fits)
     except Fault as fault:
         what = f"gives the key {fault.column!r} twice" if fault.column else f"is not {fault.expected}"
-        raise FormatError(f"{file.path} {what}. {_REPAIR}") from fault
+        raise FormatError(f"{file.place} {what}. {_REPAIR}") from fault
     except BAD as error:
         if str(error).startswith(_MORE):
             return _several(file, text), None
@@ -128,7 +128,7 @@ def _several(file: File, text: bytes) -> list[bytes]:
     except (UnicodeDecodeError, RecursionError) as error:
         raise malformed(file, text, error) from error
     except json.JSONDecodeError as error:
-        raise FormatError(f"{file.path} is not valid JSON, line {error.lineno}: {error.msg}. {_REPAIR}") from error
+        raise FormatError(f"{file.place} is not valid JSON, line {error.lineno}: {error.msg}. {_REPAIR}") from error
     return found
 
 
@@ -155,7 +155,7 @@ def malformed(file: File, data: bytes, error: Exception) -> FormatError:
     """Return the error for a JSON text that is malformed, with the line it is on."""
     if isinstance(error, RecursionError):
         return FormatError(
-            f"{file.path} is nested too deeply for one JSON text. Write it as JSON lines: only the bad row is lost."
+            f"{file.place} is nested too deeply for one JSON text. Write it as JSON lines: only the bad row is lost."
         )
     what = str(error).removeprefix("JSON is malformed: ")
     if what == "Input data was truncated":
@@ -163,4 +163,4 @@ def malformed(file: File, data: bytes, error: Exception) -> FormatError:
     else:
         byte = int(what.rpartition("(byte ")[2].rstrip(")")) if "(byte " in what else 0
         where = f"line {data.count(bytes([10]), 0, byte) + 1}: {what}"
-    return FormatError(f"{file.path} is not valid JSON, {where}. {_REPAIR}")
+    return FormatError(f"{file.place} is not valid JSON, {where}. {_REPAIR}")

@@ -6,7 +6,7 @@ import difflib
 import os
 import stat
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
@@ -16,17 +16,21 @@ import msgspec
 from msgspec import Struct, field
 
 from curate.errors import FormatError, SourceNotFoundError
+from curate.io.stores.urls import RemoteFile, below, shown
 
 SUFFIXES: Final = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".ipc")
 PACKED: Final = (".gz", ".zst", ".xz", ".bz2")
-_MAGIC: Final = frozenset("*?[")
+MAGIC: Final = frozenset("*?[")
+"""The characters that make a name a pattern."""
+
 T = TypeVar("T")
 
 
 class File(NamedTuple):
     """A file of a source: its name (relative to what all files of the source share), place, bytes, time of change.
 
-    `also` has the further names under which it was reached: it is read once.
+    `also` has the further names under which it was reached: it is read once. `path` is a copy of `remote`, a file of a
+    store, where there is one.
     """
 
     name: str
@@ -34,6 +38,12 @@ class File(NamedTuple):
     size: int
     mtime_ns: int
     also: tuple[str, ...] = ()
+    remote: RemoteFile | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, as messages name it: its path, or its URL."""
+        return str(self.path) if self.remote is None else shown(self.remote.url)
 
 
 def suffix_of(name: str) -> str:
@@ -123,23 +133,33 @@ def _match(pattern: Path, given: str) -> tuple[Path, list[Path]]:
     if path.is_dir():
         paths = [at for at in _walk(path, ("**", "*"), given) if suffix_of(at.name) in SUFFIXES]
         if not paths:
-            known = f"{', '.join(SUFFIXES)}, each also with {' or '.join(PACKED)}"
-            raise SourceNotFoundError(f"the folder {given!r} holds no data; looked for {known}")
+            raise no_data(given)
         return path, paths
     if path.exists():
         return path.parent, [path]
     for link in filter(_is_broken, (path, *path.parents)):
         raise _broken(link)
     parts = path.parts
-    magic = next((i for i, part in enumerate(parts) if _MAGIC & set(part) and not Path(*parts[: i + 1]).exists()), None)
+    magic = next((i for i, part in enumerate(parts) if MAGIC & set(part) and not Path(*parts[: i + 1]).exists()), None)
     base = path.parent if magic is None else Path(*parts[:magic])
     if magic is None or not base.is_dir():
         raise SourceNotFoundError(f"{given!r} is not there; {_listing(path)}")
     paths = _walk(base, parts[magic:])
     if not paths:
-        hint = ". [...] means one of the characters in it: write [[] for a bracket" if "[" in given else ""
-        raise SourceNotFoundError(f"the pattern {given!r} matches no file; {_listing(base / path.name)}{hint}")
+        raise no_match(given, _listing(base / path.name))
     return base, paths
+
+
+def no_data(folder: str) -> SourceNotFoundError:
+    """Return the error for a folder without a file to read."""
+    known = f"{', '.join(SUFFIXES)}, each also with {' or '.join(PACKED)}"
+    return SourceNotFoundError(f"the folder {folder!r} holds no data; looked for {known}")
+
+
+def no_match(pattern: str, there: str) -> SourceNotFoundError:
+    """Return the error for a pattern that matches no file; `there` says what there is."""
+    hint = ". [...] means one of the characters in it: write [[] for a bracket" if "[" in pattern else ""
+    return SourceNotFoundError(f"the pattern {pattern!r} matches no file; {there}{hint}")
 
 
 def _walk(base: Path, parts: tuple[str, ...], asked: str | None = None) -> list[Path]:
@@ -175,14 +195,11 @@ def _walk(base: Path, parts: tuple[str, ...], asked: str | None = None) -> list[
 def _matching(folder: Path, part: str, asked: str | None) -> list[tuple[Path, bool]]:
     """Return the entries of a folder that a part of a pattern matches, each with whether it is a folder."""
     try:
-        entries = _rows_only(folder, {entry.name: entry for entry in sorted(folder.iterdir())}, asked)
+        there = {entry.name: entry for entry in sorted(folder.iterdir())}
+        entries = rows_only(str(folder), there, asked, lambda name: (folder / name).read_bytes())
         if "[" in part and part in entries:  # a name that exists
             entries, part = {part: entries[part]}, escape(part)
-        matched = [
-            entry
-            for name, entry in entries.items()
-            if fnmatchcase(name, part) and (name[0] not in "._" or part[0] in "._")
-        ]
+        matched = [entry for name, entry in entries.items() if fits(name, part)]
         for entry in matched:
             if _is_broken(entry) and suffix_of(entry.name) in {"", *SUFFIXES}:
                 raise _broken(entry)
@@ -221,40 +238,52 @@ class _Build(Struct):
     splits: dict[str, msgspec.Raw]
 
 
-def _said(path: Path, layout: type[T]) -> T | None:
+def fits(name: str, part: str) -> bool:
+    """Return whether a part of a pattern matches a name: a hidden one only where it begins likewise.
+
+    >>> fits("a.jsonl", "*.jsonl"), fits("_a.jsonl", "*.jsonl"), fits("_a.jsonl", "_*")
+    (True, False, True)
+    """
+    return fnmatchcase(name, part) and (name[:1] not in {"", ".", "_"} or part[0] in "._")
+
+
+def _said(text: bytes, layout: type[T]) -> T | None:
     """Return what a JSON file of this layout says; None for any other file."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=layout)
+        return msgspec.json.decode(text, type=layout)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def _rows_only(folder: Path, entries: dict[str, Path], asked: str | None) -> dict[str, Path]:
+def rows_only(folder: str, entries: Mapping[str, T], asked: str | None, read: Callable[[str], bytes]) -> dict[str, T]:
     """Return the entries of a folder without the state of `datasets`: of what it saved, the files that are named there.
 
-    Raises `SourceNotFoundError` if one of them is missing, and `FormatError` if the folder was `asked` for and holds
-    several splits, or is a build of curate.
+    `read` gives the bytes of an entry. Raises `SourceNotFoundError` if one of them is missing, and `FormatError` if the
+    folder was `asked` for and holds several splits, or is a build of curate.
     """
-    is_build = {MANIFEST, DATA} <= entries.keys() and _said(folder / MANIFEST, _Build) is not None
-    if is_build and asked is not None:
-        raise FormatError(f"{folder} is a build of curate. Its rows are in files({str(Path(asked) / DATA)!r})")
-    saved = _said(folder / STATE, _Saved) if {STATE, INFO} <= entries.keys() else None
+    if asked is not None and {MANIFEST, DATA} <= entries.keys() and _said(read(MANIFEST), _Build) is not None:
+        raise FormatError(f"{folder} is a build of curate. Its rows are in files({_inside(asked, DATA)!r})")
+    saved = _said(read(STATE), _Saved) if {STATE, INFO} <= entries.keys() else None
     if saved is not None:
         for one in saved.files:
             if one.filename not in entries:
                 raise SourceNotFoundError(
-                    f"{folder / STATE} names {one.filename}, which is not there; save the dataset again"
+                    f"{folder}/{STATE} names {one.filename}, which is not there; save the dataset again"
                 )
         return {one.filename: entries[one.filename] for one in saved.files}
-    parts = _said(folder / DICT, _SavedSplits) if DICT in entries else None
+    parts = _said(read(DICT), _SavedSplits) if DICT in entries else None
     if parts is not None and parts.splits and asked is not None:
-        calls = " or ".join(f"files({str(Path(asked) / split)!r})" for split in parts.splits)
+        calls = " or ".join(f"files({_inside(asked, split)!r})" for split in parts.splits)
         raise FormatError(
             f"{folder} was saved by datasets with the splits {', '.join(parts.splits)}. Choose one: {calls}"
         )
     is_cache = any(suffix_of(name) == ".arrow" for name in entries)
     state = {INFO} if is_cache else {DICT} if parts is not None else set()
     return {name: entry for name, entry in entries.items() if name not in state}
+
+
+def _inside(folder: str, name: str) -> str:
+    return below(folder, name).removeprefix("./")
 
 
 def _listing(path: Path) -> str:
@@ -265,12 +294,21 @@ def _listing(path: Path) -> str:
         names = sorted(entry.name for entry in path.parent.iterdir())
     except OSError as error:
         return f"{path.parent} cannot be read: {error.strerror}"
-    near = difflib.get_close_matches(path.name, names, n=3) or names[:5]
+    return holds(str(path.parent), names, path.name)
+
+
+def holds(folder: str, names: Sequence[str], asked: str) -> str:
+    """Say what a folder holds, names that are similar to the one `asked` for first.
+
+    >>> holds("in", ["chats.jsonl", "pairs.json"], "chat.jsonl")
+    'in holds chats.jsonl, ...'
+    """
+    near = difflib.get_close_matches(asked, names, n=3) or names[:5]
     more = ", ..." if len(names) > len(near) else ""
-    return f"{path.parent} holds {', '.join(near)}{more}" if names else f"{path.parent} is empty"
+    return f"{folder} holds {', '.join(near)}{more}" if names else f"{folder} is empty"
 
 
-def unreadable(path: Path, error: OSError) -> FormatError:
+def unreadable(path: Path | str, error: OSError) -> FormatError:
     """Return the error for a file or folder that the system cannot read."""
     why = os.strerror(error.errno or 0)
     return FormatError(f"{path} cannot be read: {why}. Give it read permission, or leave it out of the source.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +32,10 @@ _threads = threading.local()
 
 
 def lines_again(
-    paths: Sequence[Path], which: NDArray[np.int64], start: NDArray[np.int64], length: NDArray[np.int32]
+    paths: Sequence[Path] | Mapping[int, Path],
+    which: NDArray[np.int64],
+    start: NDArray[np.int64],
+    length: NDArray[np.int32],
 ) -> NDArray[np.uint8]:
     r"""Return lines of files as one run of bytes, each followed by a line feed.
 
@@ -68,7 +71,7 @@ def _buffer(size: int) -> NDArray[np.uint8]:
     return buffer[:size]
 
 
-def changed(path: Path) -> FormatError:
+def changed(path: Path | str) -> FormatError:
     """Return the error for a file that is not what it was when the build began."""
     return FormatError(f"{path} changed while it was being read; build again when nothing writes to it")
 

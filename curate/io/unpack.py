@@ -73,13 +73,13 @@ def reading(file: File) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise unreadable(file.path, error) from error
+        raise unreadable(file.place, error) from error
     except (OSError, EOFError, pa.ArrowException, UnicodeError, zlib.error, lzma.LZMAError, OverflowError) as error:
         what = " ".join(str(error).split())
         hint = (
             "It is cut short: fetch or pack it again." if "runcated" in what else "Is it whole, and what its name says?"
         )
-        raise FormatError(f"{file.path} cannot be read: {what}. {hint}") from error
+        raise FormatError(f"{file.place} cannot be read: {what}. {hint}") from error
 
 
 def packing(file: File) -> str | None:
@@ -88,7 +88,7 @@ def packing(file: File) -> str | None:
         head = raw.read(8)
     for magic, what in _OTHER:
         if head.startswith(magic):
-            raise FormatError(f"{file.path} is {what}; unpack it, or pack it as .gz, .zst or .xz")
+            raise FormatError(f"{file.place} is {what}; unpack it, or pack it as .gz, .zst or .xz")
     return next((name for magic, name in _PACKINGS if head.startswith(magic)), None)
 
 

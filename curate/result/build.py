@@ -30,7 +30,7 @@ class Build(MeasuredBuild):
     """A finished build, read back from its folder.
 
     Args:
-        path: The folder of the build.
+        path: The folder of the build, or its URL, of which `path` is then a copy on this machine.
 
     Raises:
         BuildFolderError: There is no build at `path`, or not a whole one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +11,12 @@ import polars as pl
 
 from curate.engine.group_results import table_path
 from curate.engine.manifest import file_hash
-from curate.engine.workspace import MANIFEST
 from curate.errors import BuildFolderError, CallError, did_you_mean
 from curate.export.export import Choices, Export, Trainer, export
 from curate.mix.licences import licence_notes, roll_up
 from curate.mix.spec import MixtureSpec
 from curate.mix.takes.selection import CHOSEN, choice_label
+from curate.result.build_place import BuildPlace
 from curate.result.push import Destination, Pushed, files_of, push
 from curate.rows.schema import Kind
 from curate.steps.base import FindingView
@@ -33,7 +32,7 @@ class HeldTexts(NamedTuple):
     rows: dict[tuple[str, str], dict[str, Any]]
 
 
-class BuildFolder:
+class BuildFolder(BuildPlace):
     """A build folder. Raises `BuildFolderError` when there is no build at `path`, or not a whole one.
 
     `mixture` is the mixture that made the build, where `Mixture.build` returned it. `held_texts` has rows of its
@@ -41,24 +40,14 @@ class BuildFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        super().__init__(path)
         self.mixture: MixtureSpec | None = None
         self.held_texts: dict[str, HeldTexts] = {}
         self._held_lines: dict[str, pl.DataFrame] = {}
-        place = self.path / MANIFEST
-        if not place.is_file():
-            raise BuildFolderError(f"no build at {self.path}: it has no {MANIFEST}")
-        try:
-            self.manifest: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BuildFolderError(f"{place} cannot be read: {error}") from error
-        fields = {"kind", "mixture", "sources", "splits", "steps"}
-        if not isinstance(self.manifest, dict) or not fields <= self.manifest.keys():
-            raise BuildFolderError(f"{place} is not the manifest of a build of curate")
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {split['rows']:,}" for name, split in self.manifest["splits"].items())
-        return f"Build({str(self.path)!r}: {self.name}, {self.kind} rows: {counts})"
+        return f"Build({self.place!r}: {self.name}, {self.kind} rows: {counts})"
 
     @property
     def name(self) -> str:

@@ -47,6 +47,9 @@ SETTINGS: Final = {
 }
 """Ray gives up where memory is too small, sends no statistics, hides no GPU, and says nothing of a further try."""
 
+_OWN_CALLS: Final[dict[str, str]] = {}
+"""What lets a Ray of this process take only its own calls."""
+
 PATIENCE: Final = 60.0
 """Seconds that tasks under way have to end after an error."""
 
@@ -241,9 +244,11 @@ def _knock(address: str) -> None:
 def _prepare(*, alone: bool) -> None:
     """Let Ray be quiet; one that is started here takes only the calls of this process, as its ports are open to all.
 
-    Ray reads this once a process, so a process that has used it before stays as it is.
+    Ray reads this once a process, so a process that has used it before stays as it is, whatever its environment lost.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    if alone and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    if alone and "RAY_AUTH_MODE" not in os.environ:
+        if "ray" not in sys.modules:
+            _OWN_CALLS.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+        os.environ.update(_OWN_CALLS)

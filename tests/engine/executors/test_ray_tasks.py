@@ -13,12 +13,14 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Final, Literal
 
 import pytest
 
 from curate import mixture as mixtures
 from curate.cli.mixture_recipes import mixtures_in
+from curate.engine.executors import ray_tasks as module
 from curate.engine.executors.ray_tasks import QUEUED, RayTasks, ray_tasks
 from curate.errors import CallError, MixtureError, WorkerError
 from curate.io.inputs import Opened, files
@@ -281,3 +283,17 @@ def test_calls_that_no_engine_can_serve(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(CallError, match=r"pip install 'curate\[ray\]'"):
         declared.build(tmp_path / "out", engine="ray")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_ray_takes_calls_where_the_environment_was_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray keeps the first token of a process; a new Ray gets it from the environment."""
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+    for name in own:
+        monkeypatch.setenv(name, "of this test")
+        monkeypatch.delenv(name)
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    monkeypatch.setattr(module, "_OWN_CALLS", own)
+    module._prepare(alone=False)
+    assert not own.keys() & os.environ.keys()
+    module._prepare(alone=True)
+    assert {name: os.environ[name] for name in own} == own

@@ -1,0 +1,1 @@
+"""Object stores, and all that a driver of fsspec reaches: files come from there once, and builds go there."""
