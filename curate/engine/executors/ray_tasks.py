@@ -50,12 +50,8 @@ SETTINGS: Final = {
 _OWN_CALLS: Final[dict[str, str]] = {}
 """What lets a Ray of this process take only its own calls."""
 
-PATIENCE: Final = 60.0
-"""Seconds that tasks under way have to end after an error."""
-
-
-ANSWERS_WITHIN: Final = 10.0
-"""Seconds that the machine at an address has to accept a connection."""
+PATIENCE, ANSWERS_WITHIN = 60.0, 10.0
+"""Seconds that tasks under way have to end after an error, and that the machine at an address has to answer."""
 
 
 class Surroundings(NamedTuple):
