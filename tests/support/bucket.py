@@ -17,7 +17,7 @@ import random
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -111,11 +111,10 @@ class _Proxy(BaseHTTPRequestHandler):
             failure.then()
             if failure.cut is None and failure.status:
                 return self.answer(failure.status, {}, b"")
-        connection = http.client.HTTPConnection(*self.behind, timeout=60)
-        connection.request(self.command, self.path, body or None, dict(self.headers.items()))
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
+        with closing(http.client.HTTPConnection(*self.behind, timeout=60)) as connection:
+            connection.request(self.command, self.path, body or None, dict(self.headers.items()))
+            answer = connection.getresponse()
+            content = answer.read()
         kept = {
             name: value
             for name, value in answer.getheaders()
