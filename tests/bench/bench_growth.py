@@ -2,8 +2,8 @@
 
 Run it with `CURATE_REAL_DATA=... pytest tests/bench/bench_growth.py -s`. Real chats, nine in ten with a word put in, go
 through language, refusals, truecase, shape, repetition, secrets_and_pii, dedup and decontaminate (TruthfulQA) into a
-finished build folder. `CURATE_BENCH_ROWS` has the numbers of rows ("50000,500000"; the last tenfold, "5000000", takes
-a quarter of an hour and 20 GB of disk), `CURATE_BENCH_ROUNDS` the rounds (1).
+finished build folder. `CURATE_BENCH_ROWS` has the numbers of rows ("50000,500000"; tenfold, "5000000", takes well
+over ten minutes and 20 GB of disk), `CURATE_BENCH_ROUNDS` the rounds (1).
 
 Each side is a process of its own, one after the other; figures are medians of the clock from the first call to the
 last, imports left out, and of processor time. Memory is the peak of what is not a file mapped in (`RssAnon`). The

@@ -31,6 +31,7 @@ from curate.steps.filters.shape import shape
 from tests.support.bucket import Bucket
 from tests.support.build_data import built, chat, chats, hashes, left_behind, source, write_lines
 from tests.support.meddling import MINE, lay, small_blocks
+from tests.support.word_tokenizer import words
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # of Ray, about its own processes
 
@@ -54,16 +55,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("chats", "pairs"):
             mixture("mine", name).build(folder / "local" / name, threads=2, quiet=True)
     return folder
-
-
-def words(folder: Path) -> None:
-    """Save a tokenizer that knows three words."""
-    import tokenizers
-
-    model = tokenizers.Tokenizer(tokenizers.models.WordLevel({"one": 0, "two": 1, "?": 2}, unk_token="?"))  # noqa: S106
-    model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    (folder / "words").mkdir()
-    model.save(str(folder / "words" / "tokenizer.json"))
 
 
 def mixture(file: str, name: str) -> Mixture:

@@ -31,6 +31,7 @@ from curate.steps.custom.functions import keep_if
 from curate.steps.judging.judge import judge
 from tests.support.build_data import chats, hashes, left_behind, write_lines
 from tests.support.meddling import Meddling, lay, noted, small_blocks
+from tests.support.word_tokenizer import words
 
 pytest.importorskip("ray")
 pytestmark = [
@@ -63,16 +64,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in NAMES:
             mixture(name).build(folder / "local" / name, threads=2)
     return folder
-
-
-def words(folder: Path) -> None:
-    """Save a tokenizer that knows three words."""
-    import tokenizers
-
-    model = tokenizers.Tokenizer(tokenizers.models.WordLevel({"one": 0, "two": 1, "?": 2}, unk_token="?"))  # noqa: S106
-    model.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    (folder / "words").mkdir()
-    model.save(str(folder / "words" / "tokenizer.json"))
 
 
 @pytest.fixture(autouse=True)
