@@ -33,8 +33,8 @@ SEED: Final = 1
 RECALL: Final = 0.995
 """Share of the pairs at the threshold that meet in a band; more of those above it."""
 
-SKETCHED: Final = 64
-"""Places of a signature that a sketch has a bit of."""
+SKETCHED: Final = 128
+"""Places of a signature that a sketch has a bit of, at most."""
 
 UNSEEN: Final = 1e-6
 """Share of the pairs at the threshold whose sketches may be too different."""
@@ -64,8 +64,9 @@ class BandKeys(NamedTuple):
     """What tells which of some sets may be similar; of an empty set all is 0, and means nothing.
 
     `hashes` has a 32-bit hash of each band (the first axis) of each set: sets that agree in a band have its hash in
-    common, and others do by a chance of 1 to 2^32. `sketch` has a bit for each of the first `SKETCHED` places of the
-    signature of each set: of sets that share a hash by chance about half of the bits differ, see `most_apart`.
+    common, and others do by a chance of 1 to 2^32. `sketch` (two rows of 64 bits) has a bit for each of the places of
+    the bands, or the first `SKETCHED`: of sets that share a hash by chance about half of the bits differ, see
+    `most_apart`.
     """
 
     hashes: NDArray[np.uint32]
@@ -147,7 +148,7 @@ def most_apart(threshold: float, bands: Bands) -> int:
     A bit is the same where the sets agree at its place, and by chance in half of the other cases.
 
     >>> most_apart(0.8, Bands(21, 6)), most_apart(0.5, Bands(42, 3)), most_apart(0.9, Bands(2, 1))
-    (20, 35, 2)
+    (31, 56, 2)
     """
     places, differs = min(bands.number * bands.places, SKETCHED), (1 - threshold) / 2
     chances = [math.comb(places, k) * differs**k * (1 - differs) ** (places - k) for k in range(places + 1)]
@@ -217,7 +218,7 @@ def _band_keys(
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
     """Hash bands beside each other: a vector of them takes a place each at a time."""
     count, places = bands
-    out, sketch = np.zeros((count, len(offsets) - 1), np.uint32), np.zeros(len(offsets) - 1, np.uint64)
+    out, sketch = np.zeros((count, len(offsets) - 1), np.uint32), np.zeros((2, len(offsets) - 1), np.uint64)
     members, least = np.empty(_most(offsets), np.uint32), np.empty(len(factor), np.uint32)
     words = np.empty(count, np.uint64)
     for i in range(len(offsets) - 1):
@@ -233,5 +234,5 @@ def _band_keys(
             out[band, i] = np.uint32(words[band] >> np.uint64(32))
         for k in range(min(count * places, SKETCHED)):
             bit = np.uint32(least[k] * SPREAD) >> np.uint32(31)
-            sketch[i] |= np.uint64(bit) << np.uint64(k)
+            sketch[k >> 6, i] |= np.uint64(bit) << np.uint64(k & 63)
     return out, sketch

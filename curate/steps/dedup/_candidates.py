@@ -36,7 +36,7 @@ GROUP: Final = 1 << 20
 AT_ONCE: Final = 2
 """Bands whose hashes are sorted at once: eight bytes a row each."""
 
-COMPARISONS: Final = 32
+COMPARISONS: Final = 512
 """Comparisons of sizes and sketches that a bucket may take for each of its rows; with more, all of it is linked."""
 
 CHAINS: Final = 64
@@ -49,7 +49,8 @@ COUNTERS: Final = 1 << 26
 class Candidates(NamedTuple):
     """Sets that may be near each other, by priority: their lines in the keys, sizes, hash of each band, and sketches.
 
-    `bands` are columns of the keys, one entry per line; the other arrays have one entry per set.
+    `bands` are columns of the keys, one entry per line; the other arrays have one entry per set. `sketch` has two
+    columns of 64 bits.
     """
 
     line: NDArray[np.int64]
@@ -194,6 +195,49 @@ def _row(word: np.uint64) -> np.int64:
     return np.int64(word & np.uint64(0xFFFFFFFF))
 
 
+class Chains(NamedTuple):
+    """The rows of a bucket by component, as places in its words; a chain for each.
+
+    `before` has the row before each in its chain (-1: none). Of each chain there are its `first` row and its `last`,
+    the smallest and the largest size, and in how many bits a sketch differs at most from the first one: of a row that
+    differs from that in more than `apart` bits on top of these, none in the chain can be near.
+    """
+
+    before: NDArray[np.int32]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    smallest: NDArray[np.int64]
+    largest: NDArray[np.int64]
+    radius: NDArray[np.int64]
+
+
+@inline
+def _compatible(a: int, b: int, threshold: float) -> bool:
+    """Tell whether sets of these sizes can have a similarity of `threshold`."""
+    return bool(min(a, b) / max(a, b) >= threshold)
+
+
+@inline
+def _apart(sketch: NDArray[np.uint64], i: np.int64, j: np.int64) -> int:
+    """Return in how many bits two sketches differ."""
+    return ones(int(sketch[i, 0] ^ sketch[j, 0])) + ones(int(sketch[i, 1] ^ sketch[j, 1]))
+
+
+@inline
+def _append(chains: Chains, chain: int, count: int, k: int, size: int, off: int) -> int:
+    """Append the row at place `k` to a chain, a new one where `chain` is -1; return how many chains there are."""
+    new = chain < 0
+    at = count if new else chain
+    chains.before[k] = -1 if new else chains.last[at]
+    chains.last[at] = k
+    if new:
+        chains.first[at], chains.smallest[at], chains.largest[at], chains.radius[at] = k, size, size, 0
+        return count + 1
+    chains.smallest[at], chains.largest[at] = min(chains.smallest[at], size), max(chains.largest[at], size)
+    chains.radius[at] = max(chains.radius[at], off)
+    return count
+
+
 @inline
 def _join_bucket(
     words: NDArray[np.uint64],
@@ -204,39 +248,34 @@ def _join_bucket(
     sketch: NDArray[np.uint64],
     threshold: float,
     apart: int,
-    last: NDArray[np.int64],
-    before: NDArray[np.int32],
+    chains: Chains,
 ) -> bool:
-    """Link the rows of a bucket that may be near; return False where that takes too long.
-
-    Those of a component are a chain: its `last` one, and the one `before` each (-1: none), as places in `words`.
-    """
-    chains, left = 0, COMPARISONS * (end - start)
+    """Link the rows of a bucket that may be near; return False where that takes too long."""
+    count, left = 0, COMPARISONS * (end - start)
     for k in range(start, end):
-        row, mine = _row(words[k]), -1
+        row, mine, mine_off = _row(words[k]), -1, 0
         root = _root(parent, row)
-        for chain in range(chains):
-            at = last[chain]
-            if _root(parent, _row(words[at])) == root:
-                mine = chain
-                continue
-            while at >= 0:
+        for chain in range(count):
+            first = _row(words[chains.first[chain]])
+            off = _apart(sketch, row, first)
+            near = _root(parent, first) == root
+            nearest_size = min(max(size[row], chains.smallest[chain]), chains.largest[chain])
+            at = chains.last[chain]
+            if off > apart + chains.radius[chain] or not _compatible(size[row], nearest_size, threshold):
+                at = -1
+            while at >= 0 and not near:
                 other = _row(words[at])
                 left -= 1
-                small, large = min(size[row], size[other]), max(size[row], size[other])
-                if small / large >= threshold and ones(int(sketch[row] ^ sketch[other])) <= apart:
+                near = _apart(sketch, row, other) <= apart and _compatible(size[row], size[other], threshold)
+                at = np.int64(chains.before[at])
+                if near:
                     _link(parent, row, other)
-                    root, mine = _root(parent, row), chain
-                    break
-                at = np.int64(before[at])
-        if left < 0 or (mine < 0 and chains == CHAINS):
+                    root = _root(parent, row)
+            if near:
+                mine, mine_off = chain, off
+        if left < 0 or (mine < 0 and count == CHAINS):
             return False
-        if mine < 0:
-            mine, before[k] = chains, -1
-            chains += 1
-        else:
-            before[k] = last[mine]
-        last[mine] = k
+        count = _append(chains, mine, count, k, size[row], mine_off)
     return True
 
 
@@ -250,15 +289,14 @@ def _join(
     apart: int,
 ) -> None:
     """Link the rows of each bucket, which have equal high halves of words."""
-    last, before = np.empty(CHAINS, np.int64), np.empty(len(words), np.int32)
+    numbers = np.empty((5, CHAINS), np.int64)
+    chains = Chains(np.empty(len(words), np.int32), numbers[0], numbers[1], numbers[2], numbers[3], numbers[4])
     start = 0
     while start < len(words):
         end = start + 1
         while end < len(words) and words[end] >> np.uint64(32) == words[start] >> np.uint64(32):
             end += 1
-        if end - start > 1 and not _join_bucket(
-            words, start, end, parent, size, sketch, threshold, apart, last, before
-        ):
+        if end - start > 1 and not _join_bucket(words, start, end, parent, size, sketch, threshold, apart, chains):
             for k in range(start + 1, end):
                 _link(parent, _row(words[k]), _row(words[start]))
         start = end

@@ -32,6 +32,9 @@ SIMILAR: Final = 0.8
 SEMANTIC: Final = 0.95
 """The threshold for vectors, unless another is given."""
 
+SKETCH: Final = ("sketch_low", "sketch_high")
+"""The columns of the sketch of a row."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dedup(Group):
@@ -78,16 +81,17 @@ class Dedup(Group):
         """Return hashes of each row's set of shingles, and the set itself.
 
         Columns: `set_high` and `set_low`, a hash of the set (both 0 if it is empty); `shingles` (int32), its size;
-        `band00` onwards (uint32), a hash of each band; `sketch` (uint64), that of its signature; and, if `keep` needs
-        it, `characters` (uint32), the length of the row. Lists: `shingles`, uint64, ascending and distinct.
+        `band00` onwards (uint32), a hash of each band; `sketch_low` and `sketch_high` (uint64), that of its
+        signature; and, if `keep` needs it, `characters` (uint32), the length of the row. Lists: `shingles`, uint64,
+        ascending and distinct.
         """
         names = [f"band{k:02d}" for k in range(self.bands.number)]
         made: list[Sets] = []
-        columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in ("set_high", "set_low", *names, "sketch")}
+        columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in ("set_high", "set_low", *names, *SKETCH)}
         for sets in row_sets(select(segments, self.on), self.ngram, self.ignore):
             made.append(sets)
             banded = band_keys(*sets, self.bands, self.num_perm)
-            found = (*set_hashes(sets), *banded.hashes, banded.sketch)
+            found = (*set_hashes(sets), *banded.hashes, *banded.sketch)
             for column, values in zip(columns.values(), found, strict=True):
                 column.append(values)
         offsets, lists = joined(made)
@@ -109,7 +113,8 @@ class Dedup(Group):
         size = keys["shingles"].to_numpy()[order].astype(np.int64)
         places = np.flatnonzero((leader == np.arange(len(leader))) & (size > 0))
         bands = [frozen(keys[name].to_numpy()) for name in sorted(keys.columns) if name.startswith("band")]
-        sets = Candidates(order[places], size[places], protect[places], bands, keys["sketch"].to_numpy()[order[places]])
+        sketch = np.stack([keys[name].to_numpy()[order[places]] for name in SKETCH], axis=1)
+        sets = Candidates(order[places], size[places], protect[places], bands, sketch)
         near = nearest(sets, lists, self.threshold, most_apart(self.threshold, self.bands))
         kept, score = np.arange(len(order)), np.ones(len(order))
         matched = near.kept >= 0
@@ -175,7 +180,7 @@ def dedup(
     do not chain. Candidates come from MinHash signatures, cut into bands such that at least 99.5 % of the pairs at the
     threshold share one; each candidate is verified on the sets themselves.
 
-    Boilerplate shared by 100,000 rows stays linear (`curate.steps.dedup._verify_kernel` says how). Memory: about 140
+    Boilerplate shared by 100,000 rows stays linear (`curate.steps.dedup._verify_kernel` says how). Memory: about 150
     bytes per row, and the n-grams (8 bytes each) of 128 MB of candidates at a time, or of all rows that candidates link
     to each other.
 

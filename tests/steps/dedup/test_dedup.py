@@ -46,7 +46,7 @@ def in_one_bucket(
     sets: list[Any], protect: list[bool], threshold: float, sketch: NDArray[np.uint64] | None = None
 ) -> tuple[dict[int, tuple[int, float]], int]:  # fmt: skip
     """Resolve distinct sets, each a candidate of every other; sketches are equal unless they are given."""
-    sketch = np.zeros(len(sets), np.uint64) if sketch is None else sketch
+    sketch = np.zeros((len(sets), 2), np.uint64) if sketch is None else sketch
     found = candidates([len(each) for each in sets], protect, sketch)
     near = nearest(found, Memory({"shingles": uint64_lists(sets)}), threshold, most_apart(threshold, BANDS))
     dropped = np.flatnonzero(near.kept >= 0).tolist()
@@ -92,7 +92,7 @@ def test_full_buckets_answer_as_brute_force_does(threshold: float) -> None:
 
 def sketches(sets: list[Any]) -> NDArray[np.uint64]:
     lists = uint64_lists(sets)
-    return band_keys(lists.values.to_numpy(), lists.offsets.to_numpy().astype(np.int64), BANDS, 128).sketch
+    return band_keys(lists.values.to_numpy(), lists.offsets.to_numpy().astype(np.int64), BANDS, 128).sketch.T.copy()
 
 
 @pytest.mark.parametrize("rows", [30, 20 * CHAINS])
@@ -112,7 +112,7 @@ def test_sketches_that_differ_lose_no_duplicate(rows: int, threshold: float) -> 
 
 def test_rows_that_meet_by_chance_are_no_component() -> None:
     """Chance meetings grow with the square of the rows: unchecked, they made one component of most of 5 million."""
-    size, sketch = [10, 10, 10, 20, 10], np.array([0, 1, 2**64 - 1, 0, 2**64 - 2], np.uint64)
+    size, sketch = [10, 10, 10, 20, 10], np.array([[0, n] for n in (0, 1, 2**64 - 1, 0, 2**64 - 2)], np.uint64)
     with ThreadPoolExecutor(1) as pool:
         found = components(candidates(size, [0] * 5, sketch), 0.8, most_apart(0.8, BANDS), pool)
     assert found.tolist() == [0, 0, 2, 3, 2]
@@ -127,7 +127,7 @@ def test_boilerplate_in_100000_rows_stays_linear() -> None:
         own[1::2, :19] = own[::2, :19]  # each second row is near the one before: 79 of 81
         sets = np.sort(np.concatenate([own, common], axis=1), axis=1)
         lists = pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32) * 80, sets.ravel())
-        found = candidates(np.full(rows, 80), np.zeros(rows), np.zeros(rows, np.uint64))
+        found = candidates(np.full(rows, 80), np.zeros(rows), np.zeros((rows, 2), np.uint64))
         near = nearest(found, Memory({"shingles": lists}), 0.9, 0)
         assert (near.kept[1::2] == np.arange(0, rows, 2)).all()
         assert (near.kept[::2] == -1).all()
@@ -353,10 +353,9 @@ def test_the_keys_are_what_the_docstring_says() -> None:
     step = dedup(keep="shortest")
     found = step.sign(segments(asks([TEXT, ""]), step.reads))
     types = {name: str(column.dtype) for name, column in found.columns.items()}
-    bands = {f"band{k:02d}": "uint32" for k in range(21)}
-    assert types == {"set_high": "uint64", "set_low": "uint64", "shingles": "int32", "characters": "uint32"} | bands | {
-        "sketch": "uint64"
-    }
+    words = ("set_high", "set_low", "sketch_low", "sketch_high")
+    numbers = ("characters", *(f"band{k:02d}" for k in range(21)))
+    assert types == dict.fromkeys(words, "uint64") | dict.fromkeys(numbers, "uint32") | {"shingles": "int32"}
     assert found.lists["shingles"].type == pa.list_(pa.uint64())
     assert (found.columns["set_high"][1], found.columns["set_low"][1]) == (0, 0)
 
