@@ -27,8 +27,15 @@ from curate.steps.dedup._verify_kernel import MOST, greedy
 PACK: Final = 1 << 21
 """Shingles (8 bytes each) of the components that a thread reads at once; a larger component is a pack of its own.
 
-Packs of 16 MB reuse memory: with 64 MB, reading the lists of 216,000 rows took 0.34 s instead of 0.07.
+Packs of 16 MB reuse memory: with 64 MB, reading the lists of 216,000 rows took 0.34 s instead of 0.07. But a pack is
+read from all partitions, which takes time for each, so of more rows there are larger packs, up to `LARGEST`.
 """
+
+PACKS: Final = 1 << 7
+"""Packs that there are at most, about, while they are not as large as that."""
+
+LARGEST: Final = 1 << 24
+"""Shingles of a pack, however many rows there are."""
 
 GROUP: Final = 1 << 20
 """Shingles of the components decided at once; a larger component is a group of its own."""
@@ -128,7 +135,8 @@ def _packs(first: NDArray[np.int32], size: NDArray[np.int64]) -> list[list[NDArr
         return []
     order = members[np.argsort(first[members], kind="stable")]
     groups = np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
-    return [list(found) for _, found in groupby(groups, lambda rows: group[rows[0]] * GROUP // PACK)]
+    pack = min(max(PACK, int(shingles.sum()) // PACKS), LARGEST)
+    return [list(found) for _, found in groupby(groups, lambda rows: group[rows[0]] * GROUP // pack)]
 
 
 def _read(
