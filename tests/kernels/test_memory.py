@@ -1,4 +1,4 @@
-"""Freed memory goes back to the system, though what is still in use lies behind it."""
+"""Freed memory goes back to the system, although memory behind it is in use."""
 
 from __future__ import annotations
 
