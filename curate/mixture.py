@@ -332,12 +332,12 @@ def _cores() -> int:
 def write_page_and_card(folder: Path, like: Build | None = None) -> Build:
     """Write the page, the card and the charts of the card into the folder of a build; return what was read of it.
 
-    A terminal shows findings of the build too, and need not read its texts again; nor need texts of dropped rows be
-    read again that were read for a build `like` this one, of the same rows and steps.
+    A terminal shows findings of the build too, and need not read its texts again; nor need that be measured again of
+    all rows and of dropped ones which was measured for a build `like` this one, of the same rows and steps.
     """
     found = Build(folder)
     if like is not None:
-        found.take_over_dropped(like)
+        found.take_over_rows(like)
     write_text(folder / "report.html", page(found))
     write_text(folder / "README.md", card(found))
     for path, drawn in card_files(found).items():

@@ -45,6 +45,7 @@ from curate.io.atomic import read_ipc, remove_drafts
 from curate.io.hub.repository import resolved_once
 from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
+from curate.kernels.memory import give_back
 from curate.mix.spec import MixtureSpec
 from curate.mix.takes.selection import Selection, choice_label
 from curate.rows.identity import content_hash
@@ -91,8 +92,11 @@ def build(
                     progress.note(note)
                 write_out(mixture, kind, opened, made, space.out, executor, progress)
                 remove_drafts(space.out)
+                rest = [(other, folder, made) for other, folder in others]
+                del made  # 100 bytes for each row, while the page is written
+                give_back()
                 finish(space.out)
-                for other, folder in others:
+                for other, folder, made in rest:
                     with workspace(folder.resolve(), {}, resume=False, overwrite=overwrite) as further:
                         _copy_rated(made.rated, [one.name for one in mixture.sources], space.out, further.out)
                         write_out(other, kind, opened, made, further.out, executor, progress, beside=space.out)
@@ -191,6 +195,7 @@ def _read_and_resolve(
     """Make the partitions of one phase, and decide what needs all of its rows at once."""
     folder.mkdir(exist_ok=True)
     reading = read(phase, folder, executor, progress, plan)
+    give_back()
     partitions = _partitions(folder, reading)
     keys = load_keys(partitions)
     source = np.repeat(
@@ -206,6 +211,7 @@ def _read_and_resolve(
     states = resolve_ids(keys, source)
     del keys  # the hashes of contents: a fifth of what is in memory while groups decide
     states, results = resolve(phase, states, best, batches, plan, texts.signed)
+    give_back()
     check_clashes(phase, states, reading)
     check_drops(phase, states)
     return ResolvedPhase(

@@ -28,7 +28,7 @@ from curate.export.parts import EMPTIED, FLATTENED, FOUND, MEANING, REMOVABLE, c
 from curate.export.target import KindLayout, Target, settings_text
 from curate.export.trl import TRL
 from curate.io.atomic import replacing_folder, write_text
-from curate.io.parquet import parquet_options
+from curate.io.parquet import parquet_file, parquet_options
 from curate.rows.schema import Kind
 
 Trainer: TypeAlias = Literal["trl", "axolotl", "llama-factory", "open-instruct", "openai", "jsonl"]
@@ -218,7 +218,7 @@ def _batches(paths: Sequence[Path], columns: list[str] | None = None) -> Iterato
     """Yield the rows of data files; a batch without rows where there are none, so that a file has its columns."""
     count = 0
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        with parquet_file(path) as file:
             for group in range(file.num_row_groups):
                 for batch in file.iter_batches(batch_size=BATCH, row_groups=[group], columns=columns):
                     count += batch.num_rows

@@ -16,11 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
-import pyarrow.parquet as pq
 
 from curate.errors import FormatError
 from curate.io.formats.base import JsonText
-from curate.io.parquet import needed_row_groups, read_columns
+from curate.io.parquet import needed_row_groups, parquet_file, read_columns
 from curate.io.paths import File
 from curate.io.unpack import packing, whole_bytes
 from curate.rows.validate import Fault
@@ -67,7 +66,7 @@ def arrow_batches(file: File, container: str, size: int, part: ParquetPart = WHO
 
 
 def _parquet(source: pa.NativeFile, size: int, part: ParquetPart) -> Iterator[NumberedBatch]:
-    with pq.ParquetFile(source) as table:
+    with parquet_file(source) as table:
         meta = table.metadata
         numbers, several = read_columns(meta, part.columns), range(meta.num_row_groups)
         held = sum(meta.row_group(i).column(j).total_uncompressed_size for i in several for j in numbers)

@@ -28,6 +28,9 @@ FOLDER: Final = "kept"
 MOST: Final = 8
 """Files of a name that are kept, the latest."""
 
+HASH: Final = "[0-9a-f]" * 64
+"""How the name of a file ends, so that the name "ran" does not stand for "ran-conversation" too."""
+
 FACTS: Final = b"arrays"
 """The metadata of a file with the type, the shape and a checksum of each array, as JSON."""
 
@@ -145,6 +148,6 @@ def _batch(arrays: Mapping[str, NDArray[Any]]) -> pa.RecordBatch:
 def _forget(folder: Path, name: str) -> None:
     """Remove the oldest files of a name where there are more than `MOST`."""
     with suppress(OSError):
-        found = sorted(folder.glob(f"{name}-*.arrow"), key=lambda path: path.stat().st_mtime)
+        found = sorted(folder.glob(f"{name}-{HASH}.arrow"), key=lambda path: path.stat().st_mtime)
         for path in found[:-MOST]:
             path.unlink(missing_ok=True)

@@ -8,10 +8,10 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jinja2 import TemplateError
 
 from curate.errors import CallError, PreflightError
+from curate.io.parquet import parquet_file
 from curate.preflight.changed_parts import AS_THEY_ARE, Changes, with_changes
 from curate.preflight.chat_template import (
     ChatTokenizer,
@@ -100,7 +100,7 @@ def measured(
         raise CallError(f"a limit of {limit} tokens leaves nothing to train on; give a whole number from 1")
     check = PartCheck(tokenizer)
     for path in data_files(build, split):
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
+        for batch in parquet_file(path).iter_batches(batch_size=BATCH):
             rows, done = with_changes(batch, changes)
             try:
                 yield _measure(rows, done, tokenizer, limit, check)

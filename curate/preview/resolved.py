@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -49,11 +50,11 @@ class FirstRows(NamedTuple):
 def first_rows(job: SourceJob, rows: int) -> FirstRows:
     """Read and process the first rows of a source."""
     opened = job.opened
-    done = [process(job, opened.parse(NOTHING))]
-    files = [""]
+    done: list[ProcessedBlock] = []
+    files: list[str] = []
     read, taken, whole = 0, 0.0, True
     blocks = opened.input.read(opened.parts, (opened.format,), size=BLOCK)
-    for block in blocks:
+    for block in chain([next(blocks, NOTHING)], blocks):
         if read >= rows:
             whole = False
             break

@@ -14,10 +14,11 @@ from curate.result import counts
 from curate.result.bounds import Moved
 from curate.result.browser.browser import RowBrowser, browse
 from curate.result.cell import cell
-from curate.result.charts.charts import Charts
+from curate.result.charts.charts import OF_ALL, Charts
+from curate.result.charts.limit_tables import LimitTable, limit_tables
 from curate.result.charts.sliders import WhatIf, what_if
 from curate.result.folder import check_known, coverage, table
-from curate.result.measured_build import MeasuredBuild
+from curate.result.measured_build import OF_ALL_ROWS, MeasuredBuild, what_drops
 from curate.result.recut import Recut, recut
 from curate.result.reproduction import reproduction
 from curate.result.signatures import Signatures, kept_signatures
@@ -60,6 +61,21 @@ class Build(MeasuredBuild):
         if "text_measures" in vars(other):
             self.text_measures = other.text_measures
         self.chart = Charts(self, other.chart.known)
+
+    def take_over_rows(self, other: Build) -> None:
+        """Take over what was measured of all rows or dropped ones from a build with another take, if they are the same.
+
+        Args:
+            other: The build.
+        """
+        if what_drops(self) == what_drops(other):
+            vars(self).update({name: found for name, found in vars(other).items() if name in OF_ALL_ROWS})
+            self.chart = Charts(self, {name: frame for name, frame in other.chart.known.items() if name in OF_ALL})
+
+    @cached_property
+    def limit_tables(self) -> list[LimitTable]:
+        """How many rows are outside each limit, wherever it is moved."""
+        return limit_tables(self)
 
     @cached_property
     def funnel(self) -> pl.DataFrame:

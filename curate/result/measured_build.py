@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 import polars as pl
 
@@ -26,6 +26,10 @@ from curate.rows.tokens import Tokenizer
 from curate.text.topics.word_lists import WordLists, compiled, shipped_lists
 
 
+OF_ALL_ROWS: Final = ("dropped_texts", "limit_tables")
+"""What is measured of all rows or of dropped ones: builds that differ in their takes have it in common."""
+
+
 class MeasuredBuild(BuildFolder):
     """A build folder whose rows are measured; `Build` derives from it."""
 
@@ -33,15 +37,6 @@ class MeasuredBuild(BuildFolder):
     def dropped_texts(self) -> DroppedTexts:
         """What one pass over the texts of dropped rows measures (`curate.result.measures.texts`)."""
         return measured_dropped(self)
-
-    def take_over_dropped(self, other: MeasuredBuild) -> None:
-        """Take over what was measured of the texts of dropped rows, if they are the same.
-
-        Args:
-            other: A build, of the same rows and steps with another take.
-        """
-        if "dropped_texts" in vars(other) and _what_drops(self) == _what_drops(other):
-            self.dropped_texts = other.dropped_texts
 
     @cached_property
     def text_measures(self) -> TextMeasures:
@@ -166,7 +161,7 @@ def _own(topics: str | Mapping[str, Iterable[str]]) -> WordLists:
     return compiled(topics)
 
 
-def _what_drops(build: MeasuredBuild) -> tuple[object, ...]:
+def what_drops(build: BuildFolder) -> tuple[object, ...]:
     """Return what decides which rows a build drops: its steps, and what its sources bring to them."""
     sources = [
         (each["name"], each["content"], each["protect"], each["plan"].get("before"))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curate.io.parquet import parquet_file
 from curate.rows.parts import body_of
 from curate.rows.schema import Kind
 from curate.rows.segments import On, check_on, segments
@@ -42,7 +42,7 @@ def kept_signatures(files: list[Path], kind: Kind, step: Mapping[str, Any]) -> S
     names: list[pl.DataFrame] = []
     hashes: list[NDArray[np.uint32]] = [np.zeros((0, int(step["num_perm"])), np.uint32)]
     for path in files:
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
+        for batch in parquet_file(path).iter_batches(batch_size=BATCH):
             names.append(pl.DataFrame(batch.select(["source", "id"])))
             seen = segments(body_of(batch, kind), on, COMPARED)
             _, sets = joined(list(row_sets(seen, int(step["ngram"]), ignore)))

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from curate.io.parquet import parquet_file
 from curate.kernels.hashing import Hashes
 from curate.result.bounds import RecutStep
 from curate.result.folder import BuildFolder, reading
@@ -155,7 +155,7 @@ class StoredRows:
         left = self.frame[rows].select("source", "id", row=pl.Series(rows))
         paths = [self.made.path / "data", self.made.path / self.made.folder_of(self.made.kind)]
         for path in sorted(file for folder in paths for file in folder.glob("*.parquet")):
-            file = pq.ParquetFile(path)
+            file = parquet_file(path)
             for group in range(file.num_row_groups):
                 names = pl.DataFrame(file.read_row_group(group, columns=["source", "id"])).with_row_index("place")
                 found = names.join(left, on=["source", "id"]).unique("row", keep="first").sort("place")

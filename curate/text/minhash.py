@@ -33,6 +33,15 @@ SEED: Final = 1
 RECALL: Final = 0.995
 """Share of the pairs at the threshold that meet in a band; more of those above it."""
 
+SKETCHED: Final = 128
+"""Places of a signature that a sketch has a bit of, at most."""
+
+UNSEEN: Final = 1e-6
+"""Share of the pairs at the threshold whose sketches may be too different."""
+
+SPREAD: Final = np.uint32(0x9E3779B1)
+"""The factor by which the value at a place is multiplied for its bit, the highest one of the product."""
+
 NOTHING: Final = 2**32 - 1
 """The value at every place of the signature of an empty set."""
 
@@ -49,6 +58,19 @@ class Bands(NamedTuple):
 
     number: int
     places: int
+
+
+class BandKeys(NamedTuple):
+    """What tells which of some sets may be similar; of an empty set all is 0, and means nothing.
+
+    `hashes` has a 32-bit hash of each band (the first axis) of each set: sets that agree in a band have its hash in
+    common, and others do by a chance of 1 to 2^32. `sketch` (two rows of 64 bits) has a bit for each of the places of
+    the bands, or the first `SKETCHED`: of sets that share a hash by chance about half of the bits differ, see
+    `most_apart`.
+    """
+
+    hashes: NDArray[np.uint32]
+    sketch: NDArray[np.uint64]
 
 
 @functools.cache
@@ -114,13 +136,23 @@ def lean_minhashes(rows: NDArray[np.uint32]) -> list[LeanMinHash]:
     return [LeanMinHash(seed=SEED, hashvalues=row, scheme="affine32") for row in rows]
 
 
-def band_hashes(values: UInt64s, offsets: Int64s, bands: Bands, num_perm: int) -> NDArray[np.uint32]:
-    """Return a 32-bit hash of each band (the first axis) of each set `values[offsets[i]:offsets[i + 1]]`.
+def band_keys(values: UInt64s, offsets: Int64s, bands: Bands, num_perm: int) -> BandKeys:
+    """Return the hashes of the bands and the sketch of each set `values[offsets[i]:offsets[i + 1]]`."""
+    return BandKeys(*_band_keys(values, offsets, *_whole_vectors(num_perm, bands.number * bands.places), bands))
 
-    Sets that agree in a band have its hash in common; others do by a chance of 1 to 2^32, which costs a comparison. The
-    hashes of an empty set are 0 and mean nothing.
+
+@functools.cache
+def most_apart(threshold: float, bands: Bands) -> int:
+    """Return in how many bits the sketches of two sets at `threshold` differ at most, but for one pair in a million.
+
+    A bit is the same where the sets agree at its place, and by chance in half of the other cases.
+
+    >>> most_apart(0.8, Bands(21, 6)), most_apart(0.5, Bands(42, 3)), most_apart(0.9, Bands(2, 1))
+    (31, 56, 2)
     """
-    return _band_hashes(values, offsets, *_whole_vectors(num_perm, bands.number * bands.places), bands)
+    places, differs = min(bands.number * bands.places, SKETCHED), (1 - threshold) / 2
+    chances = [math.comb(places, k) * differs**k * (1 - differs) ** (places - k) for k in range(places + 1)]
+    return next(k for k in range(places + 1) if sum(chances[k + 1 :]) <= UNSEEN)
 
 
 @functools.cache
@@ -151,7 +183,7 @@ def _most(offsets: Int64s) -> int:
 
 
 @inline
-def _sketch(
+def _sign(
     values: UInt64s,
     start: int,
     end: int,
@@ -174,25 +206,25 @@ def _signatures(
     out = np.empty((len(offsets) - 1, num_perm), np.uint32)
     members, least = np.empty(_most(offsets), np.uint32), np.empty(len(factor), np.uint32)
     for i in range(len(offsets) - 1):
-        _sketch(values, offsets[i], offsets[i + 1], factor, addend, members, least)
+        _sign(values, offsets[i], offsets[i + 1], factor, addend, members, least)
         for k in range(num_perm):
             out[i, k] = least[k]
     return out
 
 
 @kernel
-def _band_hashes(
+def _band_keys(
     values: UInt64s, offsets: Int64s, factor: NDArray[np.uint32], addend: NDArray[np.uint32], bands: Bands
-) -> NDArray[np.uint32]:
+) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
     """Hash bands beside each other: a vector of them takes a place each at a time."""
     count, places = bands
-    out = np.zeros((count, len(offsets) - 1), np.uint32)
+    out, sketch = np.zeros((count, len(offsets) - 1), np.uint32), np.zeros((2, len(offsets) - 1), np.uint64)
     members, least = np.empty(_most(offsets), np.uint32), np.empty(len(factor), np.uint32)
     words = np.empty(count, np.uint64)
     for i in range(len(offsets) - 1):
         if count == 0 or offsets[i] == offsets[i + 1]:
             continue
-        _sketch(values, offsets[i], offsets[i + 1], factor, addend, members, least)
+        _sign(values, offsets[i], offsets[i + 1], factor, addend, members, least)
         for band in range(count):
             words[band] = np.uint64(band)
         for k in range(places):
@@ -200,4 +232,7 @@ def _band_hashes(
                 words[band] = mix(words[band] ^ np.uint64(least[band * places + k]))
         for band in range(count):
             out[band, i] = np.uint32(words[band] >> np.uint64(32))
-    return out
+        for k in range(min(count * places, SKETCHED)):
+            bit = np.uint32(least[k] * SPREAD) >> np.uint32(31)
+            sketch[k >> 6, i] |= np.uint64(bit) << np.uint64(k & 63)
+    return out, sketch

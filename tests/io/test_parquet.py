@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.io.parquet import needed_row_groups, parquet_options, read_columns
+from curate.io.parquet import needed_row_groups, parquet_file, parquet_options, read_columns
 
 
 def metadata(values: list[Any], size: int, kind: pa.DataType | None = None, **options: Any) -> pq.FileMetaData:  # noqa: ANN401
@@ -83,3 +84,16 @@ def test_a_row_is_found_without_its_row_group() -> None:
     pq.write_table(table, out, **parquet_options(table.schema))
     group = pq.read_metadata(out).row_group(0)
     assert [group.column(i).has_offset_index for i in range(group.num_columns)] == [True, True, True]
+
+
+def test_rows_that_were_read_are_not_kept(tmp_path: Path) -> None:
+    """The reader of pyarrow held all that it had read until the file was closed: a gigabyte of a gigabyte."""
+    texts = pa.table({"text": [f"{row}" * 5_000 for row in range(2_000)]})
+    pq.write_table(texts, tmp_path / "rows.parquet", row_group_size=50, compression="none", use_dictionary=False)
+    before, held = pa.total_allocated_bytes(), []
+    with parquet_file(tmp_path / "rows.parquet") as file:
+        for batch in file.iter_batches(50):
+            held.append(pa.total_allocated_bytes() - before)
+            del batch
+    assert len(held) == 40
+    assert max(held) < texts.nbytes / 8

@@ -126,6 +126,14 @@ def test_the_oldest_are_forgotten(folder: Path) -> None:
     assert len(list(folder.glob("other-*"))) == 1
 
 
+def test_a_name_that_begins_with_another_one_is_not_forgotten_with_it(folder: Path) -> None:
+    """Marks of steps that ran were lost from the ninth step on, and each build compiled beside itself again."""
+    for number in range(module.MOST + 5):
+        kept(f"ran-{number}", b"", "code", Maker())
+    kept("ran", b"", "code", Maker())
+    assert len(list(folder.glob("ran-*-*"))) == module.MOST + 5
+
+
 def test_processes_at_once_do_not_disturb_each_other(folder: Path) -> None:
     code = (
         "import numpy as np\nfrom curate.kernels.kept import kept\n"

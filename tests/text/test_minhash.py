@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from curate.errors import MixtureError
 from curate.kernels.buffers import frozen
-from curate.text.minhash import RECALL, Bands, band_hashes, bands_for, lean_minhashes, signatures
+from curate.text.minhash import (
+    RECALL,
+    SKETCHED,
+    Bands,
+    band_keys,
+    bands_for,
+    lean_minhashes,
+    most_apart,
+    signatures,
+)
 
 SETS = st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=9), max_size=5)
 
@@ -87,7 +96,7 @@ def test_sets_share_a_hash_of_a_band_where_their_signatures_agree(sets: list[lis
     sizes = [len(members) for members in sets]
     offsets = np.cumsum([0, *sizes])
     values = frozen(np.array([word for members in sets for word in members], np.uint64))
-    found = band_hashes(values, frozen(offsets), bands, 64)
+    found = band_keys(values, frozen(offsets), bands, 64).hashes
     assert found.shape == (bands.number, len(sets))
     signed = signatures(lists(sets), 64)
     for band in range(bands.number):
@@ -98,13 +107,30 @@ def test_sets_share_a_hash_of_a_band_where_their_signatures_agree(sets: list[lis
                     assert (found[band, i] == found[band, j]) == (a[places] == b[places]).all()
 
 
+@given(SETS, st.sampled_from([Bands(2, 3), Bands(21, 6), Bands(0, 0)]))
+def test_a_sketch_has_a_bit_of_each_place(sets: list[list[int]], bands: Bands) -> None:
+    offsets = np.cumsum([0, *map(len, sets)])
+    values = frozen(np.array([word for members in sets for word in members], np.uint64))
+    found = band_keys(values, frozen(offsets), bands, 128).sketch
+    places = min(bands.number * bands.places, SKETCHED)
+    bits = [[value * 0x9E3779B1 % 2**32 >> 31 for value in row[:places]] for row in signatures(lists(sets)).tolist()]
+    expected = [sum(bit << k for k, bit in enumerate(row)) if own else 0 for row, own in zip(bits, sets, strict=True)]
+    assert [low | high << 64 for low, high in found.T.tolist()] == expected
+
+
 def test_pairs_at_the_threshold_meet_as_often_as_promised() -> None:
     chance = np.random.default_rng(5)
     pairs = 4000
     words = chance.integers(1, 2**64, (pairs, 100), dtype=np.uint64)
     sets = np.concatenate([words[:, :90], words[:, 10:]], axis=1)  # each pair shares 80 of 100
     values, offsets = frozen(sets.ravel()), frozen(np.arange(2 * pairs + 1) * 90)
-    found = band_hashes(values, offsets, bands_for(0.8, 128), 128)
-    shared = (found[:, ::2] == found[:, 1::2]).any(axis=0).mean()
+    found = band_keys(values, offsets, bands_for(0.8, 128), 128)
+    shared = (found.hashes[:, ::2] == found.hashes[:, 1::2]).any(axis=0).mean()
     assert shared >= RECALL
+    near = np.bitwise_count(found.sketch[:, ::2] ^ found.sketch[:, 1::2]).sum(axis=0)
+    assert near.max() <= most_apart(0.8, bands_for(0.8, 128))
+    assert near.mean() == pytest.approx(12.6, abs=0.2)
+    other = np.bitwise_count(found.sketch[:, ::2] ^ np.roll(found.sketch[:, 1::2], 1, axis=1)).sum(axis=0)
+    assert other.min() > most_apart(0.8, bands_for(0.8, 128))
+    assert other.mean() == pytest.approx(63, abs=0.3)
     assert bands_for(0.8, 128) == Bands(21, 6)

@@ -36,6 +36,9 @@ FRAMES: Final[Mapping[str, Callable[[Build], pl.DataFrame]]] = {
 }
 """The frame of each chart, by its name; one without a line has nothing to show."""
 
+OF_ALL: Final = ("scores", "agreement", "reasons", "overlap")
+"""The charts of all rows or of dropped ones: builds that differ in their takes have them in common."""
+
 
 class Charts:
     """The charts of a build, `build.chart`: frames, and Altair charts to restyle in a notebook.

@@ -117,18 +117,21 @@ def _tables(
 ) -> Iterator[LimitTable]:
     protected = [source["name"] for source in build.manifest["sources"] if source["protect"]]
     names = {name: number for number, name in enumerate(build.sources)}
+    number = pl.col("source").replace_strict(names, return_dtype=pl.Int32)
     with reading(build.path):
         lines = build.readable_of(kind).filter(~pl.col("source").is_in(protected))
-        frame = lines.select("source", *dict.fromkeys(one.column for one in limits)).collect()
-    source = frame["source"].replace_strict(names, return_dtype=pl.Int64).to_numpy()
-    scores = {
-        name: frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in frame.columns if name != "source"
-    }
+        frame = lines.select(number, *dict.fromkeys(one.column for one in limits)).collect()
+    source = frame["source"].to_numpy()
+
+    def scores(one: MovableLimit) -> NDArray[np.float64]:
+        """Return the scores of a limit: those of one at a time, since all take 100 bytes a row."""
+        return frame[one.column].cast(pl.Float64).fill_null(np.nan).to_numpy()
+
     failed = np.zeros(len(source), np.int16)
     for one in limits:
-        failed += one.drops(scores[one.column])
+        failed += one.drops(scores(one))
     for one in wanted:
-        values = scores[one.column]
+        values = scores(one)
         distinct, rows = np.unique(values[np.isfinite(values)], return_counts=True)
         if len(distinct) > 1:
             others = failed - one.drops(values)
@@ -140,7 +143,7 @@ def _table(
     kind: Kind,
     values: NDArray[np.float64],
     counted: tuple[NDArray[np.float64], NDArray[np.int64]],
-    by: tuple[NDArray[np.int64], int, NDArray[np.bool_]],
+    by: tuple[NDArray[np.int32], int, NDArray[np.bool_]],
     most: int,
 ) -> LimitTable:
     """Count at the stops: rows by the gap between stops that their score is in, then sums of these."""
@@ -159,7 +162,9 @@ def _table(
         below = counts.cumsum(axis=-1)
         return below[..., :-1] if limit.side == "at_least" else below[..., -1:] - below[..., :-1]
 
-    by_source = np.bincount(source[known][only] * gaps + gap[only], minlength=sources * gaps).reshape(sources, gaps)
+    by_source = np.bincount(source[known][only].astype(np.int64) * gaps + gap[only], minlength=sources * gaps).reshape(
+        sources, gaps
+    )
     return LimitTable(
         limit,
         kind,

@@ -121,16 +121,16 @@ def _protected(build: Build) -> list[str]:
 
 
 def score_values(build: Build, wanted: list[Scored]) -> Iterator[tuple[Scored, NDArray[np.float64]]]:
-    """Give each score with its values, NaN left out."""
+    """Give each score with its values, NaN left out; one is in memory at a time."""
     for kind in build.kinds:
         own = [one for one in wanted if build.kind_of_step(one.step) == kind]
         if not own:
             continue
-        with reading(build.path):
-            lines = build.lines_of(kind).filter(~pl.col("source").is_in(_protected(build)))
-            frame = lines.select(one.column for one in own).collect()
+        lines = build.lines_of(kind).filter(~pl.col("source").is_in(_protected(build)))
         for one in own:
-            values = frame[one.column].drop_nulls().cast(pl.Float64).to_numpy()
+            with reading(build.path):
+                found = lines.select(one.column).collect()
+            values = found[one.column].drop_nulls().cast(pl.Float64).to_numpy()
             yield one, values[np.isfinite(values)]
 
 

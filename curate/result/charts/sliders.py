@@ -111,7 +111,7 @@ def limits_data(build: Build, tables: list[LimitTable] | None = None) -> Markup:
 
     Counts are differences to the stop before, which are shorter. No text of it is markup: "<", ">" and "&" are escaped.
     """
-    tables = limit_tables(build) if tables is None else tables
+    tables = build.limit_tables if tables is None else tables
     if not tables:
         return Markup()
     declared = {step["label"]: step["step"] for step in build.manifest["steps"]}

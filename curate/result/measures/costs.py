@@ -126,11 +126,10 @@ def counted_rows(made: BuildFolder, kind: Kind, topics: Sequence[RowTopics] = ()
     )
     place = gone.replace_strict(places, default=len(places), return_dtype=pl.Int64)
     columns = {"place": place, "length": length_bin(), "language": languages}
-    rows = lines.select("source", "id", "fate", **columns) if topics else lines.select("source", **columns)
-    frame = rows.collect()
-    counted = frame.group_by("source", "place", "length", "language").agg(rows=pl.len())
-    parts = [_by(counted, name, pl.col(name)) for name in ("source", "length", "language")]
-    parts += [_by_topic(frame, found, len(places)) for found in topics]
+    counted = lines.select("source", **columns).group_by("source", "place", "length", "language").agg(rows=pl.len())
+    each = lines.select("source", "id", "fate", place=place)
+    parts = [_by(counted.collect(), name, pl.col(name)) for name in ("source", "length", "language")]
+    parts += [_by_topic(each, found, len(places)) for found in topics]
     return pl.concat([pl.DataFrame(schema=LINES), *parts])
 
 
@@ -163,14 +162,13 @@ def _by(counted: pl.DataFrame, dimension: str, group: pl.Expr) -> pl.DataFrame:
     )
 
 
-def _by_topic(lines: pl.DataFrame, topics: RowTopics, steps: int) -> pl.DataFrame:
+def _by_topic(lines: pl.LazyFrame, topics: RowTopics, steps: int) -> pl.DataFrame:
     """Count rows by topic; kept rows that were searched count for those of their source that were not, or unsampled."""
     stays = pl.col("fate").is_in(["kept", "unsampled"])
-    found = topics.rows.with_row_index("line").join(
-        lines.select("source", "id", "place", "fate"), on=["source", "id"], maintain_order="left"
-    )
+    searched = topics.rows.with_row_index("line").lazy().join(lines, on=["source", "id"])
+    found = searched.select("line", "source", "place", "fate").sort("line").collect(engine="streaming")
     seen = found.filter(fate="kept").group_by("source").agg(seen=pl.len())
-    weights = lines.filter(stays).group_by("source").agg(all=pl.len()).join(seen, on="source")
+    weights = lines.filter(stays).group_by("source").agg(all=pl.len()).collect().join(seen, on="source")
     weights = weights.select("source", weight=pl.col("all") / pl.col("seen"))
     found = found.join(weights, on="source", how="left", maintain_order="left").with_columns(
         weight=pl.when(pl.col("fate") == "kept").then(pl.col("weight")).otherwise(1.0)

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from curate.io.parquet import parquet_file
 from curate.result.folder import BuildFolder
 from curate.rows.parts import body_of
 
@@ -27,7 +27,7 @@ class StoredBatch(NamedTuple):
 def stored_batches(made: BuildFolder, folder: str, *, meta: bool = False) -> Iterator[StoredBatch]:
     """Give the rows in a folder of a build; without `meta` that is null, which saves reading it."""
     for path in sorted((made.path / folder).glob("*.parquet")):
-        file = pq.ParquetFile(path)
+        file = parquet_file(path)
         columns = [name for name in file.schema_arrow.names if meta or name != "meta"]
         for batch in file.iter_batches(ROWS, columns=columns):
             whole = batch if meta else batch.append_column("meta", pa.nulls(batch.num_rows, pa.string()))

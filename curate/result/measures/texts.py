@@ -77,7 +77,7 @@ def measured_dropped(made: BuildFolder) -> DroppedTexts:
             if lists is not None:
                 names.append(batch.names)
                 marks.append(topics_of(segments(batch.body, ASKED), lists))
-    return DroppedTexts(None if lists is None else _once(names, lists.groups, marks), harm.of_harm)
+    return DroppedTexts(None if lists is None else _together(names, lists.groups, marks), harm.of_harm)
 
 
 def _lists(made: BuildFolder) -> WordLists | None:
@@ -108,8 +108,9 @@ def measured_texts(made: BuildFolder, dropped: DroppedTexts) -> TextMeasures:
                 marks.append(topics_of(texts, lists))
     if lists is None or dropped.topics is None:
         return TextMeasures(counts, None, reader.answers, harm.counts(dropped.harm))
-    names, marks = [*names, dropped.topics.rows], [*marks, dropped.topics.marks]
-    topics = _once(names, lists.groups, marks)._replace(every=max(every, 1))
+    kept = _once(names, lists.groups, marks)
+    both = _together([kept.rows, dropped.topics.rows], lists.groups, [kept.marks, dropped.topics.marks])
+    topics = both._replace(every=max(every, 1))
     return TextMeasures(counts, topics, reader.answers, harm.counts(dropped.harm))
 
 
@@ -158,7 +159,13 @@ def row_field(made: BuildFolder, field: str) -> RowTopics:
 
 def _once(names: list[pl.DataFrame], groups: tuple[str, ...], marks: list[NDArray[np.bool_]]) -> RowTopics:
     """Join batches; a row counts once, whatever its copies."""
+    every = _together(names, groups, marks)
+    numbered = every.rows.with_row_index("line")
+    first = numbered.unique(["source", "id"], keep="first", maintain_order=True)["line"].to_numpy()
+    return RowTopics(every.rows[first], groups, every.marks[first])
+
+
+def _together(names: list[pl.DataFrame], groups: tuple[str, ...], marks: list[NDArray[np.bool_]]) -> RowTopics:
+    """Join batches without copies of a row."""
     rows = pl.concat([pl.DataFrame(schema=NAMES), *names])
-    every = np.concatenate([np.zeros((0, len(groups)), np.bool_), *marks])
-    first = rows.with_row_index("line").unique(["source", "id"], keep="first", maintain_order=True)["line"].to_numpy()
-    return RowTopics(rows[first], groups, every[first])
+    return RowTopics(rows, groups, np.concatenate([np.zeros((0, len(groups)), np.bool_), *marks]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import ClassVar, Final, get_args, overload
 
 import numpy as np
@@ -25,7 +24,7 @@ from curate.steps.dedup._keep import BY_LENGTH, Keep, check_scored
 from curate.steps.dedup.exact_dedup import by_priority, leaders
 from curate.steps.dedup.semantic_dedup import SemanticDedup
 from curate.text.embeddings.static_model import load_static_model
-from curate.text.minhash import Bands, band_hashes, bands_for
+from curate.text.minhash import Bands, band_keys, bands_for, most_apart
 
 SIMILAR: Final = 0.8
 """The threshold for n-grams, unless another is given."""
@@ -33,12 +32,15 @@ SIMILAR: Final = 0.8
 SEMANTIC: Final = 0.95
 """The threshold for vectors, unless another is given."""
 
+SKETCH: Final = ("sketch_low", "sketch_high")
+"""The columns of the sketch of a row."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dedup(Group):
     """See `dedup`."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     name: ClassVar[str] = "dedup"
     findings: ClassVar[tuple[Finding, ...]] = (
         Finding("duplicates", "Duplicates"),
@@ -79,16 +81,18 @@ class Dedup(Group):
         """Return hashes of each row's set of shingles, and the set itself.
 
         Columns: `set_high` and `set_low`, a hash of the set (both 0 if it is empty); `shingles` (int32), its size;
-        `band00` onwards (uint32), a hash of each band; and, if `keep` needs it, `characters` (uint32), the length of
-        the row. Lists: `shingles`, uint64, ascending and distinct.
+        `band00` onwards (uint32), a hash of each band; `sketch_low` and `sketch_high` (uint64), that of its
+        signature; and, if `keep` needs it, `characters` (uint32), the length of the row. Lists: `shingles`, uint64,
+        ascending and distinct.
         """
         names = [f"band{k:02d}" for k in range(self.bands.number)]
         made: list[Sets] = []
-        columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in ("set_high", "set_low", *names)}
+        columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in ("set_high", "set_low", *names, *SKETCH)}
         for sets in row_sets(select(segments, self.on), self.ngram, self.ignore):
             made.append(sets)
-            hashes = set_hashes(sets), band_hashes(*sets, self.bands, self.num_perm)
-            for column, values in zip(columns.values(), chain(*hashes), strict=True):
+            banded = band_keys(*sets, self.bands, self.num_perm)
+            found = (*set_hashes(sets), *banded.hashes, *banded.sketch)
+            for column, values in zip(columns.values(), found, strict=True):
                 column.append(values)
         offsets, lists = joined(made)
         signed = {name: np.concatenate(values) for name, values in columns.items()} | {"shingles": np.diff(offsets)}
@@ -109,7 +113,9 @@ class Dedup(Group):
         size = keys["shingles"].to_numpy()[order].astype(np.int64)
         places = np.flatnonzero((leader == np.arange(len(leader))) & (size > 0))
         bands = [frozen(keys[name].to_numpy()) for name in sorted(keys.columns) if name.startswith("band")]
-        near = nearest(Candidates(order[places], size[places], protect[places], bands), lists, self.threshold)
+        sketch = np.stack([keys[name].to_numpy()[order[places]] for name in SKETCH], axis=1)
+        sets = Candidates(order[places], size[places], protect[places], bands, sketch)
+        near = nearest(sets, lists, self.threshold, most_apart(self.threshold, self.bands))
         kept, score = np.arange(len(order)), np.ones(len(order))
         matched = near.kept >= 0
         kept[places[matched]], score[places[matched]] = places[near.kept[matched]], near.score[matched]
@@ -174,7 +180,7 @@ def dedup(
     do not chain. Candidates come from MinHash signatures, cut into bands such that at least 99.5 % of the pairs at the
     threshold share one; each candidate is verified on the sets themselves.
 
-    Boilerplate shared by 100,000 rows stays linear (`curate.steps.dedup._verify_kernel` says how). Memory: about 130
+    Boilerplate shared by 100,000 rows stays linear (`curate.steps.dedup._verify_kernel` says how). Memory: about 150
     bytes per row, and the n-grams (8 bytes each) of 128 MB of candidates at a time, or of all rows that candidates link
     to each other.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from curate.errors import MixtureError, SourceNotFoundError
 from curate.io.inputs import files
@@ -21,16 +23,18 @@ from curate.rows import shingles as shingles_module
 from curate.rows.schema import Kind
 from curate.rows.segments import Segments, segments
 from curate.rows.shingles import row_sets
-from curate.steps.dedup._candidates import Candidates, nearest
+from curate.steps.dedup._candidates import CHAINS, Candidates, components, nearest
 from curate.steps.dedup._keep import Keep
 from curate.steps.dedup._verify_kernel import MOST
 from curate.steps.dedup.dedup import Dedup, dedup
+from curate.text.minhash import Bands, band_keys, most_apart
 from tests.reference.dedup import Row, jaccard, shingles, survivors
 from tests.support.group_resolve import Memory, asks, body, signed
 
 WORDS = st.sampled_from(["a", "B", "b", "c", "d", "东", "京", "don’t", "DON'T", "👍", ".", "\n", "a:", "b.东"])
 TEXTS = st.lists(WORDS, max_size=12).map(" ".join)
 TEMPLATES = st.lists(st.one_of(WORDS, st.just("{}"), st.just("a:")), max_size=6).map(" ".join)
+BANDS = Bands(21, 6)
 SETS = st.lists(st.frozensets(st.integers(1, 12), min_size=1), max_size=30)
 
 
@@ -38,14 +42,21 @@ def uint64_lists(sets: list[Any]) -> pa.ListArray:
     return pa.array([sorted(each) for each in sets], pa.list_(pa.uint64()))
 
 
-def in_one_bucket(sets: list[Any], protect: list[bool], threshold: float) -> tuple[dict[int, tuple[int, float]], int]:
-    """Resolve distinct sets, each a candidate of every other."""
-    size = np.array([len(each) for each in sets], np.int64)
-    bands = [np.zeros(len(sets), np.uint32)]
-    found = Candidates(np.arange(len(sets)), size, np.array(protect, np.bool_), bands)
-    near = nearest(found, Memory({"shingles": uint64_lists(sets)}), threshold)
+def in_one_bucket(
+    sets: list[Any], protect: list[bool], threshold: float, sketch: NDArray[np.uint64] | None = None
+) -> tuple[dict[int, tuple[int, float]], int]:  # fmt: skip
+    """Resolve distinct sets, each a candidate of every other; sketches are equal unless they are given."""
+    sketch = np.zeros((len(sets), 2), np.uint64) if sketch is None else sketch
+    found = candidates([len(each) for each in sets], protect, sketch)
+    near = nearest(found, Memory({"shingles": uint64_lists(sets)}), threshold, most_apart(threshold, BANDS))
     dropped = np.flatnonzero(near.kept >= 0).tolist()
     return {row: (int(near.kept[row]), float(near.score[row])) for row in dropped}, near.comparisons
+
+
+def candidates(size: Any, protect: Any, sketch: NDArray[np.uint64]) -> Candidates:  # noqa: ANN401
+    """Return sets in one bucket."""
+    bands = [np.zeros(len(size), np.uint32)]
+    return Candidates(np.arange(len(size)), np.array(size, np.int64), np.array(protect, np.bool_), bands, sketch)
 
 
 def spread(numbers: Any) -> list[int]:  # noqa: ANN401
@@ -79,6 +90,34 @@ def test_full_buckets_answer_as_brute_force_does(threshold: float) -> None:
     assert in_one_bucket(sets, [False] * len(sets), threshold)[0] == expected
 
 
+def sketches(sets: list[Any]) -> NDArray[np.uint64]:
+    lists = uint64_lists(sets)
+    return band_keys(lists.values.to_numpy(), lists.offsets.to_numpy().astype(np.int64), BANDS, 128).sketch.T.copy()
+
+
+@pytest.mark.parametrize("rows", [30, 20 * CHAINS])
+@pytest.mark.parametrize("threshold", [0.5, 0.8])
+def test_sketches_that_differ_lose_no_duplicate(rows: int, threshold: float) -> None:
+    """Where few rows of a bucket are alike, each is compared with all, or all of the bucket is linked."""
+    chance = random.Random(rows)
+    sets: list[Any] = []
+    for row in range(rows):
+        old = sets[chance.randrange(row)] if row and chance.random() < 0.3 else spread((row, k) for k in range(40))
+        left = chance.sample(sorted(old), 40 - chance.randint(1, 3))
+        sets.append(frozenset([*left, *spread((row, -k) for k in range(1, 41 - len(left)))]))
+    expected = survivors([Row(row, (row,), protect=False, shingles=each) for row, each in enumerate(sets)], threshold)
+    assert expected
+    assert in_one_bucket(sets, [False] * rows, threshold, sketches(sets))[0] == expected
+
+
+def test_rows_that_meet_by_chance_are_no_component() -> None:
+    """Chance meetings grow with the square of the rows: unchecked, they made one component of most of 5 million."""
+    size, sketch = [10, 10, 10, 20, 10], np.array([[0, n] for n in (0, 1, 2**64 - 1, 0, 2**64 - 2)], np.uint64)
+    with ThreadPoolExecutor(1) as pool:
+        found = components(candidates(size, [0] * 5, sketch), 0.8, most_apart(0.8, BANDS), pool)
+    assert found.tolist() == [0, 0, 2, 3, 2]
+
+
 @pytest.mark.thorough
 def test_boilerplate_in_100000_rows_stays_linear() -> None:
     made = {}
@@ -88,9 +127,8 @@ def test_boilerplate_in_100000_rows_stays_linear() -> None:
         own[1::2, :19] = own[::2, :19]  # each second row is near the one before: 79 of 81
         sets = np.sort(np.concatenate([own, common], axis=1), axis=1)
         lists = pa.ListArray.from_arrays(np.arange(rows + 1, dtype=np.int32) * 80, sets.ravel())
-        size = np.full(rows, 80)
-        found = Candidates(np.arange(rows), size, np.zeros(rows, np.bool_), [np.zeros(rows, np.uint32)])
-        near = nearest(found, Memory({"shingles": lists}), 0.9)
+        found = candidates(np.full(rows, 80), np.zeros(rows), np.zeros((rows, 2), np.uint64))
+        near = nearest(found, Memory({"shingles": lists}), 0.9, 0)
         assert (near.kept[1::2] == np.arange(0, rows, 2)).all()
         assert (near.kept[::2] == -1).all()
         made[rows] = near.comparisons
@@ -315,8 +353,9 @@ def test_the_keys_are_what_the_docstring_says() -> None:
     step = dedup(keep="shortest")
     found = step.sign(segments(asks([TEXT, ""]), step.reads))
     types = {name: str(column.dtype) for name, column in found.columns.items()}
-    bands = {f"band{k:02d}": "uint32" for k in range(21)}
-    assert types == {"set_high": "uint64", "set_low": "uint64", "shingles": "int32", "characters": "uint32"} | bands
+    words = ("set_high", "set_low", "sketch_low", "sketch_high")
+    numbers = ("characters", *(f"band{k:02d}" for k in range(21)))
+    assert types == dict.fromkeys(words, "uint64") | dict.fromkeys(numbers, "uint32") | {"shingles": "int32"}
     assert found.lists["shingles"].type == pa.list_(pa.uint64())
     assert (found.columns["set_high"][1], found.columns["set_low"][1]) == (0, 0)
 

@@ -208,7 +208,7 @@ def test_laws(folder: Path) -> None:
 def test_without_the_option_the_step_is_declared_as_before() -> None:
     assert canonical(dedup("prompt")) == {
         "type": "Dedup",
-        "version": 3,
+        "version": 4,
         "on": "prompt",
         "allow_large_drop": False,
         "threshold": 0.8,
