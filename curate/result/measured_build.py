@@ -25,7 +25,6 @@ from curate.result.measures.texts import (
 from curate.rows.tokens import Tokenizer
 from curate.text.topics.word_lists import WordLists, compiled, shipped_lists
 
-
 OF_ALL_ROWS: Final = ("dropped_texts", "limit_tables")
 """What is measured of all rows or of dropped ones: builds that differ in their takes have it in common."""
 
