@@ -42,6 +42,13 @@ TIMES: Final = 1.5
 LENGTHS: Final = (32, 128, 512, 2_048, 8_192)
 """Tokens at which bins of length begin."""
 
+BINS: Final = (
+    f"under {LENGTHS[0]:,} tokens",
+    *(f"{low:,} to {high - 1:,} tokens" for low, high in pairwise(LENGTHS)),
+    f"{LENGTHS[-1]:,} tokens or more",
+)
+"""The names of the bins."""
+
 LINES: Final = pl.Schema(
     {
         "dimension": pl.String,
@@ -125,25 +132,24 @@ def counted_rows(made: BuildFolder, kind: Kind, topics: Sequence[RowTopics] = ()
         pl.col("key_low").is_not_null(), pl.col("fate") != "quarantined", ~pl.col("source").is_in(protected)
     )
     place = gone.replace_strict(places, default=len(places), return_dtype=pl.Int64)
-    columns = {"place": place, "length": length_bin(), "language": languages}
-    counted = lines.select("source", **columns).group_by("source", "place", "length", "language").agg(rows=pl.len())
+    by = (
+        lines.group_by("source", "fate", "step", length_bin(), languages.alias("language")).agg(rows=pl.len()).collect()
+    )
+    counted = by.with_columns(place=place, length=pl.col("length").replace_strict(dict(enumerate(BINS))))
     each = lines.select("source", "id", "fate", place=place)
-    parts = [_by(counted.collect(), name, pl.col(name)) for name in ("source", "length", "language")]
+    parts = [_by(counted, name, pl.col(name)) for name in ("source", "length", "language")]
     parts += [_by_topic(each, found, len(places)) for found in topics]
     return pl.concat([pl.DataFrame(schema=LINES), *parts])
 
 
 def length_bin() -> pl.Expr:
-    """Return the bin of a row's tokens, in words.
+    """Return the number of the bin of a row's tokens; `BINS` has their names.
 
-    >>> pl.DataFrame({"tokens": [3, 32, 9_000]}).select(length_bin()).to_series().to_list()
+    >>> found = pl.DataFrame({"tokens": [3, 32, 9_000]}).select(length_bin()).to_series()
+    >>> [BINS[number] for number in found]
     ['under 32 tokens', '32 to 127 tokens', '8,192 tokens or more']
     """
-    tokens, (first, *_, last) = pl.col("tokens"), LENGTHS
-    parts = [pl.when(tokens < first).then(pl.lit(f"under {first:,} tokens"))]
-    for low, high in pairwise(LENGTHS):
-        parts.append(pl.when(tokens >= low, tokens < high).then(pl.lit(f"{low:,} to {high - 1:,} tokens")))
-    return pl.coalesce(*parts, pl.when(tokens >= last).then(pl.lit(f"{last:,} tokens or more"))).alias("length")
+    return pl.sum_horizontal(pl.col("tokens") >= edge for edge in LENGTHS).cast(pl.UInt8).alias("length")
 
 
 def _by(counted: pl.DataFrame, dimension: str, group: pl.Expr) -> pl.DataFrame:
