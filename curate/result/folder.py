@@ -16,6 +16,7 @@ from curate.export.export import Choices, Export, Trainer, export
 from curate.mix.licences import licence_notes, roll_up
 from curate.mix.spec import MixtureSpec
 from curate.mix.takes.selection import CHOSEN, choice_label
+from curate.result.bucket import local_folder
 from curate.result.build_place import BuildPlace
 from curate.result.push import Destination, Pushed, files_of, push
 from curate.rows.schema import Kind
@@ -205,13 +206,13 @@ class BuildFolder(BuildPlace):
             The finished export: its folder, counts, ledger and notes.
 
         Raises:
-            CallError: There is no such trainer or part, or the trainer takes no rows of this kind.
+            CallError: There is no such trainer or part, the trainer takes no rows of this kind, or `out` is a URL.
             ExportError: Rows have what the trainer cannot hold, or `out` is taken; nothing is written.
         """
         check_known("split", split, list(self.manifest["splits"]))
         filled = [name for name, found in self.manifest["splits"].items() if found["rows"]]
         choices = Choices(tuple(drop_rows_with), tuple(without), tuple(flatten))
-        target = Path("export") / f"{self.name}-{to}" if out is None else Path(out)
+        target = Path("export") / f"{self.name}-{to}" if out is None else local_folder(out, "export()")
         splits = filled if split is None else [split]
         return export(self.path, self.manifest, to, target, splits=splits, choices=choices, overwrite=overwrite)
 

@@ -12,6 +12,7 @@ from curate.preflight.hardware import check_extra
 from curate.preflight.preflight import LOST_SHARE, counted
 from curate.preflight.recipes import Stage
 from curate.preflight.row_lengths import TOKENS, measured, schema_of, stored
+from curate.result.bucket import local_folder
 from curate.result.build import Build, Split
 from curate.train.lineage import finish, log_callback, start
 from curate.train.training_plan import Adapter, TrainingPlan, config_of, plan
@@ -65,7 +66,7 @@ def train(
         PreflightError: Training would be silently wrong.
     """
     check_extra()
-    folder = Path(out)
+    folder = local_folder(out, "train()")
     new = not folder.exists()
     last = _place(folder, resume=resume)
     try:

@@ -249,6 +249,17 @@ def test_ladders_and_comparisons_stay_on_this_machine(store: Bucket) -> None:
     assert store.names() == []
 
 
+def test_exports_stay_on_this_machine(store: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were written into a folder called "s3:"."""
+    monkeypatch.chdir(tmp_path)
+    built = simple(write_lines(tmp_path / "rows.jsonl", chats(4))).build(tmp_path / "build", quiet=True)
+    for place in ("s3://bucket/export", Path("s3://bucket/export")):
+        with pytest.raises(CallError, match=r"^export\(\) writes to folders .*, and s3://bucket/export is in a store"):
+            built.export("jsonl", place)
+    assert store.names() == []
+    assert {path.name for path in tmp_path.iterdir()} == {"build", "rows.jsonl"}
+
+
 def test_the_command_line_takes_urls(store: Bucket, tmp_path: Path) -> None:
     write_lines(tmp_path / "a.jsonl", [*chats(30), *chats(2)])
     store.put({"in/a.jsonl": (tmp_path / "a.jsonl").read_bytes()})
