@@ -140,6 +140,14 @@ class StoredLists:
     def __init__(self, batches: Sequence[BatchKeys], label: str, row: NDArray[np.int64]) -> None:
         self._sheets, self._label, self._row = batches, label, row
         self._first = np.array([0, *accumulate(batch.rows for batch in batches)], np.int64)
+        self._held: dict[tuple[int, str], pa.ListArray | None] = {}
+
+    def _lists(self, number: int, name: str) -> pa.ListArray | None:
+        """Return the lists of a batch, None without; finding them in their file takes longer than reading a few."""
+        if (number, name) not in self._held:
+            signed = self._sheets[number].signed(self._label)
+            self._held[number, name] = None if signed is None else signed.lists[name]
+        return self._held[number, name]
 
     def read(self, name: str, lines: NDArray[np.int64]) -> pa.ListArray:
         """Return the lists called `name` of these lines, in this order."""
@@ -153,9 +161,9 @@ class StoredLists:
         numbers, starts = np.unique(which[order], return_index=True)
         found = []
         for number, mine in zip(numbers.tolist(), np.split(order, starts[1:]), strict=True):
-            signed = self._sheets[number].signed(self._label)
-            if signed is not None:
-                found.append(WantedLists(signed.lists[name], mine, (row[mine] - self._first[number]).astype(np.int32)))
+            lists = self._lists(number, name)
+            if lists is not None:
+                found.append(WantedLists(lists, mine, (row[mine] - self._first[number]).astype(np.int32)))
         if pa.types.is_integer(found[0].lists.type.value_type):
             return _numbers(found, len(lines))
         place = np.empty(len(order), np.int32)

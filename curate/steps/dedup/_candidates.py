@@ -31,7 +31,7 @@ Packs of 16 MB reuse memory: with 64 MB, reading the lists of 216,000 rows took 
 read from all partitions, which takes time for each, so of more rows there are larger packs, up to `LARGEST`.
 """
 
-PACKS: Final = 1 << 6
+PACKS: Final = 1 << 7
 """Packs that there are at most, about, while they are not as large as that."""
 
 LARGEST: Final = 1 << 24
