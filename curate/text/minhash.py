@@ -212,6 +212,15 @@ def _signatures(
     return out
 
 
+@inline
+def _bits(least: NDArray[np.uint32], start: int, end: int) -> np.uint64:
+    """Return the bits of the places from `start` to `end`, at most 64; 0 for none."""
+    word = np.uint64(0)
+    for k in range(start, end):
+        word |= np.uint64(np.uint32(least[k] * SPREAD) >> np.uint32(31)) << np.uint64(k - start)
+    return word
+
+
 @kernel
 def _band_keys(
     values: UInt64s, offsets: Int64s, factor: NDArray[np.uint32], addend: NDArray[np.uint32], bands: Bands
@@ -232,7 +241,7 @@ def _band_keys(
                 words[band] = mix(words[band] ^ np.uint64(least[band * places + k]))
         for band in range(count):
             out[band, i] = np.uint32(words[band] >> np.uint64(32))
-        for k in range(min(count * places, SKETCHED)):
-            bit = np.uint32(least[k] * SPREAD) >> np.uint32(31)
-            sketch[k >> 6, i] |= np.uint64(bit) << np.uint64(k & 63)
+        used = min(count * places, SKETCHED)
+        sketch[0, i] = _bits(least, 0, min(used, 64))
+        sketch[1, i] = _bits(least, 64, used)
     return out, sketch
