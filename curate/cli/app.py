@@ -49,6 +49,9 @@ else:
     row_report = Lazy("curate.report.terminal_rows")
     terminal = Lazy("curate.report.terminal")
 
+FEW_CYCLES: Final = 100_000
+"""Objects made before Python looks for cycles, 700 as it comes: a command makes many objects and few cycles."""
+
 app = typer.Typer(
     cls=Commands,
     name="curate",
@@ -267,10 +270,6 @@ for command in (recut, push, preflight, train, lengths):
 
 def _mixtures(place: str, given: list[str] | None) -> list[declared.Mixture]:
     return mixture_recipes.mixtures_in(place, dict(map(setting_of, given or ())))
-
-
-FEW_CYCLES: Final = 100_000
-"""Objects made before Python looks for cycles: at 700, as it does, a tenth of a small build goes by with that."""
 
 
 def main() -> None:

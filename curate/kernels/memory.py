@@ -11,8 +11,8 @@ import pyarrow as pa
 def give_back() -> None:
     """Give back to the system what Arrow and the C library keep of freed memory.
 
-    Both keep it for later: after 5 million rows were read and decided, half of a gigabyte. Where the C library is not
-    glibc, its part stays.
+    Both keep it for later: 0.45 GB after a build of 1.5 million chats was written. Where the C library is not glibc,
+    its part stays.
     """
     pa.default_memory_pool().release_unused()
     with suppress(OSError, AttributeError):

@@ -247,6 +247,15 @@ def _append(chains: Chains, chain: int, count: int, k: int, size: int, off: int)
 
 
 @inline
+def _bucket_end(words: NDArray[np.uint64], start: int) -> int:
+    """Return where the bucket ends that begins at `start`: its words have equal high halves."""
+    end = start + 1
+    while end < len(words) and words[end] >> np.uint64(32) == words[start] >> np.uint64(32):
+        end += 1
+    return end
+
+
+@inline
 def _join_bucket(
     words: NDArray[np.uint64],
     start: int,
@@ -296,14 +305,12 @@ def _join(
     threshold: float,
     apart: int,
 ) -> None:
-    """Link the rows of each bucket, which have equal high halves of words."""
+    """Link the rows of each bucket that may be near; all of them where to tell takes too long."""
     numbers = np.empty((5, CHAINS), np.int64)
     chains = Chains(np.empty(len(words), np.int32), numbers[0], numbers[1], numbers[2], numbers[3], numbers[4])
     start = 0
     while start < len(words):
-        end = start + 1
-        while end < len(words) and words[end] >> np.uint64(32) == words[start] >> np.uint64(32):
-            end += 1
+        end = _bucket_end(words, start)
         if end - start > 1 and not _join_bucket(words, start, end, parent, size, sketch, threshold, apart, chains):
             for k in range(start + 1, end):
                 _link(parent, _row(words[k]), _row(words[start]))
@@ -321,12 +328,10 @@ def _number(words: NDArray[np.uint64], bucket: NDArray[np.int32], buckets: int, 
     """Number the buckets of two or more rows from `buckets` on, and mark the rows of those that may become full."""
     start = 0
     while start < len(words):
-        end = start + 1
-        while end < len(words) and words[end] >> np.uint64(32) == words[start] >> np.uint64(32):
-            end += 1
+        end = _bucket_end(words, start)
         if end - start > 1:
             for k in range(start, end):
-                row = np.int64(words[k] & np.uint64(0xFFFFFFFF))
+                row = _row(words[k])
                 bucket[row] = buckets
                 wide[row] |= end - start > MOST
             buckets += 1
