@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
@@ -14,7 +13,7 @@ from curate.compare.takes import TakeComparison, TakenBuild, measured
 from curate.engine import build as run
 from curate.engine.executors.base import Executor
 from curate.engine.executors.ray_tasks import ray_tasks
-from curate.engine.executors.threads import Threads
+from curate.engine.executors.threads import Threads, cores
 from curate.errors import CallError, EmptyBuildError, did_you_mean
 from curate.io.atomic import write_text
 from curate.io.stores.urls import path_of, shown, text_of
@@ -253,7 +252,7 @@ class Mixture(MixtureSpec):
                 f"{self.name!r} would be built here, and `curate check` writes nothing. Leave out the call of build(): "
                 "`curate build` builds what a file declares. Or guard it: if __name__ == '__main__':"
             )
-        count = _cores() if threads is None else threads
+        count = cores() if threads is None else threads
         if count < 1:
             raise CallError(f"threads={threads!r}: a whole number from 1")
         alone = [
@@ -322,11 +321,6 @@ def _executor(threads: int, engine: Engine, address: str | None) -> AbstractCont
     if address is not None:
         raise CallError(f"address={address!r} is that of a Ray; say engine='ray' (--engine ray) with it")
     return nullcontext(Threads(threads))
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def write_page_and_card(folder: Path, like: Build | None = None) -> Build:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from curate.cli import mixture_recipes
     from curate.compare import diff as diffs
     from curate.compare import terminal as diff_report
+    from curate.engine import pipeline
+    from curate.engine.executors import threads as executors
+    from curate.engine.warm_up import start as warm_up
     from curate.preview import check as checks
     from curate.report import check as check_report
     from curate.report import recipe_list, terminal
@@ -44,6 +47,9 @@ else:
     folder = Lazy("curate.result.build")
     check_report = Lazy("curate.report.check")
     diff_report = Lazy("curate.compare.terminal")
+    pipeline = Lazy("curate.engine.pipeline")
+    executors = Lazy("curate.engine.executors.threads")
+    warm_up = Lazy("curate.engine.warm_up.start")
     recipe_list = Lazy("curate.report.recipe_list")
 
     row_report = Lazy("curate.report.terminal_rows")
@@ -126,22 +132,24 @@ def build(
     targets = _targets(found, out)
     for target in targets:
         bucket.check_place(target, overwrite=overwrite)
-    for mixture, target in zip(found, targets, strict=True):
-        try:
-            made = mixture.build(
-                target, threads=threads, resume=resume, overwrite=overwrite, quiet=quiet, from_=from_, engine=engine,
-                address=address,
-            )  # fmt: skip
-        except EmptyBuildError:
-            if not quiet:
-                show_parts(*_funnel(folder.Build(target)))
-            raise
-        if quiet:
-            typer.echo(made.place)
-            for note in made.notes:
-                typer.echo(f"note: {note}", err=True)
-            continue
-        show_parts(*_funnel(made), *terminal.published(made), *terminal.findings(made), _next(made))
+    every = [stage.step for mixture in found for stage in pipeline.all_stages(mixture)]
+    with warm_up.compiling_beside(every, executors.cores() if threads is None else threads):
+        for mixture, target in zip(found, targets, strict=True):
+            try:
+                made = mixture.build(
+                    target, threads=threads, resume=resume, overwrite=overwrite, quiet=quiet, from_=from_,
+                    engine=engine, address=address,
+                )  # fmt: skip
+            except EmptyBuildError:
+                if not quiet:
+                    show_parts(*_funnel(folder.Build(target)))
+                raise
+            if quiet:
+                typer.echo(made.place)
+                for note in made.notes:
+                    typer.echo(f"note: {note}", err=True)
+                continue
+            show_parts(*_funnel(made), *terminal.published(made), *terminal.findings(made), _next(made))
 
 
 def _funnel(made: folder.Build) -> list[RenderableType]:

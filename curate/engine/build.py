@@ -72,13 +72,16 @@ def build(
     """
     for _, folder in [(mixture, target), *others]:
         check_target(folder, overwrite=overwrite)
-    earlier = None if from_ is None else Earlier.open(from_)
-    kind, opened = open_sources(mixture)
-    mixtures = [mixture, *(other for other, _ in others)]
-    references = read_references_of_takes(mixtures)
-    plan = None if earlier is None else plan_reuse(earlier, final_phase(mixture, opened))
-    target = target.resolve()  # keeps a link to a build, and the meaning of "."
-    with showing_progress(quiet=quiet) as progress:
+    with (
+        compiling_beside([stage.step for stage in all_stages(mixture)], executor.threads),
+        showing_progress(quiet=quiet) as progress,
+    ):
+        earlier = None if from_ is None else Earlier.open(from_)
+        kind, opened = open_sources(mixture)
+        mixtures = [mixture, *(other for other, _ in others)]
+        references = read_references_of_takes(mixtures)
+        plan = None if earlier is None else plan_reuse(earlier, final_phase(mixture, opened))
+        target = target.resolve()  # keeps a link to a build, and the meaning of "."
         for note in () if plan is None else plan.notes:
             progress.note(note)
 
@@ -103,11 +106,10 @@ def build(
                         remove_drafts(further.out)
                         finish(further.out)
 
-        with compiling_beside(kind, [stage.step for stage in all_stages(mixture)], executor.threads):
-            try:
-                attempt(plan)
-            except OtherRowsError:
-                attempt(plan.without_groups() if plan is not None else None)
+        try:
+            attempt(plan)
+        except OtherRowsError:
+            attempt(plan.without_groups() if plan is not None else None)
 
 
 def _recipe(

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TextIO, TypeVar, cast
 
 import numba
-from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
 from numba.core.runtime.nrt import rtsys
 from numba.extending import intrinsic
+
+from curate.kernels.pipeline import HelperCompiler, KernelCache, KernelCompiler, change_numba
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-
-OURS: Final = "_ZN6curate"
-"""How the names of functions of this package begin, as Numba writes them."""
 
 PATIENCE, PAUSE = 120.0, 0.02
 """Seconds that a process waits for another one to compile a kernel, and between two looks."""
@@ -69,6 +67,7 @@ def sources() -> str:
 class StampedCache(FunctionCache):
     """Numba's cache on disk, with `sources` and the name under which the module was loaded in the key."""
 
+    _impl_class = KernelCache
     _lock: TextIO | None = None
 
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:  # noqa: ANN401
@@ -84,7 +83,7 @@ class StampedCache(FunctionCache):
         rtsys.initialize(target_context)
         found = self._found(sig, target_context)
         if found is None:
-            take_places_as_they_are()
+            change_numba()
             for notice in tuple(_NOTICES):
                 notice()
             if self._begin():
@@ -138,30 +137,6 @@ class StampedCache(FunctionCache):
             self._lock = None
 
 
-@cache
-def take_places_as_they_are() -> None:
-    """Let kernels use a place in an array as it is, unless it is a constant: none of ours is below zero.
-
-    Numba asks of each whether it counts from the end, and LLVM can then make no vectors; without, kernels take 10 to
-    30 % less time. Functions that are not of this package, and arrays of two dimensions, are compiled as before.
-    """
-    from numba.np import arrayobj
-
-    fixed, indexed = arrayobj.fix_integer_index, arrayobj.basic_indexing
-    dimensions = [0]
-
-    def place(context: Any, builder: Any, kind: Any, index: Any, size: Any) -> Any:  # noqa: ANN401
-        if dimensions[0] > 1 or isinstance(index, ir.Constant) or not builder.function.name.startswith(OURS):
-            return fixed(context, builder, kind, index, size)  # type: ignore[no-untyped-call]
-        return context.cast(builder, index, kind, types.intp if kind.signed else types.uintp)
-
-    def places(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
-        dimensions[0] = len(arguments[5])  # the indices
-        return indexed(*arguments, **options)  # type: ignore[no-untyped-call]
-
-    arrayobj.fix_integer_index, arrayobj.basic_indexing = place, places
-
-
 _STAMPED: Any = StampedCache
 _NJIT: Any = numba.njit
 """Numba's types know neither `_nrt` nor that Python and C need no way into a helper."""
@@ -169,7 +144,7 @@ _NJIT: Any = numba.njit
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function` on first call: no GIL, cached on disk, wrap-around integers, no bounds checks."""
-    compiled = _NJIT(nogil=True, no_cfunc_wrapper=True)(function)
+    compiled = _NJIT(nogil=True, no_cfunc_wrapper=True, pipeline_class=KernelCompiler)(function)
     compiled._cache = _STAMPED(function)  # noqa: SLF001  what `cache=True` does, with a better key
     return cast("Callable[P, R]", compiled)
 
@@ -193,7 +168,10 @@ def inline(function: Callable[P, R]) -> Callable[P, R]:
     It needs no reference counts: with them, passing arrays to a helper took three times as long as matching phrases.
     Nor does it need ways in from Python and C; without those, and as a `Helper`, a first build takes half as long.
     """
-    helper = _NJIT(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True)(function)
+    helper = _NJIT(
+        nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True,
+        pipeline_class=HelperCompiler,
+    )(function)  # fmt: skip
     helper.__class__ = Helper
     return cast("Callable[P, R]", helper)
 

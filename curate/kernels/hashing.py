@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.kernels.buffers import Bytes, Int32s, Int64s, Text, UInt64s
+from curate.kernels.buffers import Bytes, Int32s, Int64s, Text, UInt64s, frozen
 from curate.kernels.compile import inline, kernel, load64
 
 GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -105,7 +105,7 @@ def _combine(high: UInt64s, low: UInt64s, more_high: UInt64s, more_low: UInt64s)
 def combine(hashes: Hashes, more: Hashes) -> Hashes:
     """Fold `more` into `hashes`, element by element; the order of folding matters."""
     folded = Hashes(hashes.high.copy(), hashes.low.copy())
-    _combine(folded.high, folded.low, more.high, more.low)
+    _combine(folded.high, folded.low, frozen(more.high), frozen(more.low))
     return folded
 
 
@@ -157,4 +157,4 @@ def ranks(identities: Hashes, number: UInt64s, key: int) -> UInt64s:
     Ranks of one key are a fixed random order of all identities there are: taking the lowest n is a uniform sample, and
     the sample of n is part of the sample of n + 1.
     """
-    return _ranks(identities.high, identities.low, number, np.uint64(key))
+    return _ranks(frozen(identities.high), frozen(identities.low), number, np.uint64(key))

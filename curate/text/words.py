@@ -71,7 +71,7 @@ def count_words(text: Text, index: Int32s) -> Int32s:
 
 def measure(text: Text, index: Int32s) -> tuple[Int32s, Int32s]:
     """Count words and characters in one pass: what `count_words` and `count_characters` answer."""
-    return _measure(text.data, text.offsets, index, classes())
+    return _measure(text.data, text.offsets, frozen(index), classes())
 
 
 def count_characters(text: Text, index: Int32s) -> Int32s:

@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from curate.kernels.buffers import view
-from curate.kernels.compile import inline, kernel, take_places_as_they_are
+from curate.kernels.compile import inline, kernel
+from curate.kernels.pipeline import change_numba
 from curate.text.prose import prose
 
 
@@ -26,7 +27,10 @@ def seen(data: NDArray[np.uint8], i: int) -> int:
 
 @kernel
 def read(data: NDArray[np.uint8], places: NDArray[np.int32]) -> int:
-    return seen(data, 0) + seen(data, 1) + sum([seen(data, place) for place in places])
+    total = seen(data, 0) + seen(data, 1)
+    for place in places:
+        total += seen(data, place)
+    return total
 
 
 def test_a_helper_is_compiled_once_for_all_integers() -> None:
@@ -105,7 +109,7 @@ def test_two_processes_compile_a_kernel_once(tmp_path: Path) -> None:
 
 
 def test_functions_of_others_still_count_from_the_end() -> None:
-    take_places_as_they_are()
+    change_numba()
     numbers = np.arange(3)
     assert numba.njit(lambda array, place: array[place])(numbers, -1) == 2
 

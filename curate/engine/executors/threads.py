@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -16,6 +17,11 @@ R = TypeVar("R")
 
 AWAKE: Final = 0.2
 """Seconds between two looks for Ctrl-C: Polars' own handler lets a wait without an end sleep through it."""
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_all(work: Callable[[T], R], tasks: Iterable[T], threads: int) -> Iterator[R]:

@@ -14,6 +14,11 @@ from curate.rows.schema import Kind
 QUESTION: Final = "Which river runs past the old mill of the town of Pellow, and who built the bridge over it in 1801?"
 ANSWER: Final = "the Tarn, and the masons of Ashby"
 
+SEASONS: Final = (
+    "Spring is mild, and its days grow longer until the trees have leaves again. Summer is warm, and the nights are "
+    "light. In autumn the leaves turn red and fall, and the first storms come over the sea. Winter is cold and dark."
+)
+
 CHATS: Final = (
     ("Say hello.", "hello there. how are you? i think it's fine, and i am well."),
     ("Write a poem about rain.", "I'm sorry, but as an AI language model I cannot write that. It is never acceptable."),
@@ -25,8 +30,8 @@ CHATS: Final = (
     ("Fix my code.", "```python\ndef add(a, b):\n    return a + b\n```\nthis adds them. e.g. add(1, 2) is 3."),
     ("Repeat it.", "the same words again and again. " * 40),
     ("Who are you?", "Write to anna@example.org or +44 20 7946 0018, key AKIAIOSFODNN7EXAMPLE, at 81.2.69.142."),
-    ("List the seasons of the year, and say what each is like in the north.", "Spring is mild, and winter is cold."),
-    ("List the seasons of the year and say what each is like in the north!", "Spring is mild, and winter is cold."),
+    ("List the seasons of the year, and say what each is like in the north.", SEASONS),
+    ("List the seasons of the year and say what each is like in the north!", SEASONS.replace("cold", "cold and white")),
 )
 """Prompts and answers: refusals, small letters, other scripts, code, repetition, secrets, an eval item, duplicates."""
 

@@ -16,7 +16,6 @@ import numpy as np
 from curate.kernels.buffers import frozen
 from curate.kernels.compile import sources
 from curate.kernels.kept import find, keep
-from curate.rows.schema import Kind
 from curate.steps.base import Group, Step
 from curate.steps.filters.truecase import Truecase
 
@@ -32,38 +31,49 @@ MOST: Final = 4
 DONE: Final = {"done": frozen(np.ones(1, np.uint8))}
 """What is kept to say so."""
 
+_UNDER_WAY: Final[set[str]] = set()
+"""The steps for which a block around this one compiles."""
+
 CODE: Final = "from curate.engine.warm_up.process import main; main()"
 
 
 @contextmanager
-def compiling_beside(kind: Kind, steps: Sequence[Step], cores: int) -> Iterator[None]:
+def compiling_beside(steps: Sequence[Step], cores: int) -> Iterator[None]:
     """Compile on other cores what steps need while the block runs; a kernel is compiled by one process only.
 
-    That is done where a step was never built with, by this installation, and where what is compiled can be kept.
-    Nothing depends on it: a process that fails, or is ended with the block, leaves the rest to the build.
+    That is done where a step was never built with, by this installation, and where what is compiled can be kept; in a
+    block within another, only for steps that this one does not name. Nothing depends on it: a process that fails, or is
+    ended with the block, leaves the rest to the build.
     """
-    new = {type(step).__name__: step for step in steps if _is_new(kind, step)}
-    useful = bool(new) and keep("ran", b"", sources(), DONE)  # else each build would compile all of it again
-    started = [_started(kind, order) for order in _orders(list(new.values()), min(cores - 1, MOST) if useful else 0)]
+    new: dict[str, Step] = {}
+    for step in steps:
+        if _is_new(step):
+            new.setdefault(type(step).__name__, step)
+    left = [step for name, step in new.items() if name not in _UNDER_WAY]
+    useful = bool(left) and keep("ran", b"", sources(), DONE)  # else each build would compile all of it again
+    started = [_started(order) for order in _orders(left, min(cores - 1, MOST) if useful else 0)]
+    before = set(_UNDER_WAY)
+    _UNDER_WAY.update(new)
     try:
         yield
         for step in new.values():
-            keep(*_mark(kind, step), DONE)
+            keep(*_mark(step), DONE)
     finally:
+        _UNDER_WAY.intersection_update(before)
         for process in started:
             _end(process)
 
 
-def _is_new(kind: Kind, step: Step) -> bool:
+def _is_new(step: Step) -> bool:
     module = f"{type(step).__module__}."
     known = module.startswith(OURS) and not module.startswith(THEIRS)
     reads_others = isinstance(step, Group) and bool(step.against())
-    return known and not reads_others and find(*_mark(kind, step)) is None
+    return known and not reads_others and find(*_mark(step)) is None
 
 
-def _mark(kind: Kind, step: Step) -> tuple[str, bytes, str]:
+def _mark(step: Step) -> tuple[str, bytes, str]:
     """Return what says that a step ran: it is kept beside compiled kernels, and goes with them."""
-    return f"ran-{kind}-{type(step).__name__}", b"", sources()
+    return f"ran-{type(step).__name__}", b"", sources()
 
 
 def _orders(steps: list[Step], processes: int) -> Iterator[list[Step]]:
@@ -77,10 +87,10 @@ def _orders(steps: list[Step], processes: int) -> Iterator[list[Step]]:
         yield turned[number::processes] + [step for place, step in enumerate(turned) if place % processes != number]
 
 
-def _started(kind: Kind, steps: list[Step]) -> subprocess.Popen[bytes] | None:
+def _started(steps: list[Step]) -> subprocess.Popen[bytes] | None:
     """Start a process, and give it its steps; None where that is not possible."""
     try:
-        given = pickle.dumps((kind, steps))
+        given = pickle.dumps(steps)
         package = str(Path(__file__).parents[3])
         paths = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
         process = subprocess.Popen(  # noqa: S603  our own module

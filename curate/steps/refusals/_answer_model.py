@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from curate.errors import FormatError
 from curate.kernels.buffers import Int32s, Int64s, Text, frozen, grown
-from curate.kernels.compile import kernel
+from curate.kernels.compile import inline, kernel
 from curate.kernels.load_once import load_once
 from curate.rows.segments import Part, Segments
 from curate.steps.refusals._answer_features import (
@@ -28,6 +28,7 @@ from curate.steps.refusals._answer_features import (
     SLOTS,
     WORDS,
     HiddenSpans,
+    Scratch,
     longest,
     read_answer,
     scratch,
@@ -168,12 +169,9 @@ def probabilities(segments: Segments, part: Part, places: NDArray[np.int32], loa
 
     0 for one without a word. `segments` are those of whole rows, in which its request is found.
     """
-    total, spans = np.zeros(len(places), np.int64), no_spans(len(places))
-    for answers, asked, request in _with_requests(segments, part, places):
-        index = frozen(part.index[places[answers]])
-        total[answers] = _sums(
-            part.text, index, asked, request, spans, frozen(answers), loaded.book, loaded.weights.table
-        )
+    total = np.zeros(len(places), np.int64)
+    for answers, sums, _ in _weighed(segments, part, places, loaded, 0):
+        total[answers] = sums
     odds = loaded.weights.bias + loaded.weights.scale * total
     return np.where(total == WORDLESS, 0.0, np.round(1 / (1 + np.exp(-np.maximum(odds, -99))), DIGITS))
 
@@ -181,13 +179,21 @@ def probabilities(segments: Segments, part: Part, places: NDArray[np.int32], loa
 def heavy_sentences(segments: Segments, part: Part, places: NDArray[np.int32], loaded: Loaded) -> Sentences:
     """Return the sentences that weigh most in each answer: up to three that speak for it, or else the first one."""
     chunks = [np.zeros((0, 3), np.int32)]
-    spans = no_spans(len(places))
-    for answers, asked, request in _with_requests(segments, part, places):
-        index = frozen(part.index[places[answers]])
-        found = _heaviest(part.text, index, asked, request, spans, frozen(answers), loaded.book, loaded.weights.table)
+    for answers, _, found in _weighed(segments, part, places, loaded, SHOWN):
         found[:, 0] = answers[found[:, 0]]
         chunks.append(found)
     return Sentences(*np.concatenate(chunks).T.copy())
+
+
+def _weighed(
+    segments: Segments, part: Part, places: NDArray[np.int32], loaded: Loaded, shown: int
+) -> Iterator[tuple[Int64s, Int64s, Int32s]]:
+    """Give the numbers of answers, their sums of weights, and the sentences of each that weigh most."""
+    spans = no_spans(len(places))
+    for answers, asked, request in _with_requests(segments, part, places):
+        index, number = frozen(part.index[places[answers]]), frozen(answers)
+        table = loaded.weights.table
+        yield answers, *_weigh(part.text, index, asked, request, spans, number, loaded.book, table, shown)
 
 
 def answer_slots(answers: Text, asked: Text, spans: HiddenSpans, book: WordBook) -> tuple[Int64s, Int32s]:
@@ -212,7 +218,7 @@ def _with_requests(segments: Segments, part: Part, places: NDArray[np.int32]) ->
 
 
 @kernel
-def _sums(
+def _weigh(
     answers: Text,
     index: Int32s,
     asked: Text,
@@ -221,18 +227,46 @@ def _sums(
     number: Int64s,
     book: WordBook,
     weights: NDArray[np.int8],
-) -> Int64s:
-    """Return the sum of the weights of each answer, `WORDLESS` for one that has no word."""
+    shown: int,
+) -> tuple[Int64s, Int32s]:
+    """Return the sum of the weights of each answer, `WORDLESS` for one that has no word, and its `shown` sentences.
+
+    Those are as many as weigh most: (number in `index`, start, end). One kernel does both, as it takes 3 s to compile.
+    """
     space = scratch(longest(answers, index, spans))
-    total = np.zeros(len(index), np.int64)
+    total, sums = np.zeros(len(index), np.int64), np.zeros(MOST_SENTENCES, np.int64)
+    found, count = np.empty((len(index) * shown, 3), np.int32), 0
     for k in range(len(index)):
         read_answer(answers, index[k], asked, request[k], spans, number[k], book, space)
-        if space.counts[WORDS] == 0:
-            total[k] = WORDLESS
-            continue
         for i in range(space.counts[COUNT]):
             total[k] += weights[space.slots[i]]
-    return total
+        if space.counts[WORDS] == 0:
+            total[k] = WORDLESS
+        if shown > 0:
+            count = _heaviest(space, weights, k, shown, sums, found, count)
+    return total, found[:count]
+
+
+@inline
+def _heaviest(
+    space: Scratch, weights: NDArray[np.int8], k: int, shown: int, sums: Int64s, found: Int32s, count: int
+) -> int:
+    """Put the sentences of answer `k` with the greatest sums after the `count` found before; return their new count."""
+    sentences = min(space.counts[NUMBER], MOST_SENTENCES)
+    sums[:sentences] = 0
+    for i in range(space.counts[COUNT]):
+        if space.of[i] >= 0:
+            sums[min(space.of[i], MOST_SENTENCES - 1)] += weights[space.slots[i]]
+    for number in range(min(shown, sentences)):
+        best = 0
+        for i in range(1, sentences):
+            if sums[i] > sums[best]:
+                best = i
+        if number and sums[best] <= 0:
+            break
+        found[count, 0], found[count, 1], found[count, 2] = k, space.start[best], space.end[best]
+        sums[best], count = -(1 << 40), count + 1
+    return count
 
 
 @kernel
@@ -255,36 +289,3 @@ def _slots(
         for i in range(space.counts[COUNT]):
             slots[first[k] + i] = space.slots[i]
     return first, slots[: first[-1]]
-
-
-@kernel
-def _heaviest(
-    answers: Text,
-    index: Int32s,
-    asked: Text,
-    request: Int32s,
-    spans: HiddenSpans,
-    number: Int64s,
-    book: WordBook,
-    weights: NDArray[np.int8],
-) -> Int32s:
-    """Return (number in `index`, start, end) of the sentences with the greatest sums of each answer."""
-    space = scratch(longest(answers, index, spans))
-    sums, found, count = np.zeros(MOST_SENTENCES, np.int64), np.empty((len(index) * SHOWN, 3), np.int32), 0
-    for k in range(len(index)):
-        read_answer(answers, index[k], asked, request[k], spans, number[k], book, space)
-        sentences = min(space.counts[NUMBER], MOST_SENTENCES)
-        sums[:sentences] = 0
-        for i in range(space.counts[COUNT]):
-            if space.of[i] >= 0:
-                sums[min(space.of[i], MOST_SENTENCES - 1)] += weights[space.slots[i]]
-        for shown in range(min(SHOWN, sentences)):
-            best = 0
-            for i in range(1, sentences):
-                if sums[i] > sums[best]:
-                    best = i
-            if shown and sums[best] <= 0:
-                break
-            found[count, 0], found[count, 1], found[count, 2] = k, space.start[best], space.end[best]
-            sums[best], count = -(1 << 40), count + 1
-    return found[:count]

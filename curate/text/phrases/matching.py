@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from curate.kernels.buffers import Bytes, Int32s, Int64s, Text, UInt32s
+from curate.kernels.buffers import Bytes, Int32s, Int64s, Text, UInt32s, frozen
 from curate.kernels.compile import inline, kernel, load64
 from curate.kernels.utf8 import character_places, code_point, skip_characters
 from curate.kernels.vector import WIDTH, trailing, within32
@@ -59,7 +59,7 @@ def find(text: Text, index: Int32s, automaton: Automaton, *, opening: int | None
     """
     apart = bool(automaton.spellings[:, 3].any())  # such a hit may begin in the opening, and its word after it
     limit = -1 if opening is None or apart else opening
-    chunks, at, room = [], 0, ROOM
+    chunks, at, room, index = [], 0, ROOM, frozen(index)
     while at < len(index):
         hits = np.empty((room, 4), np.int32)
         before = at

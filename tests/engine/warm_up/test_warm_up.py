@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def orders(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What each process that would be started is given."""
     found: list[list[str]] = []
-    monkeypatch.setattr(start, "_started", lambda _, steps: found.append([step.name for step in steps]))
+    monkeypatch.setattr(start, "_started", lambda steps: found.append([step.name for step in steps]))
     return found
 
 
@@ -50,18 +50,35 @@ def test_rows_are_of_their_kind(kind: Kind) -> None:
 @pytest.mark.usefixtures("folder")
 def test_steps_are_run_once_by_an_installation(orders: list[list[str]]) -> None:
     steps = [shape(), truecase(), exact_dedup()]
-    with compiling_beside("conversation", steps, 3):
+    with compiling_beside(steps, 3):
         assert orders == [["truecase", "shape", "exact_dedup"], ["exact_dedup", "truecase", "shape"]]
-    with compiling_beside("conversation", [*steps, dedup()], 3):
+    with compiling_beside([*steps, dedup()], 3):
         assert orders[2:] == [["dedup"]]
-    with compiling_beside("preference", steps[:1], 3):
-        assert orders[3:] == [["shape"]]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_block_within_another_starts_only_what_that_one_lacks(orders: list[list[str]]) -> None:
+    with compiling_beside([shape(), truecase()], 2):
+        with compiling_beside([shape()], 2):
+            pass
+        with compiling_beside([truecase(), dedup()], 2):
+            assert orders == [["truecase", "shape"], ["dedup"]]
+    with compiling_beside([shape(), truecase(), dedup()], 2):
+        assert len(orders) == 2
+
+
+@pytest.mark.usefixtures("folder")
+def test_of_two_steps_of_a_kind_the_first_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[Step]] = []
+    monkeypatch.setattr(start, "_started", given.append)
+    with compiling_beside([shape(min_words=3), shape()], 2):
+        assert given == [[shape(min_words=3)]]
 
 
 @pytest.mark.usefixtures("folder")
 def test_a_build_that_failed_leaves_its_steps_to_the_next(orders: list[list[str]]) -> None:
     for _ in range(2):
-        with pytest.raises(ValueError, match="no"), compiling_beside("conversation", [shape()], 2):
+        with pytest.raises(ValueError, match="no"), compiling_beside([shape()], 2):
             raise ValueError("no")
     assert len(orders) == 2
 
@@ -82,7 +99,7 @@ def test_one_core_code_of_users_and_other_data_start_nothing(orders: list[list[s
         (dedup(against=[other]), 2),
     ]
     for step, cores in given:
-        with compiling_beside("conversation", [step], cores):
+        with compiling_beside([step], cores):
             pass
     assert orders == []
 
@@ -92,7 +109,7 @@ def test_what_cannot_be_kept_is_not_compiled_beside(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
-    with compiling_beside("conversation", [shape()], 2):
+    with compiling_beside([shape()], 2):
         pass
     assert orders == []
 
@@ -105,7 +122,7 @@ def test_each_step_runs_on_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.append(args[1])  # type: ignore[arg-type]
 
     monkeypatch.setattr(process, "build", noted)
-    process.compile_for("conversation", [shape(), dedup(), score("meta.reward")])
+    process.compile_for([shape(), dedup(), score("meta.reward")])
     assert [path.name for path in seen] == ["0", "1", "2"]
     assert not seen[0].parent.exists()
 
@@ -115,7 +132,7 @@ def test_a_process_ends_with_the_one_that_started_it() -> None:
     code = (
         "import os, time\nfrom curate.engine.warm_up import start\n"
         "from curate.steps.filters.truecase import truecase\n"
-        "one = start._started('conversation', [truecase()])\nprint(one.pid, flush=True)\ntime.sleep(1.5)\nos._exit(1)\n"
+        "one = start._started([truecase()])\nprint(one.pid, flush=True)\ntime.sleep(1.5)\nos._exit(1)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     pid = int(done.stdout)
@@ -138,8 +155,8 @@ def _runs(pid: int) -> bool:
 @pytest.mark.parametrize("wrong", ["raise OSError", "import nothing"])
 def test_a_process_that_fails_changes_nothing(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "CODE", wrong)
-    with compiling_beside("conversation", [shape()], 2):
+    with compiling_beside([shape()], 2):
         pass
     monkeypatch.setattr(sys, "executable", "/no/python")
-    with compiling_beside("conversation", [dedup()], 2):
+    with compiling_beside([dedup()], 2):
         pass
