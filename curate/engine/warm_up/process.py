@@ -22,6 +22,7 @@ from curate.mix.spec import MixtureSpec, Source
 from curate.rows.schema import Kind
 from curate.steps.base import Pairing, Step
 from curate.steps.decontaminate.decontaminate import Decontaminate
+from curate.steps.refusals.refusals import Refusals, RefusalShare
 
 PAIRS: Final = "curate.steps.pairs."
 """The package of the steps that look at pairs."""
@@ -34,6 +35,8 @@ def compile_for(steps: Sequence[Step]) -> None:
         items.write_text(json.dumps({"question": QUESTION, "answer": ANSWER}), encoding="utf-8")
         for number, step in enumerate(steps):
             given = replace(step, allow_large_drop=True)
+            if isinstance(given, (Refusals, RefusalShare)):
+                given = replace(given, model=None)  # which the build compiles first
             if isinstance(given, Decontaminate):
                 given = replace(given, evals=evals.files(str(items), question="question", answer="answer"))
             with suppress(Exception):

@@ -154,10 +154,10 @@ class RefusalSettings(Step):
 
     def _judged(self, seen: Segments, whole: Part, part: Part) -> JudgedHits:
         """Search a part by phrases and the model; `part` is `whole` without invisible characters."""
+        if isinstance(self.model, ShippedModel):
+            return self._by_sentences(seen, whole, part)
         hits = hits_in(whole, self.search, self.where)
         none = np.full(len(part.index), np.nan)
-        if isinstance(self.model, ShippedModel):
-            return self._by_sentences(seen, whole, part, hits)
         if self.model is None:
             return JudgedHits(hits, hits.points, none)
         refusal, read = judge_answers(seen, part, places_in(part, self.where), self.model)
@@ -166,8 +166,11 @@ class RefusalSettings(Step):
         left = hits.family != self.search.moralising
         return JudgedHits(self._with(hits, left, place, spans, len(self.families), -2), hits.points, refusal)
 
-    def _by_sentences(self, seen: Segments, whole: Part, part: Part, hits: CountedHits) -> JudgedHits:
-        """Add the sentences of answers that moralise by the model that comes with the package."""
+    def _by_sentences(self, seen: Segments, whole: Part, part: Part) -> JudgedHits:
+        """Search a part by phrases, and add the sentences of answers that moralise by the model of the package.
+
+        The model comes first: where it has to be compiled, another process compiles the search meanwhile.
+        """
         loaded = shipped()
         read = places_in(part, self.where)
         read = read[part.role[read] == ASSISTANT]
@@ -177,6 +180,7 @@ class RefusalSettings(Step):
         sentences = heavy_sentences(seen, part, place, loaded)
         place = place[sentences.answer]
         found = places_as_they_are(whole, part, place, sentences.start, sentences.end)
+        hits = hits_in(whole, self.search, self.where)
         every = np.ones(len(hits.place), np.bool_)
         return JudgedHits(self._with(hits, every, place, found, self.families.index(MORALISING), -1), moral, none)
 
