@@ -29,7 +29,7 @@ MOST: Final = 8
 """Files of a name that are kept, the latest."""
 
 HASH: Final = "[0-9a-f]" * 64
-"""How the name of a file ends, so that the name "ran" does not stand for "ran-conversation" too."""
+"""How the name of a file ends, so that the name "ran" does not stand for "ran-Shape" too."""
 
 FACTS: Final = b"arrays"
 """The metadata of a file with the type, the shape and a checksum of each array, as JSON."""

@@ -16,10 +16,9 @@ from typing import Final
 
 from curate.engine.build import build
 from curate.engine.executors.threads import Threads
-from curate.engine.warm_up.samples import ANSWER, QUESTION, sample
+from curate.engine.warm_up.samples import ANSWER, QUESTION, SampleKind, sample
 from curate.evalsets.evals import evals
 from curate.mix.spec import MixtureSpec, Source
-from curate.rows.schema import Kind
 from curate.steps.base import Pairing, Step
 from curate.steps.decontaminate.decontaminate import Decontaminate
 from curate.steps.refusals.refusals import Refusals, RefusalShare
@@ -48,7 +47,7 @@ def compile_for(steps: Sequence[Step]) -> None:
                 )  # fmt: skip
 
 
-def kind_for(step: Step) -> Kind:
+def kind_for(step: Step) -> SampleKind:
     """Return a kind of rows on which a step comes to all that it compiles.
 
     >>> from curate.steps.filters.shape import shape

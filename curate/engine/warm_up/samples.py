@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import polars as pl
 
-from curate.io.formats.unpaired import prompts
 from curate.io.inputs import Input
 from curate.io.tables import frame
-from curate.rows.schema import Kind
+
+SampleKind: TypeAlias = Literal["conversation", "preference", "rated"]
+"""The kinds of rows that steps differ by in what they compile."""
 
 QUESTION: Final = "Which river runs past the old mill of the town of Pellow, and who built the bridge over it in 1801?"
 ANSWER: Final = "the Tarn, and the masons of Ashby"
@@ -36,22 +37,20 @@ CHATS: Final = (
 """Prompts and answers: refusals, small letters, other scripts, code, repetition, secrets, an eval item, duplicates."""
 
 
-def sample(kind: Kind) -> Input:
+def sample(kind: SampleKind) -> Input:
     """Return the rows of a kind as an input."""
-    return frame(pl.DataFrame(rows(kind)), prompts("prompt") if kind == "prompt" else "auto")
+    return frame(pl.DataFrame(rows(kind)))
 
 
-def rows(kind: Kind) -> list[dict[str, Any]]:
+def rows(kind: SampleKind) -> list[dict[str, Any]]:
     """Return rows of a kind, in the layout that has its name.
 
-    >>> [sorted(rows(kind)[0]) for kind in ("conversation", "preference", "prompt")]
-    [['messages'], ['chosen', 'prompt', 'rejected'], ['prompt']]
+    >>> [sorted(rows(kind)[0]) for kind in ("conversation", "preference")]
+    [['messages'], ['chosen', 'prompt', 'rejected']]
     """
     match kind:
         case "preference":
             return [{"prompt": ask, "chosen": say, "rejected": f"No. {say}"} for ask, say in CHATS]
-        case "unpaired":
-            return [{"prompt": ask, "completion": say, "label": len(say) % 2 == 0} for ask, say in CHATS]
         case "rated":
             return [
                 {
@@ -63,8 +62,6 @@ def rows(kind: Kind) -> list[dict[str, Any]]:
                 }
                 for ask, say in CHATS
             ]
-        case "prompt":
-            return [{"prompt": ask} for ask, _ in CHATS]
         case _:
             turns = ("user", "assistant")
             return [

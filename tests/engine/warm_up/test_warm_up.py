@@ -14,7 +14,6 @@ import pytest
 from curate.engine.build import build
 from curate.engine.warm_up import process, samples, start
 from curate.engine.warm_up.start import compiling_beside
-from curate.rows.schema import Kind
 from curate.steps.base import Step
 from curate.steps.custom.functions import keep_if
 from curate.steps.custom.where import where
@@ -40,8 +39,8 @@ def orders(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
-def test_rows_are_of_their_kind(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", get_args(samples.SampleKind))
+def test_rows_are_of_their_kind(kind: samples.SampleKind) -> None:
     opened = samples.sample(kind).open()
     assert opened.kind == kind
     assert opened.parse(next(iter(opened.blocks()))).bad.num_rows == 0
