@@ -332,9 +332,9 @@ def write_page_and_card(folder: Path, like: Build | None = None) -> Build:
     found = Build(folder)
     if like is not None:
         found.take_over_rows(like)
-    write_text(folder / "report.html", page(found))
-    write_text(folder / "README.md", card(found))
-    for path, drawn in card_files(found).items():
+    with found.lines_in_memory():
+        files = {"report.html": page(found), "README.md": card(found), **card_files(found)}
+    for path, written in files.items():
         (folder / path).parent.mkdir(exist_ok=True)
-        write_text(folder / path, drawn)
+        write_text(folder / path, written)
     return found

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the data or the build failed, 2 the call was wrong, 130 in
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -35,7 +36,13 @@ class Lazy(ModuleType):
     """A module that loads on first use: `curate --help` takes 0.15 s; polars, pyarrow and numba would add 0.7 s."""
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  any attribute of the module
-        return getattr(importlib.import_module(self.__name__), name)
+        if self.__name__ in sys.modules:
+            return getattr(sys.modules[self.__name__], name)
+        gc.disable()
+        module = importlib.import_module(self.__name__)
+        gc.freeze()  # what modules are made of stays: no need to look for cycles in it
+        gc.enable()
+        return getattr(module, name)
 
 
 class Output(Console):

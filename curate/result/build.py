@@ -231,8 +231,7 @@ class Build(MeasuredBuild):
         Args:
             step: The label of a dedup step; None, the default, for the only one.
         """
-        dropped, lines = self._duplicates(step)
-        return counts.overlap(dropped, lines)
+        return counts.overlap(self, self._with_finding(step, "duplicates"))
 
     def clusters(self, step: str | None = None) -> pl.DataFrame:
         """Return the rows that `step` dropped, each with the row kept in its place; the largest clusters first.
@@ -242,13 +241,7 @@ class Build(MeasuredBuild):
         Args:
             step: The label of a dedup step; None, the default, for the only one.
         """
-        return counts.clusters(self._duplicates(step)[0])
-
-    def _duplicates(self, step: str | None = None) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-        """Return the ledger lines of the rows that a dedup step dropped, and of all rows of their kind."""
-        step = self._with_finding(step, "duplicates")
-        lines = self.lines_of(self.kind_of_step(step))
-        return lines.filter(pl.col("fate") == "dropped", pl.col("step") == step), lines
+        return counts.clusters(self, self._with_finding(step, "duplicates"))
 
     def signatures(self, step: str | None = None) -> Signatures:
         """Return the MinHash signatures of the rows in the data files, as the dedup step `step` would sign them.
@@ -295,8 +288,7 @@ class Build(MeasuredBuild):
         Args:
             step: The label of a decontaminate step; None, the default, for the only one.
         """
-        step = self._with_finding(step, "contamination")
-        return counts.contamination(self.hits(step), table(self.path, step, "items"), self.reached(step))
+        return counts.contamination(self, self._with_finding(step, "contamination"))
 
     def reached(self, step: str) -> pl.DataFrame:
         """Count the rows of each source that reached a step, and those that earlier steps had dropped.

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Final, TypeAlias
 
 import polars as pl
 
 from curate.mix.licences import verdict
-from curate.result.folder import GENERIC, BuildFolder
+from curate.result.folder import GENERIC, BuildFolder, table
 
 TOUCHED: Final = 0.02
 """A source that touches more of an eval's items than this share is contaminated by it as a whole (Tulu 3, 3.2)."""
 
 CONTAMINATED, BELOW, BELOW_IN_REST = "contaminated", "below 2 %", "below 2 % in rows left by earlier steps"
 """The verdicts on a source."""
+
+OfStep: TypeAlias = Callable[[BuildFolder, str], pl.DataFrame]
+
+
+def _counted_once(count: OfStep) -> OfStep:
+    """Count once what a page, a card and a terminal show: the files of a build do not change."""
+
+    @wraps(count)
+    def counted(made: BuildFolder, step: str) -> pl.DataFrame:
+        key = count.__name__, step
+        if key not in made.counted:
+            made.counted[key] = count(made, step)
+        return made.counted[key].clone()  # a frame can be changed where it is
+
+    return counted
 
 
 def composition(made: BuildFolder) -> pl.DataFrame:
@@ -87,6 +103,7 @@ def languages(made: BuildFolder, columns: list[str]) -> pl.DataFrame:
     return pl.DataFrame({"source": made.sources}).join(counted, on="source", maintain_order="left_right")
 
 
+@_counted_once
 def reached(made: BuildFolder, step: str) -> pl.DataFrame:
     """Return `Build.reached`."""
     gone = (pl.col("fate") == "dropped") & pl.col("step").is_in(made.steps[: made.steps.index(step)])
@@ -101,8 +118,10 @@ def reached(made: BuildFolder, step: str) -> pl.DataFrame:
     )
 
 
-def overlap(dropped: pl.LazyFrame, lines: pl.LazyFrame) -> pl.DataFrame:
-    """Return `Build.overlap` of the lines that a dedup step dropped, and of all lines of their kind."""
+@_counted_once
+def overlap(made: BuildFolder, step: str) -> pl.DataFrame:
+    """Return `Build.overlap` of a dedup step."""
+    dropped, lines = _duplicates(made, step)
     read = lines.group_by("source").agg(read=pl.len())
     kept = pl.col("match").str.split_exact("/", 1).struct.field("field_0").alias("kept_source")
     found = dropped.group_by("source", kept).agg(rows=pl.len().cast(pl.Int64)).join(read, on="source")
@@ -110,22 +129,31 @@ def overlap(dropped: pl.LazyFrame, lines: pl.LazyFrame) -> pl.DataFrame:
     return found.with_columns(share=share).drop("read").sort("source", "kept_source").collect()
 
 
-def clusters(dropped: pl.LazyFrame) -> pl.DataFrame:
-    """Return `Build.clusters` of the lines that a dedup step dropped."""
+def clusters(made: BuildFolder, step: str) -> pl.DataFrame:
+    """Return `Build.clusters` of a dedup step."""
+    dropped, _ = _duplicates(made, step)
     size = pl.len().over("cluster").cast(pl.Int64) + 1
     found = dropped.select(pl.col("match").alias("cluster"), "source", "id", "score").with_columns(size=size)
     return found.sort(["size", "cluster", "source", "id"], descending=[True, False, False, False]).collect()
 
 
-def contamination(hits: pl.DataFrame, items: pl.DataFrame, reached: pl.DataFrame) -> pl.DataFrame:
-    """Return `Build.contamination` from the hits and items of a step, and the rows that reached it."""
+def _duplicates(made: BuildFolder, step: str) -> tuple[pl.LazyFrame, pl.LazyFrame]:
+    """Return the lines of the rows that a dedup step dropped, and those of all rows of their kind."""
+    lines = made.lines_of(made.kind_of_step(step))
+    return lines.filter(pl.col("fate") == "dropped", pl.col("step") == step), lines
+
+
+@_counted_once
+def contamination(made: BuildFolder, step: str) -> pl.DataFrame:
+    """Return `Build.contamination` of a decontaminate step."""
+    hits, items = (table(made.path, step, name) for name in ("hits", "items"))
     by = ["eval", "source"]
     size = items.group_by("eval").agg(size=pl.len())
     plain = pl.col("reason") != GENERIC
     rows = hits.group_by(*by, "id").agg(plain=plain.any()).group_by(by)
     counts = rows.agg(rows=pl.col("plain").sum().cast(pl.Int64), generic=(~pl.col("plain")).sum().cast(pl.Int64))
     held = hits.filter(plain).group_by(by).agg(items=pl.col("item").n_unique().cast(pl.Int64))
-    found = counts.join(held, on=by, how="left").join(reached, on="source").join(size, on="eval")
+    found = counts.join(held, on=by, how="left").join(reached(made, step), on="source").join(size, on="eval")
     found = found.with_columns(items=pl.col("items").fill_null(0)).with_columns(
         row_share=pl.col("rows") / pl.col("reached"), item_share=pl.col("items") / pl.col("size")
     )

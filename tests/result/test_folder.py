@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,28 @@ def test_contamination_is_reported_in_both_directions(contaminated: Build) -> No
     }
     evidence = [hit for hits in dropped["evidence"] for hit in hits]
     assert {hit["match"] for hit in evidence} == {"pellow/long", "pellow/short", "pellow/plain"}
+
+
+def test_a_table_is_counted_once_and_remains_as_it_was(contaminated: Build) -> None:
+    again = Build(contaminated.path)
+    first = again.contamination()
+    expected = first.clone()
+    first.insert_column(0, pl.Series("place", range(first.height)))
+    assert again.contamination().equals(expected)
+    assert set(again.counted) == {("contamination", "decontaminate"), ("reached", "decontaminate")}
+
+
+def test_lines_are_in_memory_up_to_the_end_of_the_first_block(tmp_path: Path, contaminated: Build) -> None:
+    shutil.copytree(contaminated.path, tmp_path / "build")
+    build, before = Build(tmp_path / "build"), pl.Config.state()
+    expected = build.ledger.collect()
+    with build.lines_in_memory():
+        shutil.rmtree(build.path / "ledger")
+        with build.lines_in_memory():
+            pass
+        assert pl.Config.state()["POLARS_ENGINE_AFFINITY"] == "in-memory"
+        assert build.ledger.collect().equals(expected)
+    assert pl.Config.state() == before
 
 
 def test_the_manifest_names_the_content_of_the_evals(tmp_path: Path, contaminated: Build) -> None:
