@@ -6,8 +6,9 @@ A mixture with a Pairing reads and resolves twice: first its rated rows, then th
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from curate.engine.guards import (
     check_conservation,
     check_drops,
 )
-from curate.engine.ledger import FOLDERS, source_file, write_source
+from curate.engine.ledger import FOLDERS, source_file, source_files, write_source
 from curate.engine.manifest import VERSIONS, Json, declaration
 from curate.engine.output import Gathered, RatedResult, ResolvedPhase, ledger_inputs, write_out, write_tables
 from curate.engine.pair_input import PairInput
@@ -41,7 +42,7 @@ from curate.engine.source_lines import SourceLines
 from curate.engine.state import Partition
 from curate.engine.warm_up.start import compiling_beside
 from curate.engine.workspace import Workspace, check_target, workspace
-from curate.io.atomic import read_ipc, remove_drafts
+from curate.io.atomic import read_ipc, remove_drafts, share
 from curate.io.hub.repository import resolved_once
 from curate.io.inputs import Opened
 from curate.kernels.hashing import Hashes
@@ -95,16 +96,24 @@ def build(
                     progress.note(note)
                 write_out(mixture, kind, opened, made, space.out, executor, progress)
                 remove_drafts(space.out)
-                rest = [(other, folder, made) for other, folder in others]
-                del made  # 100 bytes for each row, while the page is written
-                give_back()
-                finish(space.out)
-                for other, folder, made in rest:
-                    with workspace(folder.resolve(), {}, resume=False, overwrite=overwrite) as further:
-                        _copy_rated(made.rated, [one.name for one in mixture.sources], space.out, further.out)
+                if not others:
+                    del made  # 100 bytes for each row, while the page is written
+                    give_back()
+                    finish(space.out)
+                    return
+                # The page of a build is written, with few threads, beside the files of the next one.
+                with ExitStack() as spaces, ThreadPoolExecutor(1, "curate") as pool:
+                    page = pool.submit(finish, space.out)
+                    for other, folder in others:
+                        further = spaces.enter_context(
+                            workspace(folder.resolve(), {}, resume=False, overwrite=overwrite)
+                        )
+                        _share_rated(made.rated, [one.name for one in mixture.sources], space.out, further.out)
                         write_out(other, kind, opened, made, further.out, executor, progress, beside=space.out)
                         remove_drafts(further.out)
-                        finish(further.out)
+                        page.result()
+                        page = pool.submit(finish, further.out)
+                    page.result()
 
         try:
             attempt(plan)
@@ -156,15 +165,15 @@ def _gather(
     return Gathered(rated, _read_and_resolve(phase, space.partitions, executor, progress, plan), references)
 
 
-def _copy_rated(rated: RatedResult, names: Sequence[str], out: Path, to: Path) -> None:
-    """Copy what the rated phase wrote into the folder of another build."""
+def _share_rated(rated: RatedResult, names: Sequence[str], out: Path, to: Path) -> None:
+    """Let what the rated phase wrote be in the folder of another build too."""
     wanted = [f"{folder}/{source_file(number, names[number])}" for number in rated.fates for folder in FOLDERS["rated"]]
     if rated.fates:
         (to / "pairs").mkdir()
     for path in (*wanted, *(one["file"] for files in rated.tables.values() for one in files)):
         if (out / path).is_file():
             (to / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(out / path, to / path)
+            share(out / path, to / path)
 
 
 def _pair(
@@ -178,8 +187,9 @@ def _pair(
     tables = write_tables(inputs, space.out)
     for folder in ("rated", "pairs"):
         (space.out / folder).mkdir()
-    written = executor.run_all(partial(write_source, inputs, "rated", space.out), phase.sources)
-    fates = dict(zip(phase.sources, written, strict=True))
+    files = source_files(phase.sources)
+    written = executor.run_all(partial(write_source, inputs, "rated", space.out), files)
+    fates = {file.source: found for file, found in zip(files, written, strict=True) if not file.dropped}
     for number, found in fates.items():
         check_conservation(inputs.names[number], done.reading.counts[number].rows, found)
     pairs = tuple(

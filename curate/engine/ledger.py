@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from curate.engine.reuse.one_step import HIT
 from curate.engine.source_lines import SourceLines, read_again
 from curate.engine.spill import picked, read_spill
 from curate.engine.state import Fate, Partition, RowStates
-from curate.io.atomic import read_ipc, replacing
+from curate.io.atomic import read_ipc, replacing, share
 from curate.io.parquet import parquet_options
 from curate.rows.identity import numbered
 from curate.rows.layout import Layout
@@ -126,29 +126,49 @@ def source_file(number: int, name: str) -> str:
     return f"{number:03d}-{name}.parquet"
 
 
-def write_source(
-    inputs: LedgerInputs, section: Section, out: Path, number: int, beside: Path | None = None
-) -> dict[str, int]:
-    """Write the lines and the dropped rows of one source of a build; return the number of rows of each fate.
+class SourceFile(NamedTuple):
+    """A file of a source: its lines in the ledger, or its dropped rows."""
 
-    `beside` is a build of the same rows and steps: its file of dropped rows is copied.
+    source: int
+    dropped: bool
+
+
+def source_files(sources: Iterable[int]) -> list[SourceFile]:
+    """Return the files of sources: first those of dropped rows, which take longest, so that all threads end at once."""
+    numbers = list(sources)
+    return [SourceFile(number, dropped) for dropped in (True, False) for number in numbers]
+
+
+def write_source(
+    inputs: LedgerInputs, section: Section, out: Path, file: SourceFile, beside: Path | None = None
+) -> dict[str, int]:
+    """Write a file of a source of a build; return the number of rows of each fate in it, where it is of the ledger.
+
+    `beside` is a build of the same rows and steps: its file of dropped rows is this one's too.
     """
-    file = source_file(number, inputs.names[number])
-    ledger, dropped = (out / folder / file for folder in FOLDERS[section])
-    partitions = [partition for partition in inputs.partitions if partition.source == number]
+    partitions = [partition for partition in inputs.partitions if partition.source == file.source]
+    name = source_file(file.source, inputs.names[file.source])
+    ledger, dropped = (out / folder / name for folder in FOLDERS[section])
+    if not file.dropped:
+        return _write_lines(inputs, section, partitions, ledger)
+    if beside is None:
+        _write_dropped(inputs, partitions, dropped)
+    elif (known := beside / FOLDERS[section][1] / name).is_file():
+        share(known, dropped)
+    return {}
+
+
+def _write_lines(inputs: LedgerInputs, section: Section, partitions: list[Partition], path: Path) -> dict[str, int]:
+    """Write the lines of a source; return the number of rows of each fate."""
     schema = pa.schema([*LEDGER, *inputs.score_types.items()])
     fates = dict.fromkeys((fate.name.lower() for fate in FATES[section]), 0)
-    with replacing(ledger) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema, WORDS)) as writer:
+    with replacing(path) as draft, pq.ParquetWriter(draft, schema, **parquet_options(schema, WORDS)) as writer:
         for partition in partitions:
             lines = _lines(inputs, partition, schema)
             writer.write_batch(lines)
             for found in pc.value_counts(lines["fate"]):
                 name = found["values"].as_py()
                 fates[name] = fates.get(name, 0) + found["counts"].as_py()
-    if beside is None:
-        _write_dropped(inputs, partitions, dropped)
-    elif (known := beside / FOLDERS[section][1] / file).is_file():
-        shutil.copyfile(known, dropped)
     return fates
 
 

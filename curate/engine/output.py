@@ -24,7 +24,7 @@ from curate.engine.guards import (
     check_pairs,
     check_unchanged,
 )
-from curate.engine.ledger import LedgerInputs, source_file, write_source
+from curate.engine.ledger import LedgerInputs, SourceFile, source_file, source_files, write_source
 from curate.engine.manifest import FileHashes, Held, SourceCounts, file_hash, hashed, manifest
 from curate.engine.pair_input import PairInput
 from curate.engine.pipeline import Phase
@@ -206,11 +206,11 @@ def _write(
     shards = {name: cut(name, found, states.bytes[found.row]) for name, found in splits.items() if len(found.row)}
     shards = shards or {"train": cut("train", splits["train"], states.bytes[:0])}
     work = partial(_write_part, inputs, store, frozenset(rated.fates), out, beside)
-    parts = [*range(len(inputs.names)), *(shard for found in shards.values() for shard in found)]
-    done: list[Any] = list(executor.run_all(work, parts))
+    files = source_files(range(len(inputs.names)))
+    done: list[Any] = list(executor.run_all(work, [*files, *(shard for found in shards.values() for shard in found)]))
     progress.done("writing")
-    written = iter(done[len(inputs.names) :])
-    return done[: len(inputs.names)], {
+    written = iter(done[len(files) :])
+    return [fates for file, fates in zip(files, done, strict=False) if not file.dropped], {
         name: {"rows": len(found.row), "shards": [next(written) for _ in shards.get(name, ())]}
         for name, found in splits.items()
     }
@@ -232,12 +232,17 @@ def write_tables(inputs: LedgerInputs, out: Path) -> FileHashes:
 
 
 def _write_part(
-    inputs: LedgerInputs, store: RowStore, paired: frozenset[int], out: Path, beside: Path | None, part: int | Shard
+    inputs: LedgerInputs,
+    store: RowStore,
+    paired: frozenset[int],
+    out: Path,
+    beside: Path | None,
+    part: SourceFile | Shard,
 ) -> dict[str, Any] | dict[str, int]:
-    """Write the ledger of the source with this number, and return its fates; or write a shard, and describe it."""
+    """Write a file of a source, and return its fates; or write a shard, and describe it."""
     if isinstance(part, Shard):
         return _write_shard(part, store, out / "data")
-    return write_source(inputs, "pairs" if part in paired else "rows", out, part, beside)
+    return write_source(inputs, "pairs" if part.source in paired else "rows", out, part, beside)
 
 
 def _write_shard(shard: Shard, store: RowStore, folder: Path) -> dict[str, Any]:

@@ -51,6 +51,16 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def share(path: Path, to: Path) -> None:
+    """Let a file that stays as it is be at a second place too: the same bytes on disk, or a copy on another disk."""
+    with replacing(to) as draft:
+        draft.unlink(missing_ok=True)
+        try:
+            draft.hardlink_to(path)
+        except OSError:
+            shutil.copyfile(path, draft)
+
+
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to write to; it moves to `path` if the block succeeds, and is deleted if it fails.

@@ -15,7 +15,8 @@ from curate.result.browser.stored_texts import texts_of
 from curate.result.browser.turns import Turn, turns_of
 from curate.result.browser.verdicts import SurvivingDuplicate, fitting_hits, matched_items, surviving
 from curate.result.build import Build
-from curate.result.folder import check_known, named_rows
+from curate.result.counts import counted_once
+from curate.result.folder import BuildFolder, check_known, named_rows
 from curate.rows.schema import Kind
 
 SHOWN: Final = 10
@@ -60,13 +61,20 @@ def dropped_rows(
     chosen = [pl.col(name) == value for name, value in wanted.items() if value is not None]
     found: list[DroppedRow] = []
     for kind in build.kinds:
-        found += read_dropped(build, lowest_dropped(build, kind, *chosen, n=n), kind)
+        known = not chosen and n == SHOWN
+        keys = lowest_dropped(build, kind) if known else _lowest(build, kind, n, *chosen)
+        found += read_dropped(build, keys, kind)
     place = {label: number for number, label in enumerate(build.steps)}
     return sorted(found, key=lambda row: (place[row.step], row.reason, row.id, row.source))
 
 
-def lowest_dropped(build: Build, kind: Kind, *chosen: pl.Expr, n: int = SHOWN) -> pl.DataFrame:
-    """Return `source` and `id` of `n` dropped rows of each step and reason, those of lowest id that are `chosen`."""
+@counted_once
+def lowest_dropped(build: BuildFolder, kind: Kind) -> pl.DataFrame:
+    """Return `source` and `id` of `SHOWN` dropped rows of each step and reason, those of lowest id."""
+    return _lowest(build, kind, SHOWN)
+
+
+def _lowest(build: BuildFolder, kind: Kind, n: int, *chosen: pl.Expr) -> pl.DataFrame:
     lines = build.lines_of(kind).filter(pl.col("fate") == "dropped", *chosen)
     lowest = pl.col("id", "source").bottom_k_by(["id", "source"], n)
     return lines.group_by("step", "reason").agg(lowest).explode("id", "source").select("source", "id").collect()

@@ -10,6 +10,8 @@ from curate.report.dropped_rows import DroppedRow, read_dropped
 from curate.report.formatting import counted, of_all
 from curate.result.browser.verdicts import SurvivingDuplicate
 from curate.result.build import Build
+from curate.result.counts import clusters, counted_once
+from curate.result.folder import BuildFolder
 
 CLUSTERS: Final = 5
 """Clusters shown of a step, the largest ones."""
@@ -84,9 +86,10 @@ class ShownDuplicates(NamedTuple):
         return pl.concat([self.near, self.clusters.select(pl.col("rows").explode()).unnest("rows")]).unique()
 
 
-def shown_duplicates(build: Build, step: str) -> ShownDuplicates | None:
+@counted_once
+def shown_duplicates(build: BuildFolder, step: str) -> ShownDuplicates | None:
     """Choose which rows that a step dropped are shown; None if it dropped none as a duplicate."""
-    lines = build.clusters(step) if step in build.steps_with("duplicates") else pl.DataFrame()
+    lines = clusters(build, step) if step in build.steps_with("duplicates") else pl.DataFrame()
     if not lines.height:
         return None
     by_score = lines.sort("score", "source", "id")
@@ -105,9 +108,9 @@ def shown_duplicates(build: Build, step: str) -> ShownDuplicates | None:
     return ShownDuplicates(near, large.head(CLUSTERS), max(large.height - CLUSTERS, 0))
 
 
-def duplicates(build: Build, step: str, shown: ShownDuplicates | None = None) -> Duplicates | None:
-    """Return the duplicates section of a step, with the rows chosen before or now; None if it dropped no row."""
-    shown = shown or shown_duplicates(build, step)
+def duplicates(build: Build, step: str) -> Duplicates | None:
+    """Return the duplicates section of a step; None if it dropped no row."""
+    shown = shown_duplicates(build, step)
     if shown is None:
         return None
     rows = {(row.source, row.id): row for row in read_dropped(build, shown.keys, build.kind_of_step(step))}

@@ -5,11 +5,11 @@ One script browses rows, and one moves limits; all else needs none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 from markupsafe import Markup
@@ -20,7 +20,7 @@ from curate.report.charts.figures import page_charts
 from curate.report.contamination import Contamination, contamination, first_staying
 from curate.report.costs import HarmLine, cost_notes, harm_line
 from curate.report.dropped_rows import SHOWN, DroppedRow, dropped_rows, lowest_dropped
-from curate.report.duplicates import Duplicates, ShownDuplicates, duplicates, shown_duplicates
+from curate.report.duplicates import Duplicates, duplicates, shown_duplicates
 from curate.report.finding_tables import FindingTable, finding_tables
 from curate.report.formatting import settings
 from curate.report.overview import overview
@@ -42,9 +42,6 @@ QUARANTINED: Final = 50
 PAGE_BYTES: Final = 6_000_000
 """The size of a page, at most, and what of it is for all but the data of the browser."""
 WRITTEN_BYTES: Final = 3_000_000
-
-Copies: TypeAlias = Mapping[str, ShownDuplicates | None]
-"""Which duplicates are shown of each step that dropped any."""
 
 FEWER: Final = (SHOWN, 3, 1, 0)
 """Rows shown of each reason: fewer where the page would be too large."""
@@ -85,12 +82,11 @@ def page(build: Build) -> str:
     with build.lines_in_memory(), ThreadPoolExecutor(1, "curate") as pool:
         measured = pool.submit(getattr, build, "text_measures")
         limits, rows = limits_data(build), sample(build, ROWS)
-        copies = {label: shown_duplicates(build, label) for label in build.steps_with("duplicates")}
-        with texts_in_memory(build, _shown_rows(build, rows, copies)):
-            browsed = shown_rows(build, rows.rows)
+        with texts_in_memory(build, _shown_rows(build, rows), build.seen_rows.texts):
+            browsed = shown_rows(build, rows.rows, build.seen_rows)
             measured.result()
             for shown in FEWER:
-                written = _without_data(build, shown, limits, copies)
+                written = _without_data(build, shown, limits)
                 size = len(written.encode())
                 if size <= WRITTEN_BYTES:
                     break
@@ -98,10 +94,11 @@ def page(build: Build) -> str:
         return with_data(written, document(build, browsed, rows.total, budget)) if budget > 0 else written
 
 
-def _shown_rows(build: Build, rows: Sample, copies: Copies) -> dict[Kind, pl.DataFrame]:
+def _shown_rows(build: Build, rows: Sample) -> dict[Kind, pl.DataFrame]:
     """Return `source` and `id` of all rows of each kind whose text the page shows."""
     found = {kind: [lowest_dropped(build, kind), rows.rows.filter(kind=kind)] for kind in build.kinds}
-    for label, shown in copies.items():
+    for label in build.steps_with("duplicates"):
+        shown = shown_duplicates(build, label)
         found[build.kind_of_step(label)] += [] if shown is None else [shown.keys]
     for label in build.steps_with("contamination"):
         found[build.kind_of_step(label)].append(first_staying(build, label))
@@ -109,7 +106,7 @@ def _shown_rows(build: Build, rows: Sample, copies: Copies) -> dict[Kind, pl.Dat
     return {kind: pl.concat([own, survivor_names(build, own, kind)]).unique() for kind, own in keys.items()}
 
 
-def _without_data(build: Build, shown: int, limits: Markup, copies: Copies) -> str:
+def _without_data(build: Build, shown: int, limits: Markup) -> str:
     """Return the page without the data of the browser; it shows up to `shown` rows of each reason."""
     manifest = build.manifest
     return (
@@ -130,7 +127,7 @@ def _without_data(build: Build, shown: int, limits: Markup, copies: Copies) -> s
             costs=cost_notes(build),
             answers=answer_section(build),
             total=build.funnel.row(-1, named=True),
-            steps=_steps(build, shown, copies),
+            steps=_steps(build, shown),
             browser=browser_parts(),
             sliders=slider_parts(),
             limits=limits,
@@ -155,7 +152,7 @@ def _lengths(build: Build) -> list[tuple[str, HtmlTable]]:
     return [("", tables.length_bias(build.length_bias())), *costs]
 
 
-def _steps(build: Build, shown: int, copies: Copies) -> list[ReportedStep]:
+def _steps(build: Build, shown: int) -> list[ReportedStep]:
     lines = build.lines
     counts = lines.filter(pl.col("fate") == "dropped").group_by("step", "reason", "source").len().collect().to_dicts()
     edits = lines.select(pl.col("edited").explode()).drop_nulls().group_by("edited").len().collect()
@@ -173,7 +170,7 @@ def _steps(build: Build, shown: int, copies: Copies) -> list[ReportedStep]:
             dropped=sum(reason.dropped for reason in reasons),
             changed=changed.get(label, 0),
             reasons=reasons,
-            duplicates=duplicates(build, label, copies.get(label)),
+            duplicates=duplicates(build, label),
             contamination=contamination(build, label),
             tables=finding_tables(build, label),
             harm=harm_line(build, label),

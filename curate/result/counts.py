@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeVar, cast
 
 import polars as pl
 
@@ -17,18 +17,23 @@ TOUCHED: Final = 0.02
 CONTAMINATED, BELOW, BELOW_IN_REST = "contaminated", "below 2 %", "below 2 % in rows left by earlier steps"
 """The verdicts on a source."""
 
-OfStep: TypeAlias = Callable[[BuildFolder, str], pl.DataFrame]
+N = TypeVar("N", bound=str)
+T = TypeVar("T")
 
 
-def _counted_once(count: OfStep) -> OfStep:
-    """Count once what a page, a card and a terminal show: the files of a build do not change."""
+def counted_once(count: Callable[[BuildFolder, N], T]) -> Callable[[BuildFolder, N], T]:
+    """Count once what a page, a card and a terminal show: the files of a build do not change.
+
+    What is counted is of all rows or dropped ones, so that builds of the same rows with other takes share it.
+    """
 
     @wraps(count)
-    def counted(made: BuildFolder, step: str) -> pl.DataFrame:
-        key = count.__name__, step
+    def counted(made: BuildFolder, name: N) -> T:
+        key = count.__name__, name
         if key not in made.counted:
-            made.counted[key] = count(made, step)
-        return made.counted[key].clone()  # a frame can be changed where it is
+            made.counted[key] = count(made, name)
+        found = made.counted[key]
+        return cast("T", found.clone()) if isinstance(found, pl.DataFrame) else cast("T", found)
 
     return counted
 
@@ -103,7 +108,7 @@ def languages(made: BuildFolder, columns: list[str]) -> pl.DataFrame:
     return pl.DataFrame({"source": made.sources}).join(counted, on="source", maintain_order="left_right")
 
 
-@_counted_once
+@counted_once
 def reached(made: BuildFolder, step: str) -> pl.DataFrame:
     """Return `Build.reached`."""
     gone = (pl.col("fate") == "dropped") & pl.col("step").is_in(made.steps[: made.steps.index(step)])
@@ -118,7 +123,7 @@ def reached(made: BuildFolder, step: str) -> pl.DataFrame:
     )
 
 
-@_counted_once
+@counted_once
 def overlap(made: BuildFolder, step: str) -> pl.DataFrame:
     """Return `Build.overlap` of a dedup step."""
     dropped, lines = _duplicates(made, step)
@@ -143,7 +148,7 @@ def _duplicates(made: BuildFolder, step: str) -> tuple[pl.LazyFrame, pl.LazyFram
     return lines.filter(pl.col("fate") == "dropped", pl.col("step") == step), lines
 
 
-@_counted_once
+@counted_once
 def contamination(made: BuildFolder, step: str) -> pl.DataFrame:
     """Return `Build.contamination` of a decontaminate step."""
     hits, items = (table(made.path, step, name) for name in ("hits", "items"))

@@ -40,15 +40,15 @@ class BuildFolder(BuildPlace):
     """A build folder. Raises `BuildFolderError` when there is no build at `path`, or not a whole one.
 
     `mixture` is the mixture that made the build, where `Mixture.build` returned it. `held_texts` has rows of its
-    folders while they are held in memory; see `curate.result.browser.stored_texts`. `counted` has tables that were
-    counted, by what they are and their step; see `curate.result.counts`.
+    folders while they are held in memory; see `curate.result.browser.stored_texts`. `counted` has what was
+    counted, by what it is and the name of a step or a kind; see `curate.result.counts`.
     """
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(path)
         self.mixture: MixtureSpec | None = None
         self.held_texts: dict[str, HeldTexts] = {}
-        self.counted: dict[tuple[str, str], pl.DataFrame] = {}
+        self.counted: dict[tuple[str, str], Any] = {}
         self._held_lines: dict[str, pl.DataFrame] = {}
 
     def __repr__(self) -> str:

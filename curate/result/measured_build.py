@@ -9,6 +9,7 @@ from typing import Final, Literal
 import polars as pl
 
 from curate.errors import CallError
+from curate.result.browser.shown_rows import SeenRows
 from curate.result.folder import BuildFolder, table
 from curate.result.length_bias import bias, length_cost, measured_files
 from curate.result.measures.answers import answer_lengths, stored_answers
@@ -25,8 +26,8 @@ from curate.result.measures.texts import (
 from curate.rows.tokens import Tokenizer
 from curate.text.topics.word_lists import WordLists, compiled, shipped_lists
 
-OF_ALL_ROWS: Final = ("dropped_texts", "limit_tables")
-"""What is measured of all rows or of dropped ones: builds that differ in their takes have it in common."""
+OF_ALL_ROWS: Final = ("counted", "dropped_texts", "limit_tables", "seen_rows")
+"""What is measured of all rows or of dropped ones, or shown of rows: builds that differ in their takes share it."""
 
 
 class MeasuredBuild(BuildFolder):
@@ -41,6 +42,11 @@ class MeasuredBuild(BuildFolder):
     def text_measures(self) -> TextMeasures:
         """What one pass over the texts of the folder measures (`curate.result.measures.texts`)."""
         return measured_texts(self, self.dropped_texts)
+
+    @cached_property
+    def seen_rows(self) -> SeenRows:
+        """The rows that its page has shown."""
+        return SeenRows.none()
 
     def costs(
         self,

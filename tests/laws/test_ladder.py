@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from curate.mix.takes.diverse import Diverse
 from curate.mix.takes.selection import Selection
 from curate.mixture import Mixture
 from curate.report.page import page
+from curate.result.browser.sample import sample
+from curate.result.browser.shown_rows import SeenRows, ShownRow, shown_row, shown_rows
 from curate.result.build import Build
 from curate.result.folder import BuildFolder
 from curate.result.measures.texts import DroppedTexts, measured_dropped
@@ -28,6 +31,7 @@ from tests.support.build_data import chats, hashes, write_lines
 from tests.support.rated_data import STEPS as STEPS_OF_PAIRS
 from tests.support.rated_data import asks, rated_file
 
+ANY_DROP: Any = {"allow_large_drop": True}
 STEPS = [shape(min_words=2), exact_dedup()]
 
 
@@ -62,6 +66,36 @@ def test_each_build_is_the_one_of_its_size_alone(
         built.verify()
     assert all(kept(small) < kept(large) for small, large in pairwise(builds))
     assert not [path for path in (tmp_path / "ladder").iterdir() if path.name.startswith(".")]
+
+
+def test_rows_that_an_earlier_page_showed_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[tuple[str, str]] = []
+
+    def counted(place: Any, kind: str, facts: dict[str, Any], bodies: Any) -> ShownRow:  # noqa: ANN401
+        cut.append((facts["fate"], facts["id"]))
+        return shown_row(place, kind, facts, bodies)
+
+    monkeypatch.setattr("curate.result.browser.shown_rows.shown_row", counted)
+    rows = write_lines(tmp_path / "rows.jsonl", chats(60))
+    whole = Mixture("rungs", [Source("a", files(rows, "messages"), take=Rows(1))], [shape(min_words=5, **ANY_DROP)])
+    builds = whole.ladder([5, 20, 40], tmp_path / "ladder", quiet=True)
+    assert 0 < builds[0].funnel["shape"][0] < 20
+    assert Counter(fate for fate, _ in cut) == {"dropped": builds[0].funnel["shape"][0], "kept": 40}
+    assert max(Counter(cut).values()) == 1
+    one, *others = (path.stat() for built in builds for path in (built.path / "dropped").iterdir())
+    assert [(other.st_ino, other.st_nlink) for other in others] == 2 * [(one.st_ino, 3)]
+
+
+def test_what_pages_remember_of_rows_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = mixture(tmp_path, Rows(20)).build(tmp_path / "build", quiet=True)
+    keys = sample(built, 100).rows
+    seen = SeenRows.none()
+    first = shown_rows(built, keys, seen)
+    assert shown_rows(built, keys, seen) == first
+    assert len(seen.shown) == len(first) > 20
+    monkeypatch.setattr("curate.result.browser.shown_rows.MOST_SEEN", len(first) - 1)
+    assert shown_rows(built, keys, seen) == first
+    assert seen == SeenRows.none()
 
 
 def test_texts_of_dropped_rows_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

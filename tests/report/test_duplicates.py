@@ -126,8 +126,8 @@ def test_the_page_of_many_clusters_stays_small(searched: Build, monkeypatch: pyt
         for number in range(50)
         for k in range(1000)
     ]
-    monkeypatch.setattr(Build, "clusters", lambda *_: pl.DataFrame(many))
-    found = duplicates(searched, "dedup")
+    monkeypatch.setattr("curate.report.duplicates.clusters", lambda *_: pl.DataFrame(many))
+    found = duplicates(Build(searched.path), "dedup")
     assert found is not None
     assert [len(cluster.rows) for cluster in found.clusters] == [WITHIN] * CLUSTERS
     assert found.more == 50 - CLUSTERS

@@ -24,10 +24,11 @@ from curate.mix.takes.selection import CHOSEN as CHOICE_TABLE
 from curate.mix.takes.selection import choice_label
 from curate.result.browser.highlights import Span, cut
 from curate.result.browser.sample import ROW
-from curate.result.browser.stored_texts import each_text
+from curate.result.browser.stored_texts import Name, SeenTexts, each_text
 from curate.result.browser.turns import Turn, all_turns, every_turn
 from curate.result.browser.verdicts import SurvivingDuplicate, fitting_hits, matched_items, surviving
 from curate.result.folder import BuildFolder, named_rows, table
+from curate.rows.schema import Kind
 from curate.text.unseen import UNSEEN, name_of
 
 LEVELS: Final = ((6000, 60), (2500, 40), (1000, 24), (550, 12))
@@ -41,6 +42,9 @@ NUMBERS: Final = ("chosen_score", "rejected_score", "label")
 
 SURVIVOR: Final = 1500
 """Characters: a turn of a surviving duplicate is shown whole up to here."""
+
+MOST_SEEN: Final = 4000
+"""Rows that are remembered from one page to the next, 50 MB."""
 
 FIELD: Final = 2000
 """Characters shown of what a row carries beside its turns."""
@@ -93,7 +97,7 @@ def packed(shown: Sequence[ShownRow], about: Row, budget: int) -> Document:
         if len(raw) > 8 * budget and limit + 1 < len(LIMITS):
             limit += 1
             continue
-        data = b64encode(zlib.compress(raw, 9)).decode()
+        data = b64encode(zlib.compress(raw)).decode()
         if len(data) <= budget or not fitting:
             return Document(data, len(fitting), about["total"])
         if limit + 1 < len(LIMITS):
@@ -128,25 +132,67 @@ class ShownRow(NamedTuple):
         return next((text for text in self.texts if len(text.encode()) <= limit), self.texts[-1])
 
 
-def shown_rows(build: BuildFolder, keys: pl.DataFrame) -> list[ShownRow]:
+class SeenRows(NamedTuple):
+    """Rows that pages show of builds of the same rows and steps, so that each is read and cut once.
+
+    `texts` are those in the folders of the builds. `dropped` are lines of dropped rows, of each kind by their names.
+    `shown` are rows by their kind and name, each with what was said of it, which may be another thing in another build.
+    """
+
+    texts: SeenTexts
+    dropped: dict[str, dict[Name, Row]]
+    shown: dict[tuple[str, Name], tuple[tuple[Row, list[Row]], ShownRow]]
+
+    @classmethod
+    def none(cls) -> SeenRows:
+        """Return an empty one."""
+        return cls({}, {}, {})
+
+    def forget(self) -> None:
+        """Let all go where it is more than a few pages have."""
+        if len(self.shown) > MOST_SEEN:
+            for part in self:
+                part.clear()
+
+
+def shown_rows(build: BuildFolder, keys: pl.DataFrame, seen: SeenRows | None = None) -> list[ShownRow]:
     """Read rows and their lines, and cut them, in the order of `keys`; memory holds few whole rows at a time.
 
-    `keys` is what a sample has of its rows (`Sample.rows`).
+    Args:
+        build: The build.
+        keys: What a sample has of its rows (`Sample.rows`).
+        seen: What pages of builds of the same rows and steps have shown; what this one shows joins them.
     """
-    found: dict[tuple[str, str], ShownRow] = {}
+    seen = seen or SeenRows.none()
+    found: dict[Name, ShownRow] = {}
     facts_of = LedgerFacts.of(build, keys)
     for kind in build.kinds:
         own = keys.filter(pl.col("kind") == kind).select(ROW)
-        lines = named_rows(build.readable_of(kind), own)
+        lines = _lines(build, kind, own, seen.dropped.setdefault(kind, {}))
         dropped = [line for line in lines.values() if line["fate"] == "dropped"]
         survivors = surviving(build, dropped, kind, whole=SURVIVOR)
         for row in each_text(build, own, kind):
-            line = lines[row["source"], row["id"]]
+            name = row["source"], row["id"]
+            line = lines[name]
             late, hits = fitting_hits(build, line)
             facts = facts_of.row(line) | {"stale": late}
             facts["survivor"] = _survivor(survivors.get(line["match"] or ""))
-            found[row["source"], row["id"]] = shown_row(facts_of.place(line), kind, facts, {"parts": Body(row, hits)})
+            said, before = seen.shown.get((kind, name), (None, None))
+            if before is None or said != (facts, hits):
+                before = shown_row(facts_of.place(line), kind, facts, {"parts": Body(row, hits)})
+                seen.shown[kind, name] = (facts, hits), before
+            found[name] = before
+    seen.forget()
     return [found[key] for key in keys.select(ROW).rows() if key in found]
+
+
+def _lines(build: BuildFolder, kind: Kind, keys: pl.DataFrame, dropped: dict[Name, Row]) -> dict[Name, Row]:
+    """Return the lines of rows; those of `dropped` ones are known, and the others of these rows join them."""
+    names = keys.rows()
+    read = named_rows(build.readable_of(kind), keys.filter([name not in dropped for name in names]))
+    lines = {name: dropped[name] for name in names if name in dropped} | read
+    dropped |= {name: line for name, line in read.items() if line["fate"] == "dropped"}
+    return lines
 
 
 def _survivor(row: SurvivingDuplicate | None) -> Row | None:
