@@ -18,6 +18,7 @@ from curate.result.charts.charts import OF_ALL, Charts
 from curate.result.charts.limit_tables import LimitTable, limit_tables
 from curate.result.charts.sliders import WhatIf, what_if
 from curate.result.folder import check_known, coverage, table
+from curate.result.held_lines import HeldLines
 from curate.result.measured_build import OF_ALL_ROWS, MeasuredBuild, what_drops
 from curate.result.recut import Recut, recut
 from curate.result.reproduction import reproduction
@@ -70,6 +71,7 @@ class Build(MeasuredBuild):
         """
         if what_drops(self) == what_drops(other):
             vars(self).update({name: found for name, found in vars(other).items() if name in OF_ALL_ROWS})
+            self.held_lines = HeldLines(other.held_lines.last)
             self.chart = Charts(self, {name: frame for name, frame in other.chart.known.items() if name in OF_ALL})
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -18,15 +18,10 @@ from curate.mix.spec import MixtureSpec
 from curate.mix.takes.selection import CHOSEN, choice_label
 from curate.result.bucket import local_folder
 from curate.result.build_place import BuildPlace
+from curate.result.held_lines import HeldLines
 from curate.result.push import Destination, Pushed, files_of, push
 from curate.rows.schema import Kind
 from curate.steps.base import FindingView
-
-LINES_IN_MEMORY: Final = 2**26
-"""Bytes: lines of the ledger take about six times as much memory as their files (a million rows: 60 MB)."""
-
-FEW_LINES: Final = 10_000
-"""Lines of which a query takes less time than the start of one that reads them in parts, 0.4 milliseconds."""
 
 
 class HeldTexts(NamedTuple):
@@ -49,7 +44,7 @@ class BuildFolder(BuildPlace):
         self.mixture: MixtureSpec | None = None
         self.held_texts: dict[str, HeldTexts] = {}
         self.counted: dict[tuple[str, str], Any] = {}
-        self._held_lines: dict[str, pl.DataFrame] = {}
+        self.held_lines = HeldLines()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {split['rows']:,}" for name, split in self.manifest["splits"].items())
@@ -112,28 +107,12 @@ class BuildFolder(BuildPlace):
         return self._lines("pairs") if self.paired else self.ledger.clear()
 
     def _lines(self, folder: str) -> pl.LazyFrame:
-        held = self._held_lines.get(folder)
+        held = self.held_lines.frames.get(folder)
         return pl.scan_parquet(self.path / folder / "*.parquet") if held is None else held.lazy()
 
-    @contextmanager
-    def lines_in_memory(self) -> Iterator[None]:
-        """Read the lines of the ledger and of pairs once: in the block, and in blocks in it, memory answers for them.
-
-        Files of more than `LINES_IN_MEMORY` bytes stay where they are. Few lines go to Polars' engine that starts fast.
-        """
-        if self._held_lines:
-            yield
-            return
-        for folder in ("ledger", *(["pairs"] if self.paired else [])):
-            paths = sorted((self.path / folder).glob("*.parquet"))
-            if sum(path.stat().st_size for path in paths) <= LINES_IN_MEMORY:
-                self._held_lines[folder] = pl.read_parquet(self.path / folder / "*.parquet")
-        few = "ledger" in self._held_lines and len(self._held_lines["ledger"]) <= FEW_LINES
-        try:
-            with pl.Config(apply_on_context_enter=True, engine_affinity="in-memory") if few else nullcontext():
-                yield
-        finally:
-            self._held_lines.clear()
+    def lines_in_memory(self) -> AbstractContextManager[None]:
+        """Read the lines of the ledger and of pairs once: in the block, and in those in it, memory answers for them."""
+        return self.held_lines.reading(self.path, ["ledger", *(["pairs"] if self.paired else [])])
 
     @property
     def lines(self) -> pl.LazyFrame:

@@ -23,11 +23,12 @@ from curate.result.browser.sample import sample
 from curate.result.browser.shown_rows import SeenRows, ShownRow, shown_row, shown_rows
 from curate.result.build import Build
 from curate.result.folder import BuildFolder
+from curate.result.held_lines import HeldLines
 from curate.result.measures.texts import DroppedTexts, measured_dropped
 from curate.steps.dedup.exact_dedup import exact_dedup
 from curate.steps.filters.shape import shape
 from curate.steps.refusals.refusals import refusals
-from tests.support.build_data import chats, hashes, write_lines
+from tests.support.build_data import chats, hashes, of_rows, write_lines
 from tests.support.rated_data import STEPS as STEPS_OF_PAIRS
 from tests.support.rated_data import asks, rated_file
 
@@ -84,6 +85,21 @@ def test_rows_that_an_earlier_page_showed_are_not_read_again(tmp_path: Path, mon
     assert max(Counter(cut).values()) == 1
     one, *others = (path.stat() for built in builds for path in (built.path / "dropped").iterdir())
     assert [(other.st_ino, other.st_nlink) for other in others] == 2 * [(one.st_ino, 3)]
+
+
+@pytest.mark.parametrize("take", [Rows(1), Diverse(1)])
+def test_builds_have_all_lines_in_common_but_what_takes_and_splits_decide(tmp_path: Path, take: Rows | Diverse) -> None:
+    builds = mixture(tmp_path, take, test=Fraction(0.2)).ladder([5, 20, 40], tmp_path / "ladder", quiet=True)
+    held = HeldLines()
+    for built in (Build(made.path) for made in builds):
+        expected = built.ledger.collect()
+        held = HeldLines(held.last)
+        with held.reading(built.path, ["ledger"]):
+            assert held.frames["ledger"].equals(expected)
+    other = Mixture("more", [Source("a", of_rows(chats(9)))], STEPS).build(tmp_path / "other", quiet=True)
+    for built in (mixture(tmp_path, Rows(3)).build(tmp_path / "unsplit", quiet=True), other):
+        with held.reading(built.path, ["ledger"]):
+            assert held.frames["ledger"].equals(Build(built.path).ledger.collect())
 
 
 def test_what_pages_remember_of_rows_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
