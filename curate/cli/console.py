@@ -38,10 +38,12 @@ class Lazy(ModuleType):
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  any attribute of the module
         if self.__name__ in sys.modules:
             return getattr(sys.modules[self.__name__], name)
-        gc.disable()
-        module = importlib.import_module(self.__name__)
-        gc.freeze()  # what modules are made of stays: no need to look for cycles in it
-        gc.enable()
+        gc.disable()  # what modules are made of stays: no need to look for cycles in it, now or later
+        try:
+            module = importlib.import_module(self.__name__)
+        finally:
+            gc.freeze()
+            gc.enable()
         return getattr(module, name)
 
 
