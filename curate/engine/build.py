@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from curate.engine.barrier import DiskKeys
 from curate.engine.executors.base import Executor
+from curate.engine.executors.threads import awaited
 from curate.engine.guards import (
     check_clashes,
     check_conservation,
@@ -96,24 +97,22 @@ def build(
                     progress.note(note)
                 write_out(mixture, kind, opened, made, space.out, executor, progress)
                 remove_drafts(space.out)
-                if not others:
-                    del made  # 100 bytes for each row, while the page is written
-                    give_back()
-                    finish(space.out)
-                    return
+                rest = [(other, folder, made) for other, folder in others]
+                del made  # 100 bytes for each row, while the only page is written
+                give_back()
                 # The page of a build is written, with few threads, beside the files of the next one.
                 with ExitStack() as spaces, ThreadPoolExecutor(1, "curate") as pool:
                     page = pool.submit(finish, space.out)
-                    for other, folder in others:
+                    for other, folder, made in rest:
                         further = spaces.enter_context(
                             workspace(folder.resolve(), {}, resume=False, overwrite=overwrite)
                         )
                         _share_rated(made.rated, [one.name for one in mixture.sources], space.out, further.out)
                         write_out(other, kind, opened, made, further.out, executor, progress, beside=space.out)
                         remove_drafts(further.out)
-                        page.result()
+                        awaited(page)
                         page = pool.submit(finish, further.out)
-                    page.result()
+                    awaited(page)
 
         try:
             attempt(plan)

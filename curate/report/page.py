@@ -79,7 +79,7 @@ def page(build: Build) -> str:
     the hits, and say how many characters are left out. It has at most `PAGE_BYTES`: where a build has so much to say
     that they are not enough for ten rows of each reason, fewer are shown, and the browser of rows takes what is left.
     """
-    with build.lines_in_memory(), ThreadPoolExecutor(1, "curate") as pool:
+    with ThreadPoolExecutor(1, "curate") as pool:
         measured = pool.submit(getattr, build, "text_measures")
         limits, rows = limits_data(build), sample(build, ROWS)
         with texts_in_memory(build, _shown_rows(build, rows), build.seen_rows.texts):

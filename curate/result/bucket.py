@@ -10,14 +10,13 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from curate.engine.workspace import MANIFEST, SHOWN, WRITTEN, check_target
 from curate.errors import BuildFolderError, CallError, PushError
-from curate.io.atomic import replacing
+from curate.io.atomic import replacing, share
 from curate.io.stores.copies import copies, fetched
 from curate.io.stores.drivers import at_once
 from curate.io.stores.listing import Entries
@@ -191,9 +190,4 @@ def _lay(folder: Path, files: Iterable[tuple[str, Path]]) -> None:
     for name, path in files:
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(place) as draft:
-            draft.unlink(missing_ok=True)
-            try:
-                draft.hardlink_to(path)
-            except OSError:
-                shutil.copyfile(path, draft)
+        share(path, place)

@@ -111,7 +111,7 @@ class BuildFolder(BuildPlace):
         return pl.scan_parquet(self.path / folder / "*.parquet") if held is None else held.lazy()
 
     def lines_in_memory(self) -> AbstractContextManager[None]:
-        """Read the lines of the ledger and of pairs once: in the block, and in those in it, memory answers for them."""
+        """Read the lines of the ledger and of pairs once: in the block, memory answers for them."""
         return self.held_lines.reading(self.path, ["ledger", *(["pairs"] if self.paired else [])])
 
     @property

@@ -36,9 +36,6 @@ class HeldLines:
 
         Files of more than `IN_MEMORY` bytes stay where they are. Few lines go to Polars' engine that starts fast.
         """
-        if self.frames:
-            yield
-            return
         self.frames = {name: found for name in folders if (found := self._read(build / name, name)) is not None}
         few = "ledger" in self.frames and len(self.frames["ledger"]) <= FEW
         try:

@@ -189,14 +189,12 @@ def test_a_table_is_counted_once_and_remains_as_it_was(contaminated: Build) -> N
     assert set(again.counted) == {("contamination", "decontaminate"), ("reached", "decontaminate")}
 
 
-def test_lines_are_in_memory_up_to_the_end_of_the_first_block(tmp_path: Path, contaminated: Build) -> None:
+def test_lines_are_in_memory_up_to_the_end_of_the_block(tmp_path: Path, contaminated: Build) -> None:
     shutil.copytree(contaminated.path, tmp_path / "build")
     build, before = Build(tmp_path / "build"), pl.Config.state()
     expected = build.ledger.collect()
     with build.lines_in_memory():
         shutil.rmtree(build.path / "ledger")
-        with build.lines_in_memory():
-            pass
         assert pl.Config.state()["POLARS_ENGINE_AFFINITY"] == "in-memory"
         assert build.ledger.collect().equals(expected)
     assert pl.Config.state() == before

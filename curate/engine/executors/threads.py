@@ -41,15 +41,16 @@ def run_all(work: Callable[[T], R], tasks: Iterable[T], threads: int) -> Iterato
             for task in tasks:
                 waiting.append(pool.submit(copy_context().run, work, task))
                 if len(waiting) > threads:
-                    yield _result(waiting.popleft())
+                    yield awaited(waiting.popleft())
             while waiting:
-                yield _result(waiting.popleft())
+                yield awaited(waiting.popleft())
         finally:
             for future in waiting:
                 future.cancel()
 
 
-def _result(future: Future[R]) -> R:
+def awaited(future: Future[R]) -> R:
+    """Return what a future comes to, and let Ctrl-C end the wait."""
     while not future.done():
         wait([future], timeout=AWAKE)
     return future.result()

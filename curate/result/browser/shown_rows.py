@@ -43,9 +43,6 @@ NUMBERS: Final = ("chosen_score", "rejected_score", "label")
 SURVIVOR: Final = 1500
 """Characters: a turn of a surviving duplicate is shown whole up to here."""
 
-MOST_SEEN: Final = 4000
-"""Rows that are remembered from one page to the next, 50 MB."""
-
 FIELD: Final = 2000
 """Characters shown of what a row carries beside its turns."""
 
@@ -133,7 +130,7 @@ class ShownRow(NamedTuple):
 
 
 class SeenRows(NamedTuple):
-    """Rows that pages show of builds of the same rows and steps, so that each is read and cut once.
+    """Rows that the last page showed of builds of the same rows and steps, so that the next need not read and cut them.
 
     `texts` are those in the folders of the builds. `dropped` are lines of dropped rows, of each kind by their names.
     `shown` are rows by their kind and name, each with what was said of it, which may be another thing in another build.
@@ -148,12 +145,6 @@ class SeenRows(NamedTuple):
         """Return an empty one."""
         return cls({}, {}, {})
 
-    def forget(self) -> None:
-        """Let all go where it is more than a few pages have."""
-        if len(self.shown) > MOST_SEEN:
-            for part in self:
-                part.clear()
-
 
 def shown_rows(build: BuildFolder, keys: pl.DataFrame, seen: SeenRows | None = None) -> list[ShownRow]:
     """Read rows and their lines, and cut them, in the order of `keys`; memory holds few whole rows at a time.
@@ -161,38 +152,37 @@ def shown_rows(build: BuildFolder, keys: pl.DataFrame, seen: SeenRows | None = N
     Args:
         build: The build.
         keys: What a sample has of its rows (`Sample.rows`).
-        seen: What pages of builds of the same rows and steps have shown; what this one shows joins them.
+        seen: What the last page of builds of the same rows and steps showed; what this one shows takes its place.
     """
     seen = seen or SeenRows.none()
     found: dict[Name, ShownRow] = {}
     facts_of = LedgerFacts.of(build, keys)
+    last = seen.shown.copy()
+    seen.shown.clear()
     for kind in build.kinds:
         own = keys.filter(pl.col("kind") == kind).select(ROW)
-        lines = _lines(build, kind, own, seen.dropped.setdefault(kind, {}))
-        dropped = [line for line in lines.values() if line["fate"] == "dropped"]
-        survivors = surviving(build, dropped, kind, whole=SURVIVOR)
+        lines = _lines(build, kind, own, seen.dropped.get(kind, {}))
+        seen.dropped[kind] = {name: line for name, line in lines.items() if line["fate"] == "dropped"}
+        survivors = surviving(build, seen.dropped[kind].values(), kind, whole=SURVIVOR)
         for row in each_text(build, own, kind):
             name = row["source"], row["id"]
             line = lines[name]
             late, hits = fitting_hits(build, line)
             facts = facts_of.row(line) | {"stale": late}
             facts["survivor"] = _survivor(survivors.get(line["match"] or ""))
-            said, before = seen.shown.get((kind, name), (None, None))
-            if before is None or said != (facts, hits):
-                before = shown_row(facts_of.place(line), kind, facts, {"parts": Body(row, hits)})
-                seen.shown[kind, name] = (facts, hits), before
-            found[name] = before
-    seen.forget()
+            said, shown = last.get((kind, name), (None, None))
+            if shown is None or said != (facts, hits):
+                shown = shown_row(facts_of.place(line), kind, facts, {"parts": Body(row, hits)})
+            seen.shown[kind, name] = (facts, hits), shown
+            found[name] = shown
     return [found[key] for key in keys.select(ROW).rows() if key in found]
 
 
 def _lines(build: BuildFolder, kind: Kind, keys: pl.DataFrame, dropped: dict[Name, Row]) -> dict[Name, Row]:
-    """Return the lines of rows; those of `dropped` ones are known, and the others of these rows join them."""
+    """Return the lines of rows; those of `dropped` ones are known."""
     names = keys.rows()
     read = named_rows(build.readable_of(kind), keys.filter([name not in dropped for name in names]))
-    lines = {name: dropped[name] for name in names if name in dropped} | read
-    dropped |= {name: line for name, line in read.items() if line["fate"] == "dropped"}
-    return lines
+    return {name: dropped[name] for name in names if name in dropped} | read
 
 
 def _survivor(row: SurvivingDuplicate | None) -> Row | None:

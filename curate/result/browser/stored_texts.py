@@ -53,7 +53,7 @@ def texts_in_memory(
     """Read rows of each kind once, all together: in the block, memory answers for them.
 
     Rows in row groups behind the first `HELD` bytes of rows stay in their files. Those that were `seen` in a build of
-    the same rows and steps are not read again; what is read joins them.
+    the same rows and steps are not read again; these rows take their place.
     """
     folders: dict[str, list[pl.DataFrame]] = {}
     for kind, keys in wanted.items():
@@ -63,7 +63,7 @@ def texts_in_memory(
     for folder, parts in folders.items():
         keys = pl.concat(parts).unique()
         asked = set(keys.rows())
-        known = {} if seen is None else seen.setdefault(folder, {})
+        known = {} if seen is None else seen.get(folder, {})
         there = _places(build, folder, keys)
         names = there.select("source", "id").rows()
         rows = {name: known[name] for name in names if name in known}
@@ -73,7 +73,8 @@ def texts_in_memory(
                 rows |= {(row["source"], row["id"]): row for row in found.to_dicts()}
             else:
                 asked.difference_update(found.select("source", "id").rows())
-        known |= rows
+        if seen is not None:
+            seen[folder] = rows
         build.held_texts[folder] = HeldTexts(frozenset(asked), rows)
     try:
         yield
