@@ -139,6 +139,28 @@ def test_texts_of_dropped_rows_are_measured_once(tmp_path: Path, monkeypatch: py
         assert page(again) == (built.path / "report.html").read_text("utf-8")
 
 
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_page_that_fails_leaves_no_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int) -> None:
+    asked: list[Build] = []
+
+    def failing(build: Build) -> str:
+        asked.append(build)
+        if len(asked) > which:
+            raise RuntimeError("no page")
+        return page(build)
+
+    whole, out = mixture(tmp_path, Rows(1)), tmp_path / "ladder"
+    with monkeypatch.context() as patched:
+        patched.setattr("curate.mixture.page", failing)
+        with pytest.raises(RuntimeError, match="no page"):
+            whole.ladder([5, 20, 40], out, quiet=True)
+    assert which < len(asked) <= 3
+    assert not [path for path in out.iterdir() if not path.name.startswith(".")]
+    builds = whole.ladder([5, 20, 40], out, quiet=True)  # goes on from what was read
+    assert [len(kept(built)) for built in builds] == [5, 20, 40]
+    assert sorted(path.name for path in out.iterdir()) == ["20", "40", "5"]
+
+
 def test_pairs_of_rated_rows_make_a_ladder_too(tmp_path: Path) -> None:
     rows = rated_file(tmp_path / "rated.jsonl", asks(60, seed=1))
     whole = Mixture("rungs", [Source("a", rows, take=Rows(1))], STEPS_OF_PAIRS)

@@ -57,6 +57,8 @@ def cut(text: str, hits: Sequence[Hit] = (), *, whole: int = WHOLE) -> list[Span
     >>> [span.left_out for span in cut("a" * 10_000)]
     [0, 9450, 0]
     """
+    if not hits and len(text) <= whole:  # nearly every text
+        return [Span(text)] if text else []
     within = [hit for hit in sorted(hits) if 0 <= hit.start < hit.end <= len(text)]
     found: list[Span] = []
     place = 0

@@ -46,6 +46,9 @@ SURVIVOR: Final = 1500
 FIELD: Final = 2000
 """Characters shown of what a row carries beside its turns."""
 
+COMPRESSION: Final = 4
+"""The level of zlib: 4 % more bytes than with the usual 6, in 40 % of the time."""
+
 IN_LEDGER: Final = frozenset(LEDGER.names)
 COMPACT: Final[dict[str, Any]] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
 
@@ -94,7 +97,7 @@ def packed(shown: Sequence[ShownRow], about: Row, budget: int) -> Document:
         if len(raw) > 8 * budget and limit + 1 < len(LIMITS):
             limit += 1
             continue
-        data = b64encode(zlib.compress(raw)).decode()
+        data = b64encode(zlib.compress(raw, COMPRESSION)).decode()
         if len(data) <= budget or not fitting:
             return Document(data, len(fitting), about["total"])
         if limit + 1 < len(LIMITS):
