@@ -222,10 +222,20 @@ def decide(
     every: list[BatchKeys] = [*batches, *(one.keys for one in references)]
     if references:
         reached = _with_references(reached, references, rows)
-    columns, totals = key_columns(every, place.label, reached.row)
+    keys, totals = _keys(every, place.label, reached)
+    lists = StoredLists(every, place.label, reached.row)
+    held = [keys]
+    del keys, reached  # a group that has done with a column lets go of it, and nothing else holds it
+    return place.group.resolve(held.pop(), lists, known or totals)
+
+
+def _keys(
+    batches: Sequence[BatchKeys], label: str, reached: Reached
+) -> tuple[pl.DataFrame, dict[str, NDArray[np.int64]]]:
+    """Return what a group may decide by, a line for each row that reached it, and its totals."""
+    columns, totals = key_columns(batches, label, reached.row)
     own = {name: column for name, column in reached._asdict().items() if column is not None}
-    keys = _frame({**own, **columns})
-    return place.group.resolve(keys, StoredLists(every, place.label, reached.row), known or totals)
+    return _frame({**own, **columns}), totals
 
 
 def _with_references(reached: Reached, references: Sequence[Reference], rows: int) -> Reached:

@@ -33,6 +33,7 @@ from curate.engine.reuse.decided_rows import Sign
 from curate.engine.reuse.plan import ReusePlan
 from curate.engine.state import Fate, Order, RowStates
 from curate.kernels.hashing import Hashes, order_of, ranks
+from curate.kernels.memory import give_back
 from curate.mix.plan import Share, Stock
 from curate.mix.plan import plan as shares_of
 from curate.mix.sample import ORDER, SAMPLE, copies, key, split_off
@@ -284,6 +285,7 @@ def _resolve_groups(
             answer = plan.decided[stage.label].decide(place, _reached(phase, states, place, best), sign)
         else:
             answer = decide(place, batches, _reached(phase, states, place, best), references, rows)
+            give_back()
         # The rows that groups were held against are numbered on, group after group.
         own = pl.when(pl.col("kept") >= rows).then(known - rows).otherwise(0)
         dropped = answer.drops.with_columns(kept=pl.col("kept") + own)

@@ -14,9 +14,9 @@ from curate.result.folder import BuildFolder, table
 from curate.result.length_bias import bias, length_cost, measured_files
 from curate.result.measures.answers import answer_lengths, stored_answers
 from curate.result.measures.costs import costs
+from curate.result.measures.groups import GroupCounts
 from curate.result.measures.texts import (
     DroppedTexts,
-    RowTopics,
     TextMeasures,
     measured_dropped,
     measured_texts,
@@ -86,7 +86,7 @@ class MeasuredBuild(BuildFolder):
             >>> found.select("step", "group", "reached", "dropped", "share", "above").row(0)
             ('shape', 'boats', 40, 20, 0.5, False)
         """
-        read: list[RowTopics] = []
+        read: list[GroupCounts] = []
         searched = self.text_measures.topics if topics == "shipped" else None
         if searched is not None and searched.every == 1:
             read.append(searched)

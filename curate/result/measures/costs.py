@@ -7,7 +7,7 @@ rows that the step dropped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 
 from curate.result.folder import BuildFolder, reading
-from curate.result.measures.texts import FEWEST, RowTopics
+from curate.result.measures.groups import GroupCounts
+from curate.result.measures.texts import FEWEST
 from curate.rows.schema import Kind
 
 COSTS: Final = pl.Schema(
@@ -62,7 +63,7 @@ LINES: Final = pl.Schema(
 """Counted rows: those of a group that the step at `place` dropped, or none; without a group, all of the dimension."""
 
 
-def costs(made: BuildFolder, topics: Sequence[RowTopics] = ()) -> pl.DataFrame:
+def costs(made: BuildFolder, topics: Sequence[GroupCounts] = ()) -> pl.DataFrame:
     """Return what each step costs by source, language and length, and by the topics that are given; see `Build.costs`.
 
     Args:
@@ -77,7 +78,7 @@ def costs(made: BuildFolder, topics: Sequence[RowTopics] = ()) -> pl.DataFrame:
     return found.sort(by, "dimension", "low", "group", descending=[False, False, True, False], maintain_order=True)
 
 
-def _of_kind(made: BuildFolder, kind: Kind, topics: Sequence[RowTopics]) -> pl.DataFrame:
+def _of_kind(made: BuildFolder, kind: Kind, topics: Sequence[GroupCounts]) -> pl.DataFrame:
     lines = counted_rows(made, kind, topics)
     parts = []
     for place, step in enumerate(made.steps):
@@ -117,7 +118,7 @@ def wilson(share: pl.Expr, rows: pl.Expr) -> pl.Expr:
     return ((share + square / 2 - SURE * spread) / (1 + square)).clip(0, 1)
 
 
-def counted_rows(made: BuildFolder, kind: Kind, topics: Sequence[RowTopics] = ()) -> pl.DataFrame:
+def counted_rows(made: BuildFolder, kind: Kind, topics: Sequence[GroupCounts] = ()) -> pl.DataFrame:
     """Count the rows of one kind by group, source and the place of the step that dropped them (`LINES`).
 
     Rows of protected sources, which no step drops, and rows that reached no step are left out.
@@ -136,9 +137,11 @@ def counted_rows(made: BuildFolder, kind: Kind, topics: Sequence[RowTopics] = ()
         lines.group_by("source", "fate", "step", length_bin(), languages.alias("language")).agg(rows=pl.len()).collect()
     )
     counted = by.with_columns(place=place, length=pl.col("length").replace_strict(dict(enumerate(BINS))))
-    each = lines.select("source", "id", "fate", place=place)
+    stay = pl.col("rows").filter(pl.col("fate").is_in(["kept", "unsampled"])).sum()
+    sums = by.group_by("source").agg(stay)
+    stays = dict(zip(sums["source"], sums["rows"], strict=True))
     parts = [_by(counted, name, pl.col(name)) for name in ("source", "length", "language")]
-    parts += [_by_topic(each, found, len(places)) for found in topics]
+    parts += [_by_group(made, found, stays) for found in topics]
     return pl.concat([pl.DataFrame(schema=LINES), *parts])
 
 
@@ -168,38 +171,23 @@ def _by(counted: pl.DataFrame, dimension: str, group: pl.Expr) -> pl.DataFrame:
     )
 
 
-def _by_topic(lines: pl.LazyFrame, topics: RowTopics, steps: int) -> pl.DataFrame:
-    """Count rows by topic; kept rows that were searched count for those of their source that were not, or unsampled."""
-    stays = pl.col("fate").is_in(["kept", "unsampled"])
-    searched = topics.rows.with_row_index("line").lazy().join(lines, on=["source", "id"])
-    found = searched.select("line", "source", "place", "fate").sort("line").collect(engine="streaming")
-    seen = found.filter(fate="kept").group_by("source").agg(seen=pl.len())
-    weights = lines.filter(stays).group_by("source").agg(all=pl.len()).collect().join(seen, on="source")
-    weights = weights.select("source", weight=pl.col("all") / pl.col("seen"))
-    found = found.join(weights, on="source", how="left", maintain_order="left").with_columns(
-        weight=pl.when(pl.col("fate") == "kept").then(pl.col("weight")).otherwise(1.0)
-    )
-    if not found.height:
-        return pl.DataFrame(schema=LINES)
-    sources = found["source"].unique(maintain_order=True)
-    key = found["source"].replace_strict(sources, range(len(sources)), return_dtype=pl.Int64) * (steps + 1)
-    place = (key + found["place"]).to_numpy()
-    cells = len(sources) * (steps + 1)
-    marks = topics.marks[found["line"].to_numpy()]
-    line, group = np.nonzero(np.column_stack([marks, np.ones(len(place), np.bool_)]))
-    cell = group * cells + place[line]
-    size = (len(topics.groups) + 1) * cells
-    seen_in = np.bincount(cell, minlength=size)
-    rows = np.bincount(cell, found["weight"].to_numpy()[line], size)
-    there = np.flatnonzero(seen_in)
+def _by_group(made: BuildFolder, found: GroupCounts, stay: Mapping[str, int]) -> pl.DataFrame:
+    """Count rows by the groups of texts; kept rows that were read count for all of their source that `stay`.
+
+    Rows of sources that `stay` does not name are left out.
+    """
+    weights = np.ones(found.rows.shape[:2])
+    weights[:, -1] = [stay.get(name, 0) for name in made.sources] / np.maximum(found.rows[:, -1, -1], 1)
+    seen = found.rows * np.array([name in stay for name in made.sources])[:, None, None]
+    source, place, group = np.nonzero(seen)
     return pl.DataFrame(
         {
-            "dimension": pl.repeat(topics.dimension, len(there), eager=True),
-            "group": pl.Series([*topics.groups, None], dtype=pl.String).gather(there // cells),
-            "source": sources.gather(there % cells // (steps + 1)),
-            "place": there % (steps + 1),
-            "rows": rows[there],
-            "seen": seen_in[there],
+            "dimension": pl.repeat(found.dimension, len(source), eager=True),
+            "group": pl.Series([*found.groups, None], dtype=pl.String).gather(group),
+            "source": pl.Series(made.sources, dtype=pl.String).gather(source),
+            "place": place,
+            "rows": seen[source, place, group] * weights[source, place],
+            "seen": seen[source, place, group],
         },
         schema=LINES,
     )

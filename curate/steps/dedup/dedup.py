@@ -114,6 +114,7 @@ class Dedup(Group):
         places = np.flatnonzero((leader == np.arange(len(leader))) & (size > 0))
         bands = [frozen(keys[name].to_numpy()) for name in sorted(keys.columns) if name.startswith("band")]
         sketch = np.stack([keys[name].to_numpy()[order[places]] for name in SKETCH], axis=1)
+        keys = keys.select("row")  # the rest is not held while sets are compared
         sets = Candidates(order[places], size[places], protect[places], bands, sketch)
         near = nearest(sets, lists, self.threshold, most_apart(self.threshold, self.bands))
         kept, score = np.arange(len(order)), np.ones(len(order))

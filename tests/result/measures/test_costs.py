@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 import random
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
 import curate as c
-from curate.errors import CallError
+from curate.errors import BuildFolderError, CallError
 from curate.report.page import page
 from curate.report.run_card import card
 from curate.report.terminal import findings
@@ -56,13 +59,14 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Build:
     return built(
         tmp_path_factory.mktemp("costs") / "build",
         source("first", about(80, 1), take=c.Rows(20)),
-        source("second", about(90, 2), steps=filters),
+        source("second", about(90, 2), steps=filters, take=c.Rows(80)),
         source("ours", about(20, 3), protect=True),
         steps=[
             c.shape(min_words=5, on="response", allow_large_drop=True),
             c.language(allow_large_drop=True),
             c.exact_dedup(on="response", allow_large_drop=True),
         ],
+        on_shortage="repeat",  # of some rows of `second` there are two copies, of others one
     )
 
 
@@ -106,6 +110,20 @@ def test_costs_are_those_counted_by_hand(mixed: Build) -> None:
     whole = shape.select(pl.col("dropped").sum() / pl.col("reached").sum()).item()
     assert shape["overall"].to_list() == pytest.approx([whole] * shape.height)
     assert found["step"].unique(maintain_order=True).to_list() == mixed.steps
+
+
+def test_topics_are_counted_by_the_step_that_the_ledger_names(mixed: Build, tmp_path: Path) -> None:
+    """Files of dropped rows and the ledger have one order; a file with other rows is an error."""
+    for path in (mixed.path / "dropped").glob("*.parquet"):
+        lines = pl.read_parquet(mixed.path / "ledger" / path.name).filter(fate="dropped")
+        assert lines["id"].equals(pl.read_parquet(path)["id"])
+    shutil.copytree(mixed.path, tmp_path / "build")
+    path = next((tmp_path / "build" / "dropped").glob("*-first.parquet"))
+    rows = pq.read_table(path)
+    for other in (rows.take(list(range(len(rows)))[::-1]), rows.slice(1), pa.concat_tables([rows, rows.slice(0, 1)])):
+        pq.write_table(other, path)
+        with pytest.raises(BuildFolderError, match=r"other rows of 'first' than the ledger; build it again"):
+            Build(tmp_path / "build").costs()
 
 
 def test_the_bound_is_where_the_test_of_a_share_turns() -> None:
@@ -187,7 +205,7 @@ def test_of_many_rows_some_are_searched_and_count_for_all(tmp_path: Path, monkey
     topics = again.text_measures.topics
     assert topics is not None
     assert topics.every == 8
-    assert topics.rows.height == 50 + 4 * 25
+    assert topics.rows[0, :, -1].tolist() == [50, 4 * 25]
     assert again.text_measures.tokens.tolist() == build.text_measures.tokens.tolist()
     sampled = measured_costs(again, [topics]).filter(dimension="topic", group="women").row(0, named=True)
     assert again.costs().equals(build.costs())
