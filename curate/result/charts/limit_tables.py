@@ -31,6 +31,9 @@ NEAR: Final = 10
 ALL_STOPS: Final = 8_000
 """Stops of all limits together, about; each takes some 20 bytes of a page."""
 
+AT_ONCE: Final = 1 << 26
+"""Bytes of scores that are read from the ledger at once: of 3 million rows, all would be 0.6 GB."""
+
 DIGITS: Final = range(-9, 16)
 """Decimal places that a stop may have; negative ones are tens, hundreds and so on."""
 
@@ -97,7 +100,7 @@ def limit_tables(build: Build, step: str | None = None, stops: int = STOPS) -> l
     for kind in build.kinds:
         own = [one for one in limits if build.kind_of_step(one.step) == kind]
         if own:
-            found += list(_tables(build, kind, own, [one for one in own if step in {None, one.step}], most))
+            found += _tables(build, kind, own, [one for one in own if step in {None, one.step}], most)
     return found
 
 
@@ -112,68 +115,86 @@ def _limits(build: Build) -> Iterator[MovableLimit]:
                     yield one
 
 
+class BinnedScores(NamedTuple):
+    """The scores of a limit by the gap between `stops` that each is in, from 0 to their number; one more for no score.
+
+    That takes a byte or two for each row, where the score itself takes eight.
+    """
+
+    limit: MovableLimit
+    stops: NDArray[np.float64]
+    gap: NDArray[np.unsignedinteger]
+    whole: bool
+    every: bool
+
+
 def _tables(
     build: Build, kind: Kind, limits: list[MovableLimit], wanted: list[MovableLimit], most: int
-) -> Iterator[LimitTable]:
+) -> list[LimitTable]:
     protected = [source["name"] for source in build.manifest["sources"] if source["protect"]]
-    names = {name: number for number, name in enumerate(build.sources)}
-    number = pl.col("source").replace_strict(names, return_dtype=pl.Int32)
+    number = pl.col("source").replace_strict(build.sources, range(len(build.sources)), return_dtype=pl.Int32)
+    binned: dict[MovableLimit, BinnedScores] = {}
     with reading(build.path):
         lines = build.readable_of(kind).filter(~pl.col("source").is_in(protected))
-        frame = lines.select(number, *dict.fromkeys(one.column for one in limits)).collect()
-    source = frame["source"].to_numpy()
-
-    def scores(one: MovableLimit) -> NDArray[np.float64]:
-        """Return the scores of a limit: those of one at a time, since all take 100 bytes a row."""
-        return frame[one.column].cast(pl.Float64).fill_null(np.nan).to_numpy()
-
-    failed = np.zeros(len(source), np.int16)
-    for one in limits:
-        failed += one.drops(scores(one))
-    for one in wanted:
-        values = scores(one)
-        distinct, rows = np.unique(values[np.isfinite(values)], return_counts=True)
-        if len(distinct) > 1:
-            others = failed - one.drops(values)
-            yield _table(one, kind, values, (distinct, rows), (source, len(names), others == 0), most)
+        source = lines.select(number).collect().to_series().to_numpy()
+        failed = np.zeros(len(source), np.int16)
+        for one, values in _scores(lines, limits, len(source)):
+            failed += one.drops(values)
+            if one in wanted and (found := _binned(one, values, most)) is not None:
+                binned[one] = found
+    return [_table(binned[one], kind, source, len(build.sources), failed) for one in wanted if one in binned]
 
 
-def _table(
-    limit: MovableLimit,
-    kind: Kind,
-    values: NDArray[np.float64],
-    counted: tuple[NDArray[np.float64], NDArray[np.int64]],
-    by: tuple[NDArray[np.int32], int, NDArray[np.bool_]],
-    most: int,
-) -> LimitTable:
-    """Count at the stops: rows by the gap between stops that their score is in, then sums of these."""
-    distinct, rows = counted
-    source, sources, only = by
+def _scores(
+    lines: pl.LazyFrame, limits: list[MovableLimit], rows: int
+) -> Iterator[tuple[MovableLimit, NDArray[np.float64]]]:
+    """Give the scores of each limit, NaN for none; of many rows a few columns of the ledger at a time are in memory."""
+    columns, width = list(dict.fromkeys(one.column for one in limits)), max(1, AT_ONCE // (8 * max(rows, 1)))
+    for first in range(0, len(columns), width):
+        frame = lines.select(columns[first : first + width]).collect()
+        for one in limits:
+            if one.column in frame.columns:
+                yield one, frame[one.column].cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def _binned(limit: MovableLimit, values: NDArray[np.float64], most: int) -> BinnedScores | None:
+    """Choose the stops of a limit, and find the gap of each score; None where all scores are the same."""
+    distinct, rows = np.unique(values[np.isfinite(values)], return_counts=True)
+    if len(distinct) < 2:
+        return None
     whole = bool((distinct == np.floor(distinct)).all())
     every = whole and len(distinct) <= most
     chosen = distinct if every else _stops(distinct, rows, limit, most)
     stops = np.unique(np.append(chosen, limit.declared)) + 0.0  # no negative zero
-    known = ~np.isnan(values)
-    side: Literal["left", "right"] = "right" if limit.side == "at_least" else "left"
-    gap = np.searchsorted(stops, values[known], side)
-    only, gaps = only[known], len(stops) + 1
+    gap = np.searchsorted(stops, values, "right" if limit.side == "at_least" else "left")
+    gap[np.isnan(values)] = len(stops) + 1
+    return BinnedScores(limit, stops, gap.astype(np.min_scalar_type(len(stops) + 1)), whole, every)
+
+
+def _table(
+    scores: BinnedScores, kind: Kind, source: NDArray[np.int32], sources: int, failed: NDArray[np.int16]
+) -> LimitTable:
+    """Count at the stops: rows by the gap that their score is in, then sums of these; `failed` counts limits."""
+    limit, gap, gaps = scores.limit, scores.gap, len(scores.stops) + 1
+    known, declared = gap < gaps, np.searchsorted(scores.stops, limit.declared)
+    drops = gap <= declared if limit.side == "at_least" else gap > declared
+    only = known & (failed == drops)
 
     def outside(counts: NDArray[np.int64]) -> NDArray[np.int64]:
         below = counts.cumsum(axis=-1)
         return below[..., :-1] if limit.side == "at_least" else below[..., -1:] - below[..., :-1]
 
-    by_source = np.bincount(source[known][only].astype(np.int64) * gaps + gap[only], minlength=sources * gaps).reshape(
-        sources, gaps
-    )
+    cell = source[only].astype(np.int64) * gaps + gap[only]
+    by_source = np.bincount(cell, minlength=sources * gaps).reshape(sources, gaps)
     return LimitTable(
         limit,
         kind,
-        stops.tolist(),
-        outside(np.bincount(gap, minlength=gaps)),
+        scores.stops.tolist(),
+        outside(np.bincount(gap[known], minlength=gaps)),
         outside(by_source.sum(axis=0)),
         outside(by_source),
-        whole,
-        every,
+        scores.whole,
+        scores.every,
     )
 
 

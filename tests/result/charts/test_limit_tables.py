@@ -255,3 +255,11 @@ def test_a_notebook_shows_sliders_and_a_terminal_numbers(limited: Build, tmp_pat
     assert f"*         20 {declared['outside'][0]:>12,} {declared['alone'][0]:>12,}" in said
     assert found.data.columns == ["step", "reason", "score", "side", "limit", "declared", "outside", "alone"]
     assert found.data.equals(frame_of(limit_tables(limited, "shape")))
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_a_few_columns_at_a_time_count_the_same(limited: Build, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = limited.ledger.filter(pl.col("fate") != "quarantined", pl.col("source") != "ours").collect().height
+    monkeypatch.setattr("curate.result.charts.limit_tables.AT_ONCE", columns * 8 * rows)
+    assert frame_of(limit_tables(limited)).equals(frame_of(limited.limit_tables))
+    assert [one.limit for one in limit_tables(limited)] == [one.limit for one in limited.limit_tables]
