@@ -62,7 +62,7 @@ class GroupReader:
 
     def _count(self, source: pl.Series, place: NDArray[np.integer] | int, marks: NDArray[np.bool_]) -> None:
         _, places, groups = self._counts.shape
-        cell = numbers_of(self._made, source) * places + place
+        cell = source_numbers(self._made, source) * places + place
         row, group = np.nonzero(np.column_stack([marks, np.ones(len(marks), np.bool_)]))
         counts = np.bincount(cell[row] * groups + group, minlength=self._counts.size)
         self._counts += counts.reshape(self._counts.shape)
@@ -101,6 +101,6 @@ class DroppingSteps:
         return here["place"].to_numpy()
 
 
-def numbers_of(made: BuildFolder, source: pl.Series) -> NDArray[np.int64]:
+def source_numbers(made: BuildFolder, source: pl.Series) -> NDArray[np.int64]:
     """Return the number of each source by its name."""
     return source.replace_strict(made.sources, range(len(made.sources)), return_dtype=pl.Int64).to_numpy()

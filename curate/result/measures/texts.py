@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from curate.result.folder import BuildFolder, reading
 from curate.result.measures.answers import ROWS, AnswerReader
-from curate.result.measures.groups import GroupCounts, GroupReader, numbers_of
+from curate.result.measures.groups import GroupCounts, GroupReader, source_numbers
 from curate.result.measures.harm import HarmReader
 from curate.result.measures.stored_batches import StoredBatch, one_ahead, stored_batches
 from curate.rows.frame import META, json_path
@@ -84,7 +84,7 @@ def measured_texts(made: BuildFolder, dropped: DroppedTexts) -> TextMeasures:
     with reading(made.path):
         for number, batch in enumerate(one_ahead(stored_batches(made, "data"))):
             texts = segments(batch.body, "all", EVERY_TEXT)
-            source = numbers_of(made, batch.names["source"])
+            source = source_numbers(made, batch.names["source"])
             for column, found in enumerate((texts, select(texts, "response"))):
                 counts[:, column] += np.bincount(source, tokens(found), len(counts)).astype(np.int64)
             if made.kind == "conversation":

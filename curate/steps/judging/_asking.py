@@ -6,9 +6,10 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Event, local
+from time import sleep
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 POLL: Final = 0.1
 """Seconds between two looks at whether the run was stopped, or another build is done with a row."""
+
+INTERRUPTS, PAUSE = 200, 0.01
+"""How often an answer is read again after an interrupt, and the seconds between."""
 
 
 class JudgeSettings(NamedTuple):
@@ -159,7 +163,8 @@ class Asking:
             wait=self._wait,
             give_up=give_up,
         )
-        scores = dict(zip(keys, numbers_of(answer, rows, call).tolist(), strict=True))
+        numbers = _despite_interrupts(lambda: numbers_of(answer, rows, call))
+        scores = dict(zip(keys, numbers.tolist(), strict=True))
         self.kept.keep(scores)
         self.run.count(call, "judged now", rows)
         return scores
@@ -173,6 +178,18 @@ class Asking:
             if self._ended.wait(min(seconds, POLL)):
                 raise JudgeError(f"{self.settings.call}: stopped")
             self.run.check()
+
+
+def _despite_interrupts(work: Callable[[], T]) -> T:
+    """Return what `work` comes to in a thread of its own, though Ctrl-C was pressed: an answer is paid for.
+
+    After it, Polars raises `KeyboardInterrupt` in any thread that calls it, not in the main one alone.
+    """
+    for _ in range(INTERRUPTS):
+        with suppress(KeyboardInterrupt):
+            return work()
+        sleep(PAUSE)
+    return work()
 
 
 def distinct(keys: NDArray[np.void], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

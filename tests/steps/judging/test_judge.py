@@ -21,6 +21,7 @@ from curate.errors import BuildError, JudgeError, MixtureError
 from curate.preview.check import check
 from curate.rows.schema import BODIES
 from curate.rows.segments import segments
+from curate.steps._answers import numbers_of
 from curate.steps.judging.judge import Judging
 from tests.support.judge_server import JUDGES, judging, score
 
@@ -154,6 +155,21 @@ def test_each_content_is_judged_once_in_batches_of_like_length(judges: Judges) -
     assert calls(judges) == []
     assert values(judges.step(cache=judges.folder / "other"), body("a")) == [1]
     assert calls(judges) == [["a"]]
+
+
+def test_an_answer_is_kept_though_polars_raises_an_interrupt(judges: Judges, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Ctrl-C, Polars raises it in any thread that calls it: also in one that has just got an answer."""
+    interrupts = [KeyboardInterrupt(), KeyboardInterrupt()]
+
+    def interrupted(*arguments: Any) -> np.ndarray[Any, np.dtype[np.float64]]:  # noqa: ANN401
+        if interrupts:
+            raise interrupts.pop()
+        return numbers_of(*arguments)
+
+    monkeypatch.setattr("curate.steps.judging._asking.numbers_of", interrupted)
+    assert values(judges.step(), body("a", "dd")) == [1, 2]
+    assert calls(judges) == [["a"], ["dd"]]
+    assert not interrupts
 
 
 def test_meta_counts_where_the_judge_reads_it(judges: Judges) -> None:
