@@ -255,14 +255,6 @@ class Mixture(MixtureSpec):
         count = cores() if threads is None else threads
         if count < 1:
             raise CallError(f"threads={threads!r}: a whole number from 1")
-        alone = [
-            step.name for source in self.sources for step in (*source.steps, *self.steps) if isinstance(step, Costly)
-        ]
-        if alone and engine == "ray":
-            raise CallError(
-                f"{alone[0]}() keeps its budget and its answers in one process, which Ray's workers do not share; "
-                "build with engine='local'"
-            )
         if url is not None:
             claim(url, overwrite=overwrite)
         measured: list[Build] = []
@@ -278,7 +270,7 @@ class Mixture(MixtureSpec):
             if url is not None:
                 send(folder, url, overwrite=overwrite)
 
-        with _executor(count, engine, address) as executor:
+        with self._executor(count, engine, address) as executor:
             run.build(
                 largest, target, executor=executor, resume=resume, quiet=quiet, finish=finish_and_send,
                 overwrite=overwrite or url is not None,
@@ -296,6 +288,17 @@ class Mixture(MixtureSpec):
             builds.append(made)
         return builds
 
+    def _executor(self, threads: int, engine: Engine, address: str | None) -> AbstractContextManager[Executor]:
+        """Return what runs the stages of a build; raises `CallError` for an engine that there is not, or no address."""
+        if engine == "ray":
+            every = (step for source in self.sources for step in (*source.steps, *self.steps))
+            return ray_tasks(threads, address, costly=any(isinstance(step, Costly) for step in every))
+        if engine != "local":
+            raise CallError(f"engine={engine!r}: {did_you_mean(str(engine), get_args(Engine))}")
+        if address is not None:
+            raise CallError(f"address={address!r} is that of a Ray; say engine='ray' (--engine ray) with it")
+        return nullcontext(Threads(threads))
+
 
 def _empty(made: Build) -> str:
     """Say what became of the rows of a build that keeps none."""
@@ -310,17 +313,6 @@ def _empty(made: Build) -> str:
 
 def _fate(column: str) -> str:
     return column if column in {"quarantined", "unsampled"} else f"dropped by {column}"
-
-
-def _executor(threads: int, engine: Engine, address: str | None) -> AbstractContextManager[Executor]:
-    """Return what runs the stages of a build; raises `CallError` for an engine that there is not, or no address."""
-    if engine == "ray":
-        return ray_tasks(threads, address)
-    if engine != "local":
-        raise CallError(f"engine={engine!r}: {did_you_mean(str(engine), get_args(Engine))}")
-    if address is not None:
-        raise CallError(f"address={address!r} is that of a Ray; say engine='ray' (--engine ray) with it")
-    return nullcontext(Threads(threads))
 
 
 def write_page_and_card(folder: Path, like: Build | None = None) -> Build:

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,17 +18,20 @@ BUILD: Final = """
 import sys
 import curate as c
 
-workers, threads, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+workers, threads, out, engine = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[5]
 step = c.judge("judges_of_kills:Helpful", at_least=2.5, workers=workers, cache=sys.argv[4], allow_large_drop=True)
-c.Mixture("judged", [c.Source("chats", c.files("chats.jsonl"))], [step]).build(out, threads=threads, quiet=True)
+mixture = c.Mixture("judged", [c.Source("chats", c.files("chats.jsonl"))], [step])
+mixture.build(out, threads=threads, quiet=True, engine=engine)
 """
 
 
 class KilledBuilds:
     """A folder with rows, a judge and a cache; `start` begins a build."""
 
-    def __init__(self, folder: Path, server: JudgeServer, rows: int, workers: int = 8) -> None:
-        self.folder, self.server, self.rows, self.workers = folder, server, rows, workers
+    def __init__(
+        self, folder: Path, server: JudgeServer, rows: int, workers: int = 8, *, engine: str = "local"
+    ) -> None:
+        self.folder, self.server, self.rows, self.workers, self.engine = folder, server, rows, workers, engine
         folder.mkdir(parents=True, exist_ok=True)
         lines = [
             {"messages": [{"role": "user", "content": f"Ask {n}?"}, {"role": "assistant", "content": f"Answer {n}."}]}
@@ -45,7 +48,7 @@ class KilledBuilds:
         """Begin a build."""
         paths = os.pathsep.join([str(self.folder), *sys.path])
         env = os.environ | {"JUDGE_URL": self.server.url, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-c", BUILD, str(self.workers), str(threads), out, cache]
+        command = [sys.executable, "-c", BUILD, str(self.workers), str(threads), out, cache, self.engine]
         return subprocess.Popen(command, cwd=self.folder, env=env)
 
     def finish(self, out: str = "build", cache: str = "judged", threads: int = 2) -> None:
@@ -54,30 +57,80 @@ class KilledBuilds:
 
     def kept(self, cache: str = "judged") -> int:
         """The scores on disk by now, over all judges."""
-        return sum(map(_lines, (self.folder / cache).glob("*.sqlite")))
+        return sum(map(lines_of, (self.folder / cache).glob("*.sqlite")))
 
     def kill_at(self, judged: int) -> None:
-        """Build until so many rows are judged and kept, then kill the build while others are asked for."""
+        """Build until so many rows are judged and kept, then kill the build while others are asked for.
+
+        The server holds those until all processes of the build have ended.
+        """
         self.server.hold_after = judged
         running = self.start()
         wait_for(lambda: (self.kept() >= judged and self.waiting() > 0) or running.poll() is not None)
         assert running.poll() is None, "the build ended before it could be killed"
+        seen = self.processes()
         running.kill()
         running.wait()
+
+        def have_ended() -> bool:
+            seen.update(self.processes())
+            return not any(map(is_running, seen))
+
+        wait_for(have_ended)
         self.server.release()
         wait_for(lambda: self.waiting() == 0)
+
+    def processes(self) -> set[int]:
+        """The processes of all builds: whatever has their environment, but for agents of Ray, which outlive it."""
+        found = set()
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                if entry.name.isdigit() and self.server.url.encode() in (entry / "environ").read_bytes():
+                    found.add(int(entry.name))
+        return {process for process in found if "Agent" not in called(process)}
 
     def waiting(self) -> int:
         """Requests that the server holds."""
         return self.server.asking
 
 
-def _lines(path: Path) -> int:
+def lines_of(path: Path) -> int:
+    """The scores in the file of a judge by now."""
     with closing(sqlite3.connect(path)) as file:
         try:
             return int(file.execute("SELECT count(*) FROM scores").fetchone()[0])
         except sqlite3.OperationalError:  # not made yet
             return 0
+
+
+def below(parent: int) -> set[int]:
+    """The processes that a process has started, and those that they have."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    found = {parent}
+    while more := {process for process, one in parents.items() if one in found} - found:
+        found |= more
+    return found - {parent}
+
+
+def called(process: int) -> str:
+    """The command line of a process; nothing if it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
+def is_running(process: int) -> bool:
+    """Whether a process has a thread that has not ended, and so may hold a connection."""
+    states = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{process}/task").iterdir():
+            with suppress(OSError):
+                states.append((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return any(state not in {"Z", "X"} for state in states)
 
 
 def wait_for(condition: object) -> None:

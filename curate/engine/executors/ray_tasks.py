@@ -2,7 +2,7 @@
 
 A task reads files and writes files, so every machine sees the inputs, the work folder and the user's modules under the
 same paths. What all tasks of a stage share is put into the object store once; a task that was lost with its worker runs
-again. Nothing here changes what a build comes to.
+again. The host of costly steps and their workers (`hosting.py`) are actors. Nothing here changes what a build comes to.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import os
 import secrets
 import socket
 import sys
-import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from logging import ERROR
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from curate.engine.executors.hosting import AT_ONCE, QUESTIONS, Call, Host, RunElsewhere, Worker, counting
+from curate.engine.executors.surroundings import SayingErrors, Surroundings, unnamed_modules
 from curate.errors import CallError, WorkerError
-from curate.io.atomic import use_own_drafts
+from curate.steps.costly import part_of
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -36,7 +36,7 @@ RETRIES: Final = 4
 QUEUED: Final = 2
 """Tasks for each processor that are under way: one runs, and the next has its data there."""
 
-ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"), "1")
+ONE_THREAD: Final = {"env_vars": dict.fromkeys(("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"), "1")}
 """The environment of a worker: a task has one processor."""
 
 SETTINGS: Final = {
@@ -54,70 +54,49 @@ PATIENCE, ANSWERS_WITHIN = 60.0, 10.0
 """Seconds that tasks under way have to end after an error, and that the machine at an address has to answer."""
 
 
-class Surroundings(NamedTuple):
-    """What a worker takes over from the process that builds: its folder, and the folders of its modules."""
-
-    folder: str
-    path: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class RayTasks:
-    """Runs stages as tasks of the Ray that this process is connected to."""
+    """Runs stages as tasks of the Ray that this process is connected to; `host` answers for steps that cost."""
 
     threads: int
+    host: Call | None = None
 
     def run_all(self, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         """See `Executor.run_all`; two tasks for each processor are under way, and answers may wait for their turn."""
         import ray
 
-        run: Any = ray.remote(max_retries=RETRIES, num_cpus=1, runtime_env={"env_vars": ONE_THREAD})(_run)
-        shared, around = [_put(work)], Surroundings(str(Path.cwd()), tuple(_folders()))
+        run: Any = ray.remote(max_retries=RETRIES, num_cpus=1, runtime_env=ONE_THREAD)(_run)
+        shared, around = [_put(work)], Surroundings.here()
         answers: deque[ObjectRef[R]] = deque()
         running: list[ObjectRef[R]] = []
         try:
-            for task in tasks:
-                answers.append(run.remote(shared, around, task))
-                running.append(answers[-1])
-                while len(running) >= QUEUED * _processors():
-                    _, running = ray.wait(running)
-                while answers and answers[0] not in running:
+            with counting(self.host):
+                for task in tasks:
+                    answers.append(run.remote(shared, around, self.host, task))
+                    running.append(answers[-1])
+                    while len(running) >= QUEUED * _processors():
+                        _, running = ray.wait(running)
+                    while answers and answers[0] not in running:
+                        yield _answer(answers.popleft())
+                while answers:
                     yield _answer(answers.popleft())
-            while answers:
-                yield _answer(answers.popleft())
         finally:
             _stop(list(dict.fromkeys([*running, *answers])))
 
 
-def _run(shared: list[ObjectRef[Callable[[T], R]]], around: Surroundings, task: T) -> R:
+def _run(shared: list[ObjectRef[Callable[[T], R]]], around: Surroundings, host: Call | None, task: T) -> R:
     """Run one task in a worker; `shared` holds a reference, so that modules can be found before it is resolved."""
-    _take_over(around)
-    return _shared(shared[0])(task)
+    around.take_over()
+    with SayingErrors(), nullcontext() if host is None else part_of(RunElsewhere(host)):
+        return _shared(shared[0])(task)
 
 
-_AT_HAND: Final[dict[str, Callable[[Any], Any]]] = {}
-"""What the last task shared with others of its stage, by reference."""
-
-
+@lru_cache(maxsize=1)
 def _shared(reference: ObjectRef[Callable[[T], R]]) -> Callable[[T], R]:
+    """Return what the tasks of a stage share; a worker has that of the last stage at hand."""
     import ray
 
-    name = reference.hex()
-    if name not in _AT_HAND:
-        _AT_HAND.clear()
-        _AT_HAND[name] = ray.get(reference)
-    return _AT_HAND[name]
-
-
-def _take_over(around: Surroundings) -> None:
-    """Let a worker find relative paths and modules as the process that builds does."""
-    import pyarrow as pa
-
-    pa.set_cpu_count(1)
-    use_own_drafts()
-    if Path(around.folder).is_dir():
-        os.chdir(around.folder)
-    sys.path.extend(folder for folder in around.path if folder not in sys.path)
+    return ray.get(reference)
 
 
 def _put(work: Callable[[T], R]) -> ObjectRef[Callable[[T], R]]:
@@ -125,7 +104,7 @@ def _put(work: Callable[[T], R]) -> ObjectRef[Callable[[T], R]]:
     import ray
     from ray import cloudpickle
 
-    unnamed = [module for name, module in _own_modules() if not _has_its_name(name, module)]
+    unnamed = unnamed_modules()
     for module in unnamed:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -152,11 +131,21 @@ def _answer(reference: ObjectRef[R]) -> R:
             raise error.cause from error
         raise
     except ray.exceptions.RayError as error:
-        what = str(error).strip().partition("\n")[0]
         raise WorkerError(
-            f"Ray lost a part of the build, and {RETRIES} further tries of it ({what}). Workers often end for want of "
-            "memory: give each more, or run fewer at once. What was made is kept: build again to go on from there"
+            f"Ray lost a part of the build, and {RETRIES} further tries of it ({_first_line(error)}). Workers often end"
+            " for want of memory: give each more, or run fewer at once. What was made is kept: build again to go on "
+            "from there"
         ) from error
+
+
+def _called(actor: Any, name: str, *arguments: object) -> Any:  # noqa: ANN401
+    """Have a method of an actor called; see `hosting.Call`."""
+    group = {"concurrency_group": "control"} if name in AT_ONCE else {}
+    return _answer(getattr(actor, name).options(**group).remote(*arguments))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _stop(under_way: list[ObjectRef[R]]) -> None:
@@ -170,41 +159,52 @@ def _stop(under_way: list[ObjectRef[R]]) -> None:
         ray.wait(left, num_returns=len(left), timeout=PATIENCE)
 
 
-def _own_modules() -> Iterator[tuple[str, ModuleType]]:
-    """Give the modules of this process that are neither Python's, nor installed, nor of this package, by name."""
-    package = Path(__file__).parents[2]
-    homes = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")} | {package}
-    for name, module in list(sys.modules.items()):
-        known = module.__dict__ if isinstance(module, ModuleType) else {}  # asking a lazy module would load it
-        if name == "__main__" or known.get("__name__") != name or not isinstance(known.get("__file__"), str):
-            continue
-        place = Path(known["__file__"])
-        if place.is_absolute() and not homes & set(place.parents) and "site-packages" not in place.parts:
-            yield name, module
+def _actor(kind: type[Any], **how: object) -> Any:  # noqa: ANN401  see `_called`
+    import ray
 
-
-def _has_its_name(name: str, module: ModuleType) -> bool:
-    """Whether the file of a module is called as the module is, so that another process can import it."""
-    file = Path(str(module.__file__))
-    return name.rsplit(".", maxsplit=1)[-1] == (file.parent.name if file.stem == "__init__" else file.stem)
-
-
-def _folders() -> Iterator[str]:
-    """Give the folders in which modules are found here, those of the user's own modules among them."""
-    yield from dict.fromkeys(str(Path(folder).absolute()) for folder in sys.path)
-    for name, module in _own_modules():
-        file = Path(str(module.__file__))
-        above = name.count(".") + (file.stem == "__init__")
-        if _has_its_name(name, module) and above < len(file.parents):
-            yield str(file.parents[above])
+    return cast("Any", ray.remote)(num_cpus=0, runtime_env=ONE_THREAD, **how)(kind)
 
 
 @contextmanager
-def ray_tasks(threads: int, address: str | None = None) -> Iterator[RayTasks]:
+def _hosting() -> Iterator[Call]:
+    """Give a host for costly steps, on this machine; answers that are under way at the end are still kept."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    around = Surroundings.here()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = _actor(
+        Host, max_restarts=RETRIES, max_task_retries=RETRIES, max_concurrency=QUESTIONS,
+        concurrency_groups={"control": 1}, scheduling_strategy=here,
+    ).remote(around, partial(_hire, around))  # fmt: skip
+    try:
+        yield partial(_called, actor)
+    finally:
+        with suppress(WorkerError):
+            _called(actor, "close")
+        ray.kill(actor)
+
+
+def _hire(around: Surroundings, make: Callable[[], Callable[[T], R]], workers: int, gpus: float) -> list[Call]:
+    """Start processes for workers, on all machines: one for each with GPUs, else no more than there are processors."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    most = sum(int(node.get("GPU", 0) // gpus) for node in nodes) if gpus else _processors()
+    if not most:
+        raise CallError(f"a worker is to have {gpus:g} GPUs, and no machine of this Ray has so many")
+    count = min(workers, most)
+    threads = 1 if gpus else -(-workers // count)
+    kind = _actor(Worker, num_gpus=gpus, max_restarts=-1, max_concurrency=threads, scheduling_strategy="SPREAD")
+    return [partial(_called, kind.remote(around, make)) for _ in range(count)]
+
+
+@contextmanager
+def ray_tasks(threads: int, address: str | None = None, *, costly: bool = False) -> Iterator[RayTasks]:
     """Give an executor of the Ray at `address`; without one, of a Ray on this machine with so many workers.
 
-    A Ray that this process is connected to is used as it is, and stays. Raises `CallError` if Ray is not installed, or
-    is not there.
+    With `costly` it has a host for steps that cost. A Ray that this process is connected to is used as it is, and
+    stays. Raises `CallError` if Ray is not installed, or is not there.
     """
     _prepare(alone=address is None)
     try:
@@ -220,11 +220,11 @@ def ray_tasks(threads: int, address: str | None = None) -> Iterator[RayTasks]:
         elif started:
             ray.init(address, log_to_driver=False, logging_level=ERROR)
     except (OSError, RuntimeError, ValueError) as error:
-        what = str(error).strip().partition("\n")[0]
         where = "on this machine cannot start" if address is None else f"at {address} does not answer"
-        raise CallError(f"the Ray {where}: {what}") from error
+        raise CallError(f"the Ray {where}: {_first_line(error)}") from error
     try:
-        yield RayTasks(threads)
+        with _hosting() if costly else nullcontext() as host:
+            yield RayTasks(threads, host)
     finally:
         if started:
             ray.shutdown()

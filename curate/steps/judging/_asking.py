@@ -6,10 +6,9 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
-from threading import Event, local
-from time import sleep
+from threading import Event
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,19 +17,16 @@ from numpy.typing import NDArray
 
 from curate.errors import JudgeError
 from curate.rows.take import take
-from curate.steps._answers import numbers_of
-from curate.steps._named import Scorer
-from curate.steps.costly import CostlyRun
+from curate.steps.costly import CostlyRun, LaterError, OfEachThread
 from curate.steps.judging._attempts import insist
 from curate.steps.judging._kept_scores import KeptScores
 
 T = TypeVar("T")
+Judge = Callable[[pa.RecordBatch], NDArray[np.float64]]
+"""What a worker calls: see `JudgeOfWorker`."""
 
 POLL: Final = 0.1
 """Seconds between two looks at whether the run was stopped, or another build is done with a row."""
-
-INTERRUPTS, PAUSE = 200, 0.01
-"""How often an answer is read again after an interrupt, and the seconds between."""
 
 
 class JudgeSettings(NamedTuple):
@@ -45,29 +41,32 @@ class JudgeSettings(NamedTuple):
 
 
 class RowsToJudge(NamedTuple):
-    """Rows of different content: their keys, their bodies, and how messages name each one; shortest first."""
+    """Rows of different content, shortest first: their keys and bodies, and what messages name them by, if known."""
 
     keys: Sequence[bytes]
     body: pa.RecordBatch
-    name: Callable[[int], str]
+    ids: pa.StringArray | None = None
+    source: str = ""
+
+    def name(self, place: int) -> str:
+        """Return how messages call a row."""
+        own = None if self.ids is None else self.ids[place].as_py()
+        return f"row {own or self.keys[place].hex()}" + (f" of source {self.source!r}" if self.source else "")
 
 
 class Workers:
     """Threads that judge, each with a judge of its own, made when it has its first rows."""
 
-    def __init__(self, threads: int, make: Callable[[], Scorer]) -> None:
+    def __init__(self, threads: int, make: Callable[[], Judge]) -> None:
         self._pool = ThreadPoolExecutor(threads, "curate-judge")
-        self._make = make
-        self._own = local()
+        self._judges = OfEachThread(make)
 
-    def submit(self, work: Callable[[Scorer], T]) -> Future[T]:
+    def submit(self, work: Callable[[Judge], T]) -> Future[T]:
         """Have `work` done with the judge of a thread."""
         return self._pool.submit(self._work, work)
 
-    def _work(self, work: Callable[[Scorer], T]) -> T:
-        if not hasattr(self._own, "judge"):
-            self._own.judge = self._make()
-        return work(self._own.judge)
+    def _work(self, work: Callable[[Judge], T]) -> T:
+        return work(self._judges.get())
 
     def close(self) -> None:
         """End the threads, as soon as the calls that are under way have been answered."""
@@ -75,7 +74,7 @@ class Workers:
 
 
 @contextmanager
-def working(threads: int, make: Callable[[], Scorer]) -> Iterator[Workers]:
+def working(threads: int, make: Callable[[], Judge]) -> Iterator[Workers]:
     """Yield workers, and end them."""
     workers = Workers(threads, make)
     try:
@@ -131,17 +130,16 @@ class Asking:
             running.add(self.workers.submit(partial(self._judge, claimed.mine)))
         return claimed.others
 
-    def _judge(self, keys: Sequence[bytes], judge: Scorer) -> dict[bytes, float]:
+    def _judge(self, keys: Sequence[bytes], judge: Judge) -> dict[bytes, float]:
         """Judge rows and keep their scores."""
         places = [self._place[key] for key in keys]
         body = take(self.rows.body, np.array(places, np.int32))
         call, budget, rows = self.settings.call, self.settings.budget, len(keys)
         named = self.rows.name(places[0]) + (f" and {rows - 1:,} more" if rows > 1 else "")
 
-        def give_up(error: BaseException) -> JudgeError:
+        def give_up(error: LaterError) -> JudgeError:
             return JudgeError(
-                f"{call}: no answer for {named} after {self.settings.attempts} attempts: "
-                f"{type(error).__name__}: {error}. {self._go_on()}"
+                f"{call}: no answer for {named} after {self.settings.attempts} attempts: {error.said}. {self._go_on()}"
             )
 
         def spend() -> None:
@@ -153,7 +151,7 @@ class Asking:
                     f"Raise budget=. {self._go_on()}"
                 )
 
-        answer = insist(
+        numbers = insist(
             partial(judge, body),
             attempts=self.settings.attempts,
             first_wait=self.settings.wait,
@@ -163,7 +161,6 @@ class Asking:
             wait=self._wait,
             give_up=give_up,
         )
-        numbers = _despite_interrupts(lambda: numbers_of(answer, rows, call))
         scores = dict(zip(keys, numbers.tolist(), strict=True))
         self.kept.keep(scores)
         self.run.count(call, "judged now", rows)
@@ -178,18 +175,6 @@ class Asking:
             if self._ended.wait(min(seconds, POLL)):
                 raise JudgeError(f"{self.settings.call}: stopped")
             self.run.check()
-
-
-def _despite_interrupts(work: Callable[[], T]) -> T:
-    """Return what `work` comes to in a thread of its own, though Ctrl-C was pressed: an answer is paid for.
-
-    After it, Polars raises `KeyboardInterrupt` in any thread that calls it, not in the main one alone.
-    """
-    for _ in range(INTERRUPTS):
-        with suppress(KeyboardInterrupt):
-            return work()
-        sleep(PAUSE)
-    return work()
 
 
 def distinct(keys: NDArray[np.void], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

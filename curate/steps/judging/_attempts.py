@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 from curate.errors import is_number
+from curate.steps.costly import LaterError
 
 T = TypeVar("T")
 
@@ -31,28 +33,46 @@ LONGEST: Final = 300.0
 """Seconds that one wait takes at most, whatever the server asks for."""
 
 
-class Attempt:
-    """One call of a judge. An error that means "later" ends in `later`; any other is raised, with a note of whose."""
+class Later:
+    """Raises `LaterError` in place of an error that means "later", and closes its connection.
 
-    def __init__(self, note: str) -> None:
-        self.later: BaseException | None = None
-        self._note = note
+    >>> with Later():
+    ...     raise TimeoutError("60 s")
+    Traceback (most recent call last):
+    ...
+    curate.steps.costly.LaterError: ('TimeoutError: 60 s', None, None)
+    """
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> None:
         """Begin."""
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        """Take the errors that mean "later"."""
-        if error is None:
-            return False
-        if isinstance(error, Exception) and is_later(error):
-            self.later = error
-            return True
-        error.add_note(self._note)
-        return False
+    ) -> None:
+        """Look at what is raised."""
+        if not isinstance(error, Exception) or not is_later(error):
+            return
+        later = LaterError(f"{type(error).__name__}: {error}", state_of(error), _asked_for(error))
+        if later.status is not None:
+            _close(error)
+        raise later from error
+
+
+class _Noted:
+    """Adds a note to errors that are raised at once."""
+
+    def __init__(self, note: str) -> None:
+        self._note = note
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Add it."""
+        if error is not None and not isinstance(error, LaterError):
+            error.add_note(self._note)
 
 
 def is_later(error: BaseException) -> bool:
@@ -74,13 +94,12 @@ def state_of(error: BaseException) -> int | None:
     return next((value for value in named if isinstance(value, int) and not isinstance(value, bool)), None)
 
 
-def seconds_to_wait(error: BaseException, attempt: int, first: float) -> float:
+def seconds_to_wait(asked: float | None, attempt: int, first: float) -> float:
     """Return the seconds before the next attempt: what the server asks for, or `first`, doubled each time.
 
-    >>> [seconds_to_wait(TimeoutError(), attempt, 1.0) for attempt in (1, 2, 3)]
+    >>> [seconds_to_wait(None, attempt, 1.0) for attempt in (1, 2, 3)]
     [1.0, 2.0, 4.0]
     """
-    asked = _asked_for(error)
     return min(LONGEST, max(0.0, asked) if asked is not None else first * 2.0 ** (attempt - 1))
 
 
@@ -113,12 +132,12 @@ def insist(
     before: Callable[[], None],
     refused: Callable[[], None],
     wait: Callable[[float], None],
-    give_up: Callable[[BaseException], BaseException],
+    give_up: Callable[[LaterError], Exception],
 ) -> T:
     """Return what a call answers, after as many attempts as it takes.
 
     Args:
-        call: The call.
+        call: The call; raises `LaterError` where another attempt may succeed.
         attempts: How often it is made at most.
         first_wait: Seconds before the second attempt; doubled for each one after it.
         note: Added to errors that are raised at once.
@@ -127,17 +146,16 @@ def insist(
         wait: Waits for so many seconds.
         give_up: Makes the error to raise when the last attempt failed, from that attempt's.
     """
-    attempt = 0
-    while True:
-        attempt += 1
+    for attempt in count(1):
         before()
-        with Attempt(note) as tried:
-            return call()
-        error = tried.later
-        assert error is not None  # noqa: S101  for the type checker: any other error was raised
-        if state_of(error) is not None:
-            refused()
-            _close(error)
-        if attempt >= attempts:
-            raise give_up(error) from error
-        wait(seconds_to_wait(error, attempt, first_wait))
+        try:
+            with _Noted(note):
+                return call()
+        except LaterError as error:
+            if error.status is not None:
+                refused()
+            if attempt >= attempts:
+                raise give_up(error) from error
+            seconds = seconds_to_wait(error.seconds, attempt, first_wait)
+        wait(seconds)
+    raise AssertionError

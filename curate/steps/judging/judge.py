@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,10 @@ from curate.steps._named import NAME, Scorer, name_of, named
 from curate.steps._settings import check_limits
 from curate.steps.base import Bound, Filter, Scores
 from curate.steps.costly import Costly, CostlyRun, StopOnError, joined_run
-from curate.steps.judging._asking import Asking, JudgeSettings, RowsToJudge, distinct, working
+from curate.steps.judging._asking import Asking, JudgeSettings, RowsToJudge, Workers, distinct, working
 from curate.steps.judging._judge_key import judge_key
 from curate.steps.judging._kept_scores import KeptScores
+from curate.steps.judging._worker import JudgeOfWorker
 
 FREE: Final[Mapping[str, Any]] = {"fingerprint": False}
 """How a judge is asked changes no score."""
@@ -42,6 +44,7 @@ class Judging(Filter, Costly):
     at_least: float | None = None
     at_most: float | None = None
     workers: int = field(default=1, metadata=FREE)
+    gpus: float = field(default=0.0, metadata=FREE)
     batch: int = field(default=1, metadata=FREE)
     attempts: int = field(default=6, metadata=FREE)
     wait: float = field(default=1.0, metadata=FREE)
@@ -62,46 +65,39 @@ class Judging(Filter, Costly):
         keys = np.ascontiguousarray(np.stack([hashes.high, hashes.low], axis=1).astype(">u8")).view("V16").reshape(-1)
         first, which = distinct(keys, _sizes(segments))
         names: list[bytes] = keys[first].tolist()
-        scores = self._scores(names, body, segments, first, which)
-        return Scores({"value": np.array([scores.get(name, np.nan) for name in names])[which]})
-
-    def _scores(
-        self,
-        keys: list[bytes],
-        body: pa.RecordBatch,
-        segments: Segments,
-        first: NDArray[np.int64],
-        which: NDArray[np.int64],
-    ) -> dict[bytes, float]:
-        """Return the scores of keys, the rows of which come `first`: those that are kept, and those judged now."""
-        path = self.kept_in()
         call = f"judge({self.what!r})"
         with joined_run() as run:
             run.check()
-            if not run.pays and not path.exists():
-                run.count(call, NOT_ASKED, segments.rows)
-                return {}
-            # Closed after the workers, which are made later, so that their last answers are kept.
-            kept = run.shared(path, partial(KeptScores, path))
-            scores = kept.known(keys)
-            missing = np.array([place for place, key in enumerate(keys) if key not in scores], np.int64)
+            scores: dict[bytes, float] = run.ask(self, names)
+            missing = np.array([place for place, key in enumerate(names) if key not in scores], np.int64)
             without = int(np.isin(which, missing).sum())
-            if not run.pays:
+            if run.pays:
+                run.count(call, "with a score that was kept", segments.rows - without)
+                if len(missing):
+                    keys_of = [names[place] for place in missing]
+                    scores |= run.ask(self, _rows_to_judge(keys_of, body, segments, first[missing]))
+            else:
                 run.count(call, NOT_ASKED, without)
-                return scores
-            run.count(call, "with a score that was kept", segments.rows - without)
-            if len(missing):
-                rows = _rows_to_judge([keys[place] for place in missing], body, segments, first[missing])
-                scores |= self._ask(rows, call, kept, run)
-        return scores
+        return Scores({"value": np.array([scores.get(name, np.nan) for name in names])[which]})
 
-    def _ask(self, rows: RowsToJudge, call: str, kept: KeptScores, run: CostlyRun) -> dict[bytes, float]:
+    def answer(self, question: list[bytes] | RowsToJudge, run: CostlyRun) -> dict[bytes, float]:
+        """Return the scores of rows: of keys those that are kept, of rows all of them, judged now."""
+        path = self.kept_in()
+        if not run.pays and not path.exists():
+            return {}
+        # Closed after the workers, which are made later, so that their last answers are kept.
+        kept = run.shared(path, partial(KeptScores, path))
+        if isinstance(question, list):
+            return kept.known(question)
+        call = f"judge({self.what!r})"
         settings = JudgeSettings(call, self.workers, self.batch, self.attempts, self.wait, self.budget)
-        judge = named(self.what, "judge")
-        make = judge if isinstance(judge, type) else lambda: judge
-        workers = run.shared((self.what, self.workers), lambda: working(self.workers, make))
+
+        def begin() -> AbstractContextManager[Workers]:
+            return working(self.workers, run.worker(partial(JudgeOfWorker, self.what), self.workers, self.gpus))
+
+        workers = run.shared((self.what, self.workers, self.gpus), begin)
         with StopOnError(run):
-            return Asking(rows, settings, kept, workers, run).judge_all()
+            return Asking(question, settings, kept, workers, run).judge_all()
 
     def kept_in(self) -> Path:
         """Return the file that the scores of this judge are kept in."""
@@ -120,6 +116,7 @@ def judge(
     at_most: float | None = None,
     meta: bool = False,
     workers: int = 1,
+    gpus: float = 0.0,
     batch: int = 1,
     attempts: int = 6,
     wait: float = 1.0,
@@ -141,17 +138,19 @@ def judge(
         at_least: Rows with a lower number are dropped as `low_score`. Default: no limit.
         at_most: Rows with a higher number are dropped as `high_score`. Default: no limit.
         meta: Whether the judge reads `meta`. By default it gets "{}", so rows of the same text are judged once.
-        workers: Threads that judge side by side. Default 1, for a model on this machine; 16 for a service.
+        workers: Threads that judge side by side. Default 1, for a model on this machine; 16 for a service. With Ray
+            they are in processes on all machines, no more of them than processors.
+        gpus: GPUs of each worker with Ray, then a process of its own that sees no other; 0.5: two share one. Default 0.
         batch: Rows of one call at most, of like length. Default 1, as a failed call is made again for all of its rows;
-            32 for a model on a GPU. Round what such a model says: its last digits depend on the rows beside a row.
+            32 for a model on a GPU. Round what such a model says: last digits depend on the rows beside a row.
         attempts: Calls for the same rows before the build stops and names them. Another one follows time-outs, broken
-            connections, and HTTP 408, 409, 425, 429, 500, 502, 503, 504 and 529 (`code`, `status` or `status_code` of
-            the error or its `response`).
+            connections, workers of Ray that die, and HTTP 408, 409, 425, 429, 500, 502, 503, 504 and 529 (`code`,
+            `status` or `status_code` of the error or its `response`).
         wait: Seconds before the second attempt, doubled before each later one. `retry_after` of the error, or the
             header Retry-After, counts instead; 300 seconds at most.
         budget: Rows sent to this judge at most, over all builds with this `cache`, so a restart does not spend it
             again. Each attempt counts, but for those refused with a state of HTTP. Default: no limit.
-        cache: Folder of the scores, one SQLite file for each judge, on a disk of this machine. Default:
+        cache: Folder of the scores, a SQLite file for each judge, on a disk of the machine that builds. Default:
             `$XDG_CACHE_HOME/curate/judged`, or `~/.cache/curate/judged`.
         allow_large_drop: Let the step drop more than half of a source without stopping the build.
 
@@ -164,33 +163,27 @@ def judge(
         MixtureError: No such judge, or settings that are none; in a build, an answer that is not one number a row.
 
     Example:
-        >>> code = "class Turns:\n  def __call__(self, rows):\n    return rows['messages'].value_lengths()"
         >>> import sys, tempfile
         >>> from curate.rows.schema import BODIES
         >>> from curate.rows.segments import segments
         >>> folder = Path(tempfile.mkdtemp())
-        >>> _ = (folder / "judges_of_example.py").write_text(code)
+        >>> _ = (folder / "example.py").write_text("def turns(rows): return rows['messages'].value_lengths()")
         >>> sys.path.insert(0, str(folder))
-        >>> step = judge("judges_of_example:Turns", at_least=3, workers=16, budget=25_000, cache=folder / "judged")
-        >>> turns = [{"role": "user", "content": "Hi"}]
-        >>> rows = pa.RecordBatch.from_pylist([{"messages": turns, "meta": "{}"}] * 2, BODIES["conversation"])
+        >>> step = judge("example:turns", at_least=3, workers=16, budget=25_000, cache=folder / "judged")
+        >>> row = {"messages": [{"role": "user", "content": "Hi"}], "meta": "{}"}
+        >>> rows = pa.RecordBatch.from_pylist([row] * 2, BODIES["conversation"])
         >>> step.score(segments(rows)).columns["value"].tolist()
         [1.0, 1.0]
     """
     low, high = check_limits("judge", at_least, at_most)
     step = Judging(
         what=what if isinstance(what, str) else name_of(what, "judge"),
-        meta=meta,
-        at_least=low,
-        at_most=high,
-        workers=workers,
-        batch=batch,
-        attempts=attempts,
+        meta=meta, at_least=low, at_most=high, workers=workers, gpus=gpus, batch=batch, attempts=attempts,
         wait=check_number(f"judge(wait={wait!r})", wait, least=0),
         budget=budget,
         cache=None if cache is None else str(Path(cache).expanduser().absolute()),
         allow_large_drop=allow_large_drop,
-    )
+    )  # fmt: skip
     _check(step)
     return step
 
@@ -200,6 +193,9 @@ def _check(step: Judging) -> None:
     for setting in ("workers", "batch", "attempts"):
         number = getattr(step, setting)
         check_whole(f"judge({setting}={number!r})", number, least=1)
+    check_number(f"judge(gpus={step.gpus!r})", step.gpus, least=0)
+    if step.gpus > 1 and step.gpus % 1:
+        raise MixtureError(f"judge(gpus={step.gpus!r}): a whole number of GPUs, or a part of one")
     if step.budget is not None:
         check_whole(f"judge(budget={step.budget!r})", step.budget, hint=", or None for no limit")
     if not NAME.fullmatch(step.what):
@@ -215,14 +211,10 @@ def _check(step: Judging) -> None:
 
 def _rows_to_judge(keys: list[bytes], body: pa.RecordBatch, segments: Segments, rows: NDArray[np.int64]) -> RowsToJudge:
     """Return the bodies and names of some rows."""
-
-    def name(place: int) -> str:
-        context = segments.context
-        own = None if context is None else context.ids[rows[place]].as_py()
-        source = "" if context is None else context.source
-        return f"row {own or keys[place].hex()}" + (f" of source {source!r}" if source else "")
-
-    return RowsToJudge(keys, take(body, rows.astype(np.int32)), name)
+    context, some = segments.context, take(body, rows.astype(np.int32))
+    if context is None:
+        return RowsToJudge(keys, some)
+    return RowsToJudge(keys, some, context.ids.take(pa.array(rows)), context.source)
 
 
 def _without_meta(body: pa.RecordBatch) -> pa.RecordBatch:

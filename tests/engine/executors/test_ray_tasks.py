@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +27,6 @@ from curate.mix.spec import Source
 from curate.mixture import Mixture
 from curate.result.build import Build
 from curate.steps.custom.functions import keep_if
-from curate.steps.judging.judge import judge
 from tests.support.build_data import chats, hashes, left_behind, write_lines
 from tests.support.meddling import Meddling, lay, noted, small_blocks
 from tests.support.word_tokenizer import words
@@ -99,8 +97,8 @@ def test_the_bytes_are_those_of_threads(
     meddling.notes.mkdir()
 
     @contextmanager
-    def started(threads: int, address: str | None) -> Iterator[Meddling]:
-        assert (threads, address) == (2, None)
+    def started(threads: int, address: str | None, *, costly: bool) -> Iterator[Meddling]:
+        assert (threads, address, costly) == (2, None, False)
         yield meddling
 
     monkeypatch.setattr(mixtures, "ray_tasks", started)
@@ -228,7 +226,9 @@ def test_a_task_that_kills_every_worker_ends_the_build_and_keeps_what_was_made(
 ) -> None:
     (tmp_path / "notes").mkdir()
     monkeypatch.setattr("curate.engine.executors.ray_tasks.RETRIES", 0)
-    monkeypatch.setattr(mixtures, "ray_tasks", lambda *_: nullcontext(Meddling(RayTasks(2), tmp_path / "notes", 99)))
+    monkeypatch.setattr(
+        mixtures, "ray_tasks", lambda *_, **__: nullcontext(Meddling(RayTasks(2), tmp_path / "notes", 99))
+    )
     with pytest.raises(WorkerError, match=r"Ray lost a part .* and 0 further tries .* build again to go on") as caught:
         mixture("pairs").build(tmp_path / "out", threads=2, engine="ray")
     assert "\n" not in str(caught.value)
@@ -264,8 +264,6 @@ def test_calls_that_no_engine_can_serve(tmp_path: Path, monkeypatch: pytest.Monk
     declared = mixture("pairs")
     with pytest.raises(CallError, match=r"engine='rays': did you mean 'ray'\?"):
         declared.build(tmp_path / "out", engine="rays")  # type: ignore[arg-type]
-    with pytest.raises(CallError, match=r"judge\(\) keeps its budget and its answers in one process"):
-        replace(declared, steps=(*declared.steps, judge("judges:length"))).build(tmp_path / "out", engine="ray")
     with pytest.raises(CallError, match="say engine='ray'"):
         declared.build(tmp_path / "out", address="10.0.0.1:6379")
     with pytest.raises(CallError, match=r"^the Ray at 127\.0\.0\.1:1 does not answer: .*refused$"):

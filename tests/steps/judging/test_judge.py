@@ -166,7 +166,7 @@ def test_an_answer_is_kept_though_polars_raises_an_interrupt(judges: Judges, mon
             raise interrupts.pop()
         return numbers_of(*arguments)
 
-    monkeypatch.setattr("curate.steps.judging._asking.numbers_of", interrupted)
+    monkeypatch.setattr("curate.steps.judging._worker.numbers_of", interrupted)
     assert values(judges.step(), body("a", "dd")) == [1, 2]
     assert calls(judges) == [["a"], ["dd"]]
     assert not interrupts
@@ -347,6 +347,8 @@ def test_a_wrong_answer_says_whose_it_is_and_is_not_kept(judges: Judges, name: s
         ({"batch": 1.5}, "judge.batch=1.5.: a whole number"),
         ({"attempts": True}, "a whole number from 1"),
         ({"wait": -1}, "a number from 0 up"),
+        ({"gpus": -1}, "a number from 0 up"),
+        ({"gpus": 1.5}, r"judge\(gpus=1.5\): a whole number of GPUs, or a part of one"),
         ({"budget": -1}, "a whole number from 0 up, or None for no limit"),
         ({"at_least": 2, "at_most": 1}, "the lower limit is above"),
     ],
