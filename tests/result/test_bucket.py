@@ -128,7 +128,8 @@ def test_workers_on_other_machines_fetch_what_they_read(
     shutil.rmtree(tmp_path / "copies")
     store.requests.clear()
     with ray_tasks(2):
-        monkeypatch.setattr(mixtures, "ray_tasks", lambda *_: nullcontext(OnOtherMachines(RayTasks(2), tmp_path)))
+        wide = OnOtherMachines(RayTasks(2), tmp_path)
+        monkeypatch.setattr(mixtures, "ray_tasks", lambda *_, **__: nullcontext(wide))
         made = simple().build(OUT, engine="ray", threads=2, quiet=True)
     assert hashes(made.path) == sums(store.read("out/")) == wanted
     assert len(store.asked("GET", "/in/.*jsonl")) == 8, "each file once on either machine"

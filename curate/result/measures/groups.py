@@ -48,7 +48,12 @@ class GroupReader:
             self._count(names["source"], self._steps.places(names), marks)
 
     def counts(self) -> NDArray[np.int64]:
-        """Return how many rows were counted, by source, place and group."""
+        """Return how many rows were counted, by source, place and group.
+
+        Raises `BuildFolderError` if files of dropped rows were read, and the ledger has more.
+        """
+        if "_steps" in vars(self):
+            self._steps.check_end()
         if self._kept:
             names, marks = zip(*self._kept, strict=True)
             first = pl.concat(names).with_row_index("line").unique(["source", "id"], keep="first", maintain_order=True)
@@ -94,11 +99,20 @@ class DroppingSteps:
         left = self._left.get(source, pl.DataFrame(schema={"id": pl.UInt64, "place": pl.Int32}))
         here, self._left[source] = left.head(names.height), left.slice(names.height)
         if not here["id"].equals(names["id"].hash()):
-            raise BuildFolderError(
-                f"the build at {self._path} is not whole: the files in dropped/ have other rows of {source!r} than the "
-                "ledger; build it again"
-            )
+            raise self._other_rows(source)
         return here["place"].to_numpy()
+
+    def check_end(self) -> None:
+        """Raise `BuildFolderError` if the ledger has rows that no file had."""
+        for source, left in self._left.items():
+            if left.height:
+                raise self._other_rows(source)
+
+    def _other_rows(self, source: str) -> BuildFolderError:
+        return BuildFolderError(
+            f"the build at {self._path} is not whole: the files in dropped/ have other rows of {source!r} than the "
+            "ledger; build it again"
+        )
 
 
 def source_numbers(made: BuildFolder, source: pl.Series) -> NDArray[np.int64]:

@@ -58,28 +58,41 @@ class DroppedTexts(NamedTuple):
 
 def measured_dropped(made: BuildFolder) -> DroppedTexts:
     """Read the texts of dropped rows once, and measure all that the page shows of them."""
-    lists, harm = _lists(made), HarmReader(made)
-    topics = None if lists is None else GroupReader(made, len(lists.groups))
+    topics, harm = _topics(made), HarmReader(made)
     with reading(made.path):
         for batch in one_ahead(stored_batches(made, "dropped")):
             harm.add("dropped", batch)
-            if lists is not None and topics is not None:
-                topics.add("dropped", batch.names, topics_of(segments(batch.body, ASKED), lists))
-    found = None if lists is None or topics is None else GroupCounts(lists.groups, topics.counts())
-    return DroppedTexts(found, harm.of_harm)
+            if topics is not None:
+                topics.add("dropped", batch.names, segments(batch.body, ASKED))
+    return DroppedTexts(None if topics is None else topics.counts(), harm.of_harm)
 
 
-def _lists(made: BuildFolder) -> WordLists | None:
-    """Return the lists of words that rows are searched for; None where no cost would show."""
-    return shipped_lists() if most_dropped(made, made.kind) >= FEWEST else None
+class TopicReader:
+    """Counts rows by the groups of words that their texts mention; see `GroupReader`."""
+
+    def __init__(self, made: BuildFolder, lists: WordLists) -> None:
+        self._lists = lists
+        self._reader = GroupReader(made, len(lists.groups))
+
+    def add(self, folder: str, names: pl.DataFrame, texts: Segments) -> None:
+        """Count rows of a folder (`source`, `id`), which have these texts."""
+        self._reader.add(folder, names, topics_of(texts, self._lists))
+
+    def counts(self) -> GroupCounts:
+        """Return how many rows were counted."""
+        return GroupCounts(self._lists.groups, self._reader.counts())
+
+
+def _topics(made: BuildFolder) -> TopicReader | None:
+    """Return what counts the topics that the page shows; None where no cost would show."""
+    return TopicReader(made, shipped_lists()) if most_dropped(made, made.kind) >= FEWEST else None
 
 
 def measured_texts(made: BuildFolder, dropped: DroppedTexts) -> TextMeasures:
     """Read the texts of kept rows once, and measure all that the page shows of them and of dropped ones."""
-    lists = _lists(made)
+    topics = _topics(made)
     every = -(-sum(split["rows"] for split in made.manifest["splits"].values()) // SEARCHED)
     counts = np.zeros((len(made.sources), 2), np.int64)
-    topics = None if lists is None else GroupReader(made, len(lists.groups))
     reader, harm = AnswerReader(len(made.sources), ROWS), HarmReader(made)
     with reading(made.path):
         for number, batch in enumerate(one_ahead(stored_batches(made, "data"))):
@@ -90,11 +103,11 @@ def measured_texts(made: BuildFolder, dropped: DroppedTexts) -> TextMeasures:
             if made.kind == "conversation":
                 reader.add(texts, source)
             harm.add("data", batch)
-            if lists is not None and topics is not None and number % every == 0:
-                topics.add("data", batch.names, topics_of(texts, lists))
+            if topics is not None and number % every == 0:
+                topics.add("data", batch.names, texts)
     both = None
     if topics is not None and dropped.topics is not None:
-        both = dropped.topics._replace(rows=dropped.topics.rows + topics.counts(), every=max(every, 1))
+        both = dropped.topics._replace(rows=dropped.topics.rows + topics.counts().rows, every=max(every, 1))
     return TextMeasures(counts, both, reader.answers, harm.counts(dropped.harm))
 
 
@@ -115,12 +128,12 @@ def topics_of(texts: Segments, lists: WordLists) -> NDArray[np.bool_]:
 
 def row_topics(made: BuildFolder, lists: WordLists) -> GroupCounts:
     """Count the rows whose texts are in the build folder by the groups of these lists that they mention."""
-    topics = GroupReader(made, len(lists.groups))
+    topics = TopicReader(made, lists)
     with reading(made.path):
         for folder in FOLDERS:
             for batch in stored_batches(made, folder):
-                topics.add(folder, batch.names, topics_of(segments(batch.body, ASKED), lists))
-    return GroupCounts(lists.groups, topics.counts())
+                topics.add(folder, batch.names, segments(batch.body, ASKED))
+    return topics.counts()
 
 
 def row_field(made: BuildFolder, field: str) -> GroupCounts:
