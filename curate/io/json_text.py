@@ -148,6 +148,23 @@ def _text(value: bytes) -> str | None:
     return msgspec.json.decode(value, type=str) if _start(value) == b'"' else None
 
 
+NOT_UTF_8: Final = "Invalid UTF-8 encoded string"
+"""What msgspec says of a text that is not UTF-8; before 0.23 it raised `UnicodeDecodeError`."""
+
+
+def not_utf_8(data: bytes) -> UnicodeDecodeError | None:
+    r"""Return what is wrong with bytes that are not UTF-8.
+
+    >>> not_utf_8(b"caf\xe9").reason, not_utf_8(b"cafe")
+    ('unexpected end of data', None)
+    """
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error
+    return None
+
+
 _REPAIR: Final = "Repair it, or write it as JSON lines: then only the bad row is lost."
 
 

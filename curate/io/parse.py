@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from curate.io.formats.base import Fields, FileRow, Format, Row, json_fields, present
 from curate.io.formats.calls import row_parts
-from curate.io.json_text import has_constants, without_nan
+from curate.io.json_text import NOT_UTF_8, has_constants, not_utf_8, without_nan
 from curate.io.row_collector import Collector, Parsed, excerpt_of, meta_of
 from curate.io.unpack import BOM
 from curate.kernels.compile import kernel
@@ -209,6 +209,9 @@ def _expectation(fault: BaseException, line: bytes) -> tuple[str, str]:
             return fault.column, fault.expected
         case UnicodeDecodeError():
             return "", f"UTF-8; {fault.reason}"
+        case msgspec.DecodeError() if str(fault) == NOT_UTF_8:
+            wrong = not_utf_8(line)
+            return "", "UTF-8" if wrong is None else f"UTF-8; {wrong.reason}"
         case RecursionError():
             return "", f"at most {MAX_NESTING} levels of lists and objects"
         case msgspec.ValidationError():
