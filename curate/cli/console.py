@@ -88,14 +88,20 @@ class Commands(TyperGroup):
 
 
 def message_of(error: Exception) -> str:
-    """Return the message of an error.
+    """Return the message of an error, and its notes, a line each.
 
     >>> message_of(PermissionError(13, "Permission denied", "a.py"))
     'a.py: Permission denied'
     """
+    said = str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    return str(error)
+        said = f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return "\n".join([said, *_notes(error)])
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Return what was added to an error: whose it is, and what to do."""
+    return list(getattr(error, "__notes__", ()))
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -108,12 +114,14 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def surprise(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print how to report an unexpected error, without a traceback."""
+    """Print how to report an unexpected error, without a traceback; one with notes is that of a user's function."""
     del trace
     what = f"{kind.__name__}: {error}" if str(error) else kind.__name__
-    sys.stderr.write(
-        f"error: {what}\nThis is a defect of curate. Run the command again with {DEBUG}, and report the traceback.\n"
-    )
+    hint = f"This is a defect of curate. Run the command again with {DEBUG}, and report the traceback."
+    notes = _notes(error)
+    if notes:
+        hint = "\n".join([*notes, f"For the traceback run the command again with {DEBUG}."])
+    sys.stderr.write(f"error: {what}\n{hint}\n")
 
 
 def show_parts(*parts: RenderableType) -> None:

@@ -107,6 +107,32 @@ def test_an_unforeseen_error_asks_for_a_report(work: Path) -> None:
     assert debug.stderr.endswith("RuntimeError: what is this\n")
 
 
+@pytest.mark.parametrize(
+    ("error", "said", "hint"),
+    [
+        ("ValueError('no number')", "ValueError: no number", "For the traceback run the command again with --debug."),
+        ("HTTPError('http://x', 401, 'Unauthorized', {}, None)", "HTTP Error 401: Unauthorized", None),
+    ],
+)
+def test_an_error_of_a_judge_says_whose_it_is(work: Path, error: str, said: str, hint: str | None) -> None:
+    """It is no defect of curate, and no folder that cannot be written."""
+    code = f"from urllib.error import HTTPError\n\n\ndef strict(rows):\n    raise {error}\n"
+    (work / "judges.py").write_text(code, "utf-8")
+    (work / "judged.py").write_text(
+        "import curate as c\n\n"
+        "steps = [c.judge('judges:strict', cache='kept')]\n"
+        "judged = c.Mixture('judged', [c.Source('b', c.files('data/b.jsonl'))], steps)\n",
+        "utf-8",
+    )
+    done = curate("build", "judged.py")
+    assert done.returncode == 1
+    first, note, *rest = done.stderr.splitlines()
+    assert first == f"error: {said}"
+    assert note.startswith("raised by judge('judges:strict') for row ")
+    assert note.endswith("/kept; the same build goes on from there")
+    assert rest == ([] if hint is None else [hint])
+
+
 def test_a_reader_that_has_had_enough_ends_it_without_a_word(work: Path) -> None:
     assert work.is_dir()
     assert CliRunner().invoke(app, ["build", "mix.py:first", "--out", "here", "-q"]).exit_code == 0
