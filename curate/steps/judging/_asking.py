@@ -155,7 +155,7 @@ class Asking:
             partial(judge, body),
             attempts=self.settings.attempts,
             first_wait=self.settings.wait,
-            note=f"raised by {call} for {named}; {self._go_on()}",
+            note=f"raised by {call} for {named}. {self._go_on()}",
             before=spend,
             refused=lambda: self.kept.give_back(rows) if budget is not None else None,
             wait=self._wait,
