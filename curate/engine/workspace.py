@@ -66,17 +66,18 @@ def workspace(target: Path, recipe: Json, *, resume: bool, overwrite: bool) -> I
             raise
         except OSError as error:
             _clear(root, absent)
-            if not _is_of_disk(error, root):
+            if not _is_of_disk(error, root, target):
                 raise
             raise _unwritable(root, error) from error
 
 
-def _is_of_disk(error: OSError, root: Path) -> bool:
-    """Whether an error is that of a file in `root`, or of none that is known; functions of users raise others."""
+def _is_of_disk(error: OSError, *folders: Path) -> bool:
+    """Whether an error is that of a file in these folders, or of none that is known; users' functions raise others."""
     named = error.filename
     if not isinstance(named, str | os.PathLike):
         return error.errno is not None
-    return root in Path(os.fsdecode(named)).absolute().parents
+    place = Path(os.fsdecode(named)).absolute()
+    return any(place.is_relative_to(folder) for folder in folders)
 
 
 def _clear(root: Path, absent: Iterable[Path]) -> None:

@@ -101,7 +101,7 @@ class Judging(Filter, Costly):
 
     def kept_in(self) -> Path:
         """Return the file that the scores of this judge are kept in."""
-        folder = _default_folder() if self.cache is None else Path(self.cache).expanduser()
+        folder = _default_folder() if self.cache is None else Path(self.cache)
         return folder / f"{self.what.replace(':', '.')}-{judge_key(self.what)[:32]}.sqlite"
 
     def data_hashes(self) -> Mapping[str, str]:
@@ -181,7 +181,7 @@ def judge(
         meta=meta, at_least=low, at_most=high, workers=workers, gpus=gpus, batch=batch, attempts=attempts,
         wait=check_number(f"judge(wait={wait!r})", wait, least=0),
         budget=budget,
-        cache=None if cache is None else str(Path(cache).expanduser().absolute()),
+        cache=str(_default_folder() if cache is None else Path(cache).expanduser().absolute()),
         allow_large_drop=allow_large_drop,
     )  # fmt: skip
     _check(step)

@@ -115,8 +115,10 @@ class Judged:
 
 
 @pytest.fixture
-def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: JudgeServer, cluster: None) -> Judged:
-    assert cluster is None
+def judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: JudgeServer, request: pytest.FixtureRequest
+) -> Judged:
+    request.getfixturevalue("cluster")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(Opened, "blocks", small_blocks)
     return Judged(tmp_path, server.url)
@@ -158,6 +160,17 @@ def test_a_process_that_dies_has_no_row_judged_twice(judged: Judged, server: Jud
     assert server.total == len(server.judged) == ROWS
     judged.build("local", "one")
     assert hashes(judged.folder / "wide") == hashes(judged.folder / "one")
+
+
+def test_the_default_folder_is_that_of_the_process_that_builds(
+    judged: Judged, server: JudgeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Ray that is there has the environment in which it was started."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(judged.folder / "cache"))
+    judged.build("ray", "wide", workers=4, cache=None)
+    assert sum(map(lines_of, (judged.folder / "cache/curate/judged").glob("*.sqlite"))) == ROWS
+    judged.build("local", "one", cache=None)
+    assert server.total == ROWS
 
 
 def test_a_model_is_loaded_once_for_each_worker(judged: Judged, server: JudgeServer) -> None:
